@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Every target sets up .venv on first use; `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.hepfool-installed
+EXTRAS := dask,samples,onnx,inference,dev
+# Builds of PyTorch without CUDA; TORCH_INDEX= takes what the default index has.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# Processes that share the test suite.
+TEST_WORKERS ?= 2
+TEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: bench clean demo examples help images lint setup test
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## Create .venv with everything pinned in constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "hepfool needs Python 3.11 or newer; choose one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# PyTorch first and alone, so that no later step can choose a build with CUDA.
+	$(BIN)/python -m pip install -q --disable-pip-version-check --retries 2 -c constraints.txt \
+	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+demo: $(STAMP) ## Run a small study end to end into demo-output/
+	$(BIN)/hepfool demo -o demo-output --force
+
+test: $(STAMP) ## Run the tests, the doctests and the image comparisons
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --mpl -n $(TEST_WORKERS) $(TEST_ARGS)
+
+lint: $(STAMP) ## Run every static check
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/validate-pyproject pyproject.toml
+	$(BIN)/repo-review .
+
+bench: $(STAMP) ## Time the kernels (tests/benchmarks)
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only $(TEST_ARGS)
+
+examples: $(STAMP) ## Run each example on a small input
+	@set -e; for script in analysis_examples/*/*.py; do \
+	  echo "== $$script"; \
+	  (cd "$$(dirname "$$script")" && MPLBACKEND=Agg "$(CURDIR)/$(BIN)/python" "$$(basename "$$script")" --quick); \
+	done
+
+images: $(STAMP) ## Draw the reference images of the tests anew; look at them before committing
+	$(BIN)/python -m pytest tests/images --mpl-generate-path=tests/images/baseline
+
+clean: ## Remove outputs and caches, keep .venv
+	rm -rf bench-output build demo-output dist images-output htmlcov
+	rm -rf .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests analysis_examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
