@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Before anything imports matplotlib: tests open no windows.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers that are the same in every run and for every test."""
+    return np.random.default_rng(20260513)
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of larger public inputs, named by ``HEPFOOL_TEST_DATA``."""
+    named = os.environ.get("HEPFOOL_TEST_DATA")
+    if not named:
+        pytest.skip("HEPFOOL_TEST_DATA does not name a folder of larger inputs")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"HEPFOOL_TEST_DATA={named} is not a folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference_data(test_data: Path) -> Path:
+    """Folder of inputs and answers of the published code, beside ``test_data``."""
+    folder = test_data.parent / "reference"
+    if not folder.is_dir():
+        pytest.skip(f"no reference inputs in {folder}")
+    return folder
