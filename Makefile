@@ -55,7 +55,8 @@ examples: $(STAMP) ## Run each example on a small input
 	done
 
 images: $(STAMP) ## Draw the reference images of the tests anew; look at them before committing
-	$(BIN)/python -m pytest tests/images --mpl-generate-path=tests/images/baseline
+	$(BIN)/python -m pytest tests/images --mpl-generate-path=tests/images/baseline \
+	  -W "ignore:Ignoring --mpl-baseline-path:UserWarning"
 
 clean: ## Remove outputs and caches, keep .venv
 	rm -rf bench-output build demo-output dist images-output htmlcov

@@ -37,9 +37,7 @@ def heavy_after_import(names: list[str]) -> list[str]:
         f"for name in {names!r}: importlib.import_module(name)\n"
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     found: list[str] = json.loads(done.stdout)
     return found
 
