@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Errors and warnings with a meaning of their own; everything else is a ``ValueError``."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConstraintError",
+    "GradientsUnavailableError",
+    "IncompleteInputError",
+    "LowStatisticsWarning",
+    "MissingExtraError",
+]
+
+
+class MissingExtraError(ImportError):
+    """
+    An optional dependency is needed and absent.
+
+    Parameters
+    ----------
+    package : str
+        Name of the missing package, such as ``pythia8mc``.
+    extra : str
+        Extra of this package that installs it, such as ``samples``.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(f"{package} is not installed; install it with: pip install 'hepfool[{extra}]'")
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """Rebuild from the two arguments, so that the error crosses a worker."""
+        return type(self), (self.package, self.extra)
+
+
+class GradientsUnavailableError(TypeError):
+    """A gradient attack met a classifier that only gives scores."""
+
+
+class ConstraintError(RuntimeError):
+    """An attack returned a value outside of what it had promised to respect."""
+
+
+class IncompleteInputError(RuntimeError):
+    """Fewer events were processed than the input files hold."""
+
+
+class LowStatisticsWarning(UserWarning):
+    """Too few events for the stated caps to mean what they say."""

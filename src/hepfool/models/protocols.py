@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+What an attack asks of a network: the two plug points of the package.
+
+Implement :class:`Classifier` for anything that gives scores, and
+:class:`DifferentiableClassifier` if it also gives gradients.  Values arrive as
+``(n_events, n_features)`` in the features' physical units, with the table's
+sentinel where a value is missing: a network's own preprocessing stays inside it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from hepfool.typing import FloatArray, IntArray
+
+__all__ = ["Classifier", "DifferentiableClassifier"]
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """Scores in, class out."""
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes; 2 for a network with one output."""
+        ...
+
+    @property
+    def n_features(self) -> int | None:
+        """Input width, or None if unknown."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal digest of architecture and parameters, for provenance and caches."""
+        ...
+
+    def scores(self, values: FloatArray) -> FloatArray:
+        """
+        Class probabilities.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Network inputs in physical units.
+
+        Returns
+        -------
+        FloatArray, shape (n_events, n_classes)
+            In [0, 1], each row sums to one.
+        """
+        ...
+
+    def predict(self, values: FloatArray) -> IntArray:
+        """
+        Predicted classes.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Network inputs in physical units.
+
+        Returns
+        -------
+        IntArray, shape (n_events,)
+            For two classes, 1 where the score of class 1 exceeds the threshold; else the most probable class.
+        """
+        ...
+
+
+@runtime_checkable
+class DifferentiableClassifier(Classifier, Protocol):
+    """A classifier that also tells how its answer changes with its inputs."""
+
+    def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
+        """
+        Distance to the decision boundary in log-odds, and its slope.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Network inputs in physical units.
+        labels : IntArray, shape (n_events,)
+            The class whose margin is asked for.
+
+        Returns
+        -------
+        margin : FloatArray, shape (n_events,)
+            Log-odds by which the class wins over threshold (two classes) or over
+            the strongest other class; positive while ``predict`` gives the label.
+        gradient : FloatArray, shape (n_events, n_features)
+            Of the margin, per unit of each feature.
+        """
+        ...
+
+    def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
+        """
+        Cross-entropy and its slope.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Network inputs in physical units.
+        labels : IntArray, shape (n_events,)
+            True classes.
+
+        Returns
+        -------
+        loss : FloatArray, shape (n_events,)
+            Cross-entropy per event in nats.
+        gradient : FloatArray, shape (n_events, n_features)
+            Of the loss, per unit of each feature.
+        """
+        ...

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: BSD-3-Clause
+r"""
+What an experiment would notice: nominal against adversarial events.
+
+Nominal and adversarial are the *same* events.  A :math:`\chi^2` between them, as
+if they were independent, would be meaningless; the numbers here are distances,
+always beside the distance that two independent samples of the same size would
+show (their sampling floor), and the power of a real validation at ``n_data``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from hepfool.events import EventTable
+from hepfool.statistics.dependence import Moments, correlation_shift, present_mean
+from hepfool.statistics.marginals import Binning, js_distance, merge_bins, sampling_floor
+from hepfool.typing import BoolArray, FloatArray
+
+__all__ = ["Compatibility", "chi2_power", "compare"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Compatibility:
+    r"""
+    Distances between nominal and adversarial events of one region.
+
+    Attributes
+    ----------
+    features : tuple of str
+        Feature names, in the order of the arrays below.
+    region : str
+        Name of the compared events, ``constrained`` for all that are validated.
+    n_events : int
+        Number of compared events.
+    n_effective : float
+        Effective number :math:`(\sum w)^2/\sum w^2` of compared events.
+    js_distance : FloatArray, shape (n_features,)
+        Jensen-Shannon distance of each marginal, dimensionless.
+    js_floor : FloatArray, shape (n_features,)
+        What two independent samples of this size would show.
+    correlation_nominal, correlation_adversarial : FloatArray, shape (n_features, n_features)
+        Pearson matrices.
+    correlation_shift : float
+        Relative Frobenius norm of their difference.
+    correlation_floor : float
+        What two independent samples of this size would show, for uncorrelated normal features.
+    n_merged_bins : int
+        Bins merged because their nominal content was negative.
+    """
+
+    features: tuple[str, ...]
+    region: str
+    n_events: int
+    n_effective: float
+    js_distance: FloatArray
+    js_floor: FloatArray
+    correlation_nominal: FloatArray
+    correlation_adversarial: FloatArray
+    correlation_shift: float
+    correlation_floor: float
+    n_merged_bins: int = 0
+
+    @property
+    def max_js_distance(self) -> float:
+        """Largest distance of a marginal, dimensionless."""
+        return float(self.js_distance.max())
+
+    @property
+    def mean_js_distance(self) -> float:
+        """Distance averaged over features, dimensionless."""
+        return float(self.js_distance.mean())
+
+    def ranked(self) -> tuple[str, ...]:
+        """
+        Order the features by their distance.
+
+        Returns
+        -------
+        tuple of str
+            Names from the smallest to the largest distance.
+        """
+        return tuple(self.features[j] for j in np.argsort(self.js_distance, kind="stable"))
+
+
+def compare(
+    nominal: EventTable,
+    adversarial: EventTable,
+    binning: Binning,
+    *,
+    events: BoolArray | None = None,
+    region: str = "constrained",
+) -> Compatibility:
+    """
+    Compare the same events before and after an attack.
+
+    Parameters
+    ----------
+    nominal, adversarial : EventTable
+        The same events in the same order.
+    binning : Binning
+        Bins of the marginals; use those of the attack.
+    events : BoolArray, shape (n_events,), optional
+        Events to compare; the constrained ones by default.
+    region : str
+        Name under which the result is reported.
+
+    Returns
+    -------
+    Compatibility
+        Distances and correlation shift, with their sampling floors.
+
+    Raises
+    ------
+    ValueError
+        If the tables do not hold the same events, or none is selected.
+    """
+    if nominal.values.shape != adversarial.values.shape:
+        msg = f"the tables hold different events: {nominal.values.shape} and {adversarial.values.shape}"
+        raise ValueError(msg)
+    chosen = nominal.constrained if events is None else events
+    if not chosen.any():
+        msg = f"region {region!r} holds no event; nothing can be compared there"
+        raise ValueError(msg)
+    weights = nominal.weights[chosen]
+    before, after = nominal.values[chosen], adversarial.values[chosen]
+    reference = binning.yields(before, weights)
+    shifted = binning.yields(after, weights)
+    merged = binning.merged(reference, shifted)
+    reference, shifted = merge_bins(reference, merged), merge_bins(shifted, merged)
+    n_effective = float(weights.sum() ** 2 / (weights**2).sum())
+    fill = present_mean(before, weights)
+    correlations = [Moments.of(x, weights, fill=fill).correlation for x in (before, after)]
+    return Compatibility(
+        features=nominal.features.names,
+        region=region,
+        n_events=int(chosen.sum()),
+        n_effective=n_effective,
+        js_distance=js_distance(reference, shifted),
+        js_floor=sampling_floor(reference, n_effective),
+        correlation_nominal=correlations[0],
+        correlation_adversarial=correlations[1],
+        correlation_shift=correlation_shift(*correlations),
+        correlation_floor=_correlation_floor(correlations[0], n_effective),
+        n_merged_bins=int((merged != np.arange(merged.shape[1])).sum()),
+    )
+
+
+def _correlation_floor(correlation: FloatArray, n_effective: float) -> float:
+    """Norm expected between two normal samples, with variance ``2 (1 - rho^2)^2 / n`` per entry."""
+    variance = 2.0 * (1.0 - np.clip(correlation, -1, 1) ** 2) ** 2 / n_effective
+    np.fill_diagonal(variance, 0.0)
+    return float(np.sqrt(variance.sum()) / np.linalg.norm(correlation))
+
+
+def chi2_power(
+    js_distance: FloatArray | float, *, n_data: float, n_bins: int, level: float = 0.05
+) -> FloatArray | float:
+    r"""
+    Probability that a binned :math:`\chi^2` check with ``n_data`` events rejects.
+
+    The data follow the adversarial distribution and the prediction is the
+    nominal one.  The non-centrality is :math:`\lambda = n\sum(q-p)^2/p \approx 8\ln 2\; n\;\mathrm{JSD}^2`.
+
+    Parameters
+    ----------
+    js_distance : FloatArray or float
+        Jensen-Shannon distance, dimensionless.
+    n_data : float
+        Number of data events in the check.
+    n_bins : int
+        Number of bins of the check; the degrees of freedom are one fewer.
+    level : float
+        Probability to reject when nothing is wrong.
+
+    Returns
+    -------
+    FloatArray or float
+        ``level`` when the deviation is invisible, 1 when it is always seen.
+
+    Examples
+    --------
+    >>> float(chi2_power(0.0, n_data=1000, n_bins=21).round(3))
+    0.05
+    """
+    if n_bins < 2:
+        msg = f"a shape check needs at least two bins, got {n_bins}"
+        raise ValueError(msg)
+    noncentrality = 8.0 * np.log(2.0) * n_data * np.square(js_distance)
+    threshold = stats.chi2.isf(level, n_bins - 1)
+    return np.where(noncentrality > 0, stats.ncx2.sf(threshold, n_bins - 1, np.maximum(noncentrality, 1e-12)), level)
