@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  || { echo "hepfool needs Python 3.11 or newer; choose one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# PyTorch first and alone, so that no later step can choose a build with CUDA.
-	$(BIN)/python -m pip install -q --disable-pip-version-check --retries 2 -c constraints.txt \
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --retries 2 -c constraints.txt \
 	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,3 +40,14 @@ def reference_data(test_data: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference inputs in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def dask_client() -> Iterator[Any]:
+    """Client of one small local cluster, shared by the tests marked ``dask``."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
