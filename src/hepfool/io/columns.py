@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Read named columns of one file as NumPy arrays.
+
+The suffix chooses the format: ``.root`` (TTree or RNTuple, by uproot),
+``.parquet``, ``.csv`` and ``.csv.gz`` (by pyarrow).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import uproot
+from numpy.typing import NDArray
+
+__all__ = ["FORMATS", "read_columns"]
+
+Columns = dict[str, NDArray[Any]]
+
+
+def read_columns(path: Path, names: Sequence[str], *, tree: str = "Events") -> Columns:
+    """
+    Read some columns of a file.
+
+    Parameters
+    ----------
+    path : Path
+        File ending in one of ``FORMATS``.
+    names : sequence of str
+        Columns to read.
+    tree : str
+        TTree or RNTuple of a ROOT file.
+
+    Returns
+    -------
+    dict of str to array, shape (n_events,)
+        One array per name; strings and nested values have the type ``object``.
+
+    Raises
+    ------
+    ValueError
+        If the format is unknown, the file is damaged, or the tree or a column is not there.
+    FileNotFoundError
+        If there is no such file.
+    """
+    reader = next((read for suffix, read in FORMATS.items() if path.name.lower().endswith(suffix)), None)
+    if reader is None:
+        msg = f"{path}: unknown kind of file; use one that ends in {', '.join(FORMATS)}"
+        raise ValueError(msg)
+    if not path.is_file():
+        msg = f"{path}: no such file"
+        raise FileNotFoundError(msg)
+    if not path.stat().st_size:
+        msg = f"{path} is empty (0 bytes); write it again"
+        raise ValueError(msg)
+    try:
+        return reader(path, list(dict.fromkeys(names)), tree)
+    except _ColumnError as error:
+        raise ValueError(str(error)) from None
+    except Exception as error:
+        # A damaged file can fail anywhere inside the reading libraries, with any error.
+        msg = f"{path} cannot be read, is it complete? ({type(error).__name__}: {' '.join(str(error).split())})"
+        raise ValueError(msg) from error
+
+
+class _ColumnError(Exception):
+    """A sound file without the wanted content."""
+
+
+def _require(path: Path, names: Sequence[str], available: Sequence[str], what: str) -> None:
+    for name in names:
+        if name not in available:
+            close = difflib.get_close_matches(name, available, n=3, cutoff=0.5)
+            shown = ", ".join(available[:20]) + (" ..." if len(available) > 20 else "")
+            hint = f"did you mean {', '.join(close)}?" if close else f"there are: {shown or 'none'}"
+            msg = f"{path} has no {what} {name!r}; {hint}"
+            raise _ColumnError(msg)
+
+
+def _read_root(path: Path, names: Sequence[str], tree: str) -> Columns:
+    with uproot.open(path) as file:
+        size = path.stat().st_size
+        if file.file.fEND > size:
+            msg = f"{path} is truncated: {size} of {file.file.fEND} bytes are there; copy it again"
+            raise _ColumnError(msg)
+        kinds = file.classnames(cycle=False)
+        trees = [key for key, kind in kinds.items() if kind.startswith(("TTree", "TNtuple", "ROOT::RNTuple"))]
+        _require(path, [tree], trees, "tree")
+        found = file[tree]
+        _require(path, names, found.keys(), "branch")
+        columns = found.arrays(names, library="np")
+        return {name: columns[name] for name in names}
+
+
+def _read_parquet(path: Path, names: Sequence[str], tree: str) -> Columns:  # noqa: ARG001 - one signature for all
+    with pyarrow.parquet.ParquetFile(path) as file:
+        _require(path, names, file.schema_arrow.names, "column")
+        return _to_numpy(file.read(columns=list(names)))
+
+
+def _read_csv(path: Path, names: Sequence[str], tree: str) -> Columns:  # noqa: ARG001 - one signature for all
+    with pyarrow.csv.open_csv(path) as file:
+        _require(path, names, file.schema.names, "column")
+    options = pyarrow.csv.ConvertOptions(include_columns=list(names))
+    return _to_numpy(pyarrow.csv.read_csv(path, convert_options=options))
+
+
+def _to_numpy(table: Any) -> Columns:
+    columns = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        columns[name] = plain.to_numpy()
+    return columns
+
+
+#: Suffixes that can be read, each with its reader.
+FORMATS: dict[str, Callable[[Path, Sequence[str], str], Columns]] = {
+    ".root": _read_root,
+    ".parquet": _read_parquet,
+    ".csv": _read_csv,
+    ".csv.gz": _read_csv,
+}

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Write a file or a folder completely or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["check_absent", "written_whole"]
+
+
+def check_absent(path: str | Path, *, force: bool = False) -> Path:
+    """
+    Refuse to replace what exists.
+
+    Parameters
+    ----------
+    path : str or Path
+        File or folder to be written.
+    force : bool
+        Allow to replace it.
+
+    Returns
+    -------
+    Path
+        The same path.
+
+    Raises
+    ------
+    FileExistsError
+        If the path exists and ``force`` is False.
+    FileNotFoundError
+        If its parent folder does not exist.
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        msg = f"{path} exists already; choose another name or say force"
+        raise FileExistsError(msg)
+    if not path.parent.is_dir():
+        msg = f"the folder {path.parent} does not exist; create it first"
+        raise FileNotFoundError(msg)
+    return path
+
+
+@contextmanager
+def written_whole(path: str | Path, *, force: bool = False) -> Iterator[Path]:
+    """
+    Give a temporary sibling that takes the wanted name only at the end.
+
+    Parameters
+    ----------
+    path : str or Path
+        Final name of the file or folder.
+    force : bool
+        Replace what exists under that name.
+
+    Yields
+    ------
+    Path
+        Temporary name with the same suffix, in the same folder; create a file or a folder there.
+
+    Raises
+    ------
+    FileExistsError
+        If the path exists and ``force`` is False.
+    FileNotFoundError
+        If its parent folder does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with written_whole(Path(folder) / "a.txt") as temporary:
+    ...         _ = temporary.write_text("whole")
+    ...     (Path(folder) / "a.txt").read_text()
+    'whole'
+    """
+    path = check_absent(path, force=force)
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:12]}{path.suffix}")
+    try:
+        yield temporary
+        check_absent(path, force=force)
+        if path.is_dir() or (path.exists() and temporary.is_dir()):
+            _replace_folder(path, temporary)
+        else:
+            temporary.replace(path)
+    finally:
+        _remove(temporary)
+
+
+def _replace_folder(path: Path, temporary: Path) -> None:
+    """Move the old content aside first: a folder cannot be renamed onto one that holds files."""
+    old = path.with_name(f"{temporary.name}-old")
+    path.rename(old)
+    try:
+        temporary.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

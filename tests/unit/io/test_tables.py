@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+import uproot
+from numpy.typing import NDArray
+
+from hepfool.events import EventTable, Region
+from hepfool.io.tables import read_table, write_table
+
+Content = dict[str, NDArray[Any]]
+FEATURES = ["pt", "eta"]
+
+
+def write_tree(path: Path, content: Content) -> None:
+    with uproot.recreate(path) as file:
+        file.mktree("Events", content)
+
+
+def write_rntuple(path: Path, content: Content) -> None:
+    with uproot.recreate(path) as file:
+        file.mkrntuple("Events", content)
+
+
+def write_parquet(path: Path, content: Content) -> None:
+    pyarrow.parquet.write_table(pa.table(content), path)
+
+
+def write_csv(path: Path, content: Content) -> None:
+    data = "\n".join([",".join(content), *(",".join(map(str, row)) for row in zip(*content.values(), strict=True))])
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(data.encode()))
+    else:
+        path.write_text(data)
+
+
+WRITERS: dict[str, tuple[str, Callable[[Path, Content], None]]] = {
+    "tree": ("a.root", write_tree),
+    "rntuple": ("a.root", write_rntuple),
+    "parquet": ("a.parquet", write_parquet),
+    "csv": ("a.csv", write_csv),
+    "csv.gz": ("a.csv.gz", write_csv),
+}
+
+
+@pytest.fixture
+def content() -> Content:
+    return {
+        "pt": np.array([30.5, 20.25, -999.0, 40.0]),
+        "eta": np.array([0.5, -1.5, 2.0, 0.0]),
+        "truth": np.array([1, 0, 0, 1]),
+        "w": np.array([0.5, -0.5, 1.0, 2.0]),
+        "run": np.array([1, 1, 2, 2]),
+    }
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_every_format_gives_the_same_events(kind: str, tmp_path: Path, content: Content) -> None:
+    name, write = WRITERS[kind]
+    write(tmp_path / name, content)
+    table = read_table(
+        tmp_path / name, features=FEATURES, label="truth", weight="w", missing_value=-999.0, spectators=["run"]
+    )
+    assert table.features.names == ("pt", "eta")
+    np.testing.assert_array_equal(table.network_values, np.stack([content["pt"], content["eta"]], axis=1))
+    assert np.argwhere(table.missing).tolist() == [[2, 0]]
+    assert table.labels.tolist() == [1, 0, 0, 1]
+    assert table.weights.tolist() == [0.5, -0.5, 1.0, 2.0]
+    assert table.spectators["run"].tolist() == [1, 1, 2, 2]
+    assert table.datasets == ("a",)
+
+
+def test_several_files_and_patterns_are_joined_in_order(tmp_path: Path, content: Content) -> None:
+    for name in ("b2.csv", "b1.csv", "signal.csv"):
+        write_csv(tmp_path / name, content)
+    table = read_table(
+        [tmp_path / "signal.csv", str(tmp_path / "b?.csv")],
+        features=FEATURES,
+        missing_value=-999.0,
+        classes={"signal": 1, "b1": 0, "b2": 0},
+    )
+    assert [table.datasets[i] for i in table.dataset_index] == ["signal"] * 4 + ["b1"] * 4 + ["b2"] * 4
+    assert table.labels.tolist() == [1] * 4 + [0] * 8
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "expected"),
+    [
+        (["s", "b", "b", "s"], None, [1, 0, 0, 1]),
+        (["Sig", "ttbar", "ttbar", "Sig"], None, [1, 0, 0, 1]),
+        (["wjets", "ttbar", "qcd", "qcd"], None, [2, 1, 0, 0]),
+        (["s", "b", "b", "s"], {"s": 0, "b": 1}, [0, 1, 1, 0]),
+        ([1, -1, -1, 1], {"-1": 0, "1": 1}, [1, 0, 0, 1]),
+        ([1.0, 0.0, 2.0, -1.0], None, [1, 0, 2, -1]),
+    ],
+)
+def test_labels_become_classes(
+    labels: list[Any], classes: dict[str, int] | None, expected: list[int], tmp_path: Path, content: Content
+) -> None:
+    write_parquet(tmp_path / "a.parquet", {**content, "truth": np.array(labels)})
+    table = read_table(tmp_path / "a.parquet", features=FEATURES, label="truth", classes=classes, missing_value=-999.0)
+    assert table.labels.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pt": np.full(4, np.nan)}, "'pt' is missing in all 4 events"),
+        ({"pt": np.full(4, 7.0)}, "'pt' is 7 in every event"),
+        ({"pt": np.array(["a", "b", "c", "d"])}, "'pt' is text, not one number per event"),
+        ({"eta": np.array([0.0, 1.0, np.inf, 2.0])}, "'eta' of event 2 is inf"),
+        ({"w": np.array([1.0, np.nan, 1.0, 1.0])}, "1 event weights are not finite"),
+        ({"truth": np.array([0.0, 0.5, 1.0, 1.0])}, "0.5 is no class"),
+        ({"truth": np.array([-1, 1, 1, -1])}, "count from 0"),
+    ],
+)
+def test_bad_content_is_refused(change: Content, message: str, tmp_path: Path, content: Content) -> None:
+    write_parquet(tmp_path / "a.parquet", {**content, **change})
+    with pytest.raises(ValueError, match=message):
+        read_table(tmp_path / "a.parquet", features=FEATURES, label="truth", weight="w", missing_value=-999.0)
+
+
+def test_a_label_outside_of_the_classes_is_refused(tmp_path: Path, content: Content) -> None:
+    write_parquet(tmp_path / "a.parquet", {**content, "truth": np.array(["s", "b", "x", "s"])})
+    with pytest.raises(ValueError, match="'x' belongs to no class; known are s, b"):
+        read_table(
+            tmp_path / "a.parquet", features=FEATURES, label="truth", classes={"s": 1, "b": 0}, missing_value=-999.0
+        )
+
+
+def test_too_many_classes_are_refused(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", {"pt": np.arange(200.0), "truth": np.arange(200)})
+    with pytest.raises(ValueError, match="too many for classes"):
+        read_table(tmp_path / "a.parquet", features=["pt"], label="truth")
+
+
+def test_a_jagged_branch_is_refused(tmp_path: Path) -> None:
+    with uproot.recreate(tmp_path / "a.root") as file:
+        file.mktree("Events", {"n": np.array([1.0, 2.0]), "jets": [[1.0], [2.0, 3.0]]})
+    with pytest.raises(ValueError, match="'jets' is of type ndarray, not one number per event"):
+        read_table(tmp_path / "a.root", features=["n", "jets"])
+
+
+def test_a_forgotten_sentinel_is_mentioned(tmp_path: Path, content: Content) -> None:
+    write_csv(tmp_path / "a.csv", content)
+    with pytest.warns(UserWarning, match=r"'pt' is -999 in 25.0% of the events"):
+        read_table(tmp_path / "a.csv", features=FEATURES)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_missing_column_suggests_close_names(kind: str, tmp_path: Path, content: Content) -> None:
+    name, write = WRITERS[kind]
+    write(tmp_path / name, content)
+    with pytest.raises(ValueError, match=r"no (branch|column) 'etta'; did you mean eta\?"):
+        read_table(tmp_path / name, features=["pt", "etta"])
+
+
+def test_a_missing_tree_lists_those_there(tmp_path: Path, content: Content) -> None:
+    write_tree(tmp_path / "a.root", content)
+    with pytest.raises(ValueError, match="no tree 'mini'; there are: Events"):
+        read_table(tmp_path / "a.root", features=FEATURES, tree="mini")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_broken_file_is_named(kind: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    name, write = WRITERS[kind]
+    write(tmp_path / name, {"pt": rng.normal(size=3000), "eta": rng.normal(size=3000)})
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    if kind == "csv":
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2].rpartition(b",")[0])
+    with pytest.raises(ValueError, match=name):
+        read_table(tmp_path / name, features=FEATURES)
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match="is empty"):
+        read_table(tmp_path / name, features=FEATURES)
+    (tmp_path / name).write_bytes(b"\x00garbage" * 100)
+    with pytest.raises(ValueError, match=name):
+        read_table(tmp_path / name, features=FEATURES)
+
+
+def test_a_file_without_events_is_refused(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", {"pt": np.zeros(0), "eta": np.zeros(0)})
+    with pytest.raises(ValueError, match="holds no event"):
+        read_table(tmp_path / "a.parquet", features=FEATURES)
+
+
+def test_absent_files_and_unknown_kinds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_table(tmp_path / "a.root", features=FEATURES)
+    with pytest.raises(FileNotFoundError, match="no file matches"):
+        read_table(tmp_path / "*.root", features=FEATURES)
+    with pytest.raises(ValueError, match=r"use one that ends in \.root"):
+        read_table(tmp_path / "a.h5", features=FEATURES)
+    with pytest.raises(ValueError, match="name at least one"):
+        read_table([], features=FEATURES)
+
+
+@pytest.fixture
+def table() -> EventTable:
+    return EventTable.from_arrays(
+        [[30.1, 0.5], [-999.0, 1.5], [20.7, -2.0]],
+        features=FEATURES,
+        labels=[1, 0, 0],
+        weights=[1.0, 0.1, -0.2],
+        sentinel=-999.0,
+        dataset=["signal", "ttbar", "ttbar"],
+        regions=(Region("low_mt", np.array([True, False, True])),),
+        spectators={"event": np.array([11, 12, 13])},
+    )
+
+
+@pytest.mark.parametrize("name", ["a.root", "a.parquet"])
+def test_a_written_table_reads_back(name: str, tmp_path: Path, table: EventTable) -> None:
+    fooled = np.array([True, False, False])
+    write_table(table, tmp_path / name, columns={"fooled": fooled})
+    back = read_table(
+        tmp_path / name,
+        features=FEATURES,
+        label="label",
+        weight="weight",
+        missing_value=-999.0,
+        spectators=["dataset", "in_low_mt", "event", "fooled"],
+    )
+    np.testing.assert_array_equal(back.values, table.values.astype(np.float32))
+    np.testing.assert_array_equal(back.weights, table.weights)
+    assert back.labels.tolist() == [1, 0, 0]
+    assert back.spectators["dataset"].tolist() == [0, 1, 1]
+    assert back.spectators["in_low_mt"].tolist() == [True, False, True]
+    assert back.spectators["event"].tolist() == [11, 12, 13]
+    assert back.spectators["fooled"].tolist() == fooled.tolist()
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_dataset_names_are_stored_beside_the_events(tmp_path: Path, table: EventTable) -> None:
+    write_table(table, tmp_path / "a.root")
+    write_table(table, tmp_path / "a.parquet")
+    with uproot.open(tmp_path / "a.root") as file:
+        assert json.loads(str(file["datasets"])) == ["signal", "ttbar"]
+    metadata = pyarrow.parquet.read_schema(tmp_path / "a.parquet").metadata
+    assert json.loads(metadata[b"datasets"]) == ["signal", "ttbar"]
+
+
+def test_writing_refuses_what_would_be_lost(tmp_path: Path, table: EventTable) -> None:
+    write_table(table, tmp_path / "a.root")
+    with pytest.raises(FileExistsError, match="exists already"):
+        write_table(table, tmp_path / "a.root")
+    with pytest.raises(ValueError, match=r"end in \.root or \.parquet"):
+        write_table(table, tmp_path / "a.csv")
+    with pytest.raises(ValueError, match="two columns would be called label"):
+        write_table(table, tmp_path / "b.root", columns={"label": table.labels})
+    with pytest.raises(ValueError, match="one entry per event"):
+        write_table(table, tmp_path / "b.root", columns={"flag": np.zeros(2)})
+
+
+@pytest.mark.faults
+def test_a_failed_write_leaves_nothing(tmp_path: Path, table: EventTable) -> None:
+    with pytest.raises(Exception, match=r".+"):
+        write_table(table, tmp_path / "a.root", columns={"bad": np.array([object()] * 3)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_higgs_challenge_is_read(test_data: Path) -> None:
+    path = test_data / "higgsml2014" / "atlas-higgs-challenge-2014-v2-first22889.csv.gz"
+    with gzip.open(path, "rt") as file:
+        header = file.readline().strip().split(",")
+    features = [name for name in header if name.startswith(("DER_", "PRI_"))]
+    table = read_table(path, features=features, label="Label", weight="Weight", missing_value=-999.0)
+    assert table.values.shape == (22889, 30)
+    assert int(table.labels.sum()) == 7817
+    assert table.missing[:, features.index("PRI_jet_leading_pt")].mean() == pytest.approx(0.398, abs=1e-3)
+    assert table.weights[table.labels == 1].sum() == pytest.approx(19.83, abs=0.01)
