@@ -20,7 +20,7 @@ from hepfool.statistics.dependence import Moments, correlation_shift, present_me
 from hepfool.statistics.marginals import Binning, js_distance, merge_bins, sampling_floor
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["Compatibility", "chi2_power", "compare"]
+__all__ = ["Compatibility", "chi2_power", "compare", "compare_sums"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -127,17 +127,59 @@ def compare(
         raise ValueError(msg)
     weights = nominal.weights[chosen]
     before, after = nominal.values[chosen], adversarial.values[chosen]
-    reference = binning.yields(before, weights)
-    shifted = binning.yields(after, weights)
-    merged = binning.merged(reference, shifted)
-    reference, shifted = merge_bins(reference, merged), merge_bins(shifted, merged)
-    n_effective = float(weights.sum() ** 2 / (weights**2).sum())
     fill = present_mean(before, weights)
-    correlations = [Moments.of(x, weights, fill=fill).correlation for x in (before, after)]
-    return Compatibility(
-        features=nominal.features.names,
-        region=region,
+    return compare_sums(
+        nominal.features.names,
+        region,
         n_events=int(chosen.sum()),
+        n_effective=float(weights.sum() ** 2 / (weights**2).sum()),
+        yields=(binning.yields(before, weights), binning.yields(after, weights)),
+        moments=(Moments.of(before, weights, fill=fill), Moments.of(after, weights, fill=fill)),
+    )
+
+
+def compare_sums(
+    features: tuple[str, ...],
+    region: str,
+    *,
+    n_events: int,
+    n_effective: float,
+    yields: tuple[FloatArray, FloatArray],
+    moments: tuple[Moments, Moments],
+) -> Compatibility:
+    """
+    Compare nominal and adversarial events of which only sums are left.
+
+    Histograms and moments add over chunks and workers, so that this gives the
+    figures of all events exactly.
+
+    Parameters
+    ----------
+    features : tuple of str
+        Feature names.
+    region : str
+        Name under which the result is reported.
+    n_events : int
+        Number of compared events.
+    n_effective : float
+        Their effective number.
+    yields : pair of FloatArray, shape (n_features, n_bins + 1)
+        Nominal and adversarial results of :meth:`Binning.yields`, added up.
+    moments : pair of Moments
+        Nominal and adversarial, with the nominal mean in place of missing values.
+
+    Returns
+    -------
+    Compatibility
+        Distances and correlation shift, with their sampling floors.
+    """
+    merged = Binning.merged(*yields)
+    reference, shifted = (merge_bins(y, merged) for y in yields)
+    correlations = [m.correlation for m in moments]
+    return Compatibility(
+        features=features,
+        region=region,
+        n_events=n_events,
         n_effective=n_effective,
         js_distance=js_distance(reference, shifted),
         js_floor=sampling_floor(reference, n_effective),

@@ -141,7 +141,8 @@ class Binning:
             [np.bincount(index[:, j], weights=weights, minlength=self.n_bins + 1) for j in range(values.shape[1])]
         ).astype(np.float64)
 
-    def merged(self, *yields: FloatArray) -> IntArray:
+    @staticmethod
+    def merged(*yields: FloatArray) -> IntArray:
         """
         Map bins so that none has a negative content.
 
