@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Networks as attacks see them: scores, margins and gradients.
+
+A PyTorch module or file: ``pytorch``.  Anything that only gives scores, such as
+boosted trees: ``blackbox``.  Networks of published studies: ``networks``.
+What a classifier of your own must offer: ``protocols``.
+"""

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Networks from files.
+
+An exported program (``.pt2``) needs no code to be read back; a state dictionary
+(``.pt``, ``.pth``) holds parameters only and needs the network they belong to.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from hepfool.models.modules import ExportedModule, floating_dtype
+from hepfool.models.networks import NETWORKS
+from hepfool.models.pytorch import TorchClassifier
+
+__all__ = ["export_program", "load_torch", "save_state"]
+
+_PROGRAM_SUFFIX, _STATE_SUFFIXES = ".pt2", (".pt", ".pth")
+#: Settings of the classifier inside an exported program.
+_SETTINGS_FILE = "hepfool.json"
+
+
+def load_torch(
+    path: str | Path, *, network: nn.Module | str | None = None, unsafe_pickle: bool = False, **settings: Any
+) -> TorchClassifier:
+    """
+    Read a network from a file.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        An exported program (``.pt2``), or a state dictionary (``.pt``, ``.pth``).
+    network : torch.nn.Module or str, optional
+        What a state dictionary belongs to: a module, or a name of :data:`hepfool.models.networks.NETWORKS`.
+    unsafe_pickle : bool
+        Whether a ``.pt`` file may hold a whole pickled module.  Reading one runs
+        code of whoever wrote the file.
+    **settings
+        Of :class:`TorchClassifier`; those stored by :func:`export_program` are the default.
+
+    Returns
+    -------
+    TorchClassifier
+        Ready to be attacked.
+
+    Raises
+    ------
+    ValueError
+        If the file is of another kind, or does not fit to the network.
+    """
+    path = Path(path)
+    if path.suffix == _PROGRAM_SUFFIX:
+        return TorchClassifier(ExportedModule(path.read_bytes()), **{**_program_settings(path), **settings})
+    if path.suffix not in _STATE_SUFFIXES:
+        msg = f"{path.name} is neither an exported program (.pt2) nor a state dictionary (.pt, .pth)"
+        raise ValueError(msg)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=not unsafe_pickle)
+    except pickle.UnpicklingError as error:
+        msg = f"{path.name} holds pickled code; save module.state_dict() instead, or pass unsafe_pickle=True"
+        raise ValueError(msg) from error
+    module = content if isinstance(content, nn.Module) else _with_state(network, content, path.name)
+    return TorchClassifier(module, **settings)
+
+
+def save_state(classifier: TorchClassifier, path: str | Path) -> None:
+    """
+    Write the parameters, for :func:`load_torch` with the same network.
+
+    Parameters
+    ----------
+    classifier : TorchClassifier
+        The network.
+    path : str or pathlib.Path
+        File to write, ending in ``.pt`` or ``.pth``.
+    """
+    torch.save(classifier.module.state_dict(), path)
+
+
+def export_program(classifier: TorchClassifier, path: str | Path) -> None:
+    """
+    Write network, parameters and threshold, for :func:`load_torch` without any code.
+
+    Parameters
+    ----------
+    classifier : TorchClassifier
+        The network.
+    path : str or pathlib.Path
+        File to write, ending in ``.pt2``.
+
+    Raises
+    ------
+    ValueError
+        If the file's name does not end in ``.pt2``.
+    """
+    if Path(path).suffix != _PROGRAM_SUFFIX:
+        msg = f"an exported program needs a name ending in .pt2, got {Path(path).name}"
+        raise ValueError(msg)
+    if isinstance(classifier.module, ExportedModule):
+        Path(path).write_bytes(classifier.module.blob)
+        return
+    module = copy.deepcopy(classifier.module).cpu()
+    example = torch.zeros(2, classifier.n_features, dtype=floating_dtype(module))
+    program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("n_events")},))
+    settings = {"output": classifier.output, "threshold": classifier.threshold}
+    torch.export.save(program, path, extra_files={_SETTINGS_FILE: json.dumps(settings)})
+
+
+def _program_settings(path: Path) -> Mapping[str, Any]:
+    files = {_SETTINGS_FILE: ""}
+    torch.export.load(path, extra_files=files)
+    return cast("Mapping[str, Any]", json.loads(files[_SETTINGS_FILE] or "{}"))
+
+
+def _with_state(network: nn.Module | str | None, state: Mapping[str, torch.Tensor], name: str) -> nn.Module:
+    if network is None:
+        msg = f"{name} holds parameters only; pass the network, one of {', '.join(NETWORKS)} or a module"
+        raise ValueError(msg)
+    if isinstance(network, str) and network not in NETWORKS:
+        msg = f"no network named {network!r}; known are {', '.join(NETWORKS)}"
+        raise ValueError(msg)
+    module = NETWORKS[network]() if isinstance(network, str) else copy.deepcopy(network)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        msg = f"{name} does not fit to the network: {error}"
+        raise ValueError(msg) from error
+    return module

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""PyTorch networks as classifiers: scores, margins and gradients in batches; files are in ``models.files``."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from hepfool.models.modules import floating_dtype, from_bytes, strip_activation, to_bytes
+from hepfool.typing import FloatArray, IntArray
+
+__all__ = ["Output", "TorchClassifier"]
+
+#: What a network returns: unbounded log-odds, or probabilities.
+Output = Literal["logit", "probability"]
+
+_DEFAULT_THRESHOLD = 0.5
+
+
+class TorchClassifier:
+    """
+    Scores, margins and gradients of a PyTorch module.
+
+    The module is copied, switched to evaluation and frozen; the user's own stays
+    as it is.  One output makes two classes, several outputs one class each.
+    A final ``Sigmoid`` or ``Softmax`` of a ``Sequential`` is taken off, because
+    gradients through it vanish for events that the network is sure of.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Takes a tensor of shape (n_events, n_features) in physical units, returns
+        (n_events,), (n_events, 1) or (n_events, n_classes).
+    output : {"logit", "probability"}
+        What the module returns.
+    threshold : float
+        Score of class 1 above which an event is of class 1; two classes only.
+    device : str
+        Where the module runs, such as ``cpu`` or ``cuda``.
+    batch_size : int
+        Number of events per call of the module.
+    n_features : int, optional
+        Input width; that of the first ``Linear`` layer by default.
+
+    Raises
+    ------
+    TypeError
+        If ``module`` is no PyTorch module.
+    ValueError
+        If a setting is out of range, or the module does not take or return what it should.
+
+    Examples
+    --------
+    >>> classifier = TorchClassifier(nn.Sequential(nn.Linear(3, 1), nn.Sigmoid()), output="probability")
+    >>> classifier.n_features, classifier.n_classes
+    (3, 2)
+    >>> classifier.scores(np.zeros((5, 3))).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        output: Output = "logit",
+        threshold: float = _DEFAULT_THRESHOLD,
+        device: str = "cpu",
+        batch_size: int = 16384,
+        n_features: int | None = None,
+    ) -> None:
+        _check_settings(module, output, threshold, batch_size)
+        self._module, self._output = _frozen_copy(module, output, device)
+        self._threshold = float(threshold)
+        self._device = device
+        self._batch_size = batch_size
+        self._n_features = _input_width(self._module) if n_features is None else n_features
+        self._n_outputs = self._probe()
+        if self._n_outputs > 2 and threshold != _DEFAULT_THRESHOLD:
+            msg = f"threshold {threshold} has no meaning for {self._n_outputs} classes; leave it out"
+            raise ValueError(msg)
+        self._digest = self._compute_digest()
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes; 2 for a network with one output."""
+        return max(self._n_outputs, 2)
+
+    @property
+    def n_features(self) -> int:
+        """Input width."""
+        return self._n_features
+
+    @property
+    def threshold(self) -> float:
+        """Score of class 1 above which an event is of class 1."""
+        return self._threshold
+
+    @property
+    def output(self) -> Output:
+        """What :attr:`module` returns, once a final activation is taken off."""
+        return self._output
+
+    @property
+    def module(self) -> nn.Module:
+        """The private, frozen copy of the module; copy it again before changing anything."""
+        return self._module
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of structure, parameters, buffers and threshold."""
+        return self._digest
+
+    def __repr__(self) -> str:
+        return (
+            f"TorchClassifier({type(self._module).__name__}, n_features={self.n_features}, "
+            f"n_classes={self.n_classes}, threshold={self.threshold}, digest={self.digest[:12]!r})"
+        )
+
+    def scores(self, values: FloatArray) -> FloatArray:
+        """
+        Class probabilities.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Network inputs in physical units.
+
+        Returns
+        -------
+        FloatArray, shape (n_events, n_classes)
+            In [0, 1], each row sums to one.
+        """
+        log_odds = self._all_log_odds(values)
+        if log_odds.ndim == 1:
+            return torch.sigmoid(torch.stack([-log_odds, log_odds], dim=1)).numpy()
+        return torch.softmax(log_odds, dim=1).numpy()
+
+    def predict(self, values: FloatArray) -> IntArray:
+        """
+        Predicted classes.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Network inputs in physical units.
+
+        Returns
+        -------
+        IntArray, shape (n_events,)
+            For two classes, 1 where the score of class 1 exceeds the threshold; else the most probable class.
+        """
+        log_odds = self._all_log_odds(values)
+        classes = log_odds > _logit(self.threshold) if log_odds.ndim == 1 else log_odds.argmax(dim=1)
+        return classes.numpy().astype(np.int64)
+
+    def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
+        """
+        Distance to the decision boundary in log-odds, and its slope.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Network inputs in physical units.
+        labels : IntArray, shape (n_events,)
+            The class whose margin is asked for.
+
+        Returns
+        -------
+        margin : FloatArray, shape (n_events,)
+            Log-odds by which the class wins over threshold or over the strongest
+            other class; positive while :meth:`predict` gives the label.
+        gradient : FloatArray, shape (n_events, n_features)
+            Of the margin, per unit of each feature.
+        """
+        return self._with_gradient(self._margin, values, labels)
+
+    def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
+        """
+        Cross-entropy and its slope.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Network inputs in physical units.
+        labels : IntArray, shape (n_events,)
+            True classes.
+
+        Returns
+        -------
+        loss : FloatArray, shape (n_events,)
+            Cross-entropy per event in nats.
+        gradient : FloatArray, shape (n_events, n_features)
+            Of the loss, per unit of each feature.
+        """
+        return self._with_gradient(_cross_entropy, values, labels)
+
+    def _margin(self, log_odds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if log_odds.ndim == 1:
+            return (2 * labels - 1) * (log_odds - _logit(self.threshold))
+        own = functional.one_hot(labels, self.n_classes).bool()  # (n_events, n_classes)
+        others = log_odds.masked_fill(own, -math.inf)
+        return log_odds.gather(1, labels[:, None])[:, 0] - others.amax(dim=1)
+
+    def _with_gradient(
+        self, of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], values: FloatArray, labels: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
+        classes = self._checked_labels(values, labels)
+        result, gradient = np.empty(len(values)), np.empty(np.shape(values))
+        for part, inputs in self._batches(values):
+            with torch.enable_grad():
+                inputs.requires_grad_(True)
+                per_event = of(self._log_odds(inputs), classes[part].to(self._device))  # (n_batch,)
+                (slope,) = torch.autograd.grad(per_event.sum(), inputs)
+            result[part] = per_event.detach().cpu().numpy()
+            gradient[part] = slope.cpu().numpy()
+        return result, gradient
+
+    def _all_log_odds(self, values: FloatArray) -> torch.Tensor:
+        parts = []
+        with torch.no_grad():
+            for _, inputs in self._batches(values):
+                parts.append(self._log_odds(inputs).cpu().double())
+        return torch.cat(parts)
+
+    def _batches(self, values: FloatArray) -> Iterator[tuple[slice, torch.Tensor]]:
+        if np.ndim(values) != 2 or np.shape(values)[1] != self.n_features:
+            msg = f"values have shape {np.shape(values)}, the network expects (n_events, {self.n_features})"
+            raise ValueError(msg)
+        dtype = floating_dtype(self._module)
+        for start in range(0, max(len(values), 1), self._batch_size):
+            part = slice(start, start + self._batch_size)
+            # A copy: the table's arrays are read-only, which PyTorch does not know.
+            yield part, torch.from_numpy(np.array(values[part], dtype=np.float64)).to(self._device, dtype)
+
+    def _log_odds(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Log-odds of class 1, or one number per class whose softmax is the score."""
+        raw: torch.Tensor = self._module(inputs)
+        if self._output == "probability":
+            raw = _inverse_activation(raw)
+        if raw.ndim == 1:
+            return raw
+        if raw.shape[1] == 2:
+            return raw[:, 1] - raw[:, 0]
+        return raw[:, 0] if raw.shape[1] == 1 else raw
+
+    def _checked_labels(self, values: FloatArray, labels: IntArray) -> torch.Tensor:
+        classes = np.array(labels, dtype=np.int64)
+        if classes.shape != (len(values),):
+            msg = f"labels have shape {classes.shape}, expected ({len(values)},): one per event"
+            raise ValueError(msg)
+        if classes.size and not (classes.min() >= 0 and classes.max() < self.n_classes):
+            msg = f"labels must be classes from 0 to {self.n_classes - 1}, found {classes.min()} to {classes.max()}"
+            raise ValueError(msg)
+        return torch.from_numpy(classes)
+
+    def _probe(self) -> int:
+        """Call the module once, and return the number of its outputs."""
+        inputs = torch.zeros(2, self._n_features, dtype=floating_dtype(self._module), device=self._device)
+        try:
+            with torch.no_grad():
+                raw = self._module(inputs)
+        except (RuntimeError, ValueError, IndexError) as error:
+            msg = f"the module does not take inputs of shape (n_events, {self._n_features}): {error}; check n_features"
+            raise ValueError(msg) from error
+        shape = tuple(raw.shape) if isinstance(raw, torch.Tensor) else ()
+        if shape != (2,) and not (len(shape) == 2 and shape[0] == 2 and shape[1] > 0):
+            found = f"shape {shape}" if shape else f"a {type(raw).__name__}"
+            msg = (
+                f"for 2 events the module returned {found}, expected (2, 1) for two classes or (2, n_classes); "
+                "wrap it in a module that returns only its logits"
+            )
+            raise ValueError(msg)
+        return 1 if len(shape) == 1 else shape[1]
+
+    def _compute_digest(self) -> str:
+        digest = hashlib.sha256(f"{self._module!r} {self._output} {self._threshold}".encode())
+        for name, tensor in self._module.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_module": to_bytes(self._module)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _module=from_bytes(state["_module"], state["_device"]))
+
+
+def _check_settings(module: nn.Module, output: str, threshold: float, batch_size: int) -> None:
+    if not isinstance(cast("object", module), nn.Module):
+        msg = f"need a torch.nn.Module, got {type(module).__name__}; for other models use CallableClassifier"
+        raise TypeError(msg)
+    if output not in get_args(Output):
+        msg = f"output {output!r} is unknown; use one of {', '.join(get_args(Output))}"
+        raise ValueError(msg)
+    if not 0 < threshold < 1:
+        msg = f"threshold must lie between 0 and 1, got {threshold}"
+        raise ValueError(msg)
+    if batch_size < 1:
+        msg = f"batch_size must be at least 1, got {batch_size}"
+        raise ValueError(msg)
+    if output == "logit" and strip_activation(module) is not module:
+        msg = "the module ends in a sigmoid or softmax, so it returns no logit; use output='probability'"
+        raise ValueError(msg)
+
+
+def _frozen_copy(module: nn.Module, output: Output, device: str) -> tuple[nn.Module, Output]:
+    private = copy.deepcopy(module).to(device).eval()
+    for parameter in private.parameters():
+        parameter.requires_grad_(False)
+    stripped = strip_activation(private)
+    return (private, output) if stripped is private else (stripped.eval(), "logit")
+
+
+def _input_width(module: nn.Module) -> int:
+    for layer in module.modules():
+        width = getattr(layer, "in_features", None)
+        if isinstance(width, int) and width > 0:
+            return width
+    msg = "the input width cannot be read off the module, which has no Linear layer; pass n_features"
+    raise ValueError(msg)
+
+
+def _inverse_activation(probability: torch.Tensor) -> torch.Tensor:
+    smallest = torch.finfo(probability.dtype).eps
+    if probability.numel() and not ((probability >= 0) & (probability <= 1)).all():
+        found = f"[{probability.min().item():.4g}, {probability.max().item():.4g}]"
+        msg = f"the module returned values in {found}, which are no probabilities; use output='logit'"
+        raise ValueError(msg)
+    if probability.ndim == 1 or probability.shape[1] == 1:
+        return torch.logit(probability, eps=smallest)
+    return torch.log(probability.clamp_min(smallest))
+
+
+def _cross_entropy(log_odds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    if log_odds.ndim == 1:
+        return functional.softplus((1 - 2 * labels) * log_odds)
+    return functional.cross_entropy(log_odds, labels, reduction="none")
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability) - math.log1p(-probability)

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What every classifier of the package promises, for one specimen of each kind."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from scipy import special
+from torch import nn
+
+from hepfool.models.blackbox import CallableClassifier, FiniteDifference
+from hepfool.models.networks import Standardise, mlp
+from hepfool.models.protocols import Classifier, DifferentiableClassifier
+from hepfool.models.pytorch import TorchClassifier
+from hepfool.typing import FloatArray
+
+N_FEATURES = 4
+Specimen = Callable[[float], Classifier]
+
+pytestmark = pytest.mark.torch
+
+
+def network(seed: float, n_outputs: int = 1, *, sigmoid: bool = False) -> nn.Sequential:
+    """A network in double precision, so that slopes can be compared with differences."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(seed))
+        standardise = Standardise(np.arange(N_FEATURES), np.ones(N_FEATURES), sentinel=-999.0)
+        layers = mlp(N_FEATURES, (16, 8), n_outputs=n_outputs, sigmoid=sigmoid, preprocessing=standardise)
+        last = cast("nn.Linear", layers[-2 if sigmoid else -1])
+        with torch.no_grad():
+            last.weight *= 5.0
+            # Events of every class.
+            typical = layers[:-1] if sigmoid else layers
+            last.bias -= typical.eval()(2.0 * torch.randn(500, N_FEATURES)).median(dim=0).values
+        return layers.double()
+
+
+class Probabilities(nn.Module):
+    """A network whose last activation cannot be taken off."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        raw = self.inner(values)
+        return torch.sigmoid(raw) if raw.shape[1] == 1 else torch.softmax(raw, dim=1)
+
+
+class Logistic:
+    """Something with ``predict_proba``, as in scikit-learn."""
+
+    def __init__(self, seed: float, n_classes: int) -> None:
+        self.slopes = np.random.default_rng(int(seed)).normal(size=(N_FEATURES, n_classes)) / 4
+
+    def predict_proba(self, values: FloatArray) -> FloatArray:
+        return np.asarray(special.softmax(np.asarray(values) @ self.slopes, axis=1))
+
+
+SPECIMENS: dict[str, Specimen] = {
+    "torch, one logit": lambda seed: TorchClassifier(network(seed)),
+    "torch, one logit, other threshold": lambda seed: TorchClassifier(network(seed), threshold=0.4),
+    "torch, sigmoid": lambda seed: TorchClassifier(network(seed, sigmoid=True), output="probability"),
+    "torch, one probability": lambda seed: TorchClassifier(Probabilities(network(seed)), output="probability"),
+    "torch, two logits": lambda seed: TorchClassifier(network(seed, 2), threshold=0.45),
+    "torch, three logits": lambda seed: TorchClassifier(network(seed, 3)),
+    "torch, three probabilities": lambda seed: TorchClassifier(Probabilities(network(seed, 3)), output="probability"),
+    "function of class 1": lambda seed: CallableClassifier(
+        lambda values: special.expit(np.asarray(values) @ np.linspace(-1, seed, N_FEATURES))
+    ),
+    "predict_proba of three": lambda seed: CallableClassifier(Logistic(seed, 3), 3, n_features=N_FEATURES),
+    "differences of two": lambda seed: FiniteDifference(
+        CallableClassifier(Logistic(seed, 2), threshold=0.6), np.full(N_FEATURES, 1e-3)
+    ),
+    "differences of three": lambda seed: FiniteDifference(
+        CallableClassifier(Logistic(seed, 3), 3), np.full(N_FEATURES, 1e-3)
+    ),
+}
+DIFFERENTIABLE = [name for name in SPECIMENS if "torch" in name or "differences" in name]
+
+
+@pytest.fixture(params=list(SPECIMENS))
+def specimen(request: pytest.FixtureRequest) -> Specimen:
+    return SPECIMENS[request.param]
+
+
+@pytest.fixture(params=DIFFERENTIABLE)
+def differentiable(request: pytest.FixtureRequest) -> DifferentiableClassifier:
+    classifier = SPECIMENS[request.param](3)
+    assert isinstance(classifier, DifferentiableClassifier)
+    return classifier
+
+
+@pytest.fixture
+def values(rng: np.random.Generator) -> FloatArray:
+    """Values as a table has them: double precision and read-only."""
+    array = rng.normal(scale=2.0, size=(50, N_FEATURES))
+    array.flags.writeable = False
+    return array
+
+
+def test_scores_are_probabilities(specimen: Specimen, values: FloatArray) -> None:
+    classifier = specimen(3)
+    scores = classifier.scores(values)
+    assert isinstance(classifier, Classifier)
+    assert scores.shape == (50, classifier.n_classes)
+    assert scores.dtype == np.float64
+    assert ((scores >= 0) & (scores <= 1)).all()
+    np.testing.assert_allclose(scores.sum(axis=1), 1.0, rtol=1e-12)
+
+
+def test_no_event_is_no_error(specimen: Specimen) -> None:
+    classifier = specimen(3)
+    nothing = np.empty((0, N_FEATURES))
+    assert classifier.scores(nothing).shape == (0, classifier.n_classes)
+    assert classifier.predict(nothing).shape == (0,)
+    if isinstance(classifier, DifferentiableClassifier):
+        margin, gradient = classifier.margin_and_gradient(nothing, np.empty(0, dtype=np.int64))
+        assert margin.shape == (0,)
+        assert gradient.shape == (0, N_FEATURES)
+
+
+def test_classes_follow_from_the_scores(specimen: Specimen, values: FloatArray) -> None:
+    classifier = specimen(3)
+    scores, classes = classifier.scores(values), classifier.predict(values)
+    assert classes.dtype == np.int64
+    assert len(set(classes.tolist())) > 1
+    threshold = getattr(classifier, "threshold", 0.5)
+    expected = scores[:, 1] > threshold if classifier.n_classes == 2 else scores.argmax(axis=1)
+    np.testing.assert_array_equal(classes, expected)
+
+
+def test_digest_tells_parameters_apart(specimen: Specimen) -> None:
+    assert specimen(3).digest == specimen(3).digest
+    assert specimen(3).digest != specimen(4).digest
+
+
+def test_pickles(specimen: Specimen, values: FloatArray) -> None:
+    classifier = specimen(3)
+    copy = pickle.loads(pickle.dumps(classifier))
+    assert copy.digest == classifier.digest
+    np.testing.assert_array_equal(copy.scores(values), classifier.scores(values))
+
+
+def test_margin_is_positive_for_the_predicted_class(
+    differentiable: DifferentiableClassifier, values: FloatArray
+) -> None:
+    classes = differentiable.predict(values)
+    margins = np.stack(
+        [
+            differentiable.margin_and_gradient(values, np.full(len(values), c))[0]
+            for c in range(differentiable.n_classes)
+        ]
+    )
+    np.testing.assert_array_equal(margins > 0, np.arange(len(margins))[:, None] == classes)
+
+
+@pytest.mark.parametrize("quantity", ["margin_and_gradient", "loss_and_gradient"])
+def test_gradient_agrees_with_differences(
+    differentiable: DifferentiableClassifier, values: FloatArray, quantity: str
+) -> None:
+    labels = np.arange(len(values)) % differentiable.n_classes
+    evaluate = getattr(differentiable, quantity)
+    result, gradient = evaluate(values, labels)
+    assert result.shape == (len(values),)
+    assert gradient.shape == values.shape
+    assert result.dtype == gradient.dtype == np.float64
+    step = 1e-6
+    kinks = 0
+    for j in range(N_FEATURES):
+        moved = np.eye(N_FEATURES)[j] * step
+        difference = (evaluate(values + moved, labels)[0] - evaluate(values - moved, labels)[0]) / (2 * step)
+        kinks += int((np.abs(difference - gradient[:, j]) > 1e-4 * (1 + np.abs(difference))).sum())
+    assert kinks <= 2  # where a rectifier switches within the step
+
+
+def test_loss_is_the_cross_entropy(differentiable: DifferentiableClassifier, values: FloatArray) -> None:
+    labels = np.arange(len(values)) % differentiable.n_classes
+    loss, _ = differentiable.loss_and_gradient(values, labels)
+    np.testing.assert_allclose(loss, -np.log(differentiable.scores(values)[np.arange(len(values)), labels]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("output", ["logit", "probability"])
+def test_batches_do_not_matter(values: FloatArray, output: str) -> None:
+    module = network(3, sigmoid=output == "probability").float()
+    labels = np.ones(len(values), dtype=np.int64)
+    whole = TorchClassifier(module, output=output)  # type: ignore[arg-type]
+    parts = TorchClassifier(module, output=output, batch_size=7)  # type: ignore[arg-type]
+    np.testing.assert_allclose(parts.scores(values), whole.scores(values), atol=1e-6)
+    for one, other in zip(
+        parts.margin_and_gradient(values, labels), whole.margin_and_gradient(values, labels), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-6)
