@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Judge an attack against the physics systematics of the same analysis.
+
+:class:`Evidence` collects the numbers, :func:`decide` applies every criterion
+and gives the :class:`Verdict`, and :func:`summarise` writes it all down as plain
+values for ``summary.json``.
+"""
+
+from __future__ import annotations
+
+from hepfool.summary.criteria import (
+    AttackFinished,
+    CorrelationsWithinFloor,
+    Criterion,
+    EnoughEvents,
+    FlaggedFractionsAgree,
+    FoolingWithinSystematics,
+    MarginalsWithinFloor,
+    YieldsWithinSystematics,
+)
+from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds
+from hepfool.summary.record import Summary, summarise
+from hepfool.summary.verdict import Decision, Verdict, decide
+
+__all__ = [
+    "AttackFinished",
+    "CorrelationsWithinFloor",
+    "Criterion",
+    "Decision",
+    "EnoughEvents",
+    "Evidence",
+    "FlaggedFraction",
+    "FlaggedFractionsAgree",
+    "FoolingWithinSystematics",
+    "MarginalsWithinFloor",
+    "Summary",
+    "Thresholds",
+    "Verdict",
+    "YieldsWithinSystematics",
+    "decide",
+    "summarise",
+]

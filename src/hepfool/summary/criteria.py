@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+The questions a reviewer asks, one class each.
+
+The first paragraph of a criterion's docstring is the sentence that stands in
+the report.  Its fields are the numbers and the threshold they are held against.
+A *decisive* criterion that does not pass keeps the verdict from ``COVERED``;
+the others inform.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from hepfool.studies.systematics import Measured
+from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds
+
+__all__ = [
+    "CRITERIA",
+    "AttackFinished",
+    "CorrelationsWithinFloor",
+    "Criterion",
+    "EnoughEvents",
+    "FlaggedFractionsAgree",
+    "FoolingWithinSystematics",
+    "MarginalsWithinFloor",
+    "YieldsWithinSystematics",
+]
+
+
+class Criterion(ABC):
+    """One question with its numbers and its threshold."""
+
+    __slots__ = ()
+
+    #: Whether the verdict depends on it.
+    decisive: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
+        """Take the numbers from the evidence."""
+
+    @property
+    @abstractmethod
+    def passed(self) -> bool | None:
+        """Answer, or None if there is nothing to judge by."""
+
+    @property
+    @abstractmethod
+    def numbers(self) -> str:
+        """The numbers in words, or what is missing."""
+
+    @property
+    def sentence(self) -> str:
+        """What passing means, for a reviewer."""
+        return " ".join((inspect.getdoc(type(self)) or "").partition("\n\n")[0].split())
+
+    @property
+    def status(self) -> str:
+        """``passed``, ``failed`` or ``not evaluated``."""
+        return {True: "passed", False: "failed", None: "not evaluated"}[self.passed]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoolingWithinSystematics(Criterion):
+    """
+    No more events are fooled without being flagged than the physics systematics flip.
+
+    Attributes
+    ----------
+    fooling : Measured
+        Corrected fooling ratio; the plain one without a detector.
+    corrected : bool
+        Whether a detector was applied.
+    systematics : Measured, optional
+        Flip fractions of the physics systematics in quadrature.
+    max_ratio : float
+        Allowed ratio of the two.
+    """
+
+    decisive: ClassVar[bool] = True
+    fooling: Measured
+    corrected: bool
+    systematics: Measured | None
+    max_ratio: float
+
+    @classmethod
+    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
+        """Take the flip fractions."""
+        added = evidence.total
+        return cls(
+            fooling=evidence.remaining.flips or Measured(math.nan, math.nan),
+            corrected=evidence.corrected is not None,
+            systematics=None if added is None else added.flips,
+            max_ratio=thresholds.max_systematics_ratio,
+        )
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the ratio is at most the allowed one."""
+        if self.systematics is None:
+            return None
+        return self.fooling.value <= self.max_ratio * self.systematics.value
+
+    @property
+    def numbers(self) -> str:
+        """Both fractions."""
+        name = "corrected fooling ratio" if self.corrected else "fooling ratio (no detector)"
+        if self.systematics is None:
+            return f"{name} {self.fooling}, but no physics systematic was given"
+        return f"{name} {self.fooling}, systematics {self.systematics}, allowed ratio {self.max_ratio:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlaggedFractionsAgree(Criterion):
+    """
+    The detector flags the same fraction of events in data and in simulation.
+
+    Attributes
+    ----------
+    fractions : tuple of FlaggedFraction
+        One per control region.
+    tolerance : float
+        Accepted difference beyond statistics, dimensionless.
+    n_sigma : float
+        Accepted standard deviations on top.
+    """
+
+    decisive: ClassVar[bool] = True
+    fractions: tuple[FlaggedFraction, ...]
+    tolerance: float
+    n_sigma: float
+
+    @classmethod
+    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
+        """Take the flagged fractions."""
+        return cls(
+            fractions=evidence.fractions,
+            tolerance=thresholds.flagged_tolerance,
+            n_sigma=thresholds.flagged_n_sigma,
+        )
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether they agree in every region."""
+        if not self.fractions:
+            return None
+        differences = [fraction.difference for fraction in self.fractions]
+        return all(abs(d.value) <= self.tolerance + self.n_sigma * d.error for d in differences)
+
+    @property
+    def numbers(self) -> str:
+        """Each region's fractions."""
+        if not self.fractions:
+            return "no data in a control region was given"
+        regions = [f"{f.region}: data {f.data}, simulation {f.simulation}" for f in self.fractions]
+        return f"{'; '.join(regions)}; allowed difference {self.tolerance:g} + {self.n_sigma:g} σ"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackFinished(Criterion):
+    """
+    The attack ran to its end, so that its fooling ratio is not only a lower limit.
+
+    Attributes
+    ----------
+    iterations_done, n_iterations : int
+        Finished and wanted iterations.
+    """
+
+    decisive: ClassVar[bool] = True
+    iterations_done: int
+    n_iterations: int
+
+    @classmethod
+    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:  # noqa: ARG003 - one signature for all
+        """Take the numbers of iterations."""
+        return cls(iterations_done=evidence.iterations_done, n_iterations=evidence.n_iterations)
+
+    @property
+    def passed(self) -> bool:
+        """Whether all iterations were done."""
+        return self.iterations_done >= self.n_iterations
+
+    @property
+    def numbers(self) -> str:
+        """How far it came."""
+        return f"{self.iterations_done} of {self.n_iterations} iterations"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YieldsWithinSystematics(Criterion):
+    """
+    No region's yield after the score selection shifts by more than the physics systematics shift it.
+
+    Attributes
+    ----------
+    attack : mapping of str to Measured
+        Relative yield shift per region, after the detector if there is one.
+    systematics : mapping of str to Measured, optional
+        Size of the systematic shifts per region in quadrature.
+    max_ratio : float
+        Allowed ratio of the two.
+    """
+
+    attack: Mapping[str, Measured]
+    systematics: Mapping[str, Measured] | None
+    max_ratio: float
+
+    @classmethod
+    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
+        """Take the yield shifts."""
+        added = evidence.total
+        return cls(
+            attack=evidence.remaining.yield_shift,
+            systematics=None if added is None else added.yield_shift,
+            max_ratio=thresholds.max_systematics_ratio,
+        )
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether every region's ratio is at most the allowed one."""
+        if self.systematics is None:
+            return None
+        pairs = [(self.attack[r], self.systematics[r]) for r in self.attack if r in self.systematics]
+        known = [(a.value, s.value) for a, s in pairs if not (math.isnan(a.value) or math.isnan(s.value))]
+        return all(abs(a) <= self.max_ratio * s for a, s in known) if known else None
+
+    @property
+    def numbers(self) -> str:
+        """Each region's shifts."""
+        if self.systematics is None:
+            return "no physics systematic was given"
+        shown = [
+            f"{r}: {a}" + (f", systematics {self.systematics[r]}" if r in self.systematics else "")
+            for r, a in self.attack.items()
+        ]
+        return "; ".join(shown)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarginalsWithinFloor(Criterion):
+    """
+    No marginal moved further than two independent samples of this size would differ.
+
+    Attributes
+    ----------
+    feature : str
+        Feature with the largest distance in units of its floor.
+    js_distance, js_floor : float
+        Its Jensen-Shannon distance and sampling floor, dimensionless.
+    max_ratio : float
+        Allowed ratio of the two.
+    """
+
+    feature: str
+    js_distance: float
+    js_floor: float
+    max_ratio: float
+
+    @classmethod
+    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
+        """Take the worst feature."""
+        compared = evidence.compatibility
+        worst = int(np.argmax(compared.js_distance / np.maximum(compared.js_floor, np.finfo(float).tiny)))
+        return cls(
+            feature=compared.features[worst],
+            js_distance=float(compared.js_distance[worst]),
+            js_floor=float(compared.js_floor[worst]),
+            max_ratio=thresholds.max_floor_ratio,
+        )
+
+    @property
+    def passed(self) -> bool:
+        """Whether the distance is below its floor."""
+        return self.js_distance <= self.max_ratio * self.js_floor
+
+    @property
+    def numbers(self) -> str:
+        """The worst feature's numbers."""
+        return f"{self.feature}: distance {self.js_distance:.4f}, sampling floor {self.js_floor:.4f}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrelationsWithinFloor(Criterion):
+    """
+    The correlations moved no further than those of two independent samples of this size would differ.
+
+    Attributes
+    ----------
+    correlation_shift, correlation_floor : float
+        Relative Frobenius norm of the change and its sampling floor, dimensionless.
+    max_ratio : float
+        Allowed ratio of the two.
+    """
+
+    correlation_shift: float
+    correlation_floor: float
+    max_ratio: float
+
+    @classmethod
+    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
+        """Take shift and floor."""
+        compared = evidence.compatibility
+        return cls(
+            correlation_shift=compared.correlation_shift,
+            correlation_floor=compared.correlation_floor,
+            max_ratio=thresholds.max_floor_ratio,
+        )
+
+    @property
+    def passed(self) -> bool:
+        """Whether the shift is below its floor."""
+        return self.correlation_shift <= self.max_ratio * self.correlation_floor
+
+    @property
+    def numbers(self) -> str:
+        """Shift and floor."""
+        return f"correlation shift {self.correlation_shift:.4f}, sampling floor {self.correlation_floor:.4f}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnoughEvents(Criterion):
+    """
+    There are enough events that marginals and correlations mean more than statistics.
+
+    Attributes
+    ----------
+    n_events, n_features : int
+        Constrained events and features.
+    min_events_per_feature : int
+        Wanted events per feature.
+    """
+
+    n_events: int
+    n_features: int
+    min_events_per_feature: int
+
+    @classmethod
+    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
+        """Take the number of constrained events."""
+        return cls(
+            n_events=evidence.compatibility.n_events,
+            n_features=len(evidence.compatibility.features),
+            min_events_per_feature=thresholds.min_events_per_feature,
+        )
+
+    @property
+    def passed(self) -> bool:
+        """Whether every feature has enough events."""
+        return self.n_events >= self.min_events_per_feature * self.n_features
+
+    @property
+    def numbers(self) -> str:
+        """How many there are."""
+        return f"{self.n_events} constrained events for {self.n_features} features"
+
+
+#: All criteria, the decisive ones first.
+CRITERIA: Sequence[type[Criterion]] = (
+    FoolingWithinSystematics,
+    FlaggedFractionsAgree,
+    AttackFinished,
+    YieldsWithinSystematics,
+    MarginalsWithinFloor,
+    CorrelationsWithinFloor,
+    EnoughEvents,
+)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a verdict rests on: the measured effects, and where the lines are drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from hepfool.attacks.base import AttackResult
+from hepfool.models.protocols import Classifier
+from hepfool.statistics.compatibility import Compatibility
+from hepfool.studies.systematics import Measured, SystematicEffect, SystematicTotal, attack_effect, total
+from hepfool.typing import BoolArray
+
+__all__ = ["Evidence", "FlaggedFraction", "Thresholds"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """
+    Where the criteria draw their lines.
+
+    Attributes
+    ----------
+    max_systematics_ratio : float
+        Largest allowed ratio of the attack's effect to that of the physics systematics.
+    flagged_tolerance : float
+        Difference of flagged fractions in data and simulation that is accepted
+        beyond statistics, dimensionless.
+    flagged_n_sigma : float
+        Standard deviations by which they may differ on top.
+    max_floor_ratio : float
+        Largest distance of marginals and correlations, in units of their sampling floor.
+    min_events_per_feature : int
+        Constrained events per feature below which marginals and correlations are mostly statistics.
+    """
+
+    max_systematics_ratio: float = 1.0
+    flagged_tolerance: float = 0.02
+    flagged_n_sigma: float = 2.0
+    max_floor_ratio: float = 1.0
+    min_events_per_feature: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlaggedFraction:
+    """
+    How often the detector flags clean data and clean simulation.
+
+    Attributes
+    ----------
+    region : str
+        Control region of the comparison.
+    data, simulation : Measured
+        Flagged fractions, dimensionless.
+    """
+
+    region: str
+    data: Measured
+    simulation: Measured
+
+    @property
+    def difference(self) -> Measured:
+        """Data minus simulation."""
+        return Measured(self.data.value - self.simulation.value, math.hypot(self.data.error, self.simulation.error))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evidence:
+    """
+    What the verdict rests on.
+
+    Attributes
+    ----------
+    attack : SystematicEffect
+        Effect of all adversarial events.
+    corrected : SystematicEffect, optional
+        Effect of the adversarial events that the detector does not flag.
+    effects : tuple of SystematicEffect
+        Physics systematics; empty if none was given.
+    fractions : tuple of FlaggedFraction
+        Detector in data and simulation; empty without data.
+    compatibility : Compatibility
+        Distances of the constrained events.
+    iterations_done, n_iterations : int
+        Finished and wanted iterations of the attack.
+    """
+
+    attack: SystematicEffect
+    corrected: SystematicEffect | None
+    effects: tuple[SystematicEffect, ...]
+    fractions: tuple[FlaggedFraction, ...]
+    compatibility: Compatibility
+    iterations_done: int
+    n_iterations: int
+
+    @classmethod
+    def of(
+        cls,
+        result: AttackResult,
+        classifier: Classifier,
+        *,
+        effects: Iterable[SystematicEffect] = (),
+        flagged: BoolArray | None = None,
+        fractions: Iterable[FlaggedFraction] = (),
+    ) -> Self:
+        """
+        Collect the evidence of one attack.
+
+        Parameters
+        ----------
+        result : AttackResult
+            The attack.
+        classifier : Classifier
+            The attacked network.
+        effects : iterable of SystematicEffect
+            From :func:`hepfool.studies.systematics.run_systematics`, on the same attacked events.
+        flagged : BoolArray, shape (n_events,), optional
+            Adversarial events that the detector flags; None without a detector.
+        fractions : iterable of FlaggedFraction
+            Flagged fractions in data and simulation.
+
+        Returns
+        -------
+        Evidence
+            The collection.
+        """
+        return cls(
+            attack=attack_effect(result, classifier),
+            corrected=None if flagged is None else attack_effect(result, classifier, flagged=flagged),
+            effects=tuple(effects),
+            fractions=tuple(fractions),
+            compatibility=result.compatibility,
+            iterations_done=result.iterations_done,
+            n_iterations=result.attack.n_iterations,
+        )
+
+    @property
+    def remaining(self) -> SystematicEffect:
+        """What the attack does after the detector, or at all if there is none."""
+        return self.attack if self.corrected is None else self.corrected
+
+    @property
+    def total(self) -> SystematicTotal | None:
+        """Physics systematics in quadrature; None if there are none."""
+        return total(self.effects) if self.effects else None

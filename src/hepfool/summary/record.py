@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Everything that goes to ``summary.json``, as plain values."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from hepfool.attacks.base import AttackResult, FoolingCounts
+from hepfool.statistics.compatibility import Compatibility
+from hepfool.summary.evidence import Evidence
+from hepfool.summary.verdict import Verdict
+
+__all__ = ["Summary", "summarise"]
+
+_REPORTED_PACKAGES = ("hepfool", "coffea", "numba", "numpy", "scipy", "torch", "uproot")
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """
+    A finished study in plain JSON types.
+
+    Attributes
+    ----------
+    versions : mapping
+        Versions of Python and of the packages that matter to the numbers.
+    provenance : mapping
+        Attack, seed, state of the random generator, digest of the network, input files.
+    events : mapping
+        Numbers of all, constrained, attacked and fooled events.
+    fooling : mapping
+        Fooling ratio in all, per dataset and per region, each with its counts.
+    compatibility : list
+        Distances with their sampling floors, per compared region.
+    systematics : mapping
+        Every variation, their total, and the attack in the same units.
+    detector : mapping, optional
+        Report of the detector.
+    verdict : mapping
+        Decision, reasons and criteria.
+    """
+
+    versions: Json
+    provenance: Json
+    events: Json
+    fooling: Json
+    compatibility: list[Json]
+    systematics: Json
+    detector: Json | None
+    verdict: Json
+
+    def to_json(self) -> str:
+        """
+        Write the summary as text.
+
+        Returns
+        -------
+        str
+            Indented JSON; numbers that do not exist are ``null``.
+        """
+        return json.dumps({f.name: getattr(self, f.name) for f in fields(self)}, indent=2, allow_nan=False) + "\n"
+
+
+def summarise(
+    result: AttackResult, evidence: Evidence, verdict: Verdict, *, detector: Any = None, seed: int | None = None
+) -> Summary:
+    """
+    Collect a finished study.
+
+    Parameters
+    ----------
+    result : AttackResult
+        The attack.
+    evidence : Evidence
+        Effects that the verdict rests on.
+    verdict : Verdict
+        From :func:`hepfool.summary.decide`.
+    detector : record, optional
+        Report of a detector; any frozen record of numbers, text and arrays.
+    seed : int, optional
+        Seed of the random generator.
+
+    Returns
+    -------
+    Summary
+        Plain values.
+    """
+    table = result.nominal
+    regions = [region.name for region in table.regions]
+    constrained = [region.name for region in table.regions if region.constrained]
+    added = evidence.total
+    return Summary(
+        versions=_versions(),
+        provenance=_plain(
+            {
+                **result.provenance,
+                "seed": seed,
+                "classifier": result.classifier_digest,
+                "input": dict(table.metadata),
+                "features": list(table.features.names),
+            }
+        ),
+        events=_plain(
+            {
+                "n_events": table.n_events,
+                "n_constrained": int(table.constrained.sum()),
+                "n_attacked": int(result.attacked.sum()),
+                "n_fooled": int(result.fooled.sum()),
+                "iterations_done": result.iterations_done,
+                "interrupted": result.interrupted,
+            }
+        ),
+        fooling=_plain(
+            {
+                "fooling_ratio": evidence.attack.flips,
+                "datasets": {name: _counts(result.counts(table.dataset_mask(name))) for name in table.datasets},
+                "regions": {name: _counts(result.counts(table.region(name).mask)) for name in regions},
+            }
+        ),
+        compatibility=[
+            _compatibility(c) for c in (result.compatibility, *(result.compare(name) for name in constrained))
+        ],
+        systematics=_plain(
+            {"effects": evidence.effects, "total": added, "attack": evidence.attack, "remaining": evidence.remaining}
+        ),
+        detector=None if detector is None else _plain(detector),
+        verdict=_verdict(verdict),
+    )
+
+
+def _versions() -> Json:
+    versions: Json = {"python": platform.python_version()}
+    for name in _REPORTED_PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def _counts(counts: FoolingCounts) -> Json:
+    return {**asdict(counts), "fooling_ratio": counts.fooling_ratio}
+
+
+def _compatibility(compared: Compatibility) -> Json:
+    per_feature = zip(compared.features, compared.js_distance, compared.js_floor, strict=True)
+    plain: Json = _plain(
+        {
+            "region": compared.region,
+            "n_events": compared.n_events,
+            "n_effective": compared.n_effective,
+            "max_js_distance": compared.max_js_distance,
+            "mean_js_distance": compared.mean_js_distance,
+            "features": {name: {"js_distance": d, "js_floor": floor} for name, d, floor in per_feature},
+            "correlation_shift": compared.correlation_shift,
+            "correlation_floor": compared.correlation_floor,
+            "n_merged_bins": compared.n_merged_bins,
+        }
+    )
+    return plain
+
+
+def _verdict(verdict: Verdict) -> Json:
+    plain: Json = _plain(
+        {
+            "decision": verdict.decision,
+            "meaning": verdict.meaning,
+            "reasons": verdict.reasons,
+            "size_flips": verdict.size_flips,
+            "size_yields": verdict.size_yields,
+            "criteria": [
+                {
+                    "name": type(criterion).__name__,
+                    "sentence": criterion.sentence,
+                    "decisive": criterion.decisive,
+                    "status": criterion.status,
+                    "numbers": criterion.numbers,
+                    "values": criterion,
+                }
+                for criterion in verdict.criteria
+            ],
+        }
+    )
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Turn records, arrays and numbers into what JSON knows."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From criteria to one of three decisions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hepfool.summary.criteria import CRITERIA, AttackFinished, Criterion
+from hepfool.summary.evidence import Evidence, Thresholds
+
+__all__ = ["Decision", "Verdict", "decide"]
+
+#: Nothing to add, look closer, or assign an uncertainty.
+Decision = Literal["COVERED", "INVESTIGATE", "ASSIGN"]
+
+_MEANINGS: Mapping[Decision, str] = {
+    "COVERED": "the physics systematics already assigned cover what remains of the attack; nothing to add",
+    "INVESTIGATE": "find out why before the network's answer is trusted beyond the assigned systematics",
+    "ASSIGN": "after the investigation, assign the uncovered part of the shift as an uncertainty",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """
+    The decision with everything it rests on.
+
+    Attributes
+    ----------
+    decision : {"COVERED", "INVESTIGATE", "ASSIGN"}
+        What to do.
+    criteria : tuple of Criterion
+        Every criterion with its numbers and thresholds.
+    size_flips : float, optional
+        For ``ASSIGN``: part of the flip fraction that the systematics do not cover, dimensionless.
+    size_yields : mapping of str to float
+        For ``ASSIGN``: relative yield uncertainty per region that makes the quadratic sum with the
+        systematics as large as the shift by the attack.
+    """
+
+    decision: Decision
+    criteria: tuple[Criterion, ...]
+    size_flips: float | None = None
+    size_yields: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def meaning(self) -> str:
+        """What the decision asks for."""
+        return _MEANINGS[self.decision]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Decisive criteria that did not pass, with their numbers."""
+        open_ones = [c for c in self.criteria if c.decisive and c.passed is not True]
+        return tuple(f"{type(c).__name__} {c.status}: {c.numbers}" for c in open_ones)
+
+
+def decide(evidence: Evidence, thresholds: Thresholds | None = None, *, investigated: bool = False) -> Verdict:
+    """
+    Judge an attack.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Measured effects.
+    thresholds : Thresholds, optional
+        Where the lines are drawn; the defaults when left out.
+    investigated : bool
+        Statement of the analysers that they have looked into what a former
+        ``INVESTIGATE`` asked for, and want the uncovered part assigned.
+
+    Returns
+    -------
+    Verdict
+        ``COVERED`` if every decisive criterion passes.  Else ``INVESTIGATE``, or
+        ``ASSIGN`` if investigated; an unfinished attack has no size to assign.
+    """
+    thresholds = Thresholds() if thresholds is None else thresholds
+    criteria = tuple(criterion.of(evidence, thresholds) for criterion in CRITERIA)
+    if all(criterion.passed is True for criterion in criteria if criterion.decisive):
+        return Verdict(decision="COVERED", criteria=criteria)
+    finished = all(criterion.passed for criterion in criteria if isinstance(criterion, AttackFinished))
+    if not (investigated and finished):
+        return Verdict(decision="INVESTIGATE", criteria=criteria)
+    return Verdict(
+        decision="ASSIGN",
+        criteria=criteria,
+        size_flips=_uncovered_flips(evidence),
+        size_yields=_uncovered_yields(evidence),
+    )
+
+
+def _uncovered_flips(evidence: Evidence) -> float | None:
+    flips, added = evidence.remaining.flips, evidence.total
+    return None if flips is None else _uncovered(flips.value, 0.0 if added is None else added.flips.value)
+
+
+def _uncovered_yields(evidence: Evidence) -> dict[str, float]:
+    added = evidence.total
+    covered = {} if added is None else {region: m.value for region, m in added.yield_shift.items()}
+    return {
+        region: _uncovered(shift.value, covered.get(region, 0.0))
+        for region, shift in evidence.remaining.yield_shift.items()
+    }
+
+
+def _uncovered(shift: float, covered: float) -> float:
+    """Size that, in quadrature with what is covered, gives the shift."""
+    return math.sqrt(max(shift**2 - covered**2, 0.0)) if not math.isnan(shift + covered) else math.nan

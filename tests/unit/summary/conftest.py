@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A small finished attack with known numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from hepfool.attacks.base import AttackProblem, AttackResult, run_attack
+from hepfool.events import EventTable, Region
+from hepfool.typing import FloatArray, IntArray
+
+
+class SignClassifier:
+    """Class 1 where the first feature is positive."""
+
+    n_classes = 2
+    n_features = 2
+    digest = "5" * 64
+
+    def scores(self, values: FloatArray) -> FloatArray:
+        score = np.where(values[:, 0] > 0, 0.9, 0.1)
+        return np.stack([1 - score, score], axis=1)
+
+    def predict(self, values: FloatArray) -> IntArray:
+        return (values[:, 0] > 0).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Move every event's first feature by a constant within its bounds."""
+
+    amount: float
+    n_iterations: int = 1
+    n_bins: int = 20
+
+    def iterate(
+        self, problem: AttackProblem, values: FloatArray, iteration: int, rng: np.random.Generator
+    ) -> FloatArray:
+        return problem.bounds.clip(values + np.array([self.amount, 0.0]))
+
+
+@pytest.fixture
+def classifier() -> SignClassifier:
+    return SignClassifier()
+
+
+@pytest.fixture
+def result(rng: np.random.Generator, classifier: SignClassifier) -> AttackResult:
+    values = rng.uniform(-1.0, 1.0, size=(1000, 2))
+    table = EventTable.from_arrays(
+        values,
+        labels=(values[:, 0] > 0).astype(int),
+        features=["lead_jet_pt", "met"],
+        dataset=np.where(values[:, 0] > 0, "signal", "ttbar"),
+        regions=(
+            Region("low_met", values[:, 1] < 0, cuts={"met": (-np.inf, 0.0)}),
+            Region("high_met", values[:, 1] >= 0, role="signal", cuts={"met": (0.0, np.inf)}),
+        ),
+    )
+    return run_attack(Shift(0.1), classifier, table, rng=rng)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from hepfool.attacks.base import AttackResult
+from hepfool.models.protocols import Classifier
+from hepfool.studies.systematics import Measured, SystematicEffect
+from hepfool.summary import Evidence, FlaggedFraction, decide, summarise
+
+
+def systematic(flips: float, shift: float = 0.0) -> SystematicEffect:
+    return SystematicEffect(
+        name="tes_up", kind="shape", flips=Measured(flips), yield_shift={"all_events": Measured(shift)}
+    )
+
+
+AGREEING = FlaggedFraction(region="low_met", data=Measured(0.20, 0.01), simulation=Measured(0.19, 0.01))
+DISAGREEING = FlaggedFraction(region="low_met", data=Measured(0.40, 0.01), simulation=Measured(0.19, 0.01))
+
+
+@pytest.fixture
+def evidence(result: AttackResult, classifier: Classifier) -> Evidence:
+    """Evidence of an attack that everything covers."""
+    return Evidence.of(result, classifier, effects=(systematic(0.5, 0.5),), fractions=(AGREEING,))
+
+
+def test_covered_needs_every_decisive_criterion(evidence: Evidence) -> None:
+    verdict = decide(evidence)
+    assert verdict.decision == "COVERED"
+    assert verdict.reasons == ()
+    assert decide(evidence, investigated=True).decision == "COVERED"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"effects": (systematic(0.001),)}, "FoolingWithinSystematics failed"),
+        ({"effects": ()}, "FoolingWithinSystematics not evaluated"),
+        ({"fractions": (DISAGREEING,)}, "FlaggedFractionsAgree failed"),
+        ({"fractions": ()}, "FlaggedFractionsAgree not evaluated"),
+        ({"iterations_done": 2, "n_iterations": 3}, "AttackFinished failed"),
+    ],
+)
+def test_whatever_is_open_is_investigated(change: dict[str, object], reason: str, evidence: Evidence) -> None:
+    changed = dataclasses.replace(evidence, **change)  # type: ignore[arg-type]
+    verdict = decide(changed)
+    assert verdict.decision == "INVESTIGATE"
+    assert verdict.size_flips is None
+    assert [r for r in verdict.reasons if r.startswith(reason)]
+    assert decide(changed, investigated=True).decision == ("INVESTIGATE" if "Attack" in reason else "ASSIGN")
+
+
+def test_the_assigned_size_fills_the_quadratic_sum(evidence: Evidence) -> None:
+    attack = dataclasses.replace(
+        evidence.attack,
+        flips=Measured(0.05),
+        yield_shift={"all_events": Measured(-0.5), "low_met": Measured(0.1), "empty": Measured(math.nan)},
+    )
+    verdict = decide(dataclasses.replace(evidence, attack=attack, effects=(systematic(0.03, 0.3),)), investigated=True)
+    assert verdict.decision == "ASSIGN"
+    assert verdict.size_flips == pytest.approx(0.04)
+    assert verdict.size_yields["all_events"] == pytest.approx(0.4)
+    assert verdict.size_yields["low_met"] == pytest.approx(0.1)
+    assert math.isnan(verdict.size_yields["empty"])
+
+
+def test_the_summary_is_plain_json(result: AttackResult, evidence: Evidence) -> None:
+    detector = {"threshold": 0.8, "efficiency": np.array([0.8, np.nan]), "name": "detector"}
+    summary = summarise(result, evidence, decide(evidence), detector=detector, seed=7)
+    back = json.loads(summary.to_json())
+    assert back == json.loads(json.dumps(dataclasses.asdict(summary)))
+    assert back["provenance"]["seed"] == 7
+    assert back["provenance"]["classifier"] == "5" * 64
+    assert "Shift(amount=0.1" in back["provenance"]["attack"]
+    assert back["events"]["n_events"] == 1000
+    assert back["fooling"]["fooling_ratio"]["value"] == pytest.approx(result.fooling_ratio)
+    assert set(back["fooling"]["datasets"]) == {"signal", "ttbar"}
+    assert back["fooling"]["datasets"]["signal"]["n_fooled"] == 0
+    assert set(back["fooling"]["regions"]) == {"low_met", "high_met"}
+    assert [c["region"] for c in back["compatibility"]] == ["constrained", "low_met"]
+    assert set(back["compatibility"][0]["features"]) == {"lead_jet_pt", "met"}
+    assert back["detector"]["efficiency"] == [0.8, None]
+    assert back["verdict"]["decision"] == "COVERED"
+    assert back["verdict"]["criteria"][0]["values"]["max_ratio"] == 1.0
+    assert back["versions"]["hepfool"]
