@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Attack the events of one chunk and sum what merges with other chunks."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any, Literal
+
+import numpy as np
+from coffea.processor import accumulate
+
+from hepfool.attacks.base import Attack, run_attack
+from hepfool.events import UNLABELLED, Envelope, EventTable
+from hepfool.exceptions import LowStatisticsWarning
+from hepfool.models.protocols import Classifier
+from hepfool.processors.results import RegionSums, sort_categories
+from hepfool.statistics.marginals import Binning
+from hepfool.typing import BoolArray, FloatArray
+
+__all__ = ["ChunkAttack", "attack_table"]
+
+#: Constrained events below which a chunk's attack is much weaker than that of all events.
+N_EVENTS_PER_CHUNK = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkAttack:
+    """
+    How each chunk is attacked.
+
+    Attributes
+    ----------
+    classifier : Classifier
+        The network to fool.
+    attack : Attack
+        Which attack, with its hyper-parameters.
+    binning : Binning
+        Bins of the marginals, the same for all chunks.
+    seed : int
+        Seed of all randomness; each chunk derives its own.
+    target : {"correct", "all"} or int
+        Which events to attack.
+    envelope : callable, optional
+        Bounds from the events.
+    unblind : bool
+        Whether to read unlabelled events (data) in signal regions.
+    """
+
+    classifier: Classifier
+    attack: Attack
+    binning: Binning
+    seed: int = 0
+    target: Literal["correct", "all"] | int = "correct"
+    envelope: Callable[[EventTable], Envelope] | None = None
+    unblind: bool = False
+
+    def run(self, table: EventTable, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Attack one chunk.
+
+        Parameters
+        ----------
+        table : EventTable
+            Its selected events.
+        metadata : mapping
+            ``events.metadata``.
+
+        Returns
+        -------
+        dict
+            Mergeable output.
+        """
+        kept = without_blinded(table, unblind=self.unblind)
+        data = kept.labels == UNLABELLED
+        parts = []
+        if data.any() or not kept.n_events:
+            parts.append(nominal_sums(kept.select(data), self.classifier, self.binning))
+        constrained: dict[str, Any] = {}
+        if not data.all():
+            simulated = kept.select(~data)
+            parts.append(self._attack(simulated, chunk_rng(self.seed, metadata)))
+            chunk = f"{PurePath(metadata.get('filename', '')).name}:{metadata.get('entrystart', 0)}"
+            constrained = {
+                name: {chunk: int((simulated.constrained & simulated.dataset_mask(name)).sum())}
+                for name in simulated.datasets
+            }
+        return {**accumulate(parts), **bookkeeping(table, metadata), "constrained": constrained}
+
+    def _attack(self, table: EventTable, rng: np.random.Generator) -> dict[str, Any]:
+        """Attack what can be: without constrained events nothing moves and nothing is fooled."""
+        classes = self.classifier.predict(table.network_values)
+        attacked: BoolArray = np.ones(table.n_events, dtype=np.bool_)
+        if self.target != "all":
+            attacked = np.asarray(classes == table.labels)
+        if isinstance(self.target, int):
+            attacked &= table.labels == self.target
+        if not (attacked.any() and table.constrained.any()):
+            return attack_sums(table, table, (attacked, np.zeros_like(attacked)), self.classifier, self.binning)
+        populated = replace(table, regions=tuple(r for r in table.regions if r.mask.any()))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LowStatisticsWarning)  # said once, for all chunks
+            result = run_attack(
+                self.attack,
+                self.classifier,
+                populated,
+                rng=rng,
+                target=attacked,
+                envelope=self.envelope(populated) if self.envelope else None,
+                binning=self.binning,
+            )
+        adversarial = table.with_values(result.adversarial.values)
+        return attack_sums(table, adversarial, (result.attacked, result.fooled), self.classifier, self.binning)
+
+
+def attack_table(
+    table: EventTable,
+    classifier: Classifier,
+    attack: Attack,
+    *,
+    binning: Binning,
+    metadata: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """
+    Attack the events of one chunk, inside an existing ``process``.
+
+    Parameters
+    ----------
+    table : EventTable
+        Selected events of the chunk.
+    classifier : Classifier
+        The network to fool.
+    attack : Attack
+        Which attack, with its hyper-parameters.
+    binning : Binning
+        Bins of the marginals, the same for all chunks.
+    metadata : mapping, optional
+        ``events.metadata``: gives the chunk's own random numbers and counts what was read.
+    **options
+        ``seed``, ``target``, ``envelope`` and ``unblind`` as for :class:`ChunkAttack`.
+
+    Returns
+    -------
+    dict
+        To be put into your own output under a key of your choice; coffea merges it.
+
+    Warns
+    -----
+    LowStatisticsWarning
+        If the chunk has few constrained events, as the attack is then weak.
+    """
+    settings = ChunkAttack(classifier=classifier, attack=attack, binning=binning, **options)
+    out = settings.run(table, metadata or {})
+    warn_of_small_chunks(out["constrained"])
+    return out
+
+
+def attack_sums(
+    nominal: EventTable,
+    adversarial: EventTable,
+    outcome: tuple[BoolArray, BoolArray],
+    classifier: Classifier,
+    binning: Binning,
+) -> dict[str, Any]:
+    """Sum up nominal, adversarial and systematically varied events."""
+    names = ["nominal", "adversarial", *nominal.shape_variations, *nominal.weight_variations]
+    sums = RegionSums(nominal, binning, names, _score_classes(classifier))
+    attacked, fooled = outcome
+    scores = _scores(classifier, nominal)
+    classes = _predict(classifier, nominal)
+    sums.fill("nominal", nominal, scores, moments=True)
+    sums.fill("adversarial", adversarial, _scores(classifier, adversarial), moments=True)
+    sums.count("adversarial", attacked, fooled)
+    for name in nominal.shape_variations:
+        varied = nominal.variation(name)
+        sums.fill(name, varied, _scores(classifier, varied))
+        sums.count(name, attacked, attacked & (_predict(classifier, varied) != classes))
+    for name in nominal.weight_variations:
+        sums.fill(name, nominal.variation(name), scores)
+    return sums.as_dict()
+
+
+def nominal_sums(table: EventTable, classifier: Classifier, binning: Binning) -> dict[str, Any]:
+    """Sum up events that are not attacked: data, or none."""
+    sums = RegionSums(table, binning, ["nominal"], _score_classes(classifier))
+    sums.fill("nominal", table, _scores(classifier, table), moments=True)
+    return sums.as_dict()
+
+
+def _score_classes(classifier: Classifier) -> tuple[int, ...]:
+    return (1,) if classifier.n_classes == 2 else tuple(range(classifier.n_classes))
+
+
+def _scores(classifier: Classifier, table: EventTable) -> FloatArray:
+    return classifier.scores(table.network_values) if table.n_events else np.zeros((0, classifier.n_classes))
+
+
+def _predict(classifier: Classifier, table: EventTable) -> Any:
+    return classifier.predict(table.network_values) if table.n_events else np.zeros(0, dtype=np.int64)
+
+
+def without_blinded(table: EventTable, *, unblind: bool) -> EventTable:
+    """Drop data in signal regions."""
+    blinded = np.zeros(table.n_events, dtype=np.bool_)
+    for region in table.regions:
+        if not region.constrained:
+            blinded |= region.mask & (table.labels == UNLABELLED)
+    return table if unblind or not blinded.any() else table.select(~blinded)
+
+
+def bookkeeping(table: EventTable, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Count selected and read events by dataset and file."""
+    if "filename" not in metadata:
+        return {"n_events": {}, "processed": {}}
+    dataset, file = str(metadata["dataset"]), str(metadata["filename"])
+    read = int(metadata["entrystop"]) - int(metadata["entrystart"])
+    return {"n_events": {dataset: {file: table.n_events}}, "processed": {dataset: {file: read}}}
+
+
+def chunk_rng(seed: int, metadata: Mapping[str, Any]) -> np.random.Generator:
+    """Random numbers of a chunk, the same on every worker and in every folder."""
+    names = [str(metadata.get("dataset", "")), PurePath(metadata.get("filename", "")).name]
+    words = [*names, metadata.get("entrystart", 0), metadata.get("entrystop", 0)]
+    identity = hashlib.sha256("|".join(map(str, words)).encode()).digest()
+    return np.random.default_rng([seed, *np.frombuffer(identity, dtype=np.uint32).tolist()])
+
+
+def in_order(out: dict[str, Any]) -> dict[str, Any]:
+    ordered = {k: {name: sort_categories(h) for name, h in out[k].items()} for k in ("histograms", "scores")}
+    return {**out, **ordered}
+
+
+def warn_of_small_chunks(constrained: Mapping[str, Mapping[str, int]]) -> None:
+    counts = [n for chunks in constrained.values() for n in chunks.values()]
+    small = [n for n in counts if n < N_EVENTS_PER_CHUNK]
+    if small:
+        warnings.warn(
+            f"{len(small)} of {len(counts)} chunks have fewer than {N_EVENTS_PER_CHUNK} constrained events (smallest "
+            f"{min(small)}): their attack is weaker than that of all events; raise chunksize or use scope='dataset'",
+            LowStatisticsWarning,
+            stacklevel=3,
+        )

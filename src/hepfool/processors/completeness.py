@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Make sure that every event of the fileset was read.
+
+With ``skipbadfiles`` a runner goes on without the files it cannot read, and its
+output is silently smaller.  :func:`run_processor` compares what was processed
+with what the fileset holds and names the files that are broken or missing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import uproot
+from coffea.processor import Runner
+
+from hepfool.exceptions import IncompleteInputError
+
+__all__ = ["check_complete", "expected_entries", "run_processor"]
+
+_REPAIR = "fetch these files again, or take them out of the fileset and of the luminosity"
+
+
+def run_processor(
+    runner: Runner, fileset: Mapping[str, Any], processor: Any, *, treename: str = "Events", **options: Any
+) -> dict[str, Any]:
+    """
+    Run a processor and check that nothing is missing.
+
+    Parameters
+    ----------
+    runner : coffea.processor.Runner
+        With the executor, schema and chunk size of your choice.
+    fileset : mapping
+        As coffea takes it: files by dataset, with metadata if there are any.
+    processor : AttackProcessor or RangeProcessor
+        Or any whose output has ``processed`` by dataset and file.
+    treename : str
+        Name of the tree where the fileset does not give one.
+    **options
+        Passed to the runner, such as ``uproot_options``.
+
+    Returns
+    -------
+    dict
+        Output of the processor.
+
+    Raises
+    ------
+    IncompleteInputError
+        If a file has no such tree, is truncated or unreadable, or if events of it were not processed.
+    """
+    patterns = getattr(getattr(processor, "analysis", None), "branches", None)
+    if patterns and "iteritems_options" not in options:
+        options["iteritems_options"] = {"filter_name": list(patterns)}
+    try:
+        expected = expected_entries(runner, fileset, treename=treename)
+        out = runner(fileset, processor, treename=treename, **options)
+    except Exception as error:
+        broken = _broken_files(fileset, treename)
+        if broken:
+            raise IncompleteInputError(_message("cannot be read", broken)) from error
+        raise
+    merged: dict[str, Any] = out[0] if runner.savemetrics else out
+    check_complete(expected, merged)
+    return merged
+
+
+def expected_entries(
+    runner: Runner, fileset: Mapping[str, Any], *, treename: str = "Events"
+) -> dict[str, dict[str, int | None]]:
+    """
+    Count the entries of every file.
+
+    Parameters
+    ----------
+    runner : coffea.processor.Runner
+        Opens the files; what it counts here it does not count again later.
+    fileset : mapping
+        As coffea takes it.
+    treename : str
+        Name of the tree where the fileset does not give one.
+
+    Returns
+    -------
+    dict
+        Entries by dataset and file, None for a file that the runner skipped.
+    """
+    entries: Counter[tuple[str, str]] = Counter()
+    for chunk in runner.preprocess(fileset, treename=treename):
+        entries[chunk.dataset, chunk.filename] += len(chunk)
+    expected: dict[str, dict[str, int | None]] = {}
+    for dataset, files in _files(fileset, treename).items():
+        counted = {file: entries.get((dataset, file)) for file in files}
+        if runner.maxchunks is not None:  # the user asked for a part only
+            counted = {file: n for file, n in counted.items() if n is not None}
+        expected[dataset] = counted
+    return expected
+
+
+def check_complete(expected: Mapping[str, Mapping[str, int | None]], out: Mapping[str, Any]) -> None:
+    """
+    Compare what was processed with what the files hold.
+
+    Parameters
+    ----------
+    expected : mapping
+        Entries by dataset and file, from :func:`expected_entries`.
+    out : mapping
+        Output with ``processed`` by dataset and file.
+
+    Raises
+    ------
+    IncompleteInputError
+        If they differ; the message names each file with its missing events.
+    """
+    wrong = {}
+    for dataset, files in expected.items():
+        for file, entries in files.items():
+            processed = out["processed"].get(dataset, {}).get(file, 0)
+            if entries is None:
+                wrong[file] = f"could not be opened, none of its events is in {dataset!r}"
+            elif processed != entries:
+                wrong[file] = (
+                    f"{processed} of {entries} events of {dataset!r} were processed, {entries - processed} lack"
+                )
+    if wrong:
+        raise IncompleteInputError(_message("are incomplete", wrong))
+
+
+def _message(problem: str, files: Mapping[str, str]) -> str:
+    lines = [f"  {name}: {reason}" for name, reason in files.items()]
+    return "\n".join([f"{len(files)} input files {problem}, so the result would lack events:", *lines, _REPAIR])
+
+
+def _files(fileset: Mapping[str, Any], treename: str) -> dict[str, dict[str, str]]:
+    """Tree name by dataset and file, for all forms of a fileset."""
+    result = {}
+    for dataset, entry in fileset.items():
+        files = entry["files"] if isinstance(entry, Mapping) else entry
+        tree = entry.get("treename", treename) if isinstance(entry, Mapping) else treename
+        trees = files if isinstance(files, Mapping) else dict.fromkeys(files, tree)
+        result[dataset] = {str(file): str(name) for file, name in trees.items()}
+    return result
+
+
+def _broken_files(fileset: Mapping[str, Any], treename: str) -> dict[str, str]:
+    reasons = {}
+    for files in _files(fileset, treename).values():
+        for file, tree in files.items():
+            reason = _broken(file, tree)
+            if reason:
+                reasons[file] = reason
+    return reasons
+
+
+def _broken(file: str, tree: str) -> str | None:
+    """Why a file cannot be read, or None if it opens and is as long as it says."""
+    try:
+        with uproot.open(file) as opened:
+            trees = opened.keys(cycle=False, filter_classname=["TTree", "ROOT::RNTuple"])
+            if tree not in trees:
+                return f"has no tree {tree!r} (it has {', '.join(trees) or 'none'}); name yours with treename"
+            path = Path(file)
+            if path.exists() and path.stat().st_size < opened.file.fEND:
+                return f"is truncated: {path.stat().st_size} of {opened.file.fEND} bytes"
+    except Exception as error:  # noqa: BLE001 - any failure to open is the answer
+        return f"is unreadable or truncated ({type(error).__name__}: {str(error).splitlines()[0][:120]})"
+    return None

@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+What a processor returns: sums over events that merge in any order.
+
+Every number is a histogram content, a moment or a count, so that chunks, files
+and workers add up to exactly the figures of all events.  :func:`compatibility`
+gives the distances of any part of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import hist
+import numpy as np
+
+from hepfool.attacks.base import FoolingCounts
+from hepfool.events import EventTable
+from hepfool.statistics.compatibility import Compatibility, compare_sums
+from hepfool.statistics.dependence import Moments
+from hepfool.statistics.marginals import Binning
+from hepfool.typing import BoolArray, FloatArray
+
+__all__ = ["MaskedMoments", "RegionSums", "compatibility", "sort_categories"]
+
+#: Bins of a score between 0 and 1.
+N_SCORE_BINS = 50
+
+#: Fraction of present values below which rounding decides whether there is any.
+_NO_VALUE = 1e-12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskedMoments:
+    r"""
+    Moments of events with missing values, to be filled in later.
+
+    A missing value sits at the nominal mean of *all* events, which no chunk
+    knows.  These are therefore the moments of the :math:`2d` columns
+    :math:`(p_j x_j, 1-p_j)`, with :math:`p_j` whether a value is present; those of
+    :math:`p_j x_j + (1-p_j) f_j` follow for any :math:`f`.
+
+    Attributes
+    ----------
+    sums : Moments
+        Of values (0 where missing) and of missing flags.
+
+    Examples
+    --------
+    >>> left = MaskedMoments.of(np.array([[1.0], [np.nan]]), np.ones(2))
+    >>> right = MaskedMoments.of(np.array([[4.0]]), np.ones(1))
+    >>> (left + right).mean.tolist(), (left + right).filled().mean.tolist()
+    ([2.5], [2.5])
+    """
+
+    sums: Moments
+
+    @classmethod
+    def of(cls, values: FloatArray, weights: FloatArray) -> MaskedMoments:
+        """
+        Moments of some events.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            In each feature's unit; NaN where missing.
+        weights : FloatArray, shape (n_events,)
+            Event weights; may be negative.
+
+        Returns
+        -------
+        MaskedMoments
+            Of all events.
+        """
+        missing = np.isnan(values)
+        return cls(Moments.of(np.hstack([np.where(missing, 0.0, values), missing.astype(np.float64)]), weights))
+
+    def __add__(self, other: MaskedMoments) -> MaskedMoments:
+        """Combine two disjoint sets of events."""
+        return MaskedMoments(self.sums + other.sums)
+
+    def __radd__(self, other: int) -> MaskedMoments:
+        """Let ``sum`` start from zero."""
+        return self if other == 0 else NotImplemented
+
+    @property
+    def sum_weights(self) -> float:
+        """Sum of weights, dimensionless."""
+        return self.sums.sum_weights
+
+    @property
+    def mean(self) -> FloatArray:
+        """Weighted mean of the present values, shape (n_features,); 0 where all are missing."""
+        total, missing = np.split(self.sums.mean, 2)
+        present = 1.0 - missing
+        return np.asarray(total / np.where(np.abs(present) < _NO_VALUE, np.inf, present))
+
+    def filled(self, fill: FloatArray | None = None) -> Moments:
+        """
+        Put one number per feature where a value is missing.
+
+        Parameters
+        ----------
+        fill : FloatArray, shape (n_features,), optional
+            In each feature's unit; the mean of the present values by default.
+
+        Returns
+        -------
+        Moments
+            Of the completed events.
+        """
+        fill = self.mean if fill is None else fill
+        to_value = np.hstack([np.eye(len(fill)), np.diag(fill)])
+        sums = self.sums
+        return Moments(
+            sums.sum_weights, to_value @ sums.origin, to_value @ sums.first, to_value @ sums.second @ to_value.T
+        )
+
+
+class RegionSums:
+    """
+    Histograms, moments and counts by dataset, region and variation.
+
+    Parameters
+    ----------
+    table : EventTable
+        Gives features, datasets and regions; beside its regions there are
+        ``constrained`` (all that are validated) and ``all``.
+    binning : Binning
+        Bins of the marginals; missing values are in the overflow bin.
+    variations : iterable of str
+        Categories that will be filled.
+    classes : iterable of int
+        Classes whose scores are histogrammed.
+    """
+
+    def __init__(self, table: EventTable, binning: Binning, variations: Iterable[str], classes: Iterable[int]) -> None:
+        self.table = table
+        self.binning = binning
+        self.masks = _masks(table)
+        axes = [
+            hist.axis.StrCategory(categories, name=name, growth=True)
+            for name, categories in (
+                ("dataset", table.datasets),
+                ("region", self.masks),
+                ("variation", variations),
+            )
+        ]
+        columns = [
+            hist.axis.Variable(edges, name=feature.name, label=feature.title, underflow=False, overflow=True)
+            for feature, edges in zip(table.features, binning.edges, strict=True)
+        ]
+        score = {
+            k: hist.axis.Regular(N_SCORE_BINS, 0, 1, name="score", label=f"score of class {k}", flow=False)
+            for k in classes
+        }
+        self.histograms = {axis.name: hist.Hist(*axes, axis, storage="weight") for axis in columns}
+        self.scores = {k: hist.Hist(*axes, axis, storage="weight") for k, axis in score.items()}
+        self.moments: dict[str, Any] = {d: {r: {} for r in self.masks} for d in table.datasets}
+        self.fooling: dict[str, Any] = {d: {r: {} for r in self.masks} for d in table.datasets}
+
+    def fill(self, variation: str, table: EventTable, scores: FloatArray, *, moments: bool = False) -> None:
+        """
+        Add the events under one variation.
+
+        Parameters
+        ----------
+        variation : str
+            Category to fill.
+        table : EventTable
+            The same events as in the constructor, with varied values or weights.
+        scores : FloatArray, shape (n_events, n_classes)
+            Class probabilities of these values.
+        moments : bool
+            Whether to keep the moments too.
+        """
+        bins = self.binning.indices(table.values)
+        score_bins = np.clip((scores * N_SCORE_BINS).astype(np.int64), 0, N_SCORE_BINS - 1)
+        for dataset, region, mask in self._parts():
+            weights = table.weights[mask]
+            for j, histogram in enumerate(self.histograms.values()):
+                _add(histogram, (dataset, region, variation), bins[mask, j], weights)
+            for k, histogram in self.scores.items():
+                _add(histogram, (dataset, region, variation), score_bins[mask, k], weights)
+            if moments:
+                self.moments[dataset][region][variation] = MaskedMoments.of(table.values[mask], weights)
+
+    def count(self, variation: str, attacked: BoolArray, fooled: BoolArray) -> None:
+        """
+        Count the events whose class changed under one variation.
+
+        Parameters
+        ----------
+        variation : str
+            ``adversarial`` or a shape variation.
+        attacked, fooled : BoolArray, shape (n_events,)
+            Events asked about, and those among them with a changed class.
+        """
+        for dataset, region, mask in self._parts():
+            weights = self.table.weights
+            self.fooling[dataset][region][variation] = FoolingCounts(
+                n_events=int(mask.sum()),
+                n_attacked=int((mask & attacked).sum()),
+                n_fooled=int((mask & fooled).sum()),
+                weight_attacked=float(weights[mask & attacked].sum()),
+                weight_fooled=float(weights[mask & fooled].sum()),
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """
+        Hand the sums to coffea.
+
+        Returns
+        -------
+        dict
+            ``histograms`` by feature, ``scores`` by class, ``moments`` and
+            ``fooling`` by dataset, region and variation.
+        """
+        return {
+            "histograms": self.histograms,
+            "scores": self.scores,
+            "moments": self.moments,
+            "fooling": self.fooling,
+        }
+
+    def _parts(self) -> Iterable[tuple[str, str, BoolArray]]:
+        for dataset in self.table.datasets:
+            events = self.table.dataset_mask(dataset)
+            for region, mask in self.masks.items():
+                yield dataset, region, events & mask
+
+
+def _masks(table: EventTable) -> dict[str, BoolArray]:
+    masks = {region.name: region.mask for region in table.regions}
+    reserved = masks.keys() & {"constrained", "all"}
+    if reserved:
+        msg = f"region names {sorted(reserved)} are reserved for unions of regions; rename them"
+        raise ValueError(msg)
+    return {**masks, "constrained": table.constrained, "all": np.ones(table.n_events, dtype=np.bool_)}
+
+
+def _add(histogram: hist.Hist[Any], categories: tuple[str, ...], bins: Any, weights: FloatArray) -> None:
+    """Add to contents directly: the bin of a value is decided by ``Binning`` alone."""
+    view: Any = histogram.view(flow=True)
+    row = view[tuple(axis.index(name) for axis, name in zip(histogram.axes, categories, strict=False))]
+    row["value"] += np.bincount(bins, weights=weights, minlength=len(row))
+    row["variance"] += np.bincount(bins, weights=weights**2, minlength=len(row))
+
+
+def compatibility(
+    out: Mapping[str, Any], region: str = "constrained", datasets: Iterable[str] | None = None
+) -> Compatibility:
+    """
+    Compare nominal and adversarial events from the merged sums.
+
+    Parameters
+    ----------
+    out : mapping
+        Output of a processor or of ``attack_table``, merged over all chunks.
+    region : str
+        Region name, ``constrained`` for all that are validated, or ``all``.
+    datasets : iterable of str, optional
+        Datasets to add up; all that were attacked by default.
+
+    Returns
+    -------
+    Compatibility
+        The same figures as from all events at once.
+
+    Raises
+    ------
+    ValueError
+        If there is no adversarial event.
+    """
+    attacked = sorted(name for name, regions in out["moments"].items() if "adversarial" in regions.get(region, {}))
+    chosen = attacked if datasets is None else list(datasets)
+    counts = sum((out["fooling"][d][region]["adversarial"] for d in chosen), FoolingCounts())
+    if not counts.n_events:
+        msg = f"region {region!r} holds no attacked event of {chosen or 'any dataset'}; nothing can be compared there"
+        raise ValueError(msg)
+    nominal, adversarial = (sum(out["moments"][d][region][v] for d in chosen) for v in ("nominal", "adversarial"))
+    fill = nominal.mean
+    contents = {v: _contents(out["histograms"], chosen, region, v) for v in ("nominal", "adversarial")}
+    first = contents["nominal"]
+    return compare_sums(
+        tuple(out["histograms"]),
+        region,
+        n_events=counts.n_events,
+        n_effective=float(first["value"][0].sum() ** 2 / first["variance"][0].sum()),
+        yields=(contents["nominal"]["value"], contents["adversarial"]["value"]),
+        moments=(nominal.filled(fill), adversarial.filled(fill)),
+    )
+
+
+def _contents(histograms: Mapping[str, Any], datasets: list[str], region: str, variation: str) -> Any:
+    """Contents and variances of shape (n_features, n_bins + 1)."""
+    rows = []
+    for histogram in histograms.values():
+        view = histogram.view(flow=True)
+        where = [histogram.axes[i].index(name) for i, name in ((1, region), (2, variation))]
+        rows.append([view[(histogram.axes[0].index(d), *where)] for d in datasets])
+    return {part: np.array([[r[part] for r in row] for row in rows]).sum(axis=1) for part in ("value", "variance")}
+
+
+def sort_categories(histogram: hist.Hist[Any]) -> hist.Hist[Any]:
+    """
+    Order the categories by name, whichever chunk finished first.
+
+    Parameters
+    ----------
+    histogram : hist.Hist
+        With growing category axes.
+
+    Returns
+    -------
+    hist.Hist
+        The same contents.
+    """
+    axes, order = [], []
+    for axis in histogram.axes:
+        category = isinstance(axis, hist.axis.StrCategory)
+        names = sorted(axis) if category else []
+        axes.append(hist.axis.StrCategory(names, name=axis.name, label=axis.label, growth=True) if category else axis)
+        order.append([axis.index(name) for name in names] if category else list(range(axis.extent)))
+    result: hist.Hist[Any] = hist.Hist(*axes, storage=histogram.storage_type())
+    result.view(flow=True)[...] = histogram.view(flow=True)[np.ix_(*order)]
+    return result
