@@ -1,0 +1,425 @@
+# SPDX-License-Identifier: BSD-3-Clause
+r"""
+Tell adversarial from nominal events with a second network.
+
+Train on attacks on the training and validation splits (:func:`train_detector`),
+judge on the attack on the test split (:func:`evaluate`): a detector judged on
+events it has seen looks better than it is.  What counts is the corrected fooling
+ratio: events that are fooled *and* not flagged, over attacked events.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from hepfool.attacks.base import AttackResult
+from hepfool.events import EventTable
+from hepfool.models.files import load_torch, save_state
+from hepfool.models.networks import Standardise, mlp
+from hepfool.models.pytorch import TorchClassifier
+from hepfool.training import Epoch, TrainingSettings, auroc, fit
+from hepfool.typing import BoolArray, FloatArray
+
+__all__ = [
+    "Detector",
+    "DetectorReport",
+    "DetectorSettings",
+    "evaluate",
+    "read_detector",
+    "train_detector",
+    "write_detector",
+]
+
+_BOOTSTRAP_REPLICAS = 200
+_DRAWS_AT_ONCE = 1_000_000
+_STATE_FILE, _RECORD_FILE = "detector.pt", "detector.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorSettings:
+    """
+    How to build a detector.
+
+    Attributes
+    ----------
+    hidden : tuple of int
+        Nodes of each hidden layer.
+    clean_efficiency : float
+        Fraction of nominal validation events that must stay unflagged, in (0, 1).
+    training : TrainingSettings
+        How to train; classes are balanced by weight by default.
+    """
+
+    hidden: tuple[int, ...] = (64, 32)
+    clean_efficiency: float = 0.9
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def __post_init__(self) -> None:
+        """Check the efficiency."""
+        if not 0 < self.clean_efficiency < 1:
+            msg = f"clean_efficiency must lie between 0 and 1, got {self.clean_efficiency}"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Detector:
+    """
+    A network whose class 1 is "adversarial", and the score from which it flags.
+
+    Attributes
+    ----------
+    classifier : TorchClassifier
+        Two classes: nominal and adversarial.
+    threshold : float
+        Events with a larger score are flagged.
+    features : tuple of str
+        Input columns, in network order.
+    hidden : tuple of int
+        Nodes of each hidden layer.
+    provenance : mapping
+        Attack, attacked network, seed and numbers of the training.
+    """
+
+    classifier: TorchClassifier
+    threshold: float
+    features: tuple[str, ...]
+    hidden: tuple[int, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def score(self, values: FloatArray) -> FloatArray:
+        """
+        Probability that an event is adversarial.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Network inputs in physical units, such as ``table.network_values``.
+
+        Returns
+        -------
+        FloatArray, shape (n_events,)
+            In [0, 1], for equally frequent nominal and adversarial events.
+        """
+        return self.classifier.scores(values)[:, 1]
+
+    def flags(self, values: FloatArray) -> BoolArray:
+        """
+        Mark the events that look adversarial.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Network inputs in physical units, such as ``table.network_values``.
+
+        Returns
+        -------
+        BoolArray, shape (n_events,)
+            True where the score exceeds the threshold.
+        """
+        return np.asarray(self.score(values) > self.threshold)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorReport:
+    r"""
+    What a detector does on events that it was not trained on.
+
+    All fractions are weighted.  ``efficiency`` of nominal events is the fraction
+    that is *not* flagged, of adversarial events the fraction that *is* flagged.
+
+    Attributes
+    ----------
+    n_clean, n_attacked, n_fooled, n_fooled_unflagged : int
+        Plain numbers of events.
+    threshold : float
+        Score above which an event is flagged.
+    clean_efficiency : float
+        Of all nominal events.
+    clean_efficiency_by_class : mapping of int to float
+        Of the nominal events of each label.
+    efficiency_fooled, efficiency_unfooled, efficiency_adversarial : float
+        Of adversarial events that are fooled, that were attacked in vain, and of both.
+    fooling_ratio : float
+        Fooled over attacked.
+    corrected_fooling_ratio, corrected_fooling_ratio_error : float
+        Fooled and not flagged over attacked, counted jointly, and its bootstrap
+        standard error.
+    product_fooling_ratio : float
+        ``fooling_ratio * (1 - efficiency_adversarial)``, as if flags and fooling were independent.
+    auroc : float
+        Of the separation of nominal from fooled events; NaN without fooled events.
+    """
+
+    n_clean: int
+    n_attacked: int
+    n_fooled: int
+    n_fooled_unflagged: int
+    threshold: float
+    clean_efficiency: float
+    clean_efficiency_by_class: Mapping[int, float]
+    efficiency_fooled: float
+    efficiency_unfooled: float
+    efficiency_adversarial: float
+    fooling_ratio: float
+    corrected_fooling_ratio: float
+    corrected_fooling_ratio_error: float
+    product_fooling_ratio: float
+    auroc: float
+
+    @property
+    def clean_efficiency_signal(self) -> float:
+        """Unflagged fraction of nominal events of label 1; NaN without any."""
+        return self.clean_efficiency_by_class.get(1, float("nan"))
+
+    @property
+    def clean_efficiency_background(self) -> float:
+        """Unflagged fraction of nominal events of label 0; NaN without any."""
+        return self.clean_efficiency_by_class.get(0, float("nan"))
+
+
+def train_detector(
+    train: AttackResult,
+    validation: AttackResult,
+    *,
+    seed: int,
+    clean: tuple[EventTable, EventTable] | None = None,
+    settings: DetectorSettings | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Detector:
+    """
+    Train on nominal against fooled events, and set the threshold.
+
+    Parameters
+    ----------
+    train, validation : AttackResult
+        The same attack on the training and on the validation split.  Only fooled
+        events count as adversarial.
+    seed : int
+        Same seed, same detector.
+    clean : (EventTable, EventTable), optional
+        Nominal events for training and validation; those of the attacks by default.
+    settings : DetectorSettings, optional
+        Network, required efficiency and training.
+    progress : callable, optional
+        Called with the record of each finished epoch.
+
+    Returns
+    -------
+    Detector
+        With the smallest threshold that leaves the required fraction of nominal
+        validation events unflagged.  Negative weights count by their size here.
+
+    Raises
+    ------
+    ValueError
+        If an attack fooled no event, or the tables differ in their features.
+    """
+    settings = DetectorSettings() if settings is None else settings
+    nominal = (train.nominal, validation.nominal) if clean is None else clean
+    samples = [
+        _sample(name, result, table)
+        for name, result, table in zip(("training", "validation"), (train, validation), nominal, strict=True)
+    ]
+
+    def network() -> Any:
+        return mlp(samples[0].n_features, settings.hidden, preprocessing=Standardise.of(samples[0]))
+
+    result = fit(network, *samples, seed=seed, settings=settings.training, progress=progress)
+    scores = result.classifier.scores(nominal[1].network_values)[:, 1]
+    threshold = np.quantile(
+        scores, settings.clean_efficiency, weights=np.abs(nominal[1].weights), method="inverted_cdf"
+    )
+    return Detector(
+        classifier=result.classifier,
+        threshold=float(threshold),
+        features=samples[0].features.names,
+        hidden=settings.hidden,
+        provenance={
+            "attack": repr(train.attack),
+            "attacked_network": train.classifier_digest,
+            "seed": seed,
+            "n_clean": nominal[0].n_events,
+            "n_fooled": int(train.fooled.sum()),
+            "clean_efficiency": settings.clean_efficiency,
+            "best_epoch": result.best_epoch,
+            "validation_auroc": result.validation_auroc,
+        },
+    )
+
+
+def evaluate(
+    detector: Detector, test: AttackResult, *, rng: np.random.Generator, clean: EventTable | None = None
+) -> DetectorReport:
+    """
+    Judge a detector on an attack on the test split.
+
+    Parameters
+    ----------
+    detector : Detector
+        Trained on other events.
+    test : AttackResult
+        The attack on the test split.
+    rng : numpy.random.Generator
+        For the bootstrap error.
+    clean : EventTable, optional
+        Nominal events; those of the attack by default.
+
+    Returns
+    -------
+    DetectorReport
+        Efficiencies and fooling ratios.
+
+    Raises
+    ------
+    ValueError
+        If the features differ from those of the detector.
+    """
+    clean = test.nominal if clean is None else clean
+    for table in (clean, test.nominal):
+        _check_features(detector.features, table)
+    scores = detector.score(test.adversarial.network_values)
+    clean_scores = detector.score(clean.network_values)
+    flagged, clean_flagged = scores > detector.threshold, clean_scores > detector.threshold
+    attacked, fooled, weights = test.attacked, test.fooled, test.nominal.weights
+    efficiency_adversarial = _fraction(flagged, weights, attacked)
+    remaining = fooled & ~flagged
+    by_class = {int(c): _fraction(~clean_flagged, clean.weights, clean.labels == c) for c in np.unique(clean.labels)}
+    return DetectorReport(
+        n_clean=clean.n_events,
+        n_attacked=int(attacked.sum()),
+        n_fooled=int(fooled.sum()),
+        n_fooled_unflagged=int(remaining.sum()),
+        threshold=detector.threshold,
+        clean_efficiency=_fraction(~clean_flagged, clean.weights),
+        clean_efficiency_by_class={c: e for c, e in by_class.items() if c >= 0},
+        efficiency_fooled=_fraction(flagged, weights, fooled),
+        efficiency_unfooled=_fraction(flagged, weights, attacked & ~fooled),
+        efficiency_adversarial=efficiency_adversarial,
+        fooling_ratio=test.fooling_ratio,
+        corrected_fooling_ratio=_fraction(remaining, weights, attacked),
+        corrected_fooling_ratio_error=_bootstrap_error(remaining[attacked], weights[attacked], rng),
+        product_fooling_ratio=test.fooling_ratio * (1.0 - efficiency_adversarial),
+        auroc=_separation((clean_scores, clean.weights), (scores[fooled], weights[fooled])),
+    )
+
+
+def write_detector(detector: Detector, folder: str | Path) -> None:
+    """
+    Write a detector as parameters and a JSON file, without pickled code.
+
+    Parameters
+    ----------
+    detector : Detector
+        What to keep.
+    folder : str or pathlib.Path
+        Created if it does not exist.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_state(detector.classifier, folder / _STATE_FILE)
+    record = {
+        "features": detector.features,
+        "hidden": detector.hidden,
+        "threshold": detector.threshold,
+        "digest": detector.classifier.digest,
+        "provenance": dict(detector.provenance),
+    }
+    (folder / _RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def read_detector(folder: str | Path, *, device: str = "cpu") -> Detector:
+    """
+    Read a detector back.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Written by :func:`write_detector`.
+    device : str
+        Where the detector shall run.
+
+    Returns
+    -------
+    Detector
+        With the same scores and flags.
+
+    Raises
+    ------
+    ValueError
+        If the parameters are not those that the record was written with.
+    """
+    folder = Path(folder)
+    record = json.loads((folder / _RECORD_FILE).read_text(encoding="utf-8"))
+    n_features = len(record["features"])
+    layer = Standardise(np.zeros(n_features), np.ones(n_features))
+    network = mlp(n_features, record["hidden"], preprocessing=layer)
+    classifier = load_torch(folder / _STATE_FILE, network=network, device=device)
+    if classifier.digest != record["digest"]:
+        msg = f"{_STATE_FILE} and {_RECORD_FILE} in {folder} do not belong together; write the detector again"
+        raise ValueError(msg)
+    return Detector(
+        classifier=classifier,
+        threshold=record["threshold"],
+        features=tuple(record["features"]),
+        hidden=tuple(record["hidden"]),
+        provenance=record["provenance"],
+    )
+
+
+def _sample(name: str, result: AttackResult, clean: EventTable) -> EventTable:
+    """Nominal events with label 0 and fooled ones with label 1."""
+    _check_features(result.nominal.features.names, clean)
+    if not result.fooled.any():
+        msg = f"the attack fooled no {name} event, so there is nothing to detect; attack more strongly"
+        raise ValueError(msg)
+    fooled = result.adversarial.select(result.fooled)
+    return EventTable.from_arrays(
+        np.concatenate([clean.values, fooled.values]),
+        labels=np.repeat([0, 1], [clean.n_events, fooled.n_events]),
+        features=result.nominal.features,
+        weights=np.concatenate([clean.weights, fooled.weights]),
+        sentinel=result.nominal.sentinel,
+    )
+
+
+def _check_features(names: tuple[str, ...], table: EventTable) -> None:
+    if table.features.names != names:
+        msg = f"the events have the features {table.features.names}, expected {names} in this order"
+        raise ValueError(msg)
+
+
+def _fraction(passed: BoolArray, weights: FloatArray, events: BoolArray | None = None) -> float:
+    """Weighted fraction of the events that pass; NaN without events."""
+    chosen = np.ones(len(passed), dtype=np.bool_) if events is None else events
+    total = weights[chosen].sum()
+    return float(weights[chosen & passed].sum() / total) if total else float("nan")
+
+
+def _bootstrap_error(passed: BoolArray, weights: FloatArray, rng: np.random.Generator) -> float:
+    if len(passed) < 2:
+        return float("nan")
+    result = stats.bootstrap(
+        (weights * passed, weights),
+        lambda part, whole, axis: part.sum(axis=axis) / whole.sum(axis=axis),
+        n_resamples=_BOOTSTRAP_REPLICAS,
+        batch=max(_DRAWS_AT_ONCE // len(passed), 1),
+        paired=True,
+        method="percentile",
+        rng=rng,
+    )
+    return float(result.standard_error)
+
+
+def _separation(clean: tuple[FloatArray, FloatArray], fooled: tuple[FloatArray, FloatArray]) -> float:
+    if not len(clean[0]) or not len(fooled[0]):
+        return float("nan")
+    labels = np.repeat([0, 1], [len(clean[0]), len(fooled[0])])
+    scores, weights = (np.concatenate(pair) for pair in zip(clean, fooled, strict=True))
+    return auroc(labels, scores, weights)
