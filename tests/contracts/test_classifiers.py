@@ -36,7 +36,7 @@ def network(seed: float, n_outputs: int = 1, *, sigmoid: bool = False) -> nn.Seq
             last.weight *= 5.0
             # Events of every class.
             typical = layers[:-1] if sigmoid else layers
-            last.bias -= typical.eval()(2.0 * torch.randn(500, N_FEATURES)).median(dim=0).values
+            last.bias.sub_(typical.eval()(2.0 * torch.randn(500, N_FEATURES)).median(dim=0).values)
         return layers.double()
 
 
