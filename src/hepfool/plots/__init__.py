@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Figures of every result, one function each.
+
+Each takes a result and returns ``(figure, axes)``; none of them saves, computes
+a result, or changes Matplotlib's global settings.
+"""
+
+from __future__ import annotations
+
+from hepfool.plots.correlations import plot_correlations
+from hepfool.plots.fooling import plot_fooling
+from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
+from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
+from hepfool.plots.style import PlotStyle
+
+__all__ = [
+    "Marginal",
+    "PlotStyle",
+    "marginal",
+    "plot_correlations",
+    "plot_fooling",
+    "plot_marginal",
+    "plot_marginals",
+    "plot_score",
+    "plot_score_stack",
+    "representative_marginals",
+    "score_histogram",
+]

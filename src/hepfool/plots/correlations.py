@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Linear correlations of nominal and adversarial events, and what the attack changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+
+from hepfool.plots.style import PlotStyle, StyledFigure, add_experiment_label
+from hepfool.statistics.compatibility import Compatibility
+from hepfool.typing import FloatArray
+
+__all__ = ["plot_correlations"]
+
+_SMALLEST_SCALE = 1e-3
+
+
+def plot_correlations(
+    compatibility: Compatibility, *, labels: Sequence[str] | None = None, style: PlotStyle | None = None
+) -> tuple[Figure, tuple[Axes, Axes, Axes]]:
+    """
+    Draw the lower triangles of both Pearson matrices and of their difference.
+
+    The difference has its own scale, because an attack that passes a validation
+    changes each coefficient by a few per cent at most.
+
+    Parameters
+    ----------
+    compatibility : Compatibility
+        Both matrices, the correlation shift and its sampling floor.
+    labels : sequence of str, optional
+        Axis titles of the features; their names by default.
+    style : PlotStyle, optional
+        Experiment and label.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        To be saved by the caller.
+    axes : tuple of three matplotlib.axes.Axes
+        Nominal, adversarial, difference.
+
+    Raises
+    ------
+    ValueError
+        If there is not one label per feature.
+    """
+    style = style or PlotStyle()
+    names = tuple(labels or compatibility.features)
+    if len(names) != len(compatibility.features):
+        msg = f"{len(names)} labels for {len(compatibility.features)} features; give one each"
+        raise ValueError(msg)
+    nominal, adversarial = compatibility.correlation_nominal, compatibility.correlation_adversarial
+    with style.context():
+        figure = style.figure(width=3.4, height=1.2)
+        axes = figure.subplots(1, 3, sharey=True)
+        shift = (
+            rf"$\Delta$FN = {compatibility.correlation_shift:.2g}"
+            f"\nstat. floor {compatibility.correlation_floor:.2g}"
+        )
+        _draw_matrix(figure, axes[0], nominal, f"Nominal\n{_events(compatibility)}", 1.0)
+        _draw_matrix(figure, axes[1], adversarial, "Adversarial\nsame events", 1.0)
+        difference = adversarial - nominal
+        _draw_matrix(figure, axes[2], difference, f"Difference\n{shift}", _scale(difference))
+        for ax in axes:
+            _name_features(ax, names, left=ax is axes[0])
+        add_experiment_label(axes[0], style, right=False)
+        add_experiment_label(axes[2], style, left=False)
+    return figure, tuple(axes)
+
+
+def _events(compatibility: Compatibility) -> str:
+    return f"{compatibility.region.replace('_', ' ')}\n{compatibility.n_events} events"
+
+
+def _scale(difference: FloatArray) -> float:
+    """Largest entry, rounded up to two digits."""
+    largest = float(np.abs(difference).max())
+    if largest < _SMALLEST_SCALE:
+        return _SMALLEST_SCALE
+    digit = 10.0 ** (np.floor(np.log10(largest)) - 1)
+    return float(np.ceil(largest / digit) * digit)
+
+
+def _draw_matrix(figure: StyledFigure, ax: Axes, matrix: FloatArray, remark: str, scale: float) -> None:
+    n_features = len(matrix)
+    hidden = np.triu(np.ones_like(matrix, dtype=bool), k=1)
+    shown = np.ma.masked_where(hidden, np.clip(matrix, -scale, scale))
+    edges = np.arange(n_features + 1)
+    mesh = ax.pcolormesh(edges, edges, shown, cmap="RdBu_r", vmin=-scale, vmax=scale, rasterized=True)
+    ax.set_xlim(0, n_features)
+    ax.set_ylim(n_features, 0)
+    title = "Pearson correlation" if scale == 1.0 else "Adversarial \N{MINUS SIGN} nominal correlation"
+    figure.colorbar(mesh, ax=ax, fraction=0.05, aspect=30, pad=0.02).set_label(title, fontsize=_text_size())
+    ax.text(0.96, 0.95, remark, transform=ax.transAxes, ha="right", va="top", fontsize=_text_size(), linespacing=1.4)
+
+
+def _text_size() -> float:
+    """Give the size of the tick labels in points."""
+    return FontProperties(size=mpl.rcParams["xtick.labelsize"]).get_size_in_points()
+
+
+def _name_features(ax: Axes, names: Sequence[str], *, left: bool) -> None:
+    centres = np.arange(len(names)) + 0.5
+    # One row of the matrix is about 500 points over the number of features high.
+    size = min(_text_size(), 500.0 / len(names))
+    ax.set_xticks(centres, names, rotation=90, fontsize=size)
+    ax.set_yticks(centres, names, fontsize=size)
+    ax.tick_params(which="both", length=0, labelleft=left)
+    ax.minorticks_off()

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How often an attack changes the network's answer, next to what physics systematics do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from hepfool.plots.style import PlotStyle, add_experiment_label
+
+__all__ = ["Measurement", "plot_fooling"]
+
+#: Name, value and standard error; an error of NaN is not drawn.
+Measurement = tuple[str, float, float]
+
+_NOTE = "The attack is an upper bound on such a shift, not one standard deviation."
+_BAR_HEIGHT = 0.38
+_SMALLEST = 1e-3
+
+
+def plot_fooling(
+    attacks: Iterable[Measurement],
+    systematics: Iterable[Measurement] = (),
+    *,
+    corrected: Iterable[Measurement] = (),
+    style: PlotStyle | None = None,
+    log_x: bool = False,
+) -> tuple[Figure, Axes]:
+    """
+    Draw fooling ratios and the flip fractions of systematics as horizontal bars.
+
+    All are the same quantity, the weighted fraction of events whose class
+    changes, so they share one axis.
+
+    Parameters
+    ----------
+    attacks : iterable of (str, float, float)
+        Name (such as dataset and region), fooling ratio and its error, dimensionless.
+    systematics : iterable of (str, float, float)
+        Name, flip fraction and its error, dimensionless.
+    corrected : iterable of (str, float, float)
+        Corrected fooling ratios: fooled and not flagged by the detector.  The names are those of ``attacks``.
+    style : PlotStyle, optional
+        Experiment and label.
+    log_x : bool
+        Logarithmic fractions, where attacks dwarf the systematics.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        To be saved by the caller.
+    axes : matplotlib.axes.Axes
+        The bars.
+
+    Raises
+    ------
+    ValueError
+        If there is no attack, or a corrected ratio has no attack of its name.
+    """
+    style = style or PlotStyle()
+    above, below = list(attacks), list(systematics)
+    remaining = {measurement[0]: measurement for measurement in corrected}
+    _check_names(above, remaining)
+    with style.context():
+        n_rows = len(above) + len(below)
+        figure = style.figure(width=1.3, height=max(0.7, 0.3 + 0.1 * n_rows))
+        ax = figure.subplots()
+        _set_axes(ax, above + below, [*remaining.values()], log_x=log_x)
+        _draw_attacks(ax, above, remaining, style)
+        for row, measurement in enumerate(below, start=len(above)):
+            _draw_bar(ax, row, measurement, style.nominal_colour, style)
+        if below:
+            ax.axhline(len(above) - 0.5, color="0.5", linewidth=1.5, linestyle=":")
+        _add_legend(figure, style, with_corrected=bool(remaining), with_systematics=bool(below))
+        add_experiment_label(ax, style)
+    return figure, ax
+
+
+def _check_names(attacks: list[Measurement], corrected: Mapping[str, Measurement]) -> None:
+    if not attacks:
+        msg = "no fooling ratio to show; give at least one attack"
+        raise ValueError(msg)
+    unknown = sorted(set(corrected) - {name for name, *_ in attacks})
+    if unknown:
+        msg = f"corrected fooling ratio of {unknown[0]!r} has no attack of that name"
+        raise ValueError(msg)
+
+
+def _set_axes(ax: Axes, rows: list[Measurement], others: list[Measurement], *, log_x: bool) -> None:
+    ax.set_yticks(np.arange(len(rows)), [name for name, *_ in rows], fontsize=mpl.rcParams["xtick.labelsize"])
+    ax.tick_params(axis="y", which="both", length=0, pad=10)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_xlabel("Fraction of events with changed class")
+    positive = [value for _, value, _ in rows + others if value > 0] or [_SMALLEST]
+    if log_x:
+        ax.set_xscale("log")
+        ax.set_xlim(0.3 * min(positive), 6.0 * max(positive))
+    else:
+        ax.set_xlim(0.0, 1.35 * max(positive))
+
+
+def _draw_attacks(ax: Axes, attacks: list[Measurement], corrected: Mapping[str, Measurement], style: PlotStyle) -> None:
+    for row, measurement in enumerate(attacks):
+        remaining = corrected.get(measurement[0])
+        offset = 0.0 if remaining is None else _BAR_HEIGHT / 2
+        _draw_bar(ax, row - offset, measurement, style.adversarial_colour, style)
+        if remaining is not None:
+            _draw_bar(ax, row + offset, remaining, style.colours[1], style)
+
+
+def _draw_bar(ax: Axes, row: float, measurement: Measurement, colour: str, style: PlotStyle) -> None:
+    _, value, error = measurement
+    text, end = f"{value:.2g}", value
+    ax.barh(row, value, height=_BAR_HEIGHT, color=colour)
+    if np.isfinite(error) and error > 0:
+        ax.errorbar(value, row, xerr=error, color="black", linewidth=2, capsize=4)
+        digits = max(0, -int(np.floor(np.log10(error))))
+        text, end = f"{value:.{digits}f} $\\pm$ {error:.{digits}f}", value + error
+    start = max(end, ax.get_xlim()[0])
+    ax.annotate(text, (start, row), (8, 0), textcoords="offset points", va="center", fontsize=style.text_size)
+
+
+def _add_legend(figure: Figure, style: PlotStyle, *, with_corrected: bool, with_systematics: bool) -> None:
+    handles = [Patch(color=style.adversarial_colour, label="Attack")]
+    if with_corrected:
+        handles.append(Patch(color=style.colours[1], label="Attack, not flagged by the detector"))
+    if with_systematics:
+        handles.append(Patch(color=style.nominal_colour, label="Physics systematic"))
+    size = style.text_size
+    figure.legend(
+        handles=handles,
+        loc="outside lower left",
+        ncols=len(handles),
+        fontsize=size,
+        title=_NOTE,
+        title_fontsize=size,
+        alignment="left",
+    )

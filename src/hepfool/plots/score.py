@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+The network's score before and after an attack.
+
+:func:`plot_score` overlays the classes or processes, to see where events move;
+:func:`plot_score_stack` adds the processes up as an analysis would, to see what
+happens to the yield above the threshold.  Both take one histogram with the axes
+``process``, ``variation`` and ``score``: from :func:`score_histogram`, or a
+coffea output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from itertools import cycle, islice
+from operator import add
+from typing import Any, Literal
+
+import mplhep
+import numpy as np
+from hist import Hist
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from hepfool.attacks.base import AttackResult
+from hepfool.plots.panels import band_handle, draw_ratio, set_headroom, stacked_panels, yield_title
+from hepfool.plots.style import PlotStyle, add_experiment_label
+
+__all__ = ["plot_score", "plot_score_stack", "score_histogram"]
+
+_AXES = ("process", "variation", "score")
+_VARIATIONS = ("nominal", "adversarial")
+_BELOW_LEGEND = 0.68
+_SOLID: dict[str, Any] = {"linestyle": "-", "linewidth": 2}
+_DASHED: dict[str, Any] = {"linestyle": "--", "linewidth": 3}
+
+
+def score_histogram(
+    result: AttackResult,
+    *,
+    by: Literal["label", "dataset"] = "label",
+    label_names: Sequence[str] | None = None,
+    region: str | None = None,
+    score_class: int = 1,
+    n_bins: int = 40,
+) -> Hist[Any]:
+    """
+    Fill the scores of an attack.
+
+    Parameters
+    ----------
+    result : AttackResult
+        Scores before and after.
+    by : {"label", "dataset"}
+        What the categories of the axis ``process`` are.
+    label_names : sequence of str, optional
+        Names of the classes from label 0.
+    region : str, optional
+        Region of the events; all events by default.
+    score_class : int
+        Class whose score is filled.
+    n_bins : int
+        Bins in [0, 1]; the last one includes 1.
+
+    Returns
+    -------
+    hist.Hist
+        Axes ``process``, ``variation`` (``nominal``, ``adversarial``) and ``score``; weighted.
+    """
+    table = result.nominal
+    chosen = np.ones(table.n_events, dtype=np.bool_) if region is None else table.region(region).mask
+    if by == "dataset":
+        names = np.array(table.datasets)[table.dataset_index]
+    else:
+        known = label_names or [f"Class {k}" for k in range(result.nominal_scores.shape[1])]
+        names = np.array([*known, "Unlabelled"])[table.labels]
+    title = "Score" if result.nominal_scores.shape[1] == 2 else f"Score of class {score_class}"
+    histogram: Hist[Any] = (
+        Hist.new.StrCat(sorted(set(names[chosen])), name="process")
+        .StrCat(list(_VARIATIONS), name="variation")
+        .Reg(n_bins, 0.0, 1.0, name="score", label=title, flow=False)
+        .Weight()
+    )
+    below_one = np.nextafter(1.0, 0.0)
+    for variation, scores in zip(_VARIATIONS, (result.nominal_scores, result.adversarial_scores), strict=True):
+        histogram.fill(
+            process=names[chosen],
+            variation=variation,
+            score=np.minimum(scores[chosen, score_class], below_one),
+            weight=table.weights[chosen],
+        )
+    return histogram
+
+
+def plot_score(
+    histogram: Hist[Any],
+    *,
+    threshold: float | None = None,
+    density: bool = False,
+    style: PlotStyle | None = None,
+    log_y: bool = False,
+) -> tuple[Figure, Axes]:
+    """
+    Overlay the scores of the processes, nominal and adversarial.
+
+    Parameters
+    ----------
+    histogram : hist.Hist
+        Axes ``process``, ``variation`` (``nominal``, ``adversarial``) and ``score``.
+    threshold : float, optional
+        Cut on the score, dimensionless.
+    density : bool
+        Normalise every curve to unit area.
+    style : PlotStyle, optional
+        Experiment and label.
+    log_y : bool
+        Logarithmic yields.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        To be saved by the caller.
+    axes : matplotlib.axes.Axes
+        The scores.
+
+    Raises
+    ------
+    ValueError
+        If an axis is absent.
+    """
+    processes = _processes(histogram)
+    style = style or PlotStyle()
+    with style.context():
+        figure = style.figure()
+        ax = figure.subplots()
+        handles = _draw_overlay(ax, processes, style, density=density)
+        every = [h for pair in processes.values() for h in pair]
+        highest = max(float(np.max(h.density() if density else h.values())) for h in every)
+        set_headroom(ax, highest, log_y=log_y)
+        ax.set_xlabel(histogram.axes["score"].label)
+        ax.set_ylabel("Probability density" if density else yield_title(every[0]))
+        _finish((ax,), handles, threshold, style)
+    return figure, ax
+
+
+def plot_score_stack(
+    histogram: Hist[Any], *, threshold: float | None = None, style: PlotStyle | None = None, log_y: bool = False
+) -> tuple[Figure, tuple[Axes, Axes]]:
+    """
+    Stack the nominal scores of the processes and draw the adversarial sum over it.
+
+    Parameters
+    ----------
+    histogram : hist.Hist
+        Axes ``process``, ``variation`` (``nominal``, ``adversarial``) and ``score``.
+    threshold : float, optional
+        Cut on the score, dimensionless.
+    style : PlotStyle, optional
+        Experiment and label.
+    log_y : bool
+        Logarithmic yields.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        To be saved by the caller.
+    axes : (matplotlib.axes.Axes, matplotlib.axes.Axes)
+        Yields, and the ratio of adversarial to nominal sums.
+
+    Raises
+    ------
+    ValueError
+        If an axis or a variation is absent.
+    """
+    processes = _processes(histogram)
+    style = style or PlotStyle()
+    before, after = (reduce(add, histograms) for histograms in zip(*processes.values(), strict=True))
+    with style.context():
+        figure = style.figure()
+        ((ax, below),) = stacked_panels(figure)
+        handles = _draw_stack(ax, [pair[0] for pair in processes.values()], tuple(processes), style)
+        mplhep.histplot(after, ax=ax, yerr=False, flow="none", color="black", linewidth=3)
+        draw_ratio(below, before, after, colour="black")
+        set_headroom(ax, float(max(before.values().max(), after.values().max())), log_y=log_y)
+        ax.set_xlabel("")
+        ax.set_ylabel(yield_title(before))
+        below.set_xlabel(histogram.axes["score"].label)
+        _finish((ax, below), [*handles, band_handle()], threshold, style)
+    return figure, (ax, below)
+
+
+def _processes(histogram: Hist[Any]) -> dict[str, tuple[Hist[Any], Hist[Any]]]:
+    """Nominal and adversarial scores of each process."""
+    if set(histogram.axes.name) != set(_AXES):
+        msg = f"the histogram has the axes {histogram.axes.name}, expected {_AXES}; sum or rename axes first"
+        raise ValueError(msg)
+    absent = [name for name in _VARIATIONS if name not in histogram.axes["variation"]]
+    if absent:
+        msg = f"the histogram has no variation {absent[0]!r}, only {', '.join(histogram.axes['variation'])}"
+        raise ValueError(msg)
+    selected: Any = {
+        process: tuple(histogram[{"process": process, "variation": v}] for v in _VARIATIONS)
+        for process in histogram.axes["process"]
+    }
+    return dict(selected)
+
+
+def _draw_overlay(
+    ax: Axes, processes: dict[str, tuple[Hist[Any], Hist[Any]]], style: PlotStyle, *, density: bool
+) -> list[Artist]:
+    handles: list[Artist] = []
+    for colour, (process, (before, after)) in zip(cycle(style.colours), processes.items(), strict=False):
+        options = {"ax": ax, "density": density, "color": colour, "flow": "none", "yerr": False}
+        mplhep.histplot(before, **_SOLID, **options)
+        mplhep.histplot(after, **_DASHED, **options)
+        handles.append(Patch(color=colour, label=process))
+    handles.append(Line2D([], [], color="0.2", label="Nominal", **_SOLID))
+    handles.append(Line2D([], [], color="0.2", label="Adversarial", **_DASHED))
+    return handles
+
+
+def _draw_stack(ax: Axes, histograms: list[Hist[Any]], names: tuple[str, ...], style: PlotStyle) -> list[Artist]:
+    colours = list(islice(cycle(style.colours), len(names)))
+    mplhep.histplot(histograms, ax=ax, stack=True, histtype="fill", color=colours, flow="none")
+    patches: list[Artist] = [Patch(color=c, label=name) for c, name in zip(colours, names, strict=True)]
+    return [*patches, Line2D([], [], color="black", linewidth=3, label="Adversarial, sum")]
+
+
+def _finish(panels: tuple[Axes, ...], handles: list[Artist], threshold: float | None, style: PlotStyle) -> None:
+    """Add threshold, legend and label."""
+    if threshold is not None:
+        options: dict[str, Any] = {"color": "0.2", "linestyle": ":", "linewidth": 3}
+        for k, ax in enumerate(panels):
+            ax.axvline(threshold, ymax=1.0 if k else _BELOW_LEGEND, **options)
+        handles = [*handles, Line2D([], [], label=f"Threshold {threshold:g}", **options)]
+    panels[0].set_xlim(0.0, 1.0)
+    panels[0].legend(handles=handles, loc="upper center", ncols=2, fontsize=style.text_size)
+    add_experiment_label(panels[0], style)

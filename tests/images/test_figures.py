@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Compare every figure with its reference; draw the references anew with ``make images``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hist import Hist
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from hepfool.events import EventTable
+from hepfool.plots import (
+    Marginal,
+    PlotStyle,
+    plot_correlations,
+    plot_fooling,
+    plot_marginal,
+    plot_marginals,
+    plot_score,
+    plot_score_stack,
+)
+from hepfool.statistics.compatibility import Compatibility, compare
+from hepfool.statistics.marginals import Binning
+from hepfool.typing import FloatArray
+
+STYLE = PlotStyle(lumi=59.7, energy=13.6)
+#: Largest difference of colour values (root mean square) between two installations.
+TOLERANCE = 3
+
+
+def quantiles(n_events: int) -> FloatArray:
+    """Even steps instead of random numbers: the same data everywhere."""
+    return (np.arange(n_events) + 0.5) / n_events
+
+
+def transverse_momentum(shift: float, *, weight: float = 1.0) -> Hist[Any]:
+    histogram: Hist[Any] = Hist.new.Reg(30, 0, 300, label=r"Leading jet $p_\mathrm{T}$ [GeV]").Weight()
+    values = -60.0 * np.log(quantiles(2000))
+    return histogram.fill(values + shift * np.sin(values / 8.0), weight=weight)
+
+
+def momentum_marginal(note: str = "Control region", shift: float = 3.0, weight: float = 1.0) -> Marginal:
+    return Marginal(
+        nominal=transverse_momentum(0.0, weight=weight),
+        adversarial=transverse_momentum(shift, weight=weight),
+        js_distance=0.0123,
+        js_floor=0.0345,
+        note=note,
+    )
+
+
+def jet_marginal() -> Marginal:
+    nominal: Hist[Any] = Hist.new.Var(np.arange(7) - 0.5, label="Number of jets").Weight()
+    adversarial = nominal.copy()
+    nominal.fill(np.repeat(np.arange(6), [900, 600, 300, 120, 40, 9]))
+    adversarial.fill(np.repeat(np.arange(6), [880, 610, 310, 125, 36, 8]))
+    return Marginal(nominal=nominal, adversarial=adversarial, js_distance=0.02, js_floor=0.03, note="Largest distance")
+
+
+def scores() -> Hist[Any]:
+    histogram: Hist[Any] = (
+        Hist.new.StrCat([r"H$\to\tau\tau$", r"Z$\to\tau\tau$", r"$\mathrm{t}\bar{\mathrm{t}}$"], name="process")
+        .StrCat(["nominal", "adversarial"], name="variation")
+        .Reg(40, 0.0, 1.0, name="score", label="Score")
+        .Weight()
+    )
+    for process, power, n_events in zip(histogram.axes["process"], (0.3, 3.0, 1.2), (2000, 6000, 1500), strict=True):
+        score = quantiles(n_events) ** power
+        histogram.fill(process=process, variation="nominal", score=score)
+        histogram.fill(process=process, variation="adversarial", score=score + 0.1 * np.sin(2.0 * np.pi * score))
+    return histogram
+
+
+def comparison(n_features: int = 30, *, prefix: str = "DER_mass_transverse_met_lep") -> Compatibility:
+    phase = np.outer(np.arange(400), 1.0 + np.arange(n_features) // 3)
+    nominal = np.sin(phase / 7.0) + 0.3 * np.cos(phase * np.sqrt(1.0 + np.arange(n_features)))
+    table = EventTable.from_arrays(nominal, features=[f"{prefix}_{k}" for k in range(n_features)])
+    moved = table.with_values(nominal + 0.1 * np.roll(nominal, 1, axis=1) * (np.arange(n_features) % 4 == 0))
+    return compare(table, moved, Binning.uniform(table, n_bins=20), region="control_region")
+
+
+ATTACKS = [("Higgs, control region", 0.741, 0.012), ("Higgs, signal region", 0.98, 0.004)]
+CORRECTED = [("Higgs, control region", 0.07, 0.01), ("Higgs, signal region", 0.10, 0.004)]
+SYSTEMATICS = [
+    ("Tau energy scale up", 0.021, 0.001),
+    ("Jet energy scale up", 0.034, 0.002),
+    ("Jet energy resolution", 0.011, float("nan")),
+]
+
+FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
+    "marginal": lambda: plot_marginal(momentum_marginal(), style=STYLE),
+    "marginal_log": lambda: plot_marginal(momentum_marginal(), style=STYLE, log_y=True),
+    "marginal_large_yields": lambda: plot_marginal(momentum_marginal(weight=1e6), style=STYLE),
+    "marginal_atlas": lambda: plot_marginal(momentum_marginal(), style=PlotStyle(experiment="ATLAS", energy=13.6)),
+    "marginal_lhcb": lambda: plot_marginal(momentum_marginal(), style=PlotStyle(experiment="LHCb", energy=13.6)),
+    "marginal_alice": lambda: plot_marginal(momentum_marginal(), style=PlotStyle(experiment="ALICE", energy=13.6)),
+    "marginal_plain": lambda: plot_marginal(momentum_marginal(), style=PlotStyle(experiment="plain", data=True)),
+    "marginals": lambda: plot_marginals(
+        [
+            momentum_marginal("Smallest distance", 1.0),
+            momentum_marginal("Median distance", 2.0),
+            jet_marginal(),
+        ],
+        style=STYLE,
+    ),
+    "correlations": lambda: plot_correlations(comparison(), style=STYLE),
+    "correlations_few": lambda: plot_correlations(comparison(3, prefix="x"), style=STYLE),
+    "score": lambda: plot_score(scores(), threshold=0.5, style=STYLE),
+    "score_density_log": lambda: plot_score(scores(), threshold=0.9, density=True, log_y=True, style=STYLE),
+    "score_stack": lambda: plot_score_stack(scores(), threshold=0.5, style=STYLE),
+    "fooling": lambda: plot_fooling(ATTACKS, SYSTEMATICS, corrected=CORRECTED, style=STYLE),
+    "fooling_log": lambda: plot_fooling(ATTACKS, SYSTEMATICS, style=STYLE, log_x=True),
+    "fooling_alone": lambda: plot_fooling(ATTACKS[:1], style=PlotStyle()),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.mpl_image_compare(savefig_kwargs={"dpi": 32}, tolerance=TOLERANCE)
+def test_figure(name: str) -> Figure:
+    settings = dict(mpl.rcParams)
+    figure, _ = FIGURES[name]()
+    figure.draw_without_rendering()
+    assert dict(mpl.rcParams) == settings
+    assert plt.get_fignums() == []
+    assert_nothing_leaves(figure)
+    return figure
+
+
+def assert_nothing_leaves(figure: Figure) -> None:
+    """No text or line may be cut off at the border."""
+    box = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    assert box.x0 >= 0
+    assert box.y0 >= 0
+    assert box.x1 <= width
+    assert box.y1 <= height

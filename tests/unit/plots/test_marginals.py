@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hist import Hist
+
+from hepfool.attacks.base import AttackResult
+from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
+
+
+def test_marginal_holds_all_weights_of_the_region(result: AttackResult) -> None:
+    shown = marginal(result, "score_like", n_bins=7)
+    assert shown.nominal.axes[0].size == 7
+    assert shown.nominal.values().sum() == result.nominal.weights.sum()
+    variances: Any = shown.nominal.variances()
+    assert variances.sum() == (result.nominal.weights**2).sum()
+    assert shown.adversarial.values().sum() == result.nominal.weights.sum()
+
+
+def test_marginal_takes_distance_and_floor_from_the_bins_of_the_attack(result: AttackResult) -> None:
+    shown = marginal(result, "n_jets")
+    assert shown.js_distance == result.compatibility.js_distance[2]
+    assert shown.js_floor == result.compatibility.js_floor[2]
+
+
+def test_marginal_of_a_region_uses_its_events_only(result: AttackResult) -> None:
+    shown = marginal(result, "score_like", region="late", n_bins=4)
+    assert shown.nominal.values().sum() == result.nominal.weights[50:].sum()
+    assert shown.js_distance == result.compare("late").js_distance[0]
+    assert shown.note == "late"
+
+
+def test_integer_feature_has_one_bin_per_number(result: AttackResult) -> None:
+    edges = marginal(result, "n_jets").nominal.axes[0].edges
+    assert edges.tolist() == [-0.5, 0.5, 1.5, 2.5, 3.5, 4.5]
+
+
+def test_missing_values_are_left_out(result: AttackResult) -> None:
+    total = result.nominal.weights.sum()
+    assert marginal(result, "eta").nominal.values().sum() == total - result.nominal.weights[3]
+
+
+def test_representative_features_are_those_moved_least_typically_and_most(result: AttackResult) -> None:
+    shown = representative_marginals(result)
+    distances = [item.js_distance for item in shown]
+    assert distances == sorted(result.compatibility.js_distance)
+    assert [item.note for item in shown] == ["Smallest distance", "Median distance", "Largest distance"]
+
+
+def test_figure_shows_both_yields_and_their_ratio(result: AttackResult) -> None:
+    shown = marginal(result, "n_jets")
+    _, (ax, below) = plot_marginal(shown)
+    legend: Any = ax.get_legend()
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == ["Nominal", "Adversarial", "Nominal stat. unc., for scale (same events)"]
+    expected = shown.adversarial.values() / shown.nominal.values()
+    drawn = [patch.get_data().values for patch in below.patches if hasattr(patch, "get_data")]
+    assert any(np.array_equal(values, expected) for values in drawn)
+    assert below.get_xlabel() == "Number of jets"
+    assert ax.get_ylabel() == "Events"
+
+
+def test_remarks_state_distance_and_floor() -> None:
+    histogram = filled([0.1, 0.2])
+    shown = Marginal(nominal=histogram, adversarial=histogram, js_distance=0.0123, js_floor=0.034, note="SR")
+    _, (ax, _) = plot_marginal(shown)
+    assert any(text.get_text() == "SR\nJS distance 0.012\nStat. floor 0.034" for text in ax.texts)
+
+
+def test_one_column_per_feature() -> None:
+    histogram = filled([0.1, 0.2])
+    _, columns = plot_marginals([Marginal(nominal=histogram, adversarial=histogram)] * 3)
+    assert len(columns) == 3
+
+
+def test_histograms_of_different_bins_are_refused() -> None:
+    with pytest.raises(ValueError, match="must have the same bins"):
+        Marginal(nominal=filled([0.1], n_bins=2), adversarial=filled([0.1], n_bins=3))
+
+
+def test_histogram_of_two_axes_is_refused() -> None:
+    two: Hist[Any] = Hist.new.Reg(2, 0, 1).Reg(2, 0, 1).Double()
+    with pytest.raises(ValueError, match="one axis, got 2 and 2"):
+        Marginal(nominal=two, adversarial=two)
+
+
+def test_no_marginal_is_refused() -> None:
+    with pytest.raises(ValueError, match="no marginal to show"):
+        plot_marginals([])
+
+
+def filled(values: list[float], *, n_bins: int = 4) -> Hist[Any]:
+    histogram: Hist[Any] = Hist.new.Reg(n_bins, 0, 1, label="$m$ [GeV]").Weight()
+    return histogram.fill(values)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import io
+
+import matplotlib as mpl
+import pytest
+from matplotlib.figure import Figure
+
+from hepfool.plots.style import Experiment, PlotStyle, add_experiment_label
+
+
+@pytest.mark.parametrize(
+    ("label", "data", "status"),
+    [
+        ("Private work", False, "Simulation Private work"),
+        ("Simulation Preliminary", False, "Simulation Preliminary"),
+        ("Preliminary", True, "Preliminary"),
+        ("", False, "Simulation"),
+    ],
+)
+def test_simulation_is_said_once_and_not_of_data(label: str, data: bool, status: str) -> None:
+    assert PlotStyle(label=label, data=data).status == status
+
+
+@pytest.mark.parametrize("experiment", ["CMS", "ATLAS", "LHCb", "ALICE", "plain"])
+def test_label_names_experiment_status_luminosity_and_energy(experiment: Experiment) -> None:
+    style = PlotStyle(experiment=experiment, lumi=59.7, energy=13.6)
+    with style.context():
+        figure = style.figure()
+        ax = figure.subplots()
+        add_experiment_label(ax, style)
+    written = " ".join(text.get_text() for text in figure.findobj(mpl.text.Text))
+    assert "Simulation Private work" in written
+    assert "59.7" in written
+    assert "13.6 TeV" in written
+    assert (experiment in written) == (experiment != "plain")
+
+
+def test_left_and_right_label_can_stand_above_different_panels() -> None:
+    style = PlotStyle(energy=13.6)
+    with style.context():
+        figure = style.figure()
+        first, last = figure.subplots(1, 2)
+        add_experiment_label(first, style, right=False)
+        add_experiment_label(last, style, left=False)
+    written = [" ".join(text.get_text() for text in ax.findobj(mpl.text.Text)) for ax in (first, last)]
+    assert "CMS" in written[0]
+    assert "TeV" not in written[0]
+    assert "CMS" not in written[1]
+    assert "TeV" in written[1]
+
+
+def test_style_reports_an_unknown_experiment() -> None:
+    with pytest.raises(ValueError, match="no style for experiment 'D0'; use one of CMS"):
+        PlotStyle(experiment="D0")  # type: ignore[arg-type]
+
+
+def test_style_needs_three_colours() -> None:
+    with pytest.raises(ValueError, match="at least three colours, got 1"):
+        PlotStyle(colours=("red",))
+
+
+def test_a_figure_looks_the_same_whatever_the_global_settings_are() -> None:
+    style = PlotStyle()
+
+    def drawn() -> bytes:
+        with style.context():
+            figure = style.figure(width=0.3, height=0.3)
+            figure.subplots().plot([0, 1])
+        return saved(figure)
+
+    reference = drawn()
+    with mpl.rc_context({"font.size": 40.0, "xtick.direction": "out", "lines.linewidth": 9.0, "savefig.dpi": 33}):
+        assert drawn() == reference
+
+
+def saved(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=30)
+    return buffer.getvalue()
