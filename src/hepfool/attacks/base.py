@@ -2,7 +2,7 @@
 """
 The one driver of all attacks: what may move, the loop, and the measurement.
 
-An attack is a frozen record of hyper-parameters with one method, ``step``: from
+An attack is a frozen record of hyper-parameters with one method, ``iterate``: from
 the events as they are to the events one iteration later.  :func:`run_attack`
 does the rest for every attack alike: it checks the input, repeats the step,
 keeps events in their regions, verifies every promise on the returned table, and
@@ -226,14 +226,14 @@ class Attack(Protocol):
     Attributes
     ----------
     n_iterations : int
-        How often the driver repeats ``step``.
+        How often the driver repeats ``iterate``.
     n_bins : int
         Bins per feature in which the attack is constrained and judged.
     """
 
     @property
     def n_iterations(self) -> int:
-        """How often the driver repeats ``step``."""
+        """How often the driver repeats ``iterate``."""
         ...
 
     @property
@@ -241,7 +241,9 @@ class Attack(Protocol):
         """Bins per feature in which the attack is constrained and judged."""
         ...
 
-    def step(self, problem: AttackProblem, values: FloatArray, iteration: int, rng: np.random.Generator) -> FloatArray:
+    def iterate(
+        self, problem: AttackProblem, values: FloatArray, iteration: int, rng: np.random.Generator
+    ) -> FloatArray:
         """
         Do one iteration.
 
@@ -554,20 +556,20 @@ def _check_scores(scores: FloatArray, table: EventTable, classifier: Classifier)
 
 
 def _attacked(target: Target, table: EventTable, classes: IntArray) -> BoolArray:
+    correct = classes == table.labels
     if isinstance(target, np.ndarray):
         if target.shape != (table.n_events,) or target.dtype != np.bool_:
             msg = f"a target mask needs booleans of shape ({table.n_events},), got {target.dtype} {target.shape}"
             raise ValueError(msg)
         attacked = target.copy()
-    elif target == "all":
-        attacked = np.ones(table.n_events, dtype=np.bool_)
-    elif target == "correct":
-        attacked = classes == table.labels
-    elif isinstance(target, int):
-        attacked = (classes == table.labels) & (table.labels == target)
+    elif isinstance(target, str):
+        rules = {"correct": correct, "all": np.ones(table.n_events, dtype=np.bool_)}
+        if target not in rules:
+            msg = f"target {target!r} is unknown; use 'correct', 'all', a class number, or a boolean mask"
+            raise ValueError(msg)
+        attacked = rules[target]
     else:
-        msg = f"target {target!r} is unknown; use 'correct', 'all', a class number, or a boolean mask"
-        raise ValueError(msg)
+        attacked = correct & (table.labels == target)
     if not attacked.any():
         msg = f"target {target!r} selects no event; are labels and network outputs in the same order?"
         raise ValueError(msg)
@@ -603,7 +605,7 @@ def _step_within_regions(
     """Repeat a step without the events that it would take out of a region, until none does."""
     for _ in range(_MAX_REGION_RETRIES):
         state = rng.bit_generator.state
-        moved = attack.step(problem, values, iteration, rng)
+        moved = attack.iterate(problem, values, iteration, rng)
         leaving = _leaving(problem.table, moved)
         if not leaving.any():
             return moved

@@ -146,7 +146,7 @@ class Moments:
         sigma = np.sqrt(np.where(variance > 0, variance, np.inf))
         matrix = comoments / np.outer(sigma, sigma)
         np.fill_diagonal(matrix, 1.0)
-        return matrix
+        return np.asarray(matrix)
 
 
 def present_mean(values: FloatArray, weights: FloatArray) -> FloatArray:

@@ -274,7 +274,7 @@ def js_distance(reference: FloatArray, shifted: FloatArray) -> FloatArray:
         msg = f"marginals must share a binning: {np.shape(reference)} and {np.shape(shifted)}"
         raise ValueError(msg)
     terms = js_divergence_terms(_normalised(reference, "reference"), _normalised(shifted, "shifted"))
-    return np.sqrt(np.clip(terms.sum(axis=-1), 0.0, 1.0))
+    return np.asarray(np.sqrt(np.clip(terms.sum(axis=-1), 0.0, 1.0)))
 
 
 def _normalised(yields: FloatArray, name: str) -> FloatArray:
@@ -317,4 +317,4 @@ def sampling_floor(reference: FloatArray, n_effective: float) -> FloatArray:
         msg = f"the effective number of events must be positive, got {n_effective}"
         raise ValueError(msg)
     occupied = np.count_nonzero(np.asarray(reference) > 0, axis=-1)
-    return np.minimum(np.sqrt(np.maximum(occupied - 1, 0) / (4.0 * n_effective * np.log(2.0))), 1.0)
+    return np.asarray(np.minimum(np.sqrt(np.maximum(occupied - 1, 0) / (4.0 * n_effective * np.log(2.0))), 1.0))
