@@ -27,7 +27,7 @@ from hepfool.io.columns import FORMATS, Columns, read_columns
 from hepfool.io.files import written_whole
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["read_table", "write_table"]
+__all__ = ["check_writable", "read_table", "write_table"]
 
 _SIGNAL_NAMES = ("s", "sig", "signal", "1")
 _USUAL_SENTINELS = (-9999.0, -999.0, -99.0)
@@ -284,23 +284,43 @@ def write_table(
             pyarrow.parquet.write_table(flat, temporary)
 
 
-def _columns(table: EventTable, extra: Mapping[str, NDArray[Any]]) -> Columns:
-    pairs: list[tuple[str, NDArray[Any]]] = [
-        *zip(table.features.names, table.network_values.T.astype(np.float32), strict=True),
-        ("label", table.labels.astype(np.int32)),
-        ("weight", table.weights),
-        ("dataset", table.dataset_index.astype(np.int32)),
-        *((f"in_{region.name}", region.mask) for region in table.regions),
-        *table.spectators.items(),
-        *((name, np.asarray(column)) for name, column in extra.items()),
-    ]
-    names = [name for name, _ in pairs]
+def check_writable(table: EventTable, extra: Iterable[str] = ()) -> None:
+    """
+    Tell before any work whether all columns of a table can stand in one file.
+
+    Parameters
+    ----------
+    table : EventTable
+        Events to be written.
+    extra : iterable of str
+        Names of further columns.
+
+    Raises
+    ------
+    ValueError
+        If two columns have the same name.
+    """
+    regions = [f"in_{region.name}" for region in table.regions]
+    names = [*table.features.names, "label", "weight", "dataset", *regions, *table.spectators, *extra]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         msg = f"two columns would be called {', '.join(repeated)}; rename the feature or the extra column"
         raise ValueError(msg)
-    for name, column in pairs:
+
+
+def _columns(table: EventTable, extra: Mapping[str, NDArray[Any]]) -> Columns:
+    check_writable(table, extra)
+    columns: Columns = {
+        **dict(zip(table.features.names, table.network_values.T.astype(np.float32), strict=True)),
+        "label": table.labels.astype(np.int32),
+        "weight": table.weights,
+        "dataset": table.dataset_index.astype(np.int32),
+        **{f"in_{region.name}": region.mask for region in table.regions},
+        **table.spectators,
+        **{name: np.asarray(column) for name, column in extra.items()},
+    }
+    for name, column in columns.items():
         if column.shape != (table.n_events,):
             msg = f"column {name!r} has shape {column.shape}, expected ({table.n_events},): one entry per event"
             raise ValueError(msg)
-    return {name: np.ascontiguousarray(column) for name, column in pairs}
+    return {name: np.ascontiguousarray(column) for name, column in columns.items()}

@@ -9,7 +9,7 @@ import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from hepfool.attacks.base import AttackResult, FoolingCounts
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.summary.evidence import Evidence
 from hepfool.summary.verdict import Verdict
+
+if TYPE_CHECKING:  # which loads PyTorch
+    from hepfool.defences.detector import DetectorReport
 
 __all__ = ["Summary", "summarise"]
 
@@ -72,7 +75,12 @@ class Summary:
 
 
 def summarise(
-    result: AttackResult, evidence: Evidence, verdict: Verdict, *, detector: Any = None, seed: int | None = None
+    result: AttackResult,
+    evidence: Evidence,
+    verdict: Verdict,
+    *,
+    detector: DetectorReport | None = None,
+    seed: int | None = None,
 ) -> Summary:
     """
     Collect a finished study.
@@ -85,8 +93,8 @@ def summarise(
         Effects that the verdict rests on.
     verdict : Verdict
         From :func:`hepfool.summary.decide`.
-    detector : record, optional
-        Report of a detector; any frozen record of numbers, text and arrays.
+    detector : DetectorReport, optional
+        What the detector does on these events.
     seed : int, optional
         Seed of the random generator.
 

@@ -37,8 +37,8 @@ def fraction(data: float, simulation: float, error: float = 0.0) -> FlaggedFract
 
 
 @pytest.fixture
-def evidence(result: AttackResult, classifier: Classifier) -> Evidence:
-    return Evidence.of(result, classifier)
+def evidence(shifted_result: AttackResult, sign_classifier: Classifier) -> Evidence:
+    return Evidence.of(shifted_result, sign_classifier)
 
 
 def judge(criterion: type[Criterion], evidence: Evidence, **changes: object) -> Criterion:
@@ -72,12 +72,12 @@ def test_fooling_is_held_against_the_flips_of_the_systematics(evidence: Evidence
     assert allowed.passed is True
 
 
-def test_a_detector_corrects_the_fooling_ratio(result: AttackResult, classifier: Classifier) -> None:
-    half = result.fooled & (np.cumsum(result.fooled) % 2 == 0)
-    evidence = Evidence.of(result, classifier, flagged=half)
+def test_a_detector_corrects_the_fooling_ratio(shifted_result: AttackResult, sign_classifier: Classifier) -> None:
+    half = shifted_result.fooled & (np.cumsum(shifted_result.fooled) % 2 == 0)
+    evidence = Evidence.of(shifted_result, sign_classifier, flagged=half)
     judged = FoolingWithinSystematics.of(evidence, Thresholds())
     assert judged.corrected
-    assert judged.fooling.value == pytest.approx((result.fooled & ~half).sum() / result.attacked.sum())
+    assert judged.fooling.value == pytest.approx((shifted_result.fooled & ~half).sum() / shifted_result.attacked.sum())
     assert "corrected" in judged.numbers
 
 

@@ -5,10 +5,10 @@ import dataclasses
 import json
 import math
 
-import numpy as np
 import pytest
 
 from hepfool.attacks.base import AttackResult
+from hepfool.defences.detector import DetectorReport
 from hepfool.models.protocols import Classifier
 from hepfool.studies.systematics import Measured, SystematicEffect
 from hepfool.summary import Evidence, FlaggedFraction, decide, summarise
@@ -25,9 +25,9 @@ DISAGREEING = FlaggedFraction(region="low_met", data=Measured(0.40, 0.01), simul
 
 
 @pytest.fixture
-def evidence(result: AttackResult, classifier: Classifier) -> Evidence:
+def evidence(shifted_result: AttackResult, sign_classifier: Classifier) -> Evidence:
     """Evidence of an attack that everything covers."""
-    return Evidence.of(result, classifier, effects=(systematic(0.5, 0.5),), fractions=(AGREEING,))
+    return Evidence.of(shifted_result, sign_classifier, effects=(systematic(0.5, 0.5),), fractions=(AGREEING,))
 
 
 def test_covered_needs_every_decisive_criterion(evidence: Evidence) -> None:
@@ -70,22 +70,24 @@ def test_the_assigned_size_fills_the_quadratic_sum(evidence: Evidence) -> None:
     assert math.isnan(verdict.size_yields["empty"])
 
 
-def test_the_summary_is_plain_json(result: AttackResult, evidence: Evidence) -> None:
-    detector = {"threshold": 0.8, "efficiency": np.array([0.8, np.nan]), "name": "detector"}
-    summary = summarise(result, evidence, decide(evidence), detector=detector, seed=7)
+def test_the_summary_is_plain_json(
+    shifted_result: AttackResult, evidence: Evidence, detector_report: DetectorReport
+) -> None:
+    summary = summarise(shifted_result, evidence, decide(evidence), detector=detector_report, seed=7)
     back = json.loads(summary.to_json())
     assert back == json.loads(json.dumps(dataclasses.asdict(summary)))
     assert back["provenance"]["seed"] == 7
     assert back["provenance"]["classifier"] == "5" * 64
     assert "Shift(amount=0.1" in back["provenance"]["attack"]
     assert back["events"]["n_events"] == 1000
-    assert back["fooling"]["fooling_ratio"]["value"] == pytest.approx(result.fooling_ratio)
+    assert back["fooling"]["fooling_ratio"]["value"] == pytest.approx(shifted_result.fooling_ratio)
     assert set(back["fooling"]["datasets"]) == {"signal", "ttbar"}
     assert back["fooling"]["datasets"]["signal"]["n_fooled"] == 0
     assert set(back["fooling"]["regions"]) == {"low_met", "high_met"}
     assert [c["region"] for c in back["compatibility"]] == ["constrained", "low_met"]
     assert set(back["compatibility"][0]["features"]) == {"lead_jet_pt", "met"}
-    assert back["detector"]["efficiency"] == [0.8, None]
+    assert back["detector"]["clean_efficiency_by_class"] == {"0": 0.9, "1": 0.8}
+    assert back["detector"]["auroc"] is None
     assert back["verdict"]["decision"] == "COVERED"
     assert back["verdict"]["criteria"][0]["values"]["max_ratio"] == 1.0
     assert back["versions"]["hepfool"]

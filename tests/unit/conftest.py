@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hepfool.attacks.base import AttackProblem, AttackResult, run_attack
+from hepfool.defences.detector import DetectorReport
 from hepfool.events import EventTable, Region
 from hepfool.typing import FloatArray, IntArray
 
@@ -43,12 +44,12 @@ class Shift:
 
 
 @pytest.fixture
-def classifier() -> SignClassifier:
+def sign_classifier() -> SignClassifier:
     return SignClassifier()
 
 
 @pytest.fixture
-def result(rng: np.random.Generator, classifier: SignClassifier) -> AttackResult:
+def shifted_result(rng: np.random.Generator, sign_classifier: SignClassifier) -> AttackResult:
     values = rng.uniform(-1.0, 1.0, size=(1000, 2))
     table = EventTable.from_arrays(
         values,
@@ -60,4 +61,25 @@ def result(rng: np.random.Generator, classifier: SignClassifier) -> AttackResult
             Region("high_met", values[:, 1] >= 0, role="signal", cuts={"met": (0.0, np.inf)}),
         ),
     )
-    return run_attack(Shift(0.1), classifier, table, rng=rng)
+    return run_attack(Shift(0.1), sign_classifier, table, rng=rng)
+
+
+@pytest.fixture
+def detector_report() -> DetectorReport:
+    return DetectorReport(
+        n_clean=1000,
+        n_attacked=1000,
+        n_fooled=50,
+        n_fooled_unflagged=10,
+        threshold=0.8,
+        clean_efficiency=0.85,
+        clean_efficiency_by_class={0: 0.9, 1: 0.8},
+        efficiency_fooled=0.8,
+        efficiency_unfooled=0.3,
+        efficiency_adversarial=0.4,
+        fooling_ratio=0.05,
+        corrected_fooling_ratio=0.01,
+        corrected_fooling_ratio_error=0.003,
+        product_fooling_ratio=0.03,
+        auroc=float("nan"),
+    )
