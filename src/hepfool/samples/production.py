@@ -142,6 +142,11 @@ def produce_pseudodata(
         Seed of the first component; the others follow.
     advance : callable
         Called with the fraction of the pseudo-data newly done.
+
+    Raises
+    ------
+    ValueError
+        If the simulation is missing or no event is left.
     """
     request = {"tune": tune, "luminosity_pb": luminosity_pb, "seed": seed}
     if manifest.has(PSEUDODATA, request):
@@ -150,10 +155,13 @@ def produce_pseudodata(
     rng = np.random.default_rng([seed, 2])
     components = [component for dataset in datasets for component in dataset.components]
     numbers = [_n_candidates(part, _cross_section(manifest, part), luminosity_pb, rng) for part in components]
-    runs = []
+    runs: list[Run] = []
     for i, (part, number) in enumerate(zip(components, numbers, strict=True)):
         retuned = replace(part, process=replace(part.process, tune=tune))
-        runs.append(_unweighted(retuned, number, seed + i, _scaled(advance, 1.0 / sum(numbers))))
+        runs.append(_unweighted(retuned, number, seed + i, _scaled(advance, 1.0 / max(sum(numbers), 1))))
+    if not any(len(events) for events, _ in runs):
+        msg = f"luminosity {luminosity_pb} / pb gives no event; ask for more"
+        raise ValueError(msg)
     metadata = {"is_signal": False, "is_data": True, "luminosity_pb": luminosity_pb}
     events = _shuffled([_without_truth(events) for events, _ in runs], seed)
     _store(manifest, PSEUDODATA, events, RunSummary(run=DATA_RUN), _entry_fields(request, metadata, runs))
