@@ -34,7 +34,7 @@ class ComponentRecord:
     n_generated : int
         Events generated.
     n_selected : int
-        Events left after the reference selection.
+        Events left after the reference selection, before momenta were rounded.
     """
 
     name: str
