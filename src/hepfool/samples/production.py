@@ -157,8 +157,8 @@ def produce_pseudodata(
     numbers = [_n_candidates(part, _cross_section(manifest, part), luminosity_pb, rng) for part in components]
     runs: list[Run] = []
     for i, (part, number) in enumerate(zip(components, numbers, strict=True)):
-        retuned = replace(part, process=replace(part.process, tune=tune))
-        runs.append(_unweighted(retuned, number, seed + i, _scaled(advance, 1.0 / max(sum(numbers), 1))))
+        with_tune = replace(part, process=replace(part.process, tune=tune))
+        runs.append(_unweighted(with_tune, number, seed + i, _scaled(advance, 1.0 / max(sum(numbers), 1))))
     if not any(len(events) for events, _ in runs):
         msg = f"luminosity {luminosity_pb} / pb gives no event; ask for more"
         raise ValueError(msg)
