@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -55,11 +56,11 @@ def load_torch(
     Raises
     ------
     ValueError
-        If the file is of another kind, or does not fit to the network.
+        If the file is damaged, of another kind, or does not fit to the network.
     """
     path = Path(path)
     if path.suffix == _PROGRAM_SUFFIX:
-        return TorchClassifier(ExportedModule(path.read_bytes()), **{**_program_settings(path), **settings})
+        return TorchClassifier(_read_program(path), **{**_program_settings(path), **settings})
     if path.suffix not in _STATE_SUFFIXES:
         msg = f"{path.name} is neither an exported program (.pt2) nor a state dictionary (.pt, .pth)"
         raise ValueError(msg)
@@ -67,6 +68,9 @@ def load_torch(
         content = torch.load(path, map_location="cpu", weights_only=not unsafe_pickle)
     except pickle.UnpicklingError as error:
         msg = f"{path.name} holds pickled code; save module.state_dict() instead, or pass unsafe_pickle=True"
+        raise ValueError(msg) from error
+    except (EOFError, RuntimeError) as error:
+        msg = f"{path.name} cannot be read; is the file complete? ({error})"
         raise ValueError(msg) from error
     module = content if isinstance(content, nn.Module) else _with_state(network, content, path.name)
     return TorchClassifier(module, **settings)
@@ -115,6 +119,19 @@ def export_program(classifier: TorchClassifier, path: str | Path) -> None:
     torch.export.save(program, path, extra_files={_SETTINGS_FILE: json.dumps(settings)})
 
 
+def _read_program(path: Path) -> ExportedModule:
+    content = path.read_bytes()
+    # Asked first, because PyTorch logs a page about a file that is cut short.
+    if not zipfile.is_zipfile(path):
+        msg = f"{path.name} cannot be read as an exported program; is the file complete?"
+        raise ValueError(msg)
+    try:
+        return ExportedModule(content)
+    except (KeyError, RuntimeError, zipfile.BadZipFile) as error:
+        msg = f"{path.name} cannot be read as an exported program ({type(error).__name__}: {error}); export it again"
+        raise ValueError(msg) from error
+
+
 def _program_settings(path: Path) -> Mapping[str, Any]:
     files = {_SETTINGS_FILE: ""}
     torch.export.load(path, extra_files=files)
@@ -131,7 +148,7 @@ def _with_state(network: nn.Module | str | None, state: Mapping[str, torch.Tenso
     module = NETWORKS[network]() if isinstance(network, str) else copy.deepcopy(network)
     try:
         module.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         msg = f"{name} does not fit to the network: {error}"
         raise ValueError(msg) from error
     return module

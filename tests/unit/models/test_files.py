@@ -79,3 +79,13 @@ def test_other_files_are_refused(tmp_path: Path, classifier: TorchClassifier) ->
         load_torch(tmp_path / "network.h5")
     with pytest.raises(ValueError, match=r"\.pt2"):
         export_program(classifier, tmp_path / "network.pt")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.pt2", b"PK\x03\x04 cut"), ("a.pt", b""), ("a.pt", b"PK\x03\x04 cut")]
+)
+def test_damaged_files_are_named(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} cannot be read"):
+        load_torch(tmp_path / name, network="donut")
