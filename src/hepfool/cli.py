@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+The command ``hepfool``: arguments become configuration, configuration becomes calls.
+
+Exit status: 0 when done, 2 for anything the user can repair (with one line that
+says what), 130 after Ctrl-C.  Other failures keep their traceback.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from hepfool._version import __version__
+from hepfool.attacks.base import Iteration
+from hepfool.features import Feature, FeatureKind
+
+__all__ = ["main"]
+
+_USER_ERROR = 2
+_INTERRUPTED = 130
+
+
+@click.group()
+@click.version_option(__version__, prog_name="hepfool")
+def main() -> None:
+    """Find deviations that pass an analysis's validation and still fool its network."""
+
+
+_ATTACK_OPTIONS: tuple[tuple[str, type, str, str], ...] = (
+    ("--min-change", float, "0.0005", "Smallest move, as a fraction of each feature's range."),
+    ("--step", float, "0.0005", "Spacing of the candidates, as a fraction of each feature's range."),
+    ("--n-candidates", int, "all at --step", "Number of candidates; replaces --step."),
+    ("--n-iterations", int, "10", "Number of iterations."),
+    ("--n-bins", int, "200", "Bins per marginal."),
+    ("--alpha", float, "4.0", "Price of the Jensen-Shannon distance."),
+    ("--beta", float, "1.0", "Price of the correlation shift."),
+    ("--max-js-distance", float, "inf", "Cap on each marginal's Jensen-Shannon distance."),
+    ("--max-correlation-change", float, "inf", "Cap on the change of the correlations by one move."),
+    ("--max-correlation-shift", float, "inf", "Cap on the total correlation shift."),
+)
+
+
+def _attack_options(command: Callable[..., None]) -> Callable[..., None]:
+    for name, kind, default, text in reversed(_ATTACK_OPTIONS):
+        command = click.option(name, type=kind, help=f"{text}  [default: {default}]")(command)
+    return command
+
+
+def _output_options(command: Callable[..., None]) -> Callable[..., None]:
+    command = click.option("--seed", type=int, default=1, show_default=True, help="Seed of all randomness.")(command)
+    command = click.option("--force", is_flag=True, help="Replace an earlier report.")(command)
+    return click.option("-o", "--output", required=True, metavar="FOLDER", help="Folder to write.")(command)
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--features", required=True, metavar="a,b,c|@FILE", help="Network inputs in order, each NAME or NAME:KIND."
+)
+@click.option("--label", required=True, help="Column with the true class.")
+@click.option("--classes", metavar="b=0,s=1", help="Class of each value of the label column.")
+@click.option("--weight", help="Column with the event weight.")
+@click.option("--tree", default="Events", show_default=True, help="Tree of ROOT files.")
+@click.option("--missing-value", type=float, help="Number that stands for a missing value, such as -999.")
+@click.option("--max-events", type=int, help="Attack a random part of so many events.")
+@click.option(
+    "--model", required=True, metavar="FILE", help="Network: exported program (.pt2) or state dictionary (.pt)."
+)
+@click.option("--network", metavar="NAME", help="Reference network that a state dictionary belongs to.")
+@click.option("--output-type", type=click.Choice(["probability", "logit"]), help="What the network returns.")
+@_attack_options
+@_output_options
+def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) -> None:
+    """Attack the events of ROOT, Parquet or CSV FILEs and write a report."""
+    with _user_errors():
+        # Everything below is loaded late, so that --help stays quick.
+        from hepfool.attacks.conserv import CONSERVAttack  # noqa: PLC0415
+        from hepfool.io.tables import read_table  # noqa: PLC0415
+        from hepfool.models.files import load_torch  # noqa: PLC0415
+        from hepfool.report import check_output  # noqa: PLC0415
+        from hepfool.workflow import run_table_attack, thin, write_study  # noqa: PLC0415
+
+        folder = check_output(output, force=force)
+        names = (name.removeprefix("--").replace("-", "_") for name, *_ in _ATTACK_OPTIONS)
+        configuration = CONSERVAttack(**{name: options[name] for name in names if options[name] is not None})
+        settings = {} if options["output_type"] is None else {"output": options["output_type"]}
+        classifier = load_torch(options["model"], network=options["network"], **settings)
+        table = read_table(
+            files,
+            features=_features(options["features"]),
+            label=options["label"],
+            weight=options["weight"],
+            tree=options["tree"],
+            missing_value=options["missing_value"],
+            classes=_classes(options["classes"]),
+        )
+        part = thin(table, options["max_events"], seed=options["seed"])
+        with _progress(configuration.n_iterations) as progress:
+            study = run_table_attack(part, classifier, configuration, seed=options["seed"], progress=progress)
+        write_study(study, folder, force=force)
+        _show(study.summary, folder, interrupted=study.result.interrupted)
+
+
+@main.command()
+@click.option("--pretrained", is_flag=True, help="Take the network that comes with the package.")
+@_output_options
+def demo(output: str, *, force: bool, pretrained: bool, seed: int) -> None:
+    """Run a small study from simulated events to a verdict."""
+    with _user_errors():
+        from hepfool.report import check_output  # noqa: PLC0415 - loaded late, so that --help stays quick
+        from hepfool.workflow import run_demo  # noqa: PLC0415
+
+        folder = check_output(output, force=force)
+        summary = run_demo(folder, force=force, pretrained=pretrained, seed=seed)
+        _show(summary, folder)
+
+
+def _features(text: str) -> list[Feature]:
+    """Read ``a,b:angle`` or, after an @, a file with one feature per line and # for remarks."""
+    if text.startswith("@"):
+        lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
+        names = [line.partition("#")[0].strip() for line in lines]
+    else:
+        names = [name.strip() for name in text.split(",")]
+    parts = [name.rpartition(":") if ":" in name else (name, "", "continuous") for name in names if name]
+    return [Feature(name=name, kind=cast("FeatureKind", kind)) for name, _, kind in parts]
+
+
+def _classes(text: str | None) -> dict[str, int] | None:
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    for name, equals, number in pairs:
+        if not (name and equals and number.strip().isdigit()):
+            msg = f"--classes {text!r}: {name + equals + number!r} is not NAME=NUMBER; write for example b=0,s=1"
+            raise ValueError(msg)
+    return {name.strip(): int(number) for name, _, number in pairs}
+
+
+@contextmanager
+def _user_errors() -> Iterator[None]:
+    """Turn what the user can repair into one line and exit status 2."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            yield
+        except KeyboardInterrupt:
+            click.echo("Interrupted; nothing was written.", err=True)
+            sys.exit(_INTERRUPTED)
+        except (OSError, ImportError, TypeError, ValueError) as error:
+            if not (isinstance(error, OSError) or _raised_on_purpose(error)):
+                raise
+            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+            sys.exit(_USER_ERROR)
+
+
+def _raised_on_purpose(error: BaseException) -> bool:
+    """Tell an error that this package raised from one that happened to it."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or str(last.tb_frame.f_globals.get("__name__")).partition(".")[0] != "hepfool":
+        return False
+    return last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+
+
+@contextmanager
+def _progress(n_iterations: int) -> Iterator[Callable[[Iteration], None]]:
+    """Show each iteration's numbers and the time left."""
+    columns = (
+        TextColumn("Attack"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=n_iterations)
+
+        def show(iteration: Iteration) -> None:
+            numbers = (
+                f"fooling ratio {iteration.fooling_ratio:.3f}, max JS distance {iteration.max_js_distance:.4f}, "
+                f"correlation shift {iteration.correlation_shift:.4f}"
+            )
+            bar.update(task, completed=iteration.index, description=numbers)
+
+        yield show
+
+
+def _show(summary: Any, folder: Path, *, interrupted: bool = False) -> None:
+    from hepfool.report import summary_table  # noqa: PLC0415 - loaded late, so that --help stays quick
+
+    Console().print(summary_table(summary))
+    click.echo(f"Report: {folder}")
+    if interrupted:
+        click.echo("Interrupted; the report holds the iterations that were finished.", err=True)
+        sys.exit(_INTERRUPTED)

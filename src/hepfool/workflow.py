@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+The procedure from events to a verdict.
+
+:func:`run_table_attack` attacks a table, measures its systematics in the same
+units and judges; :func:`write_study` draws and writes the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hepfool.attacks.base import Attack, AttackResult, Iteration, Target, run_attack
+from hepfool.events import EventTable
+from hepfool.io.tables import check_writable
+from hepfool.models.protocols import Classifier
+from hepfool.report import EXTRA_COLUMNS, write_report
+from hepfool.studies.systematics import Measured, SystematicEffect, run_systematics
+from hepfool.summary import Evidence, Summary, Thresholds, decide, summarise
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Study", "draw_study", "run_table_attack", "thin", "write_study"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Study:
+    """
+    A finished attack with its judgement.
+
+    Attributes
+    ----------
+    result : AttackResult
+        Nominal and adversarial events.
+    evidence : Evidence
+        Measured effects.
+    summary : Summary
+        Everything in plain values, the verdict included.
+    """
+
+    result: AttackResult
+    evidence: Evidence
+    summary: Summary
+
+
+def thin(table: EventTable, max_events: int | None, *, seed: int) -> EventTable:
+    """
+    Keep a random part of a large table.
+
+    Parameters
+    ----------
+    table : EventTable
+        All events.
+    max_events : int, optional
+        Number of events to keep; all when left out.
+    seed : int
+        Of the choice.
+
+    Returns
+    -------
+    EventTable
+        In the original order.
+
+    Raises
+    ------
+    ValueError
+        If ``max_events`` is not positive.
+
+    Examples
+    --------
+    >>> table = EventTable.from_arrays([[1.0], [2.0], [3.0]])
+    >>> thin(table, 2, seed=1).n_events
+    2
+    """
+    if max_events is None or max_events >= table.n_events:
+        return table
+    if max_events < 1:
+        msg = f"max_events must be at least 1, got {max_events}"
+        raise ValueError(msg)
+    return table.select(np.sort(np.random.default_rng(seed).choice(table.n_events, size=max_events, replace=False)))
+
+
+def run_table_attack(
+    table: EventTable,
+    classifier: Classifier,
+    attack: Attack,
+    *,
+    seed: int,
+    target: Target = "correct",
+    thresholds: Thresholds | None = None,
+    investigated: bool = False,
+    progress: Callable[[Iteration], None] | None = None,
+) -> Study:
+    """
+    Attack a table, measure its systematics alike, and judge.
+
+    Parameters
+    ----------
+    table : EventTable
+        Labelled events, with variations if there are any.
+    classifier : Classifier
+        The network.
+    attack : Attack
+        The attack.
+    seed : int
+        Seed of all randomness.
+    target : {"correct", "all"}, int or BoolArray
+        Events to attack, see :func:`hepfool.run_attack`.
+    thresholds : Thresholds, optional
+        Of the criteria.
+    investigated : bool
+        See :func:`hepfool.summary.decide`.
+    progress : callable, optional
+        Called after each iteration.
+
+    Returns
+    -------
+    Study
+        Events, effects and verdict.
+
+    Raises
+    ------
+    ValueError
+        If the events cannot be attacked, or their columns could not be written afterwards.
+    """
+    check_writable(table, EXTRA_COLUMNS)
+    rng = np.random.default_rng(seed)
+    result = run_attack(attack, classifier, table, rng=rng, target=target, progress=progress)
+    varied = bool(table.shape_variations or table.weight_variations)
+    effects = run_systematics(classifier, table, attacked=result.attacked) if varied else ()
+    evidence = Evidence.of(result, classifier, effects=effects)
+    verdict = decide(evidence, thresholds, investigated=investigated)
+    return Study(result=result, evidence=evidence, summary=summarise(result, evidence, verdict, seed=seed))
+
+
+def draw_study(study: Study) -> dict[str, Figure]:
+    """
+    Draw marginals, correlations, scores and fooling ratios.
+
+    Parameters
+    ----------
+    study : Study
+        A finished study.
+
+    Returns
+    -------
+    dict of str to matplotlib.figure.Figure
+        By file name.
+    """
+    # Drawing libraries are loaded only when something is drawn.
+    from hepfool import plots  # noqa: PLC0415
+
+    result, evidence = study.result, study.evidence
+    attacks = [_bar(evidence.attack), *_bars_per_dataset(result)]
+    corrected = [] if evidence.corrected is None else [_bar(evidence.corrected)]
+    systematics = [_bar(effect) for effect in evidence.effects if effect.flips is not None]
+    return {
+        "marginals": plots.plot_marginals(plots.representative_marginals(result))[0],
+        "correlations": plots.plot_correlations(result.compatibility)[0],
+        "score": plots.plot_score(plots.score_histogram(result))[0],
+        "fooling": plots.plot_fooling(attacks, systematics, corrected=corrected)[0],
+    }
+
+
+def _bar(effect: SystematicEffect) -> tuple[str, float, float]:
+    flips = effect.flips or Measured(np.nan, np.nan)
+    return effect.name, flips.value, flips.error
+
+
+def _bars_per_dataset(result: AttackResult) -> list[tuple[str, float, float]]:
+    table = result.nominal
+    if len(table.datasets) == 1:
+        return []
+    counts = {name: result.counts(table.dataset_mask(name)) for name in table.datasets}
+    return [(name, c.fooling_ratio, np.nan) for name, c in counts.items() if c.n_attacked]
+
+
+def write_study(study: Study, folder: str | Path, *, force: bool = False) -> Path:
+    """
+    Draw a study and write its folder.
+
+    Parameters
+    ----------
+    study : Study
+        A finished study.
+    folder : str or Path
+        Folder to make.
+    force : bool
+        Replace an earlier report.
+
+    Returns
+    -------
+    Path
+        The folder, see :mod:`hepfool.report`.
+    """
+    return write_report(folder, study.summary, result=study.result, figures=draw_study(study), force=force)

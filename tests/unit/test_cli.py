@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import uproot
+from click.testing import CliRunner, Result
+from torch import nn
+
+from hepfool import cli, workflow
+from hepfool._version import __version__
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.io.store import read_store
+from hepfool.io.tables import read_table
+from hepfool.models.files import export_program
+from hepfool.models.pytorch import TorchClassifier
+from hepfool.statistics.marginals import js_distance, js_divergence_terms
+
+pytestmark = pytest.mark.torch
+
+Run = Callable[..., Result]
+
+
+class Ring(nn.Module):
+    """Log-odds that grow away from the origin: outside of a ring of radius one is signal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(8.0))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return self.slope * (torch.sqrt((values[:, :2] ** 2).sum(dim=1, keepdim=True) + 1e-6) - 1.0)
+
+
+@pytest.fixture(scope="module")
+def donut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with events in ``donut.root`` and a network in ``model.pt2``."""
+    folder = tmp_path_factory.mktemp("donut")
+    rng = np.random.default_rng(5)
+    radius = np.concatenate([rng.normal(0.7, 0.25, 300), rng.normal(1.3, 0.25, 300)])
+    angle = rng.uniform(-np.pi, np.pi, 600)
+    with uproot.recreate(folder / "donut.root") as file:
+        file.mktree(
+            "Events",
+            {
+                "x": radius * np.cos(angle),
+                "y": radius * np.sin(angle),
+                "noise": rng.normal(size=600),
+                "bad": np.where(np.arange(600) < 599, 1.0, np.nan),
+                "truth": np.repeat([0, 1], 300),
+                "w": rng.uniform(0.5, 1.5, 600),
+                "bad_weight": np.full(600, np.inf),
+            },
+        )
+    export_program(TorchClassifier(Ring(), output="logit", n_features=3), folder / "model.pt2")
+    return folder
+
+
+@pytest.fixture
+def run(donut: Path, tmp_path: Path) -> Run:
+    """Call ``hepfool attack`` with sound arguments, except for those given."""
+
+    def call(*extra: str, **changes: str | None) -> Result:
+        options: dict[str, str | None] = {
+            "--features": "x,y,noise",
+            "--label": "truth",
+            "--model": str(donut / "model.pt2"),
+            "-o": str(tmp_path / "out"),
+            "--n-iterations": "2",
+            "--n-bins": "20",
+            "--step": "0.05",
+            "--min-change": "0.05",
+            "--max-js-distance": "0.05",
+            "--max-correlation-shift": "0.05",
+            "--beta": "20",
+        }
+        files = changes.pop("files", str(donut / "donut.root"))
+        options |= {
+            ("-o" if key == "output" else "--" + key.replace("_", "-")): value for key, value in changes.items()
+        }
+        arguments = [text for key, value in options.items() if value is not None for text in (key, value)]
+        return CliRunner().invoke(cli.main, ["attack", str(files), *arguments, *extra])
+
+    return call
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out, which take most of the time."""
+    monkeypatch.setattr(workflow, "draw_study", lambda _: {})
+
+
+def test_version() -> None:
+    result = CliRunner().invoke(cli.main, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"hepfool, version {__version__}\n")
+
+
+def test_the_shown_defaults_are_those_of_the_attack() -> None:
+    defaults = {field.name: field.default for field in dataclasses.fields(CONSERVAttack)}
+    for option, _, shown, _ in cli._ATTACK_OPTIONS:
+        name = option.removeprefix("--").replace("-", "_")
+        assert name in defaults
+        if defaults[name] is not None:
+            assert float(shown) == defaults[name]
+
+
+def test_from_a_root_file_to_a_report(run: Run, donut: Path, tmp_path: Path) -> None:
+    result = run(weight="w")
+    assert result.exit_code == 0, result.output
+    assert "INVESTIGATE" in result.stdout
+    out = tmp_path / "out"
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["events"]["n_events"] == 600
+    assert 0.05 < summary["fooling"]["fooling_ratio"]["value"] < 1.0
+    assert summary["compatibility"][0]["max_js_distance"] <= 0.05
+    assert summary["compatibility"][0]["correlation_shift"] <= 0.05
+    assert summary["provenance"]["seed"] == 1
+    assert {p.name for p in (out / "figures").iterdir()} == {
+        f"{name}.{kind}" for name in ("marginals", "correlations", "score", "fooling") for kind in ("pdf", "png")
+    }
+    assert set(read_store(out / "histograms.zip").histograms) == {"x", "y", "noise"}
+    nominal = read_table(donut / "donut.root", features=["x", "y", "noise"], label="truth")
+    adversarial = read_table(
+        out / "adversarial.root", features=["x", "y", "noise"], label="label", spectators=["fooled", "attacked"]
+    )
+    fooled = adversarial.spectators["fooled"]
+    assert fooled.sum() == summary["events"]["n_fooled"] > 0
+    moved = np.any(~np.isclose(adversarial.values, nominal.values, rtol=1e-5), axis=1)
+    assert moved[fooled].all()
+    assert not moved[~adversarial.spectators["attacked"]].any()
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_same_seed_gives_the_same_report(run: Run, tmp_path: Path) -> None:
+    assert run(seed="3", max_events="200", output=str(tmp_path / "a")).exit_code == 0
+    assert run(seed="3", max_events="200", output=str(tmp_path / "b")).exit_code == 0
+    first, second = ((tmp_path / name / "summary.json").read_text() for name in "ab")
+    assert first == second
+    assert json.loads(first)["events"]["n_events"] == 200
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_features_come_from_a_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "features.txt").write_text("# of the donut\nx\ny  # second\n\nnoise:fixed\n")
+    result = run(features=f"@{tmp_path / 'features.txt'}")
+    assert result.exit_code == 0, result.output
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["provenance"]["features"] == ["x", "y", "noise"]
+    assert summary["compatibility"][0]["features"]["noise"]["js_distance"] == 0.0
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "summary.json").write_text("{}")
+    refused = run()
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "exists already" in refused.stderr
+    assert (tmp_path / "out" / "summary.json").read_text() == "{}"
+    assert run("--force").exit_code == 0
+    assert (tmp_path / "out" / "adversarial.root").exists()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"files": "absent.root"}, "no such file"),
+        ({"files": "absent*.root"}, "no file matches"),
+        ({"files": "{donut}/model.pt2"}, "unknown kind of file"),
+        ({"tree": "mini"}, "no tree 'mini'; there are: Events"),
+        ({"features": "x,y,nois"}, "no branch 'nois'; did you mean noise?"),
+        ({"features": "x,y"}, "takes 3 inputs but the table has 2 features"),
+        ({"features": "x,y,bad"}, "'bad' is 1 in every event"),
+        ({"features": "x,x,y"}, "must be unique"),
+        ({"features": ","}, "at least one feature"),
+        ({"features": "x,y,noise:wobbly"}, "kind 'wobbly' is unknown"),
+        ({"features": "@absent.txt"}, "No such file"),
+        ({"label": "lable"}, "no branch 'lable'"),
+        ({"label": "x"}, "is no class"),
+        ({"label": "w"}, "is no class"),
+        ({"classes": "0=0"}, "'1' belongs to no class"),
+        ({"classes": "0:0,1:1"}, "is not NAME=NUMBER"),
+        ({"classes": "0=0,1=7"}, "label 7 is outside of the network's 2 classes"),
+        ({"classes": "0=1,1=1", "max_events": "0"}, "max_events must be at least 1"),
+        ({"weight": "bad_weight"}, "600 event weights are not finite"),
+        ({"model": "absent.pt2"}, "No such file"),
+        ({"model": "{donut}/donut.root"}, "neither an exported program"),
+        ({"model": "{broken}"}, "cannot be read"),
+        ({"output_type": "probability"}, "no probabilities"),
+        ({"n_iterations": "0"}, "n_iterations must be at least 1, got 0"),
+        ({"alpha": "-1"}, "alpha must not be negative"),
+        ({"alpha": "much"}, "'much' is not a valid float"),
+        ({"label": None}, "Missing option '--label'"),
+        ({"output": "absent/out"}, "does not exist"),
+    ],
+)
+def test_bad_input_ends_with_one_line(
+    changes: dict[str, str | None], message: str, run: Run, donut: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.pt2").write_bytes(b"PK\x03\x04 no program")
+    places = {"donut": str(donut), "broken": str(tmp_path / "broken.pt2")}
+    result = run(**{key: value and value.format(**places) for key, value in changes.items()})
+    assert result.exit_code == 2, result.output
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    assert message in last
+    assert result.stdout == ""
+    assert [p.name for p in tmp_path.iterdir()] == ["broken.pt2"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), ValueError("bug"), KeyError("bug"), TypeError("bug")])
+def test_a_bug_keeps_its_traceback(error: Exception, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(workflow, "run_table_attack", broken)
+    result = run()
+    assert result.exception is error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("function", "expected"), [(js_distance, True), (js_divergence_terms, False)])
+def test_an_error_of_numpy_inside_of_the_package_is_a_bug(function: Callable[..., Any], expected: bool) -> None:
+    with pytest.raises(ValueError, match=r"shape|binning") as caught:
+        function(np.ones((1, 2)), np.ones((1, 3)))
+    assert cli._raised_on_purpose(caught.value) is expected
+
+
+def test_an_early_interrupt_writes_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CONSERVAttack, "iterate", interrupted)
+    result = run()
+    assert result.exit_code == 130
+    assert "nothing was written" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_late_interrupt_reports_what_is_done(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    iterate = CONSERVAttack.iterate
+
+    def interrupted(self: CONSERVAttack, problem: Any, values: Any, iteration: int, rng: Any) -> Any:
+        if iteration == 1:
+            raise KeyboardInterrupt
+        return iterate(self, problem, values, iteration, rng)
+
+    monkeypatch.setattr(CONSERVAttack, "iterate", interrupted)
+    result = run()
+    assert result.exit_code == 130
+    assert "iterations that were finished" in result.stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["events"]["iterations_done"], summary["events"]["interrupted"]) == (1, True)
+    assert "AttackFinished failed: 1 of 2 iterations" in summary["verdict"]["reasons"]
+
+
+@pytest.mark.filterwarnings("default::hepfool.exceptions.LowStatisticsWarning")
+@pytest.mark.usefixtures("undrawn")
+def test_warnings_are_one_line(run: Run) -> None:
+    result = run(max_events="25")
+    assert result.exit_code == 0, result.output
+    assert any(line.startswith("Warning: only 25 constrained events") for line in result.stderr.splitlines())

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hepfool.attacks.base import AttackResult, Iteration
+from hepfool.events import EventTable
+from hepfool.models.protocols import Classifier
+from hepfool.workflow import draw_study, run_table_attack, thin, write_study
+
+
+@pytest.fixture
+def varied(shifted_result: AttackResult) -> EventTable:
+    """Events with a shape and a weight variation."""
+    table = shifted_result.nominal
+    return dataclasses.replace(
+        table,
+        shape_variations={"jes_up": table.values + np.array([0.01, 0.0]), "jes_down": table.values - 0.01},
+        weight_variations={"pileup_up": 1.1 * table.weights},
+    )
+
+
+def test_systematics_are_measured_on_the_attacked_events(
+    varied: EventTable, shifted_result: AttackResult, sign_classifier: Classifier
+) -> None:
+    seen: list[Iteration] = []
+    study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7, target=0, progress=seen.append)
+    assert len(seen) == 1
+    np.testing.assert_array_equal(study.result.attacked, varied.labels == 0)
+    effects = {effect.name: effect for effect in study.evidence.effects}
+    assert list(effects) == ["jes_up", "jes_down", "pileup_up"]
+    up = (varied.values[:, 0] + 0.01 > 0) & (varied.labels == 0)
+    assert effects["jes_up"].flips is not None
+    assert effects["jes_up"].flips.value == pytest.approx(up.sum() / (varied.labels == 0).sum())
+    assert study.summary.systematics["total"]["sources"] == ["jes", "pileup"]
+    assert study.summary.verdict["decision"] == "INVESTIGATE"
+
+
+def test_an_investigated_excess_is_assigned(
+    varied: EventTable, shifted_result: AttackResult, sign_classifier: Classifier
+) -> None:
+    study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7, investigated=True)
+    assert study.summary.verdict["decision"] == "ASSIGN"
+    assert 0 < study.summary.verdict["size_flips"] < study.result.fooling_ratio
+
+
+def test_names_that_could_not_be_written_stop_before_the_attack(
+    shifted_result: AttackResult, sign_classifier: Classifier
+) -> None:
+    table = EventTable.from_arrays(
+        shifted_result.nominal.values, labels=shifted_result.nominal.labels, features=["fooled", "met"]
+    )
+    seen: list[Iteration] = []
+    with pytest.raises(ValueError, match="two columns would be called fooled"):
+        run_table_attack(table, sign_classifier, shifted_result.attack, seed=7, progress=seen.append)
+    assert not seen
+
+
+def test_a_study_is_drawn_and_written(
+    varied: EventTable, shifted_result: AttackResult, sign_classifier: Classifier, tmp_path: Path
+) -> None:
+    study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7)
+    assert list(draw_study(study)) == ["marginals", "correlations", "score", "fooling"]
+    folder = write_study(study, tmp_path / "out")
+    assert len(list((folder / "figures").iterdir())) == 8
+
+
+def test_thinning_keeps_the_order_and_the_seed(shifted_result: AttackResult) -> None:
+    table = shifted_result.nominal
+    part = thin(table, 100, seed=3)
+    positions = [int(np.flatnonzero((table.values == row).all(axis=1))[0]) for row in part.values]
+    assert positions == sorted(set(positions))
+    np.testing.assert_array_equal(thin(table, 100, seed=3).values, part.values)
+    assert thin(table, None, seed=3) is thin(table, 10**6, seed=3) is table
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        thin(table, 0, seed=3)
