@@ -183,7 +183,7 @@ def _progress(n_iterations: int) -> Iterator[Callable[[Iteration], None]]:
     """Show each iteration's numbers and the time left."""
     columns = (
         TextColumn("Attack"),
-        BarColumn(),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TextColumn("{task.description}"),
         TimeRemainingColumn(),
@@ -193,8 +193,8 @@ def _progress(n_iterations: int) -> Iterator[Callable[[Iteration], None]]:
 
         def show(iteration: Iteration) -> None:
             numbers = (
-                f"fooling ratio {iteration.fooling_ratio:.3f}, max JS distance {iteration.max_js_distance:.4f}, "
-                f"correlation shift {iteration.correlation_shift:.4f}"
+                f"fooled {iteration.fooling_ratio:.1%}, max JSD {iteration.max_js_distance:.4f}, "
+                f"ΔFN {iteration.correlation_shift:.4f}"
             )
             bar.update(task, completed=iteration.index, description=numbers)
 

@@ -19,7 +19,7 @@ import hist
 import numpy as np
 from rich.console import Group
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Column, Table
 
 from hepfool.attacks.base import AttackResult
 from hepfool.io.files import check_absent, written_whole
@@ -220,7 +220,7 @@ def summary_table(summary: Summary) -> Group:
     """
     tables = []
     for title, header, rows in _sections(summary):
-        table = Table(*header, title=title, title_justify="left")
+        table = Table(*(Column(name, overflow="fold") for name in header), title=title, title_justify="left")
         for row in rows:
             table.add_row(*row)
         tables.append(table)
@@ -256,7 +256,9 @@ def _fooling(summary: Summary) -> Section:
         _measured(summary.fooling["fooling_ratio"]),
     )
     rows = [everything]
-    for kind in ("datasets", "regions"):
+    # A single dataset says no more than the row of all events.
+    kinds = ("datasets", "regions") if len(summary.fooling["datasets"]) > 1 else ("regions",)
+    for kind in kinds:
         for name, counts in summary.fooling[kind].items():
             numbers = str(counts["n_attacked"]), str(counts["n_fooled"]), _number(counts["fooling_ratio"])
             rows.append((f"{kind[:-1]} {name}", *numbers))
