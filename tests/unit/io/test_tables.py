@@ -190,6 +190,17 @@ def test_a_broken_file_is_named(kind: str, tmp_path: Path, rng: np.random.Genera
         read_table(tmp_path / name, features=FEATURES)
 
 
+@pytest.mark.faults
+def test_a_truncated_file_is_refused_even_if_its_events_are_there(tmp_path: Path, content: Content) -> None:
+    with uproot.recreate(tmp_path / "a.root") as file:
+        file.mktree("Events", content)
+        file.mkrntuple("Later", {"x": np.arange(10_000.0)})
+    whole = (tmp_path / "a.root").read_bytes()
+    (tmp_path / "a.root").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=f"is truncated: {len(whole) // 2} of {len(whole)} bytes"):
+        read_table(tmp_path / "a.root", features=FEATURES)
+
+
 def test_a_file_without_events_is_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", {"pt": np.zeros(0), "eta": np.zeros(0)})
     with pytest.raises(ValueError, match="holds no event"):

@@ -74,6 +74,8 @@ def test_flips_are_counted_on_the_attacked_events(table: EventTable) -> None:
     assert effects["scale_up"].flips.value == pytest.approx(2 / 6)
     assert effects["scale_down"].flips.value == pytest.approx(3 / 6)
     assert effects["pileup_up"].flips is None
+    others = run_systematics(StepClassifier(), table, attacked=np.array([True, False, True, False]))
+    assert [e.flips.value for e in others if e.flips] == pytest.approx([0.0, 3 / 4, 0.0])
     assert {e.kind for e in effects.values()} == {"shape", "weight"}
 
 
@@ -136,8 +138,10 @@ def test_an_attack_is_measured_like_a_variation(table: EventTable, rng: np.rando
 
 def test_sources_add_in_quadrature_with_their_larger_side() -> None:
     effects = [
-        SystematicEffect(name="a_up", kind="shape", flips=Measured(0.03, 0.01), yield_shift={"r": Measured(-0.3, 0.1)}),
-        SystematicEffect(name="a_down", kind="shape", flips=Measured(0.01, 0.5), yield_shift={"r": Measured(0.2)}),
+        SystematicEffect(name="a_up", kind="shape", flips=Measured(0.01, 0.5), yield_shift={"r": Measured(0.2)}),
+        SystematicEffect(
+            name="a_down", kind="shape", flips=Measured(0.03, 0.01), yield_shift={"r": Measured(-0.3, 0.1)}
+        ),
         SystematicEffect(name="b", kind="shape", flips=Measured(0.04, 0.02), yield_shift={"r": Measured(0.4, 0.1)}),
         SystematicEffect(name="c_up", kind="weight", flips=None, yield_shift={"r": Measured(0.0)}),
     ]
