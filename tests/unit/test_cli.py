@@ -184,7 +184,7 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
         ({"features": ","}, "at least one feature"),
         ({"features": "x,y,noise:wobbly"}, "kind 'wobbly' is unknown"),
         ({"features": "@absent.txt"}, "No such file"),
-        ({"label": "lable"}, "no branch 'lable'"),
+        ({"label": "truths"}, "no branch 'truths'"),
         ({"label": "x"}, "is no class"),
         ({"label": "w"}, "is no class"),
         ({"classes": "0=0"}, "'1' belongs to no class"),
