@@ -12,7 +12,8 @@ from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, R
 
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.digest import digest
-from hepfool.processors.processor import AttackProcessor, RangeProcessor
+from hepfool.processors.passes import RangeProcessor
+from hepfool.processors.processor import AttackProcessor
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 

@@ -19,7 +19,8 @@ from hepfool.exceptions import IncompleteInputError, LowStatisticsWarning
 from hepfool.processors.chunk import attack_table
 from hepfool.processors.completeness import check_complete, run_processor
 from hepfool.processors.digest import digest
-from hepfool.processors.processor import AttackProcessor, RangeProcessor
+from hepfool.processors.passes import RangeProcessor
+from hepfool.processors.processor import AttackProcessor
 from hepfool.processors.results import compatibility
 from hepfool.statistics.marginals import Binning
 

@@ -5,9 +5,10 @@ Attack a network inside coffea: with our processor, or inside yours.
 You have an :class:`~hepfool.processors.analysis.Analysis`: run
 :class:`AttackProcessor` with any executor.  All events fit into memory (a
 million of 30 features are 240 MB): keep ``scope="dataset"``, the attack sees
-them all at once.  They do not: ``scope="chunk"`` attacks each chunk alone, in
-the bins of a first pass with :class:`RangeProcessor`.  You have a processor of
-your own: call :func:`~hepfool.processors.chunk.attack_table` in its ``process``.
+them all at once.  They do not: ``scope="chunk"`` attacks each chunk alone, in the
+bins of a first pass with :class:`~hepfool.processors.passes.RangeProcessor`.  You
+have a processor of your own: call :func:`~hepfool.processors.chunk.attack_table`
+in its ``process``.
 """
 
 from __future__ import annotations
@@ -20,145 +21,20 @@ import numpy as np
 from coffea.processor import ProcessorABC, accumulate
 
 from hepfool.attacks.base import Attack, run_attack
-from hepfool.events import UNLABELLED, Envelope, EventTable
+from hepfool.events import Envelope, EventTable
 from hepfool.models.protocols import Classifier
 from hepfool.processors.analysis import Analysis
 from hepfool.processors.chunk import (
     ChunkAttack,
     attack_sums,
-    bookkeeping,
     in_order,
     nominal_sums,
     warn_of_small_chunks,
-    without_blinded,
 )
-from hepfool.processors.results import MaskedMoments
+from hepfool.processors.passes import TableProcessor, joined
 from hepfool.statistics.marginals import Binning
-from hepfool.typing import FloatArray
 
-__all__ = ["AttackProcessor", "RangeProcessor", "Ranges"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ranges:
-    """
-    Range of each feature over the constrained events, which can be added.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Feature names.
-    lower, upper : FloatArray, shape (n_features,)
-        Smallest and largest value in each feature's unit; infinite where no event has one.
-    moments : MaskedMoments
-        Sum of weights, means and correlations of the same events.
-    n_events : int
-        Number of them.
-    """
-
-    names: tuple[str, ...]
-    lower: FloatArray
-    upper: FloatArray
-    moments: MaskedMoments
-    n_events: int
-
-    @classmethod
-    def of(cls, table: EventTable) -> Ranges:
-        """
-        Measure one table.
-
-        Parameters
-        ----------
-        table : EventTable
-            Events; those without a label do not count.
-
-        Returns
-        -------
-        Ranges
-            Of the constrained events.
-        """
-        chosen = table.constrained & (table.labels != UNLABELLED)
-        values = table.values[chosen]
-        return cls(
-            names=table.features.names,
-            lower=np.nan_to_num(values, nan=np.inf).min(axis=0, initial=np.inf),
-            upper=np.nan_to_num(values, nan=-np.inf).max(axis=0, initial=-np.inf),
-            moments=MaskedMoments.of(values, table.weights[chosen]),
-            n_events=int(chosen.sum()),
-        )
-
-    def __add__(self, other: Ranges) -> Ranges:
-        """Combine two disjoint sets of events."""
-        return Ranges(
-            names=self.names,
-            lower=np.minimum(self.lower, other.lower),
-            upper=np.maximum(self.upper, other.upper),
-            moments=self.moments + other.moments,
-            n_events=self.n_events + other.n_events,
-        )
-
-    def binning(self, n_bins: int) -> Binning:
-        """
-        Cut the ranges into equal bins.
-
-        Parameters
-        ----------
-        n_bins : int
-            Number of bins per feature; use ``attack.n_bins``.
-
-        Returns
-        -------
-        Binning
-            The same as from all events at once.
-
-        Raises
-        ------
-        ValueError
-            If a feature has no value or only a single one.
-        """
-        empty = ~(self.lower < self.upper)
-        if empty.any():
-            msg = (
-                f"feature {self.names[int(np.argmax(empty))]!r} has no distribution in {self.n_events} constrained events: it is "
-                "constant or missing everywhere; drop it from the analysis"
-            )
-            raise ValueError(msg)
-        return Binning(np.stack([np.linspace(a, b, n_bins + 1) for a, b in zip(self.lower, self.upper, strict=True)]))
-
-
-@dataclass(frozen=True)
-class RangeProcessor(ProcessorABC):  # type: ignore[misc]
-    """
-    First pass for ``scope="chunk"``: the range of each feature over all events.
-
-    Parameters
-    ----------
-    analysis : Analysis
-        The user's analysis.
-
-    Notes
-    -----
-    The output holds ``ranges`` (:class:`Ranges`), ``n_events`` and ``processed``.
-    """
-
-    analysis: Analysis
-
-    def process(self, events: Any) -> dict[str, Any]:
-        """
-        Measure one chunk.
-
-        Parameters
-        ----------
-        events : NanoEvents
-            The chunk.
-
-        Returns
-        -------
-        dict
-            Mergeable output.
-        """
-        table = self.analysis.build(events)
-        return {"ranges": Ranges.of(table), **bookkeeping(table, events.metadata)}
+__all__ = ["AttackProcessor"]
 
 
 @dataclass(frozen=True)
@@ -180,7 +56,7 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
     seed : int
         Seed of all randomness; each chunk derives its own from its dataset, file and entries.
     binning : Binning, optional
-        Bins of the marginals.  Needed by ``scope="chunk"``: pass 1 with :class:`RangeProcessor`
+        Bins of the marginals.  Needed by ``scope="chunk"``: pass 1 with :class:`~hepfool.processors.passes.RangeProcessor`
         gives ``out["ranges"].binning(attack.n_bins)``.
     target : {"correct", "all"} or int
         Which events to attack, as in :func:`~hepfool.attacks.base.run_attack`.
@@ -239,12 +115,9 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
         dict
             Mergeable output.
         """
-        table = self.analysis.build(events)
         if self.scope == "dataset":
-            key = tuple(events.metadata[k] for k in ("dataset", "filename", "entrystart", "entrystop"))
-            kept = without_blinded(table, unblind=self.unblind)
-            return {"tables": {key: kept}, **bookkeeping(table, events.metadata)}
-        return self._chunk_attack.run(table, events.metadata)
+            return TableProcessor(self.analysis, unblind=self.unblind).process(events)
+        return self._chunk_attack.run(self.analysis.build(events), events.metadata)
 
     def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
         """
@@ -274,8 +147,7 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
         if self.__dict__["classifier"] is None:
             msg = "this processor was sent to a worker without its network; call postprocess of the original one"
             raise ValueError(msg)
-        tables = [table for _, table in sorted(accumulator["tables"].items(), key=lambda item: item[0])]
-        labelled, data = _joined(tables, labelled=True), _joined(tables, labelled=False)
+        labelled, data = joined(accumulator["tables"], labelled=True), joined(accumulator["tables"], labelled=False)
         if labelled is None:
             read = sum(sum(files.values()) for files in accumulator["processed"].values())
             msg = f"no labelled event was selected among {read} read; nothing can be attacked. Check the selection"
@@ -310,10 +182,3 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
             envelope=self.envelope,
             unblind=self.unblind,
         )
-
-
-def _joined(tables: list[EventTable], *, labelled: bool) -> EventTable | None:
-    """Join the events with, or without, a label; None if there are none."""
-    parts = [table.select((table.labels != UNLABELLED) == labelled) for table in tables]
-    populated = [part for part in parts if part.n_events]
-    return EventTable.concatenate(populated) if populated else None

@@ -1,0 +1,1 @@
+../../src/hepfool/samples/htautau_analysis.py

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Passes over the events before an attack: gather them, or measure their ranges.
+
+:class:`TableProcessor` brings the selected events home, to train a network or to
+look at them; :class:`RangeProcessor` gives the common bins that an attack chunk by
+chunk needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from coffea.processor import ProcessorABC
+
+from hepfool.events import UNLABELLED, EventTable
+from hepfool.processors.analysis import Analysis
+from hepfool.processors.chunk import bookkeeping, without_blinded
+from hepfool.processors.results import MaskedMoments
+from hepfool.statistics.marginals import Binning
+from hepfool.typing import FloatArray
+
+__all__ = ["RangeProcessor", "Ranges", "TableProcessor", "joined"]
+
+
+@dataclass(frozen=True)
+class TableProcessor(ProcessorABC):  # type: ignore[misc]
+    """
+    Gather the selected events of all chunks in one table.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The user's analysis.
+    unblind : bool
+        Whether to read unlabelled events (data) in signal regions.
+
+    Notes
+    -----
+    The final output holds ``table``, in the order of dataset, file and entry whichever
+    chunk finished first, ``n_events`` and ``processed``.
+    """
+
+    analysis: Analysis
+    unblind: bool = False
+
+    def process(self, events: Any) -> dict[str, Any]:
+        """
+        Select the events of one chunk.
+
+        Parameters
+        ----------
+        events : NanoEvents
+            The chunk.
+
+        Returns
+        -------
+        dict
+            Mergeable output with the table under the chunk's identity.
+        """
+        table = self.analysis.build(events)
+        chunk = tuple(events.metadata[key] for key in ("dataset", "filename", "entrystart", "entrystop"))
+        kept = without_blinded(table, unblind=self.unblind)
+        return {"tables": {chunk: kept}, **bookkeeping(table, events.metadata)}
+
+    def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
+        """
+        Join the tables in the driver.
+
+        Parameters
+        ----------
+        accumulator : dict
+            Merged output of all chunks.
+
+        Returns
+        -------
+        dict
+            Final output.
+        """
+        rest = {key: accumulator[key] for key in ("n_events", "processed")}
+        tables = [accumulator["tables"][chunk] for chunk in sorted(accumulator["tables"])]
+        return {"table": EventTable.concatenate(tables), **rest}
+
+
+def joined(tables: Mapping[Any, EventTable], *, labelled: bool) -> EventTable | None:
+    """
+    Join the events with, or without, a label.
+
+    Parameters
+    ----------
+    tables : mapping of chunk to EventTable
+        Selected events.
+    labelled : bool
+        Which ones.
+
+    Returns
+    -------
+    EventTable or None
+        In the order of the chunks; None if there is no such event.
+    """
+    parts = [tables[chunk].select((tables[chunk].labels != UNLABELLED) == labelled) for chunk in sorted(tables)]
+    populated = [part for part in parts if part.n_events]
+    return EventTable.concatenate(populated) if populated else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ranges:
+    """
+    Range of each feature over the constrained events, which can be added.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Feature names.
+    lower, upper : FloatArray, shape (n_features,)
+        Smallest and largest value in each feature's unit; infinite where no event has one.
+    moments : MaskedMoments
+        Sum of weights, means and correlations of the same events.
+    n_events : int
+        Number of them.
+    """
+
+    names: tuple[str, ...]
+    lower: FloatArray
+    upper: FloatArray
+    moments: MaskedMoments
+    n_events: int
+
+    @classmethod
+    def of(cls, table: EventTable) -> Ranges:
+        """
+        Measure one table.
+
+        Parameters
+        ----------
+        table : EventTable
+            Events; those without a label do not count.
+
+        Returns
+        -------
+        Ranges
+            Of the constrained events.
+        """
+        chosen = table.constrained & (table.labels != UNLABELLED)
+        values = table.values[chosen]
+        return cls(
+            names=table.features.names,
+            lower=np.nan_to_num(values, nan=np.inf).min(axis=0, initial=np.inf),
+            upper=np.nan_to_num(values, nan=-np.inf).max(axis=0, initial=-np.inf),
+            moments=MaskedMoments.of(values, table.weights[chosen]),
+            n_events=int(chosen.sum()),
+        )
+
+    def __add__(self, other: Ranges) -> Ranges:
+        """Combine two disjoint sets of events."""
+        return Ranges(
+            names=self.names,
+            lower=np.minimum(self.lower, other.lower),
+            upper=np.maximum(self.upper, other.upper),
+            moments=self.moments + other.moments,
+            n_events=self.n_events + other.n_events,
+        )
+
+    def binning(self, n_bins: int) -> Binning:
+        """
+        Cut the ranges into equal bins.
+
+        Parameters
+        ----------
+        n_bins : int
+            Number of bins per feature; use ``attack.n_bins``.
+
+        Returns
+        -------
+        Binning
+            The same as from all events at once.
+
+        Raises
+        ------
+        ValueError
+            If a feature has no value or only a single one.
+        """
+        empty = ~(self.lower < self.upper)
+        if empty.any():
+            msg = (
+                f"feature {self.names[int(np.argmax(empty))]!r} has no distribution in {self.n_events} constrained events: it is "
+                "constant or missing everywhere; drop it from the analysis"
+            )
+            raise ValueError(msg)
+        return Binning(np.stack([np.linspace(a, b, n_bins + 1) for a, b in zip(self.lower, self.upper, strict=True)]))
+
+
+@dataclass(frozen=True)
+class RangeProcessor(ProcessorABC):  # type: ignore[misc]
+    """
+    First pass for ``scope="chunk"``: the range of each feature over all events.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The user's analysis.
+
+    Notes
+    -----
+    The output holds ``ranges`` (:class:`Ranges`), ``n_events`` and ``processed``.
+    """
+
+    analysis: Analysis
+
+    def process(self, events: Any) -> dict[str, Any]:
+        """
+        Measure one chunk.
+
+        Parameters
+        ----------
+        events : NanoEvents
+            The chunk.
+
+        Returns
+        -------
+        dict
+            Mergeable output.
+        """
+        table = self.analysis.build(events)
+        return {"ranges": Ranges.of(table), **bookkeeping(table, events.metadata)}
