@@ -11,7 +11,7 @@ appears under its name when it is complete.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +76,8 @@ def write_report(
     *,
     result: AttackResult | None = None,
     figures: Mapping[str, Figure] | None = None,
-    events: str = "adversarial.root",
+    events: Sequence[str] = ("adversarial.root",),
+    files: Mapping[str, Callable[[Path], object]] | None = None,
     force: bool = False,
 ) -> Path:
     """
@@ -92,8 +93,10 @@ def write_report(
         Adds the adversarial events and the histograms.
     figures : mapping of str to matplotlib.figure.Figure, optional
         Figures by file name without suffix.
-    events : str
-        File name of the adversarial events, ending in ``.root`` or ``.parquet``.
+    events : sequence of str
+        File names of the adversarial events, each ending in ``.root`` or ``.parquet``.
+    files : mapping of str to callable, optional
+        Further files by name, each with the function that writes it to a path.
     force : bool
         Replace an earlier report.
 
@@ -118,7 +121,10 @@ def write_report(
             figure.savefig(temporary / "figures" / f"{name}.png", dpi=_PNG_DPI)
         if result is not None:
             write_store(temporary / "histograms.zip", Store(histograms=result_histograms(result)))
-            write_table(result.adversarial, temporary / events, columns=_extra_columns(result))
+            for name in events:
+                write_table(result.adversarial, temporary / name, columns=_extra_columns(result))
+        for name, write in (files or {}).items():
+            write(temporary / name)
     return path
 
 

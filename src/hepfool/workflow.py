@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -181,7 +181,7 @@ def _bars_per_dataset(result: AttackResult) -> list[tuple[str, float, float]]:
     return [(name, c.fooling_ratio, np.nan) for name, c in counts.items() if c.n_attacked]
 
 
-def write_study(study: Study, folder: str | Path, *, force: bool = False) -> Path:
+def write_study(study: Study, folder: str | Path, **options: Any) -> Path:
     """
     Draw a study and write its folder.
 
@@ -191,12 +191,12 @@ def write_study(study: Study, folder: str | Path, *, force: bool = False) -> Pat
         A finished study.
     folder : str or Path
         Folder to make.
-    force : bool
-        Replace an earlier report.
+    **options
+        Of :func:`hepfool.report.write_report`: ``events``, ``files``, ``force``.
 
     Returns
     -------
     Path
         The folder, see :mod:`hepfool.report`.
     """
-    return write_report(folder, study.summary, result=study.result, figures=draw_study(study), force=force)
+    return write_report(folder, study.summary, result=study.result, figures=draw_study(study), **options)

@@ -26,10 +26,11 @@ def _table(fileset: dict[str, Any], analysis: HiggsToTauTau, *, unblind: bool = 
     return table
 
 
-def _objects(*events: list[dict[str, float]], **others: float) -> ak.Array:
+def _objects(*events: list[dict[str, Any]], **others: float) -> ak.Array:
     """Jagged records with the fields of NanoAOD even where all events are empty."""
     defaults = {"pt": 1.0, "eta": 0.0, "phi": 0.0, "mass": 0.0, **others}
-    filled = [[{**defaults, **one} for one in event] for event in [*events, [{}]]]
+    padded: list[list[dict[str, Any]]] = [*events, [{}]]
+    filled = [[{**defaults, **one} for one in event] for event in padded]
     return ak.Array(filled)[:-1]  # the last one only makes the type known
 
 

@@ -60,7 +60,7 @@ def test_the_folder_holds_everything(shifted_result: AttackResult, summary: Summ
 
 
 def test_histograms_are_those_of_the_attack(shifted_result: AttackResult, summary: Summary, tmp_path: Path) -> None:
-    folder = write_report(tmp_path / "out", summary, result=shifted_result, events="adversarial.parquet")
+    folder = write_report(tmp_path / "out", summary, result=shifted_result, events=["adversarial.parquet"])
     histograms = read_store(folder / "histograms.zip").histograms
     assert list(histograms) == ["lead_jet_pt", "met"]
     table = shifted_result.nominal
