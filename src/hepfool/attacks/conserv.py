@@ -2,41 +2,43 @@
 r"""
 CONSERVAttack: fool a network while the data set keeps its shapes and correlations.
 
-The attack of arXiv:2603.13970, with exact bookkeeping.  In each iteration every
-event that is not yet fooled follows the sign of its gradient, one feature
-after the other, to the candidate of smallest
-:math:`\alpha\,\mathrm{JSD}_j+\beta\,\Delta\mathrm{FN}`, and the state of the data set is updated at once.
+The attack of arXiv:2603.13970, with exact bookkeeping, and a stronger one.  A move
+costs :math:`\alpha\,\mathrm{JSD}_j+\beta\,\Delta\mathrm{FN}`, and the state of the data set is updated at once.
+With ``strategy="paper"`` every event that is not yet fooled follows the sign of its gradient,
+one feature after the other, to the cheapest candidate.  With ``strategy="frugal"``
+a move must be worth its cost, see :mod:`hepfool.attacks.frugal_sweep`: more events are
+fooled, by smaller changes of marginals and correlations.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-import numba
 import numpy as np
 
+from hepfool.attacks import frugal_sweep, paper_sweep
 from hepfool.attacks.base import AttackProblem
-from hepfool.attacks.search import (
-    Choice,
-    Grid,
-    Rules,
-    cheapest_on_grid,
-    consider,
-    grid_value,
-    no_choice,
-)
+from hepfool.attacks.candidates import Layout
+from hepfool.attacks.search import Rules
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier
-from hepfool.statistics.incremental import FILL, MEAN, DatasetState, Probe, commit, new_state, probe
+from hepfool.statistics.incremental import DISTANCE, DIVERGENCE, NORM, DatasetState, new_state
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["CONSERVAttack"]
 
-_jit = numba.njit(cache=True, error_model="numpy", forceinline=True)
-_CONTINUOUS, _INTEGER, _ANGLE, _FIXED = range(4)
-_KINDS = {"continuous": _CONTINUOUS, "integer": _INTEGER, "angle": _ANGLE, "fixed": _FIXED}
+#: By how much more than its margin an event is moved: the margin is a curve, its gradient a line.
+_OVERSHOOT: Final = 0.3
+#: Fraction of a fooled event's margin that repairs may use up.
+_SPARE: Final = 0.5
+_TINY: Final = 1e-9
+_CHOICES: Final = {
+    "step_unit": ("range", "absolute"),
+    "candidates": ("random", "even"),
+    "strategy": ("paper", "frugal"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,15 @@ class CONSERVAttack:
         Whether a feature without a candidate below ``max_correlation_change``
         stays [use_no_change].  If not, that cap is waived; the others never are.
     compete : bool
-        Whether staying also competes on cost.
+        Whether staying also competes on cost; it always does with ``strategy="frugal"``.
+    optimize_already_fooled : bool
+        Whether fooled events go back towards nominal where that lowers the cost and should leave
+        them fooled [optimize_already_fooled]; always, and anywhere, with ``strategy="frugal"``.
+    strategy : {"paper", "frugal"}
+        How events and candidates are chosen.
+    reward : float
+        For ``strategy="frugal"``: what fooling one event may cost, in units of the caps' total
+        cost per attacked event.
 
     Examples
     --------
@@ -98,10 +108,13 @@ class CONSERVAttack:
     max_correlation_shift: float = math.inf
     use_no_change: bool = True
     compete: bool = False
+    optimize_already_fooled: bool = False
+    strategy: Literal["paper", "frugal"] = "paper"
+    reward: float = 100.0
 
     def __post_init__(self) -> None:
         """Check every hyper-parameter."""
-        for name in ("min_change", "step"):
+        for name in ("min_change", "step", "reward"):
             if not 0 < getattr(self, name) < math.inf:
                 msg = f"{name} must be positive and finite, got {getattr(self, name)}"
                 raise ValueError(msg)
@@ -113,6 +126,10 @@ class CONSERVAttack:
         for name, count in counts.items():
             if count is not None and count < 1:
                 msg = f"{name} must be at least 1, got {count}"
+                raise ValueError(msg)
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                msg = f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}"
                 raise ValueError(msg)
 
     def step_sizes(self, problem: AttackProblem) -> tuple[FloatArray, FloatArray]:
@@ -137,7 +154,7 @@ class CONSERVAttack:
         self, problem: AttackProblem, values: FloatArray, iteration: int, rng: np.random.Generator
     ) -> FloatArray:
         """
-        Move every event that is not yet fooled once.
+        Move every event once.
 
         Parameters
         ----------
@@ -169,22 +186,64 @@ class CONSERVAttack:
             raise GradientsUnavailableError(msg)
         if self.max_correlation_shift == 0.0:
             return values
-        events = self._unfooled(problem, values, iteration)
-        if not len(events):
-            return values
-        _, gradient = classifier.margin_and_gradient(problem.network_values(values, events), problem.classes[events])
-        state = new_state(problem.table, values, problem.constrained, problem.binning)
-        moved = values.copy()
         seed = int(rng.integers(2**63))
-        _sweep(state, self._rules(), self._layout(problem), moved, events, -gradient, seed)
+        if self.strategy == "frugal":
+            # A repair may lose an event, and after the last iteration nobody would win it back.
+            last = iteration == self.n_iterations - 1
+            return self._bargained(problem, values, _Moving.of(problem, values, classifier, with_fooled=not last), seed)
+        repair = self.optimize_already_fooled and iteration > 0
+        moving = _Moving.of(problem, values, classifier, with_fooled=repair)
+        if repair:
+            values = self._repaired(problem, values, moving.select(moving.fooled), seed)
+        return self._swept(problem, values, moving.select(~moving.fooled), seed)
+
+    def _swept(self, problem: AttackProblem, values: FloatArray, moving: _Moving, seed: int) -> FloatArray:
+        """Make the paper's moves."""
+        moved = values.copy()
+        state, rules, layout = self._state(problem, values), self._rules(), self._layout(problem)
+        paper_sweep.sweep(state, rules, layout, moved, moving.events, -moving.slope, seed)
         return moved
 
-    def _unfooled(self, problem: AttackProblem, values: FloatArray, iteration: int) -> IntArray:
-        events = np.flatnonzero(problem.attacked & ~problem.frozen)
-        if iteration:
-            predicted = problem.classifier.predict(problem.network_values(values, events))
-            events = events[predicted == problem.classes[events]]
-        return events
+    def _bargained(
+        self, problem: AttackProblem, values: FloatArray, moving: _Moving, seed: int, *, homewards: bool = False
+    ) -> FloatArray:
+        """Make frugal moves: fooled events first, then those with the smallest margin."""
+        ordered = moving.select(np.argsort(moving.margin, kind="stable"))
+        goals = frugal_sweep.Goals(
+            slope=ordered.slope,
+            needed=np.where(ordered.fooled, 0.0, (1.0 + _OVERSHOOT) * ordered.margin),
+            spare=np.where(ordered.fooled, -_SPARE * ordered.margin, 0.0),
+            reward=self._reward(problem) * np.abs(problem.table.weights[ordered.events]),
+            homewards=homewards,
+        )
+        moved = values.copy()
+        state, rules, layout = self._state(problem, values), self._rules(), self._layout(problem)
+        frugal_sweep.sweep(state, rules, layout, moved, ordered.events, goals, seed)
+        return moved
+
+    def _repaired(self, problem: AttackProblem, values: FloatArray, fooled: _Moving, seed: int) -> FloatArray:
+        """Bring fooled events closer to nominal, except for those that the network would get right again."""
+        moved = self._bargained(problem, values, fooled, seed, homewards=True)
+        predicted = problem.classifier.predict(problem.network_values(moved, fooled.events))
+        lost = fooled.events[predicted == problem.classes[fooled.events]]
+        moved[lost] = values[lost]
+        # Moves of the lost ones may have paid for others.
+        return moved if self._within_caps(problem, moved) else values
+
+    def _state(self, problem: AttackProblem, values: FloatArray) -> DatasetState:
+        return new_state(problem.table, values, problem.constrained, problem.binning)
+
+    def _within_caps(self, problem: AttackProblem, values: FloatArray) -> bool:
+        state, rules = self._state(problem, values), self._rules()
+        shift = np.sqrt(state.scalars[DISTANCE] / state.scalars[NORM])
+        return bool((state.vectors[DIVERGENCE] <= rules.max_divergence).all() and shift <= rules.max_shift)
+
+    def _reward(self, problem: AttackProblem) -> float:
+        """Worth of fooling an event of weight 1, in units of the cost."""
+        # Neither a distance nor, for all practical purposes, a shift exceeds 1.
+        caps = self.alpha * problem.table.n_features * min(self.max_js_distance, 1.0)
+        caps += self.beta * min(self.max_correlation_shift, 1.0)
+        return self.reward * caps / float(np.abs(problem.table.weights[problem.attacked]).sum())
 
     def _rules(self) -> Rules:
         waived = math.inf if not self.use_no_change else self.max_correlation_change
@@ -196,192 +255,40 @@ class CONSERVAttack:
             max_shift=self.max_correlation_shift * (1.0 - 1e-9),
         )
 
-    def _layout(self, problem: AttackProblem) -> _Layout:
-        first, step = self.step_sizes(problem)
-        features = problem.table.features
-        return _Layout(
-            weights=np.array(problem.table.weights),
-            constrained=np.array(problem.constrained),
-            kinds=np.array([_KINDS[f.kind] for f in features]),
-            first=first,
-            step=step,
-            lower=problem.bounds.lower,
-            upper=problem.bounds.upper,
-            row=problem.bounds.row,
-            origin=features.lower,
-            period=features.upper - features.lower,
-            nominal=np.array(problem.table.values),
+    def _layout(self, problem: AttackProblem) -> Layout:
+        return Layout.of(
+            problem,
+            self.step_sizes(problem),
             n_candidates=self.n_candidates or 0,
             random=self.candidates == "random",
             compete=self.compete,
         )
 
 
-class _Layout(NamedTuple):
-    """What a sweep knows about events and features."""
+class _Moving(NamedTuple):
+    """Events that an iteration moves, and what the network says of them."""
 
-    weights: FloatArray
-    constrained: BoolArray
-    kinds: IntArray
-    first: FloatArray
-    step: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    row: IntArray
-    origin: FloatArray
-    period: FloatArray
-    nominal: FloatArray
-    n_candidates: int
-    random: bool
-    compete: bool
+    events: IntArray
+    margin: FloatArray
+    slope: FloatArray
+    fooled: BoolArray
 
+    @classmethod
+    def of(
+        cls, problem: AttackProblem, values: FloatArray, classifier: DifferentiableClassifier, *, with_fooled: bool
+    ) -> _Moving:
+        """Ask the network, about fooled events only if wanted."""
+        events = np.flatnonzero(problem.attacked & ~problem.frozen)
+        fooled = classifier.predict(problem.network_values(values, events)) != problem.classes[events]
+        if not with_fooled:
+            events, fooled = events[~fooled], fooled[~fooled]
+        if not len(events):
+            return cls(events, np.zeros(0), np.zeros((0, values.shape[1])), fooled)
+        margin, slope = classifier.margin_and_gradient(problem.network_values(values, events), problem.classes[events])
+        # The class decides; rounding may give a margin of 0 the other sign.
+        margin = np.where(fooled, np.minimum(margin, -_TINY), np.maximum(margin, _TINY))
+        return cls(events, margin, np.ascontiguousarray(slope), fooled)
 
-@_jit
-def _uniform(seed: int, counter: int) -> float:
-    """Random number in [0, 1) that depends on its arguments only (SplitMix64)."""
-    z = np.uint64(seed) + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return np.float64(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
-
-
-@_jit
-def _wrapped(layout: _Layout, j: int, value: float) -> float:
-    period = layout.period[j]
-    return float(value - period * np.floor((value - layout.origin[j]) / period))
-
-
-@_jit
-def _reach(layout: _Layout, i: int, j: int, value: float, sign: float) -> float:
-    """Distance from a value to its bound in one direction, in the feature's unit."""
-    r = layout.row[i]
-    lower, upper = layout.lower[r, j], layout.upper[r, j]
-    room = upper - value if sign > 0 else value - lower
-    if layout.kinds[j] == _ANGLE:
-        period = layout.period[j]
-        travelled = value - layout.nominal[i, j]
-        travelled -= period * np.round(travelled / period)
-        room = upper - layout.nominal[i, j] - travelled if sign > 0 else layout.nominal[i, j] + travelled - lower
-        room = min(room, 0.5 * period)
-    return float(room)
-
-
-@_jit
-def _grid(layout: _Layout, i: int, j: int, value: float, sign: float) -> Grid:
-    """Candidates of one value; whole numbers for an integer."""
-    first, step, n = layout.first[j], layout.step[j], 0
-    reach = _reach(layout, i, j, value, sign)
-    if layout.kinds[j] == _INTEGER:
-        first, step = max(np.ceil(first), 1.0), max(np.ceil(step), 1.0)
-    elif layout.n_candidates > 0:
-        n = layout.n_candidates
-        step = (reach - first) / (n if layout.random else max(n - 1, 1))
-    if reach < first:
-        n = 0
-    elif n == 0:
-        n = int(np.floor((reach - first) / step + 1e-9)) + 1
-        # Rounding to single precision may step over the bound.
-        if abs(grid_value(Grid(value, sign, first, step, n), n - 1) - value) > reach:
-            n -= 1
-    return Grid(value, sign, first, step, n)
-
-
-@_jit
-def _candidate(layout: _Layout, i: int, j: int, grid: Grid, t: int, seed: int, counter: int) -> float:
-    """
-    Value of the t-th candidate, drawn or on the grid, wrapped if it is an angle.
-
-    The value itself, which is no move, where rounding would step over the bound.
-    """
-    value = grid_value(grid, t)
-    if layout.n_candidates > 0 and layout.random and layout.kinds[j] != _INTEGER:
-        distance = grid.first + grid.n * grid.step * _uniform(seed, counter + t)
-        value = float(np.float32(grid.origin + grid.sign * distance))
-    if layout.kinds[j] == _ANGLE:
-        value = _wrapped(layout, j, value)
-    elif not layout.lower[layout.row[i], j] <= value <= layout.upper[layout.row[i], j]:
-        value = grid.origin
-    return value
-
-
-@_jit
-def _counter(layout: _Layout, i: int, j: int) -> int:
-    """Where a value's own sequence of random numbers starts."""
-    return int((i * layout.kinds.shape[0] + j) * max(layout.n_candidates, 1))
-
-
-@_jit
-def _choose(
-    state: DatasetState,
-    rules: Rules,
-    layout: _Layout,
-    item: Probe,
-    place: tuple[int, int],
-    grid: Grid,
-    seed: int,
-    bounds: FloatArray,
-) -> Choice:
-    """Cheapest admissible candidate of a constrained event."""
-    i, j = place
-    if layout.kinds[j] == _CONTINUOUS and layout.n_candidates == 0:
-        best = cheapest_on_grid(state.bins[j], state.blocks[j], item, rules, grid, bounds)
-    else:
-        best = no_choice()
-        counter = _counter(layout, i, j)
-        for t in range(grid.n):
-            value = _candidate(layout, i, j, grid, t, seed, counter)
-            best = consider(state.bins[j], item, rules, grid.origin, value, best)
-    return best
-
-
-@_jit
-def _move_free(layout: _Layout, values: FloatArray, i: int, j: int, sign: float, seed: int) -> None:
-    """Take a random candidate: nothing constrains an event outside of the validated regions."""
-    grid = _grid(layout, i, j, values[i, j], sign)
-    if grid.n > 0:
-        counter = _counter(layout, i, j)
-        t = int(_uniform(seed, counter) * grid.n)
-        values[i, j] = _candidate(layout, i, j, grid, t, seed, counter)
-
-
-@_jit
-def _sweep(
-    state: DatasetState,
-    rules: Rules,
-    layout: _Layout,
-    values: FloatArray,
-    events: IntArray,
-    direction: FloatArray,
-    seed: int,
-) -> None:
-    """Move each event once along its direction, feature by feature; state and values are updated at once."""
-    n_features = values.shape[1]
-    deviation = np.empty(n_features)
-    bounds = np.empty(state.blocks.shape[1])
-    for index in range(events.shape[0]):
-        i = events[index]
-        weight = layout.weights[i]
-        for k in range(n_features):
-            deviation[k] = (state.vectors[FILL, k] if np.isnan(values[i, k]) else values[i, k]) - state.vectors[MEAN, k]
-        for j in range(n_features):
-            gradient, value = direction[index, j], values[i, j]
-            if gradient == 0.0 or np.isnan(gradient) or np.isnan(value) or layout.kinds[j] == _FIXED:
-                continue
-            sign = 1.0 if gradient > 0.0 else -1.0
-            if not layout.constrained[i]:
-                _move_free(layout, values, i, j, sign, seed)
-                continue
-            grid = _grid(layout, i, j, value, sign)
-            if grid.n <= 0:
-                continue
-            item = probe(state, j, value, weight, deviation)
-            best = _choose(state, rules, layout, item, (i, j), grid, seed, bounds)
-            if best.new_bin < 0:
-                continue
-            if layout.compete:
-                staying = rules.alpha * np.sqrt(item.divergence) + rules.beta * np.sqrt(item.distance / item.norm)
-                if staying <= best.cost:
-                    continue
-            commit(state, j, item, best.delta, best.new_bin, weight, deviation)
-            values[i, j] = best.value
+    def select(self, chosen: BoolArray | IntArray) -> _Moving:
+        """Return some of the events."""
+        return _Moving(self.events[chosen], self.margin[chosen], self.slope[chosen], self.fooled[chosen])
