@@ -18,7 +18,15 @@ from typing import Any, cast
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from hepfool._version import __version__
 from hepfool.attacks.base import Iteration
@@ -117,11 +125,12 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
 def demo(output: str, *, force: bool, pretrained: bool, seed: int) -> None:
     """Run a small study from simulated events to a verdict."""
     with _user_errors():
-        from hepfool.report import check_output  # noqa: PLC0415 - loaded late, so that --help stays quick
-        from hepfool.workflow import run_demo  # noqa: PLC0415
+        from hepfool.demo import run_demo  # noqa: PLC0415 - loaded late, so that --help stays quick
+        from hepfool.report import check_output  # noqa: PLC0415
 
         folder = check_output(output, force=force)
-        summary = run_demo(folder, force=force, pretrained=pretrained, seed=seed)
+        with _steps() as progress:
+            summary = run_demo(folder, force=force, pretrained=pretrained, seed=seed, progress=progress)
         _show(summary, folder)
 
 
@@ -199,6 +208,25 @@ def _progress(n_iterations: int) -> Iterator[Callable[[Iteration], None]]:
             bar.update(task, completed=iteration.index, description=numbers)
 
         yield show
+
+
+@contextmanager
+def _steps() -> Iterator[Callable[[str, float], None]]:
+    """Show one bar per step, from the first step on: until then coffea shows its own."""
+    columns = (TextColumn("{task.description:32}"), BarColumn(bar_width=20), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True))
+    tasks: dict[str, TaskID] = {}
+
+    def show(step: str, fraction: float) -> None:
+        bar.start()
+        if step not in tasks:
+            tasks[step] = bar.add_task(step, total=1.0)
+        bar.update(tasks[step], completed=fraction)
+
+    try:
+        yield show
+    finally:
+        bar.stop()
 
 
 def _show(summary: Any, folder: Path, *, interrupted: bool = False) -> None:

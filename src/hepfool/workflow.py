@@ -42,11 +42,14 @@ class Study:
         Measured effects.
     summary : Summary
         Everything in plain values, the verdict included.
+    threshold : float, optional
+        Score above which the network says class 1; None for more classes.
     """
 
     result: AttackResult
     evidence: Evidence
     summary: Summary
+    threshold: float | None = None
 
 
 def thin(table: EventTable, max_events: int | None, *, seed: int) -> EventTable:
@@ -136,7 +139,9 @@ def run_table_attack(
     effects = run_systematics(classifier, table, attacked=result.attacked) if varied else ()
     evidence = Evidence.of(result, classifier, effects=effects)
     verdict = decide(evidence, thresholds, investigated=investigated)
-    return Study(result=result, evidence=evidence, summary=summarise(result, evidence, verdict, seed=seed))
+    summary = summarise(result, evidence, verdict, seed=seed)
+    threshold = getattr(classifier, "threshold", None)
+    return Study(result=result, evidence=evidence, summary=summary, threshold=threshold)
 
 
 def draw_study(study: Study) -> dict[str, Figure]:
@@ -163,7 +168,7 @@ def draw_study(study: Study) -> dict[str, Figure]:
     return {
         "marginals": plots.plot_marginals(plots.representative_marginals(result))[0],
         "correlations": plots.plot_correlations(result.compatibility)[0],
-        "score": plots.plot_score(plots.score_histogram(result))[0],
+        "score": plots.plot_score(plots.score_histogram(result), threshold=study.threshold, density=True)[0],
         "fooling": plots.plot_fooling(attacks, systematics, corrected=corrected)[0],
     }
 

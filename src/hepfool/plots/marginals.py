@@ -129,6 +129,8 @@ def representative_marginals(
     """
     Marginals with the smallest, the median and the largest distance.
 
+    Fixed features, which no attack moves, count only if there are no others.
+
     Parameters
     ----------
     result : AttackResult
@@ -144,6 +146,9 @@ def representative_marginals(
         Three, or as many as there are features if fewer.
     """
     ranked = (result.compatibility if region is None else result.compare(region)).ranked()
+    features = result.nominal.features
+    movable = tuple(name for name in ranked if features[name].kind != "fixed")
+    ranked = movable or ranked
     places = {len(ranked) - 1: "Largest distance", 0: "Smallest distance", (len(ranked) - 1) // 2: "Median distance"}
     if len(ranked) < 3:
         places = dict.fromkeys(range(len(ranked)), "")

@@ -104,6 +104,7 @@ def summarise(
         Plain values.
     """
     table = result.nominal
+    masks = {name: table.dataset_mask(name) for name in table.datasets}
     regions = [region.name for region in table.regions]
     constrained = [region.name for region in table.regions if region.constrained]
     added = evidence.total
@@ -131,7 +132,7 @@ def summarise(
         fooling=_plain(
             {
                 "fooling_ratio": evidence.attack.flips,
-                "datasets": {name: _counts(result.counts(table.dataset_mask(name))) for name in table.datasets},
+                "datasets": {name: _counts(result.counts(mask)) for name, mask in masks.items() if mask.any()},
                 "regions": {name: _counts(result.counts(table.region(name).mask)) for name in regions},
             }
         ),

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import uproot
+
+from hepfool.demo import ATTACK, PRETRAINED, run_demo
+from hepfool.io.store import read_store
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning"),
+]
+
+
+def test_demo_goes_from_root_files_to_a_verdict(tmp_path: Path) -> None:
+    steps: list[str] = []
+    folder = tmp_path / "out"
+    summary = run_demo(folder, pretrained=True, seed=1, progress=lambda step, _: steps.append(step))
+    assert {"Attack the test events", "Train the detector"} <= set(steps)
+    written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    figures = {
+        f"figures/{name}.{kind}"
+        for name in ("marginals", "correlations", "score", "fooling")
+        for kind in ("pdf", "png")
+    }
+    assert written >= {"summary.json", "summary.md", "histograms.zip", "network.pt", *figures}
+    record = json.loads((folder / "summary.json").read_text())
+    assert record["verdict"]["decision"] == summary.verdict["decision"]
+
+    with uproot.open(folder / "adversarial.root") as file:
+        events = file[file.keys()[0]].arrays(["attacked", "fooled"], library="np")
+    fooled = int(events["fooled"].sum())
+    assert 0 < fooled < events["attacked"].sum()
+    assert sum(dataset["n_fooled"] for dataset in record["fooling"]["datasets"].values()) == fooled
+    assert "pseudodata" not in record["fooling"]["datasets"]
+    assert (folder / "adversarial.parquet").stat().st_size > 100_000
+    assert len(read_store(folder / "histograms.zip").histograms) > 20
+    constrained = {part["region"]: part for part in record["compatibility"]}["constrained"]
+    assert constrained["max_js_distance"] <= ATTACK.max_js_distance
+    assert constrained["correlation_shift"] <= ATTACK.max_correlation_shift
+    control = {c["name"]: c for c in record["verdict"]["criteria"]}["FlaggedFractionsAgree"]
+    assert control["status"] == "passed"
+
+
+def test_shipped_network_is_small_and_a_state_dictionary() -> None:
+    state = torch.load(PRETRAINED, weights_only=True)
+    assert all(np.isfinite(value.numpy()).all() for name, value in state.items() if "sentinel" not in name)
+    assert PRETRAINED.stat().st_size < 200_000
