@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,18 @@ import pytest
 
 # Before anything imports matplotlib: tests open no windows.
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def _kernel_cache() -> str:
+    """Folder of compiled kernels that belongs to the present sources: numba sees a change in the caller's file only."""
+    root = Path(__file__).parents[1]
+    sources = sorted(path for path in (root / "src").rglob("*.py") if "numba" in path.read_text(encoding="utf-8"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return str(root / ".pytest_cache" / "numba" / digest[:16])
+
+
+# Before anything imports numba.
+os.environ.setdefault("NUMBA_CACHE_DIR", _kernel_cache())
 
 
 @pytest.fixture

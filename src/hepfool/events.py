@@ -123,7 +123,7 @@ class Envelope:
         if np.any(~(width >= 0)):
             msg = "envelope uncertainties must not be negative or NaN; use 0 to fix a value and inf for no bound"
             raise ValueError(msg)
-        return cls(table.values - width, table.values + width)
+        return cls(_nan_to(table.values - width, -np.inf), _nan_to(table.values + width, np.inf))
 
     @classmethod
     def relative(cls, table: EventTable, fraction: ArrayLike, *, n_sigma: float = 1.0) -> Envelope:

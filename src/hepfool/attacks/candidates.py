@@ -190,7 +190,8 @@ def candidate(layout: Layout, i: int, j: int, grid: Grid, t: int, seed: int, cou
         distance = grid.first + grid.n * grid.step * uniform(seed, counter + t)
         value = float(np.float32(grid.origin + grid.sign * distance))
     if layout.kinds[j] == ANGLE:
-        value = wrapped(layout, j, value)
+        inside = abs(value - grid.origin) <= reach(layout, i, j, grid.origin, grid.sign)
+        value = wrapped(layout, j, value) if inside else grid.origin
     elif not layout.lower[layout.row[i], j] <= value <= layout.upper[layout.row[i], j]:
         value = grid.origin
     return value

@@ -24,7 +24,7 @@ from hepfool.attacks.candidates import Layout
 from hepfool.attacks.search import Rules
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier
-from hepfool.statistics.incremental import DISTANCE, DIVERGENCE, NORM, DatasetState, new_state
+from hepfool.statistics.incremental import DatasetState, new_state
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["CONSERVAttack"]
@@ -190,12 +190,12 @@ class CONSERVAttack:
         if self.strategy == "frugal":
             # A repair may lose an event, and after the last iteration nobody would win it back.
             last = iteration == self.n_iterations - 1
-            return self._bargained(problem, values, _Moving.of(problem, values, classifier, with_fooled=not last), seed)
-        repair = self.optimize_already_fooled and iteration > 0
-        moving = _Moving.of(problem, values, classifier, with_fooled=repair)
-        if repair:
-            values = self._repaired(problem, values, moving.select(moving.fooled), seed)
-        return self._swept(problem, values, moving.select(~moving.fooled), seed)
+            return self._bargained(problem, values, _Moving.of(problem, values, classifier, fooled=not last), seed)
+        values = self._swept(problem, values, _Moving.of(problem, values, classifier), seed)
+        if self.optimize_already_fooled:
+            fooled = _Moving.of(problem, values, classifier, unfooled=False, fooled=True)
+            values = self._repaired(problem, values, fooled, seed)
+        return values
 
     def _swept(self, problem: AttackProblem, values: FloatArray, moving: _Moving, seed: int) -> FloatArray:
         """Make the paper's moves."""
@@ -235,8 +235,8 @@ class CONSERVAttack:
 
     def _within_caps(self, problem: AttackProblem, values: FloatArray) -> bool:
         state, rules = self._state(problem, values), self._rules()
-        shift = np.sqrt(state.scalars[DISTANCE] / state.scalars[NORM])
-        return bool((state.vectors[DIVERGENCE] <= rules.max_divergence).all() and shift <= rules.max_shift)
+        within = (state.js_distance**2 <= rules.max_divergence).all()
+        return bool(within and state.correlation_shift <= rules.max_shift)
 
     def _reward(self, problem: AttackProblem) -> float:
         """Worth of fooling an event of weight 1, in units of the cost."""
@@ -275,19 +275,25 @@ class _Moving(NamedTuple):
 
     @classmethod
     def of(
-        cls, problem: AttackProblem, values: FloatArray, classifier: DifferentiableClassifier, *, with_fooled: bool
+        cls,
+        problem: AttackProblem,
+        values: FloatArray,
+        classifier: DifferentiableClassifier,
+        *,
+        unfooled: bool = True,
+        fooled: bool = False,
     ) -> _Moving:
-        """Ask the network, about fooled events only if wanted."""
+        """Ask the network about events that are not fooled yet, about fooled ones, or both."""
         events = np.flatnonzero(problem.attacked & ~problem.frozen)
-        fooled = classifier.predict(problem.network_values(values, events)) != problem.classes[events]
-        if not with_fooled:
-            events, fooled = events[~fooled], fooled[~fooled]
+        is_fooled = classifier.predict(problem.network_values(values, events)) != problem.classes[events]
+        wanted = np.where(is_fooled, fooled, unfooled)
+        events, is_fooled = events[wanted], is_fooled[wanted]
         if not len(events):
-            return cls(events, np.zeros(0), np.zeros((0, values.shape[1])), fooled)
+            return cls(events, np.zeros(0), np.zeros((0, values.shape[1])), is_fooled)
         margin, slope = classifier.margin_and_gradient(problem.network_values(values, events), problem.classes[events])
         # The class decides; rounding may give a margin of 0 the other sign.
-        margin = np.where(fooled, np.minimum(margin, -_TINY), np.maximum(margin, _TINY))
-        return cls(events, margin, np.ascontiguousarray(slope), fooled)
+        margin = np.where(is_fooled, np.minimum(margin, -_TINY), np.maximum(margin, _TINY))
+        return cls(events, margin, np.ascontiguousarray(slope), is_fooled)
 
     def select(self, chosen: BoolArray | IntArray) -> _Moving:
         """Return some of the events."""

@@ -272,7 +272,8 @@ def _search_bin(bins: FloatArray, item: Probe, rules: Rules, grid: Grid, k: int,
         divergence = max(divergence + item.down + item.weight * bins[UPHILL, merged], 0.0)
     if _cannot_win(rules, divergence, shift, best):
         return best
-    if stop - start <= 6 or abs(slope) <= change * (1.0 + 1e-6) + 1e-9 * abs(row):
+    # Without a price of the correlations the nearest admissible candidate wins, wherever it is.
+    if stop - start <= 6 or rules.beta == 0.0 or abs(slope) <= change * (1.0 + 1e-6) + 1e-9 * abs(row):
         return scan_range(bins, item, rules, grid, start, stop, best)
     # The correlation part is monotonic here, so its best candidate sits at one end.
     left, right = (start, start + 3) if slope * grid.sign > 0 else (stop - 3, stop)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Moving one value at a time gives what measuring everything again gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hepfool.attacks.search import Choice, Grid, Rules, cheapest_on_grid, scan_grid
+from hepfool.events import EventTable
+from hepfool.statistics.incremental import (
+    FILL,
+    GROUP,
+    MEAN,
+    DatasetState,
+    Probe,
+    commit,
+    correlation_shift_after,
+    divergence_after,
+    find_bin,
+    new_state,
+    probe,
+    row_change,
+    row_distance,
+)
+from hepfool.statistics.marginals import Binning
+from hepfool.typing import FloatArray
+from tests.specimens import events
+
+N_BINS = 30
+FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def slow_twin(table: EventTable, values: FloatArray, binning: Binning) -> tuple[FloatArray, FloatArray]:
+    """Distances and Pearson matrix of the constrained events, straight from their definitions."""
+    chosen, weights = table.constrained, table.weights[table.constrained]
+    before, after = table.values[chosen], values[chosen]
+    fill = np.array([np.average(x[~np.isnan(x)], weights=weights[~np.isnan(x)]) for x in before.T])
+    filled = np.where(np.isnan(after), fill, after)
+    mean = np.average(filled, axis=0, weights=weights)
+    covariance = ((filled - mean) * weights[:, np.newaxis]).T @ (filled - mean)
+    sigma = np.sqrt(np.diag(covariance))
+    distances = []
+    for edges, x, y in zip(binning.edges, before.T, after.T, strict=True):
+        p, q = (
+            np.append(
+                np.histogram(v[~np.isnan(v)], bins=edges, weights=weights[~np.isnan(v)])[0], weights[np.isnan(v)].sum()
+            )
+            for v in (x, y)
+        )
+        p, q = p / p.sum(), q / q.sum()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = [np.where(a > 0, a * np.log2(2 * a / (p + q)), 0.0).sum() for a in (p, q)]
+        distances.append(np.sqrt(max(0.5 * sum(terms), 0.0)))
+    return np.array(distances), covariance / np.outer(sigma, sigma)
+
+
+def deviation_of(state: DatasetState, values: FloatArray, i: int) -> FloatArray:
+    return np.asarray(np.where(np.isnan(values[i]), state.vectors[FILL], values[i]) - state.vectors[MEAN])
+
+
+def probed(table: EventTable, state: DatasetState, values: FloatArray, i: int, j: int) -> tuple[Probe, FloatArray]:
+    deviation = deviation_of(state, values, i)
+    return probe(state, j, values[i, j], table.weights[i], deviation), deviation
+
+
+@FEW
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
+def test_a_chain_of_moves_equals_measuring_again(seed: int, weighted: bool, regions: bool) -> None:
+    rng = np.random.default_rng(seed)
+    table = events(150, seed=seed % 1000, weighted=weighted, regions=regions)
+    binning = Binning.uniform(table, n_bins=N_BINS)
+    values = table.values.copy()
+    state = new_state(table, values, table.constrained, binning)
+    nominal_correlation = slow_twin(table, table.values, binning)[1]
+    for i in rng.choice(np.flatnonzero(table.constrained), size=40):
+        j = int(rng.choice(np.flatnonzero(~np.isnan(values[i]))))
+        edges = binning.edges[j]
+        value = float(rng.choice([rng.uniform(edges[0], edges[-1]), edges[rng.integers(len(edges))]]))
+        item, deviation = probed(table, state, values, i, j)
+        delta = value - values[i, j]
+        new_bin = int(state.bins[j, GROUP, find_bin(state.bins[j], item.inverse_width, value)])
+        promised = np.sqrt(divergence_after(state.bins[j], item, new_bin))
+        shift = correlation_shift_after(item, row_distance(item, delta))
+        change = row_change(item, delta)
+        before = slow_twin(table, values, binning)[1]
+        commit(state, j, item, delta, new_bin, table.weights[i], deviation)
+        values[i, j] = value
+        distances, correlation = slow_twin(table, values, binning)
+        norm = np.linalg.norm(nominal_correlation)
+        assert distances[j] == pytest.approx(promised, abs=1e-7)
+        assert shift == pytest.approx(np.linalg.norm(correlation - nominal_correlation) / norm, abs=1e-9)
+        assert change == pytest.approx(np.linalg.norm(correlation - before) / norm, abs=1e-7)
+    distances, correlation = slow_twin(table, values, binning)
+    np.testing.assert_allclose(state.js_distance**2, distances**2, atol=1e-9)
+    assert state.correlation_shift == pytest.approx(
+        np.linalg.norm(correlation - nominal_correlation) / np.linalg.norm(nominal_correlation), abs=1e-9
+    )
+
+
+@FEW
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1e-4, 5e-4, 3e-3]),
+    st.sampled_from([(4.0, 1.0), (4.0, 20.0), (0.0, 1.0), (1.0, 0.0)]),
+    st.sampled_from([np.inf, 0.05, 0.01]),
+)
+def test_branch_and_bound_chooses_what_a_scan_chooses(
+    seed: int, step: float, prices: tuple[float, float], cap: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    table = events(300, seed=seed % 1000, regions=False)
+    binning = Binning.uniform(table, n_bins=N_BINS)
+    values = table.values.copy()
+    state = new_state(table, values, table.constrained, binning)
+    rules = Rules(prices[0], prices[1], cap**2, cap / 10, cap)
+    for _ in range(60):
+        i, j = int(rng.integers(table.n_events)), int(rng.choice([0, 1, 5]))
+        if np.isnan(values[i, j]):
+            continue
+        item, deviation = probed(table, state, values, i, j)
+        low, high = binning.edges[j, 0], binning.edges[j, -1]
+        sign = float(rng.choice([-1.0, 1.0]))
+        room = high - values[i, j] if sign > 0 else values[i, j] - low
+        unit = step * (high - low)
+        n = int(np.floor(room / unit)) - 1
+        if n < 1:
+            continue
+        grid = Grid(values[i, j], sign, unit, unit, n)
+        fast = cheapest_on_grid(state.bins[j], state.blocks[j], item, rules, grid, np.empty(state.blocks.shape[1]))
+        slow = scan_grid(state.bins[j], item, rules, grid, Choice(np.inf, 0.0, 0.0, -1))
+        assert fast == slow
+        if fast.new_bin >= 0:
+            commit(state, j, item, fast.delta, fast.new_bin, table.weights[i], deviation)
+            values[i, j] = fast.value
