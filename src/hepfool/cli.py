@@ -55,6 +55,7 @@ _ATTACK_OPTIONS: tuple[tuple[str, type, str, str], ...] = (
     ("--max-js-distance", float, "inf", "Cap on each marginal's Jensen-Shannon distance."),
     ("--max-correlation-change", float, "inf", "Cap on the change of the correlations by one move."),
     ("--max-correlation-shift", float, "inf", "Cap on the total correlation shift."),
+    ("--strategy", str, "paper", "How moves are chosen: paper, or frugal, which fools more at equal caps."),
 )
 
 
@@ -86,6 +87,14 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--network", metavar="NAME", help="Reference network that a state dictionary belongs to.")
 @click.option("--output-type", type=click.Choice(["probability", "logit"]), help="What the network returns.")
+@click.option(
+    "--experiment",
+    type=click.Choice(["plain", "CMS", "ATLAS", "LHCb", "ALICE"]),
+    default="plain",
+    show_default=True,
+    help="Style and name of the figures.",
+)
+@click.option("--label-text", default="Private work", show_default=True, help="Status behind the experiment's name.")
 @_attack_options
 @_output_options
 def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) -> None:
@@ -95,6 +104,7 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         from hepfool.attacks.conserv import CONSERVAttack  # noqa: PLC0415
         from hepfool.io.tables import read_table  # noqa: PLC0415
         from hepfool.models.files import load_torch  # noqa: PLC0415
+        from hepfool.plots.style import PlotStyle  # noqa: PLC0415
         from hepfool.report import check_output  # noqa: PLC0415
         from hepfool.workflow import run_table_attack, thin, write_study  # noqa: PLC0415
 
@@ -115,7 +125,8 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         part = thin(table, options["max_events"], seed=options["seed"])
         with _progress(configuration.n_iterations) as progress:
             study = run_table_attack(part, classifier, configuration, seed=options["seed"], progress=progress)
-        write_study(study, folder, force=force)
+        style = PlotStyle(experiment=options["experiment"], label=options["label_text"])
+        write_study(study, folder, style=style, force=force)
         _show(study.summary, folder, interrupted=study.result.interrupted)
 
 

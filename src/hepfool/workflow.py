@@ -26,6 +26,8 @@ from hepfool.summary import Evidence, Summary, Thresholds, decide, summarise
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from hepfool.plots.style import PlotStyle
+
 __all__ = ["Study", "draw_study", "run_table_attack", "thin", "write_study"]
 
 
@@ -144,7 +146,7 @@ def run_table_attack(
     return Study(result=result, evidence=evidence, summary=summary, threshold=threshold)
 
 
-def draw_study(study: Study) -> dict[str, Figure]:
+def draw_study(study: Study, *, style: PlotStyle | None = None) -> dict[str, Figure]:
     """
     Draw marginals, correlations, scores and fooling ratios.
 
@@ -152,6 +154,8 @@ def draw_study(study: Study) -> dict[str, Figure]:
     ----------
     study : Study
         A finished study.
+    style : PlotStyle, optional
+        Experiment and label; CMS by default.
 
     Returns
     -------
@@ -166,10 +170,12 @@ def draw_study(study: Study) -> dict[str, Figure]:
     corrected = [] if evidence.corrected is None else [_bar(evidence.corrected)]
     systematics = [_bar(effect) for effect in evidence.effects if effect.flips is not None]
     return {
-        "marginals": plots.plot_marginals(plots.representative_marginals(result))[0],
-        "correlations": plots.plot_correlations(result.compatibility)[0],
-        "score": plots.plot_score(plots.score_histogram(result), threshold=study.threshold, density=True)[0],
-        "fooling": plots.plot_fooling(attacks, systematics, corrected=corrected)[0],
+        "marginals": plots.plot_marginals(plots.representative_marginals(result), style=style)[0],
+        "correlations": plots.plot_correlations(result.compatibility, style=style)[0],
+        "score": plots.plot_score(plots.score_histogram(result), threshold=study.threshold, density=True, style=style)[
+            0
+        ],
+        "fooling": plots.plot_fooling(attacks, systematics, corrected=corrected, style=style)[0],
     }
 
 
@@ -186,7 +192,7 @@ def _bars_per_dataset(result: AttackResult) -> list[tuple[str, float, float]]:
     return [(name, c.fooling_ratio, np.nan) for name, c in counts.items() if c.n_attacked]
 
 
-def write_study(study: Study, folder: str | Path, **options: Any) -> Path:
+def write_study(study: Study, folder: str | Path, *, style: PlotStyle | None = None, **options: Any) -> Path:
     """
     Draw a study and write its folder.
 
@@ -196,6 +202,8 @@ def write_study(study: Study, folder: str | Path, **options: Any) -> Path:
         A finished study.
     folder : str or Path
         Folder to make.
+    style : PlotStyle, optional
+        Experiment and label of the figures; CMS by default.
     **options
         Of :func:`hepfool.report.write_report`: ``events``, ``files``, ``force``.
 
@@ -204,4 +212,4 @@ def write_study(study: Study, folder: str | Path, **options: Any) -> Path:
     Path
         The folder, see :mod:`hepfool.report`.
     """
-    return write_report(folder, study.summary, result=study.result, figures=draw_study(study), **options)
+    return write_report(folder, study.summary, result=study.result, figures=draw_study(study, style=style), **options)

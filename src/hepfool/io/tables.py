@@ -32,6 +32,8 @@ __all__ = ["check_writable", "read_table", "write_table"]
 _SIGNAL_NAMES = ("s", "sig", "signal", "1")
 _USUAL_SENTINELS = (-9999.0, -999.0, -99.0)
 _MAX_CLASSES = 100
+#: Files with three digits hold -3.142 for an angle of minus pi.
+_ANGLE_ROUNDING = 1e-3
 
 
 def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
@@ -76,6 +78,10 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
     EventTable
         The events in the order of the files.
 
+    Notes
+    -----
+    Angles that exceed their range by no more than the rounding to three digits are put at its end.
+
     Raises
     ------
     ValueError
@@ -102,6 +108,7 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
     origin = np.repeat([dataset or _stem(path) for path in files], [len(part[wanted[0]]) for part in parts])
     values = np.stack([_numeric(columns[name], name) for name in space.names], axis=1)
     _check_values(values, space, missing_value)
+    _undo_rounding_of_angles(values, space)
     return EventTable.from_arrays(
         values,
         features=space,
@@ -112,6 +119,14 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
         spectators={name: columns[name] for name in spectators},
         metadata={"files": tuple(str(path) for path in files)},
     )
+
+
+def _undo_rounding_of_angles(values: FloatArray, features: FeatureSpace) -> None:
+    """Bring angles such as -3.142 back to the end of their range, in place."""
+    for j in np.flatnonzero(features.of_kind("angle")):
+        column, lower, upper = values[:, j], features.lower[j], features.upper[j]
+        column[(column < lower) & (column >= lower - _ANGLE_ROUNDING)] = lower
+        column[(column > upper) & (column <= upper + _ANGLE_ROUNDING)] = upper
 
 
 def _expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:

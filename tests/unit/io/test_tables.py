@@ -16,6 +16,7 @@ import uproot
 from numpy.typing import NDArray
 
 from hepfool.events import EventTable, Region
+from hepfool.features import Feature
 from hepfool.io.tables import read_table, write_table
 
 Content = dict[str, NDArray[Any]]
@@ -292,3 +293,14 @@ def test_the_higgs_challenge_is_read(test_data: Path) -> None:
     assert int(table.labels.sum()) == 7817
     assert table.missing[:, features.index("PRI_jet_leading_pt")].mean() == pytest.approx(0.398, abs=1e-3)
     assert table.weights[table.labels == 1].sum() == pytest.approx(19.83, abs=0.01)
+
+
+def test_angles_that_were_rounded_beyond_their_range_are_put_at_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("phi,met,Label\n-3.142,12.0,s\n3.142,8.0,b\n1.571,9.5,b\n", encoding="utf-8")
+    features = [Feature(name="phi", kind="angle"), Feature(name="met")]
+    table = read_table(path, features=features, label="Label")
+    assert table.column("phi").tolist() == [-np.pi, np.pi, 1.571]
+    path.write_text("phi,met,Label\n-3.15,12.0,s\n3.142,8.0,b\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="outside of its range"):
+        read_table(path, features=features, label="Label")
