@@ -94,7 +94,7 @@ def run(donut: Path, tmp_path: Path) -> Run:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out, which take most of the time."""
-    monkeypatch.setattr(workflow, "draw_study", lambda _: {})
+    monkeypatch.setattr(workflow, "draw_study", lambda _, **__: {})
 
 
 def test_version() -> None:
@@ -104,11 +104,11 @@ def test_version() -> None:
 
 def test_the_shown_defaults_are_those_of_the_attack() -> None:
     defaults = {field.name: field.default for field in dataclasses.fields(CONSERVAttack)}
-    for option, _, shown, _ in cli._ATTACK_OPTIONS:
+    for option, kind, shown, _ in cli._ATTACK_OPTIONS:
         name = option.removeprefix("--").replace("-", "_")
         assert name in defaults
         if defaults[name] is not None:
-            assert float(shown) == defaults[name]
+            assert kind(shown) == defaults[name]
 
 
 def test_from_a_root_file_to_a_report(run: Run, donut: Path, tmp_path: Path) -> None:
