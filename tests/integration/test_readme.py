@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The README does what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hepfool.cli import main
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.torch
+def test_the_ten_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    printed = capsys.readouterr().out.splitlines()
+    assert 0.5 < float(printed[0]) <= 1.0
+    assert float(printed[2]) <= 0.02
+
+
+def test_links_lead_to_files_and_options_exist() -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
+    known = {option for parameter in main.commands["attack"].params for option in parameter.opts}
+    (command,) = re.findall(r"```console\nhepfool attack(.*?)```", README, flags=re.DOTALL)
+    assert set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", command)) <= known
