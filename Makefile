@@ -46,7 +46,7 @@ lint: $(STAMP) ## Run every static check
 	$(BIN)/repo-review .
 
 bench: $(STAMP) ## Time the kernels (tests/benchmarks)
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only $(TEST_ARGS)
+	$(BIN)/python -m pytest tests/benchmarks $(TEST_ARGS)
 
 examples: $(STAMP) ## Run each example on a small input
 	@set -e; for script in analysis_examples/*/*.py; do \

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the attack costs: against the gradient alone, and how that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hepfool.attacks.base import run_attack
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.events import EventTable
+from hepfool.models.networks import Standardise, conservattack_higgs, mlp
+from hepfool.models.pytorch import TorchClassifier
+from tests.benchmarks.conftest import Record
+
+Wall = Callable[..., float]
+
+
+def caps(n_events: int) -> dict[str, Any]:
+    """Table 3 of the paper with its caps scaled to the number of events."""
+    return {
+        "max_js_distance": 0.006 * (63000 / n_events) ** 0.5,
+        "max_correlation_change": 12.6 / n_events,
+        "beta": 20.0,
+    }
+
+
+@pytest.fixture(scope="module")
+def higgs(reference_data: Path) -> tuple[EventTable, TorchClassifier]:
+    with np.load(reference_data / "higgs2014.npz", allow_pickle=False) as file:
+        table = EventTable.from_arrays(file["X"], labels=file["y"], features=[str(name) for name in file["columns"]])
+    with np.load(reference_data / "higgs2014_weights.npz") as file:
+        state = {name: torch.from_numpy(file[name]) for name in file.files}
+    module = conservattack_higgs()
+    module.load_state_dict(state)
+    return table, TorchClassifier(module)
+
+
+def attack(table: EventTable, classifier: TorchClassifier, **settings: Any) -> Callable[[], Any]:
+    configuration = CONSERVAttack(**{**caps(table.n_events), **settings})
+    return lambda: run_attack(configuration, classifier, table, rng=np.random.default_rng(1))
+
+
+def bare_gradient(table: EventTable, classifier: TorchClassifier, n_iterations: int) -> Callable[[], Any]:
+    def call() -> None:
+        for _ in range(n_iterations):
+            classifier.margin_and_gradient(table.values, table.labels)
+
+    return call
+
+
+@pytest.mark.parametrize("strategy", ["paper", "frugal"])
+def test_attack_against_the_bare_gradient(
+    higgs: tuple[EventTable, TorchClassifier], record: Record, wall: Wall, strategy: str
+) -> None:
+    table, classifier = higgs
+    seconds = wall(attack(table, classifier, strategy=strategy))
+    bare = wall(bare_gradient(table, classifier, 10))
+    record(
+        f"attack / bare gradient, {strategy}",
+        seconds / bare,
+        target="<= 2" if strategy == "paper" else "",
+        remark=f"higgs2014, {table.n_events} x {table.n_features}, 10 iterations, {seconds:.2f} s / {bare:.2f} s",
+    )
+
+
+@pytest.mark.parametrize(
+    ("strategy", "max_shift", "target"),
+    [("paper", 0.03, ">= 0.70"), ("frugal", 0.05, ">= 0.90"), ("frugal", 0.02, ">= 0.85")],
+)
+def test_fooling_ratio(
+    higgs: tuple[EventTable, TorchClassifier], record: Record, strategy: str, max_shift: float, target: str
+) -> None:
+    table, classifier = higgs[0].select(np.arange(2000)), higgs[1]
+    settings = {"strategy": strategy, "n_iterations": 20, "max_js_distance": 0.0337, "max_correlation_shift": max_shift}
+    result = attack(table, classifier, **settings)()
+    assert result.compatibility.correlation_shift <= max_shift
+    remark = f"higgs2014, N = 2000, JSD <= 0.0337, correlation shift {result.compatibility.correlation_shift:.4f}"
+    record(f"fooling ratio, {strategy}", result.fooling_ratio, target=target, remark=remark)
+
+
+def resampled(table: EventTable, n_events: int) -> EventTable:
+    """Bootstrap with a little smearing, so that no two events are equal."""
+    rng = np.random.default_rng(2)
+    chosen = rng.integers(table.n_events, size=n_events)
+    noise = 1.0 + 1e-3 * rng.normal(size=(n_events, table.n_features))
+    return EventTable.from_arrays(
+        table.values[chosen] * noise, labels=table.labels[chosen], features=table.features.names
+    )
+
+
+@pytest.fixture(scope="module")
+def large(higgs: tuple[EventTable, TorchClassifier]) -> Callable[[int], tuple[EventTable, TorchClassifier]]:
+    torch.manual_seed(1)
+    network = TorchClassifier(mlp(30, (64, 32), preprocessing=Standardise.of(higgs[0])))
+
+    def make(n_events: int) -> tuple[EventTable, TorchClassifier]:
+        table = resampled(higgs[0], n_events)
+        return EventTable.from_arrays(table.values, labels=network.predict(table.values)), network
+
+    return make
+
+
+def test_time_grows_linearly(
+    large: Callable[[int], tuple[EventTable, TorchClassifier]], record: Record, wall: Wall
+) -> None:
+    small, four = (wall(attack(*large(n), n_iterations=3), repeat=1) for n in (20_000, 80_000))
+    record("time(4 n) / time(n)", four / small, target="<= 4.4", remark=f"n = 20 000, 3 iterations, {small:.2f} s")
+
+
+def test_a_dense_grid_costs_little_more(
+    large: Callable[[int], tuple[EventTable, TorchClassifier]], record: Record, wall: Wall
+) -> None:
+    table, classifier = large(10_000)
+    dense = wall(attack(table, classifier, step=5e-4, n_iterations=3))
+    fifty = wall(attack(table, classifier, n_candidates=50, n_iterations=3))
+    record("dense grid / 50 random candidates", dense / fifty, target="<= 2", remark=f"10 000 x 30, {dense:.2f} s")
+
+
+def test_weights_cost_little(
+    large: Callable[[int], tuple[EventTable, TorchClassifier]], record: Record, wall: Wall
+) -> None:
+    table, classifier = large(10_000)
+    weights = np.random.default_rng(3).uniform(0.2, 2.0, size=table.n_events)
+    weighted = EventTable.from_arrays(table.values, labels=table.labels, weights=weights)
+    seconds = [wall(attack(t, classifier, n_iterations=3)) for t in (weighted, table)]
+    record("weighted / unweighted", seconds[0] / seconds[1], target="<= 2", remark=f"10 000 x 30, {seconds[0]:.2f} s")
