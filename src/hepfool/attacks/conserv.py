@@ -18,7 +18,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from hepfool.attacks import frugal_sweep, paper_sweep
+from hepfool.attacks import distance_sweep, frugal_sweep, paper_sweep
 from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.candidates import Layout
 from hepfool.attacks.search import Rules
@@ -37,6 +37,7 @@ _TINY: Final = 1e-9
 _CHOICES: Final = {
     "step_unit": ("range", "absolute"),
     "candidates": ("random", "even"),
+    "dependence": ("pearson", "distance"),
     "strategy": ("paper", "frugal"),
 }
 
@@ -82,6 +83,9 @@ class CONSERVAttack:
     optimize_already_fooled : bool
         Whether fooled events go back towards nominal where that lowers the cost and should leave
         them fooled [optimize_already_fooled]; always, and anywhere, with ``strategy="frugal"``.
+    dependence : {"pearson", "distance"}
+        Which correlations are meant: Pearson's, or distance correlations [use_disco], which see
+        dependence of any shape and take a time that grows with the square of the number of events.
     strategy : {"paper", "frugal"}
         How events and candidates are chosen.
     reward : float
@@ -109,6 +113,7 @@ class CONSERVAttack:
     use_no_change: bool = True
     compete: bool = False
     optimize_already_fooled: bool = False
+    dependence: Literal["pearson", "distance"] = "pearson"
     strategy: Literal["paper", "frugal"] = "paper"
     reward: float = 100.0
 
@@ -131,6 +136,13 @@ class CONSERVAttack:
             if getattr(self, name) not in known:
                 msg = f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}"
                 raise ValueError(msg)
+
+        if self.dependence == "distance" and (self.strategy != "paper" or self.optimize_already_fooled):
+            msg = (
+                'dependence="distance" goes with strategy="paper" and without optimize_already_fooled, '
+                f"got strategy={self.strategy!r}, optimize_already_fooled={self.optimize_already_fooled}"
+            )
+            raise ValueError(msg)
 
     def step_sizes(self, problem: AttackProblem) -> tuple[FloatArray, FloatArray]:
         """
@@ -201,7 +213,11 @@ class CONSERVAttack:
         """Make the paper's moves."""
         moved = values.copy()
         state, rules, layout = self._state(problem, values), self._rules(), self._layout(problem)
-        paper_sweep.sweep(state, rules, layout, moved, moving.events, -moving.slope, seed)
+        if self.dependence == "distance":
+            distances = distance_sweep.distance_state(problem, values)
+            distance_sweep.sweep(state, distances, rules, layout, moved, moving.events, -moving.slope, seed)
+        else:
+            paper_sweep.sweep(state, rules, layout, moved, moving.events, -moving.slope, seed)
         return moved
 
     def _bargained(

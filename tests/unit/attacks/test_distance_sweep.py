@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hepfool.attacks.base import AttackResult, run_attack
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.events import EventTable
+from hepfool.statistics.dependence import fill_missing, present_mean
+from hepfool.statistics.distance_correlation import distance_correlation
+from tests.specimens import SineClassifier, events
+
+pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+
+
+def attack(table: EventTable, **settings: float) -> AttackResult:
+    configuration = CONSERVAttack(
+        dependence="distance",
+        n_iterations=2,
+        n_bins=20,
+        min_change=0.02,
+        step=0.05,
+        **settings,  # type: ignore[arg-type]
+    )
+    return run_attack(configuration, SineClassifier(), table, rng=np.random.default_rng(1))
+
+
+def shift(result: AttackResult) -> float:
+    chosen = result.nominal.constrained
+    weights = result.nominal.weights[chosen]
+    fill = present_mean(result.nominal.values[chosen], weights)
+    before, after = (
+        distance_correlation(fill_missing(table.values[chosen], fill), weights)
+        for table in (result.nominal, result.adversarial)
+    )
+    return float(np.linalg.norm(after - before) / np.linalg.norm(before))
+
+
+@pytest.mark.parametrize("cap", [0.01, 0.05])
+@pytest.mark.parametrize("regions", [False, True])
+def test_cap_on_the_total_shift_holds_on_the_returned_events(cap: float, regions: bool) -> None:
+    result = attack(events(250, regions=regions), max_correlation_shift=cap, max_js_distance=0.1)
+    assert result.fooling_ratio > 0.0
+    assert 0.0 < shift(result) <= cap
+    assert result.compatibility.max_js_distance <= 0.1
+
+
+def test_cap_on_one_move_limits_their_sum() -> None:
+    table = events(200, regions=False)
+    result = attack(table, max_correlation_change=1e-4)
+    n_moves = 2 * ((result.adversarial.values != table.values) & ~table.missing).sum()
+    assert 0.0 < shift(result) <= n_moves * 1e-4
+
+
+def test_price_of_the_correlations_keeps_them() -> None:
+    table = events(300, regions=False)
+    cheap, dear = (shift(attack(table, alpha=1.0, beta=beta)) for beta in (0.01, 100.0))
+    assert dear < 0.7 * cheap
+
+
+def test_it_goes_with_the_strategy_of_the_paper_only() -> None:
+    with pytest.raises(ValueError, match='goes with strategy="paper"'):
+        CONSERVAttack(dependence="distance", strategy="frugal")
