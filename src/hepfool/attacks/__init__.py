@@ -10,5 +10,16 @@ from __future__ import annotations
 
 from hepfool.attacks.base import Attack, AttackProblem, AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks.presets import PRESETS, RANGES, AttackRanges, scaled_to
 
-__all__ = ["Attack", "AttackProblem", "AttackResult", "CONSERVAttack", "run_attack"]
+__all__ = [
+    "PRESETS",
+    "RANGES",
+    "Attack",
+    "AttackProblem",
+    "AttackRanges",
+    "AttackResult",
+    "CONSERVAttack",
+    "run_attack",
+    "scaled_to",
+]

@@ -47,7 +47,8 @@ class CONSERVAttack:
     r"""
     Gradient-guided search constrained on the data set (arXiv:2603.13970, sec. 3).
 
-    The names of the paper's Table 2 stand in brackets.
+    The names of the paper's Table 2 stand in brackets; its ``mask`` is the ``target`` of
+    :func:`~hepfool.attacks.base.run_attack`, its ``n_gpus`` the device of the classifier.
 
     Attributes
     ----------

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hepfool.attacks.base import run_attack
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks.presets import PRESETS, RANGES, AttackRanges, scaled_to
+from tests.specimens import SineClassifier, events
+
+
+def test_all_sixteen_tables_are_there() -> None:
+    assert len(PRESETS) + len(RANGES) == 16
+    assert PRESETS["higgs"].max_correlation_change == 0.0002
+    assert not PRESETS["jets_detector"].use_no_change
+    assert {name for name, attack in PRESETS.items() if attack.dependence == "distance"} == {
+        "higgs_distance",
+        "higgs_distance_detector_train",
+        "higgs_distance_detector_test",
+    }
+    assert {attack.n_iterations for attack in PRESETS.values()} == {10}
+
+
+@pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_runs_once_its_caps_fit_the_sample(name: str) -> None:
+    attack = scaled_to(PRESETS[name], 150, published_n_events=63_000)
+    result = run_attack(attack, SineClassifier(), events(150), rng=np.random.default_rng(1))
+    assert result.fooling_ratio > 0.0
+    assert result.compatibility.max_js_distance <= attack.max_js_distance
+
+
+def test_caps_scale_with_the_number_of_events() -> None:
+    scaled = scaled_to(PRESETS["higgs"], 1000, published_n_events=4000)
+    assert scaled.max_js_distance == pytest.approx(0.012)
+    assert scaled.max_correlation_change == pytest.approx(0.0008)
+    with pytest.raises(ValueError, match="must be positive, got 0"):
+        scaled_to(PRESETS["higgs"], 0, published_n_events=1)
+
+
+def test_draws_fill_their_ranges_and_leave_the_rest() -> None:
+    ranges, rng = RANGES["higgs_retraining"], np.random.default_rng(3)
+    drawn = [ranges.draw(rng) for _ in range(200)]
+    for name, (low, high) in ranges.ranges.items():
+        values = np.array([getattr(attack, name) for attack in drawn])
+        assert low <= values.min() < low + 0.05 * (high - low)
+        assert high - 0.05 * (high - low) < values.max() <= high
+    assert {attack.n_bins for attack in drawn} == {100}
+    assert ranges.draw(np.random.default_rng(5)) == ranges.draw(np.random.default_rng(5))
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ({"n_bins": (1.0, 2.0)}, "'n_bins' is no number"),
+        ({"gamma": (1.0, 2.0)}, "'gamma' is no number"),
+        ({"alpha": (2.0, 1.0)}, "lower end must not exceed"),
+        ({"step": (-1.0, 1.0)}, "step must be positive"),
+    ],
+)
+def test_impossible_ranges_are_refused(ranges: dict[str, tuple[float, float]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AttackRanges(attack=CONSERVAttack(), ranges=ranges)
