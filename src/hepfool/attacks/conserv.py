@@ -13,7 +13,7 @@ fooled, by smaller changes of marginals and correlations.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -22,8 +22,10 @@ from hepfool.attacks import distance_sweep, frugal_sweep, paper_sweep
 from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.candidates import Layout
 from hepfool.attacks.search import Rules
+from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier
+from hepfool.statistics.budget import check_budget, validation_budget
 from hepfool.statistics.incremental import DatasetState, new_state
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
@@ -39,6 +41,7 @@ _CHOICES: Final = {
     "candidates": ("random", "even"),
     "dependence": ("pearson", "distance"),
     "strategy": ("paper", "frugal"),
+    "budget": ("caps", "validation"),
 }
 
 
@@ -92,6 +95,13 @@ class CONSERVAttack:
     reward : float
         For ``strategy="frugal"``: what fooling one event may cost, in units of the caps' total
         cost per attacked event.
+    budget : {"caps", "validation"}
+        Whether the caps are those above, or in addition those at which the chi-square check of a marginal
+        and the check of all correlations reject with ``detection_power``, see :mod:`hepfool.statistics.budget`.
+    n_data : float, optional
+        Data events in the constrained regions, for ``budget="validation"``.
+    detection_power : float
+        Probability to reject, of a check that rejects 5 % of the time when nothing is wrong.
 
     Examples
     --------
@@ -117,9 +127,27 @@ class CONSERVAttack:
     dependence: Literal["pearson", "distance"] = "pearson"
     strategy: Literal["paper", "frugal"] = "paper"
     reward: float = 100.0
+    budget: Literal["caps", "validation"] = "caps"
+    n_data: float | None = None
+    detection_power: float = 0.1
 
     def __post_init__(self) -> None:
         """Check every hyper-parameter."""
+        self._check_numbers()
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                msg = f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}"
+                raise ValueError(msg)
+        if self.budget == "validation":
+            check_budget(n_data=self.n_data, detection_power=self.detection_power)
+        if self.dependence == "distance" and (self.strategy != "paper" or self.optimize_already_fooled):
+            msg = (
+                'dependence="distance" goes with strategy="paper" and without optimize_already_fooled, '
+                f"got strategy={self.strategy!r}, optimize_already_fooled={self.optimize_already_fooled}"
+            )
+            raise ValueError(msg)
+
+    def _check_numbers(self) -> None:
         for name in ("min_change", "step", "reward"):
             if not 0 < getattr(self, name) < math.inf:
                 msg = f"{name} must be positive and finite, got {getattr(self, name)}"
@@ -128,22 +156,35 @@ class CONSERVAttack:
             if not getattr(self, name) >= 0:
                 msg = f"{name} must not be negative, got {getattr(self, name)}"
                 raise ValueError(msg)
-        counts = {"n_iterations": self.n_iterations, "n_bins": self.n_bins, "n_candidates": self.n_candidates}
-        for name, count in counts.items():
+        for name in ("n_iterations", "n_bins", "n_candidates"):
+            count = getattr(self, name)
             if count is not None and count < 1:
                 msg = f"{name} must be at least 1, got {count}"
                 raise ValueError(msg)
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                msg = f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}"
-                raise ValueError(msg)
 
-        if self.dependence == "distance" and (self.strategy != "paper" or self.optimize_already_fooled):
-            msg = (
-                'dependence="distance" goes with strategy="paper" and without optimize_already_fooled, '
-                f"got strategy={self.strategy!r}, optimize_already_fooled={self.optimize_already_fooled}"
-            )
-            raise ValueError(msg)
+    def resolved(self, table: EventTable) -> CONSERVAttack:
+        """
+        Put the caps of ``budget="validation"`` in place.
+
+        Parameters
+        ----------
+        table : EventTable
+            Nominal events.
+
+        Returns
+        -------
+        CONSERVAttack
+            The same attack with explicit caps: the smaller ones of its own and of the budget.
+        """
+        if self.budget == "caps" or self.n_data is None:
+            return self
+        budget = validation_budget(table, n_data=self.n_data, n_bins=self.n_bins, detection_power=self.detection_power)
+        return replace(
+            self,
+            budget="caps",
+            max_js_distance=min(self.max_js_distance, budget.max_js_distance),
+            max_correlation_shift=min(self.max_correlation_shift, budget.max_correlation_shift),
+        )
 
     def step_sizes(self, problem: AttackProblem) -> tuple[FloatArray, FloatArray]:
         """
@@ -197,6 +238,8 @@ class CONSERVAttack:
                 "wrap it in hepfool.models.blackbox.FiniteDifference"
             )
             raise GradientsUnavailableError(msg)
+        if self.budget == "validation":
+            return self.resolved(problem.table).iterate(problem, values, iteration, rng)
         if self.max_correlation_shift == 0.0:
             return values
         seed = int(rng.integers(2**63))

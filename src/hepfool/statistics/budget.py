@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: BSD-3-Clause
+r"""
+Caps in the units of a validation: how far events may move before its checks see it.
+
+A check rejects at a stated level when nothing is wrong, and with a larger probability,
+its power, when the data follow other events than the prediction.  Here the power is chosen and
+the distance follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+from hepfool.events import EventTable
+from hepfool.statistics.compatibility import chi2_power
+from hepfool.statistics.dependence import Moments, fill_missing, present_mean
+
+__all__ = ["Budget", "CorrelationCheck", "check_budget", "max_invisible_distance", "validation_budget"]
+
+#: More events than these do not improve the spread of the correlations noticeably.
+_MAX_EVENTS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """
+    Caps that follow from a detection power.
+
+    Attributes
+    ----------
+    max_js_distance : float
+        Cap on each marginal's distance.
+    max_correlation_shift : float
+        Cap on the total correlation shift.
+    n_data : float
+        Data events of the checks.
+    detection_power : float
+        Probability that a check rejects at the caps.
+    level : float
+        Probability that it rejects when nothing is wrong.
+    """
+
+    max_js_distance: float
+    max_correlation_shift: float
+    n_data: float
+    detection_power: float
+    level: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrelationCheck:
+    r"""
+    The check that compares all correlation coefficients at once.
+
+    Its statistic is the correlation shift :math:`\Delta\mathrm{FN}` between data and prediction.  Without a deviation
+    :math:`\Delta\mathrm{FN}^2` is a sum of correlated squares; with their mean and variance it is close to a
+    scaled :math:`\chi^2` (Satterthwaite), with a deviation to a non-central one.
+
+    Attributes
+    ----------
+    scale : float
+        Of the :math:`\chi^2`.
+    n_degrees : float
+        Effective degrees of freedom.
+    level : float
+        Probability to reject when nothing is wrong.
+    """
+
+    scale: float
+    n_degrees: float
+    level: float = 0.05
+
+    @classmethod
+    def of(cls, table: EventTable, *, n_data: float, level: float = 0.05) -> CorrelationCheck:
+        r"""
+        Describe the check for data that follow a table.
+
+        The spread of the coefficients comes from their influence functions,
+        :math:`z_jz_k-\rho_{jk}(z_j^2+z_k^2)/2` for standardised features, not from normality.
+
+        Parameters
+        ----------
+        table : EventTable
+            Prediction; its constrained events count.
+        n_data : float
+            Data events of the check.
+        level : float
+            Probability to reject when nothing is wrong.
+
+        Returns
+        -------
+        CorrelationCheck
+            For an infinitely precise prediction.
+        """
+        values, weights = table.values[table.constrained], table.weights[table.constrained]
+        fill = present_mean(values, weights)
+        moments = Moments.of(values, weights, fill=fill)
+        rho = moments.correlation
+        chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), _MAX_EVENTS)).astype(np.int64))
+        part, w = fill_missing(values[chosen], fill), weights[chosen]
+        sigma = np.sqrt(np.diag(moments.comoments) / weights.sum())
+        z = (part - moments.mean) / sigma
+        first, second = np.triu_indices(len(fill), k=1)
+        influence = z[:, first] * z[:, second] - 0.5 * rho[first, second] * (z[:, first] ** 2 + z[:, second] ** 2)
+        spread = (influence * w[:, np.newaxis]).T @ influence / w.sum()
+        # Both triangles of the matrix count.
+        mean, variance = 2.0 * np.trace(spread), 8.0 * (spread**2).sum()
+        norm = float((rho**2).sum()) * n_data
+        return cls(scale=float(variance / (2.0 * mean)) / norm, n_degrees=float(2.0 * mean**2 / variance), level=level)
+
+    def power(self, correlation_shift: float) -> float:
+        """
+        Probability to reject at a true correlation shift.
+
+        Parameters
+        ----------
+        correlation_shift : float
+            Dimensionless.
+
+        Returns
+        -------
+        float
+            ``level`` at 0.
+        """
+        threshold = stats.chi2.isf(self.level, self.n_degrees)
+        noncentrality = correlation_shift**2 / self.scale
+        return float(stats.ncx2.sf(threshold, self.n_degrees, max(noncentrality, 1e-12)))
+
+
+def max_invisible_distance(*, n_data: float, n_bins: int, detection_power: float, level: float = 0.05) -> float:
+    r"""
+    Invert :func:`~hepfool.statistics.compatibility.chi2_power`.
+
+    Parameters
+    ----------
+    n_data : float
+        Data events of the check.
+    n_bins : int
+        Bins of the check.
+    detection_power : float
+        Probability to reject.
+    level : float
+        Probability to reject when nothing is wrong.
+
+    Returns
+    -------
+    float
+        Jensen-Shannon distance at which the check has this power.
+
+    Examples
+    --------
+    >>> round(max_invisible_distance(n_data=1000, n_bins=50, detection_power=0.1), 4)
+    0.0248
+    """
+    return _inverse(
+        lambda distance: float(chi2_power(distance, n_data=n_data, n_bins=n_bins, level=level)),
+        detection_power,
+        start=1.0 / np.sqrt(n_data),
+    )
+
+
+def validation_budget(
+    table: EventTable, *, n_data: float, n_bins: int = 50, detection_power: float = 0.1, level: float = 0.05
+) -> Budget:
+    """
+    Derive caps from the power of an analysis's own checks.
+
+    Parameters
+    ----------
+    table : EventTable
+        Prediction; its constrained events count.
+    n_data : float
+        Data events in the constrained regions.
+    n_bins : int
+        Bins of the marginals that are compared.
+    detection_power : float
+        Probability with which the chi-square check of one marginal, and the check of all correlations, may
+        reject the attacked events; slightly above ``level`` is invisible.
+    level : float
+        Probability to reject when nothing is wrong.
+
+    Returns
+    -------
+    Budget
+        The caps.
+
+    Raises
+    ------
+    ValueError
+        If the power does not lie between the level and 1, or there are no data.
+    """
+    check_budget(n_data=n_data, detection_power=detection_power, level=level)
+    correlations = CorrelationCheck.of(table, n_data=n_data, level=level)
+    return Budget(
+        max_js_distance=max_invisible_distance(
+            n_data=n_data, n_bins=n_bins, detection_power=detection_power, level=level
+        ),
+        max_correlation_shift=_inverse(correlations.power, detection_power, start=float(np.sqrt(correlations.scale))),
+        n_data=n_data,
+        detection_power=detection_power,
+        level=level,
+    )
+
+
+def check_budget(*, n_data: float | None, detection_power: float, level: float = 0.05) -> None:
+    """
+    Refuse a budget that cannot be derived.
+
+    Parameters
+    ----------
+    n_data : float, optional
+        Data events of the checks.
+    detection_power, level : float
+        Probabilities to reject, with and without a deviation.
+
+    Raises
+    ------
+    ValueError
+        If the power does not lie between the level and 1, or there are no data.
+    """
+    if n_data is None or not n_data > 0:
+        msg = f"a validation budget needs the number of data events, n_data, got {n_data}"
+        raise ValueError(msg)
+    if not level < detection_power < 1.0:
+        msg = f"detection_power must lie between the level of the checks, {level}, and 1, got {detection_power}"
+        raise ValueError(msg)
+
+
+def _inverse(power: Callable[[float], float], wanted: float, *, start: float) -> float:
+    upper = start
+    while power(upper) < wanted:
+        upper *= 2.0
+    return float(optimize.brentq(lambda x: power(x) - wanted, 0.0, upper, xtol=1e-12))

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hepfool.attacks.base import run_attack
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.events import EventTable
+from hepfool.statistics.budget import CorrelationCheck, max_invisible_distance, validation_budget
+from hepfool.statistics.compatibility import chi2_power
+from hepfool.statistics.marginals import js_distance
+from hepfool.typing import FloatArray
+from tests.specimens import SineClassifier, events
+
+N_DATA, N_TOYS = 500, 600
+
+
+def correlated(rng: np.random.Generator, n_events: int, rho: float = 0.0) -> FloatArray:
+    """Events with tails, so that nothing is normal; the first two depend on each other."""
+    x = rng.exponential(size=(n_events, 4)) + 0.5 * rng.normal(size=(n_events, 4))
+    x[:, 2] += 0.8 * x[:, 3]
+    x[:, 1] += rho * x[:, 0]
+    return x
+
+
+def shifts(rng: np.random.Generator, prediction: FloatArray, rho: float) -> FloatArray:
+    found = []
+    for _ in range(N_TOYS):
+        toy = np.corrcoef(correlated(rng, N_DATA, rho), rowvar=False)
+        found.append(np.linalg.norm(toy - prediction) / np.linalg.norm(prediction))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("rho", [0.05, 0.12, 0.25])
+def test_power_of_the_correlation_check_is_that_of_toys(rng: np.random.Generator, rho: float) -> None:
+    simulation = correlated(rng, 200_000)
+    prediction = np.asarray(np.corrcoef(simulation, rowvar=False))
+    truth = np.asarray(np.corrcoef(correlated(rng, 200_000, rho), rowvar=False))
+    shift = float(np.linalg.norm(truth - prediction) / np.linalg.norm(prediction))
+    check = CorrelationCheck.of(EventTable.from_arrays(simulation), n_data=N_DATA)
+    threshold = np.quantile(shifts(rng, prediction, 0.0), 0.95)
+    toys = (shifts(rng, prediction, rho) > threshold).mean()
+    assert check.power(0.0) == pytest.approx(0.05, abs=1e-3)
+    assert check.power(shift) == pytest.approx(toys, abs=0.08)
+
+
+def test_power_of_the_marginal_check_is_that_of_toys(rng: np.random.Generator) -> None:
+    n_bins = 20
+    p = np.linspace(1.0, 2.0, n_bins)
+    p /= p.sum()
+    q = p * (1.0 + 0.25 * np.cos(np.arange(n_bins)))
+    q /= q.sum()
+    toys = rng.multinomial(N_DATA, q, size=4000)
+    statistic = ((toys - N_DATA * p) ** 2 / (N_DATA * p)).sum(axis=1)
+    null = rng.multinomial(N_DATA, p, size=4000)
+    threshold = np.quantile(((null - N_DATA * p) ** 2 / (N_DATA * p)).sum(axis=1), 0.95)
+    distance = float(js_distance(p[np.newaxis], q[np.newaxis])[0])
+    expected = (statistic > threshold).mean()
+    assert float(chi2_power(distance, n_data=N_DATA, n_bins=n_bins)) == pytest.approx(expected, abs=0.04)
+    assert max_invisible_distance(n_data=N_DATA, n_bins=n_bins, detection_power=expected) == pytest.approx(
+        distance, rel=0.1
+    )
+
+
+@pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+@pytest.mark.parametrize("strategy", ["paper", "frugal"])
+def test_attack_stays_within_a_validation_budget(strategy: str) -> None:
+    table = events(800)
+    attack = CONSERVAttack(
+        budget="validation",
+        n_data=300.0,
+        detection_power=0.15,
+        n_bins=25,
+        n_iterations=4,
+        beta=20.0,
+        strategy=strategy,  # type: ignore[arg-type]
+    )
+    budget = validation_budget(table, n_data=300.0, n_bins=25, detection_power=0.15)
+    resolved = attack.resolved(table)
+    assert resolved.max_js_distance == budget.max_js_distance
+    result = run_attack(attack, SineClassifier(), table, rng=np.random.default_rng(1))
+    again = run_attack(resolved, SineClassifier(), table, rng=np.random.default_rng(1))
+    assert result.fooling_ratio == again.fooling_ratio > 0.0
+    worst = chi2_power(result.compatibility.max_js_distance, n_data=300.0, n_bins=25)
+    assert 0.05 < float(worst) <= 0.15
+    check = CorrelationCheck.of(table, n_data=300.0)
+    assert check.power(result.compatibility.correlation_shift) <= 0.15
+
+
+def test_more_data_allow_less() -> None:
+    table = events(800)
+    few, many = (validation_budget(table, n_data=n) for n in (100.0, 10_000.0))
+    assert few.max_js_distance == pytest.approx(10 * many.max_js_distance, rel=1e-6)
+    assert few.max_correlation_shift == pytest.approx(10 * many.max_correlation_shift, rel=1e-6)
+
+
+def test_an_own_cap_that_is_smaller_stays() -> None:
+    attack = CONSERVAttack(budget="validation", n_data=100.0, max_js_distance=1e-3)
+    assert attack.resolved(events(400)).max_js_distance == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("n_data", "power", "message"),
+    [(None, 0.1, "needs the number of data events"), (0.0, 0.1, "n_data, got 0"), (10.0, 0.05, "must lie between")],
+)
+def test_impossible_budgets_are_refused(n_data: float | None, power: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CONSERVAttack(budget="validation", n_data=n_data, detection_power=power)
