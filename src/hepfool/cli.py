@@ -94,6 +94,7 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="Style and name of the figures.",
 )
+@click.option("--checkpoint", metavar="FILE", help="Keep finished iterations in FILE, and go on from there.")
 @click.option("--label-text", default="Private work", show_default=True, help="Status behind the experiment's name.")
 @_attack_options
 @_output_options
@@ -101,6 +102,7 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
     """Attack the events of ROOT, Parquet or CSV FILEs and write a report."""
     with _user_errors():
         # Everything below is loaded late, so that --help stays quick.
+        from hepfool.attacks.checkpoint import Checkpointed  # noqa: PLC0415
         from hepfool.attacks.conserv import CONSERVAttack  # noqa: PLC0415
         from hepfool.io.tables import read_table  # noqa: PLC0415
         from hepfool.models.files import load_torch  # noqa: PLC0415
@@ -124,7 +126,8 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         )
         part = thin(table, options["max_events"], seed=options["seed"])
         with _progress(configuration.n_iterations) as progress:
-            study = run_table_attack(part, classifier, configuration, seed=options["seed"], progress=progress)
+            kept = Checkpointed(configuration, options["checkpoint"]) if options["checkpoint"] else configuration
+            study = run_table_attack(part, classifier, kept, seed=options["seed"], progress=progress)
         style = PlotStyle(experiment=options["experiment"], label=options["label_text"])
         write_study(study, folder, style=style, force=force)
         _show(study.summary, folder, interrupted=study.result.interrupted)

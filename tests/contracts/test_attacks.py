@@ -15,6 +15,7 @@ import pytest
 
 import hepfool.attacks
 from hepfool.attacks.base import Attack, AttackResult, Iteration, run_attack
+from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import Envelope
 from hepfool.statistics.compatibility import compare
@@ -48,7 +49,8 @@ def test_every_attack_of_the_package_is_tested_here() -> None:
     for module in pkgutil.iter_modules(hepfool.attacks.__path__, "hepfool.attacks."):
         members = inspect.getmembers(importlib.import_module(module.name), inspect.isclass)
         found |= {cls for _, cls in members if hasattr(cls, "iterate") and not getattr(cls, "_is_protocol", False)}
-    assert found == {type(attack) for attack in ATTACKS.values()}
+    # A wrapper keeps the promises of what it wraps; tests/unit/attacks/test_checkpoint.py compares the two.
+    assert found - {Checkpointed} == {type(attack) for attack in ATTACKS.values()}
 
 
 @every_attack

@@ -217,7 +217,7 @@ def attack_effect(
         new_classes = np.where(flagged, classes, new_classes)
     attacked = table.weights * result.attacked
     return SystematicEffect(
-        name=type(result.attack).__name__,
+        name=repr(result.attack).partition("(")[0],
         kind="attack",
         flips=_ratio(attacked * (new_classes != classes), attacked),
         yield_shift={

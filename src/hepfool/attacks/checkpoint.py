@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Keep what a long attack has done, and go on from there.
+
+:class:`Checkpointed` wraps any attack.  After each iteration events and random state go to a file;
+the same call after a crash or an interrupt skips the finished iterations, and its result is the
+same to the last bit as without the interruption.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepfool.attacks.base import Attack, AttackProblem
+from hepfool.io.store import Store, read_store, write_store
+from hepfool.typing import FloatArray
+
+__all__ = ["Checkpointed"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Checkpointed:
+    """
+    An attack that remembers its iterations.
+
+    Attributes
+    ----------
+    attack : Attack
+        What to run.
+    path : str or Path
+        File to write and to go on from; delete it to start anew.
+
+    Examples
+    --------
+    >>> from hepfool.attacks.conserv import CONSERVAttack
+    >>> Checkpointed(CONSERVAttack(), "attack.zip").n_iterations
+    10
+    """
+
+    attack: Attack
+    path: str | Path
+
+    def __repr__(self) -> str:
+        """Say what was run: the file makes no difference to the result."""
+        return repr(self.attack)
+
+    @property
+    def n_iterations(self) -> int:
+        """Iterations of the attack."""
+        return self.attack.n_iterations
+
+    @property
+    def n_bins(self) -> int:
+        """Bins of the attack."""
+        return self.attack.n_bins
+
+    def iterate(
+        self, problem: AttackProblem, values: FloatArray, iteration: int, rng: np.random.Generator
+    ) -> FloatArray:
+        """
+        Do one iteration, or take it from the file.
+
+        Parameters
+        ----------
+        problem : AttackProblem
+            Events and rules.
+        values : FloatArray, shape (n_events, n_features)
+            Events as they are now.
+        iteration : int
+            From 0.
+        rng : numpy.random.Generator
+            Source of randomness; where the file holds this iteration, set to the state after it.
+
+        Returns
+        -------
+        FloatArray, shape (n_events, n_features)
+            Events after the iteration.
+
+        Raises
+        ------
+        ValueError
+            If the file belongs to another attack, network, table, or seed.
+        """
+        path = Path(self.path)
+        saved = read_store(path) if path.exists() else None
+        key = _key(self.attack, problem)
+        if saved is not None:
+            start = str(rng.bit_generator.state) if iteration == 0 else saved.metadata["key"]["seed"]
+            _check(path, saved.metadata["key"], {**key, "seed": start})
+            done = int(saved.metadata["iterations_done"])
+            if iteration < done and not problem.frozen.any():
+                rng.bit_generator.state = saved.metadata["random_state"]
+                return values if iteration < done - 1 else saved.arrays["values"]
+        else:
+            start = str(rng.bit_generator.state)
+        moved = self.attack.iterate(problem, values, iteration, rng)
+        metadata = {
+            "key": {**key, "seed": start},
+            "iterations_done": iteration + 1,
+            "random_state": rng.bit_generator.state,
+        }
+        write_store(path, Store(arrays={"values": moved}, metadata=metadata), force=True)
+        return moved
+
+
+def _key(attack: Attack, problem: AttackProblem) -> dict[str, str]:
+    """Name everything that an iteration depends on."""
+    table, bounds = problem.table, problem.bounds
+    arrays = {
+        "events": (table.values, table.weights, table.labels, problem.constrained),
+        "target": (problem.attacked, problem.classes),
+        "bounds": (bounds.lower, bounds.upper, bounds.row),
+        "binning": (problem.binning.edges,),
+    }
+    digests = {
+        name: hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
+        for name, parts in arrays.items()
+    }
+    return {"attack": repr(attack), "network": problem.classifier.digest, **digests}
+
+
+def _check(path: Path, found: Mapping[str, Any], expected: Mapping[str, str]) -> None:
+    differing = [name for name in expected if found.get(name) != expected[name]]
+    if differing:
+        msg = (
+            f"checkpoint {path} belongs to another run: {', '.join(differing)} differ; "
+            "delete it to start anew, or name another file"
+        )
+        raise ValueError(msg)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hepfool.attacks.base import AttackResult, Iteration, run_attack
+from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.attacks.conserv import CONSERVAttack
+from tests.specimens import SineClassifier, events
+
+pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+ATTACK = CONSERVAttack(n_iterations=4, n_bins=25, n_candidates=10, max_js_distance=0.1)
+
+
+def run(attack: Any, *, seed: int = 1, n_events: int = 200, **options: Any) -> AttackResult:
+    return run_attack(attack, SineClassifier(), events(n_events), rng=np.random.default_rng(seed), **options)
+
+
+def interrupted(after: int) -> Any:
+    def stop(iteration: Iteration) -> None:
+        if iteration.index == after:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+@pytest.mark.parametrize("after", [1, 3])
+@pytest.mark.parametrize("strategy", ["paper", "frugal"])
+def test_going_on_gives_the_same_bits(tmp_path: Path, after: int, strategy: str) -> None:
+    attack = replace(ATTACK, strategy=strategy)  # type: ignore[arg-type]
+    expected = run(attack).adversarial.values
+    path = tmp_path / "attack.zip"
+    part = run(Checkpointed(attack, path), progress=interrupted(after))
+    assert part.iterations_done == after
+    assert not np.array_equal(part.adversarial.values, expected, equal_nan=True)
+    whole = run(Checkpointed(attack, path))
+    assert np.array_equal(whole.adversarial.values, expected, equal_nan=True)
+    assert np.array_equal(run(Checkpointed(attack, path)).adversarial.values, expected, equal_nan=True)
+
+
+def test_the_result_says_which_attack_it_was(tmp_path: Path) -> None:
+    assert run(Checkpointed(ATTACK, tmp_path / "attack.zip")).provenance == run(ATTACK).provenance
+
+
+def test_finished_iterations_are_not_repeated(tmp_path: Path) -> None:
+    class Counting(SineClassifier):
+        calls = 0
+
+        def margin_and_gradient(self, *arguments: Any) -> Any:
+            Counting.calls += 1
+            return super().margin_and_gradient(*arguments)
+
+    attack = Checkpointed(ATTACK, tmp_path / "attack.zip")
+    for expected in (4, 4):
+        run_attack(attack, Counting(), events(200), rng=np.random.default_rng(1))
+        assert Counting.calls == expected
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"attack": replace(ATTACK, alpha=5.0)}, "attack differ"),
+        ({"seed": 2}, "seed differ"),
+        ({"n_events": 199}, "events, target"),
+        ({"target": 1}, "target differ"),
+    ],
+)
+def test_a_foreign_checkpoint_is_refused_by_name(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    path = tmp_path / "attack.zip"
+    run(Checkpointed(ATTACK, path))
+    attack = changed.pop("attack", ATTACK)
+    with pytest.raises(ValueError, match=f"belongs to another run: {message}"):
+        run(Checkpointed(attack, path), **changed)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "attack.zip"
+    run(Checkpointed(ATTACK, path))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="no sound archive"):
+        run(Checkpointed(ATTACK, path))
