@@ -13,10 +13,11 @@ from importlib.metadata import version
 
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.events import Envelope, EventTable, Region, best_single_cut
-from hepfool.features import Feature, FeatureSpace
+from hepfool.features import Derived, Feature, FeatureSpace
 
 __all__ = [
     "AttackResult",
+    "Derived",
     "Envelope",
     "EventTable",
     "Feature",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -18,9 +18,44 @@ import numpy as np
 
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["Feature", "FeatureKind", "FeatureSpace"]
+__all__ = ["Derived", "Feature", "FeatureKind", "FeatureSpace"]
 
 FeatureKind = Literal["continuous", "integer", "angle", "fixed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """
+    How a feature follows from others.
+
+    Attributes
+    ----------
+    inputs : sequence of str
+        Features that the function takes, none of them derived itself.
+    function : callable
+        Takes one array per input and returns an array, element by element; NaN where an input that
+        matters is NaN.  Importable by name, so that tables can be sent to workers.
+    tolerance : float
+        By how much the values of a table may differ from the function, in the feature's unit,
+        for example because a file holds rounded numbers.
+
+    Examples
+    --------
+    >>> ratio = Derived(["lepton_pt", "tau_pt"], np.divide, tolerance=1e-3)
+    >>> ratio.inputs
+    ('lepton_pt', 'tau_pt')
+    """
+
+    inputs: Sequence[str]
+    function: Callable[..., FloatArray]
+    tolerance: float = 1e-6
+
+    def __post_init__(self) -> None:
+        """Check that there are inputs."""
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+        if not self.inputs or not self.tolerance >= 0:
+            msg = f"a derived feature needs inputs and a tolerance of at least 0, got {self.inputs}, {self.tolerance}"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +78,8 @@ class Feature:
     kind : {"continuous", "integer", "angle", "fixed"}
         ``integer`` moves on whole numbers, ``angle`` wraps around its range,
         ``fixed`` never moves.
+    derived : Derived, optional
+        The function of other features that this one is: it moves with them, never by itself.
     """
 
     name: str
@@ -51,6 +88,7 @@ class Feature:
     lower: float = -math.inf
     upper: float = math.inf
     kind: FeatureKind = "continuous"
+    derived: Derived | None = None
 
     def __post_init__(self) -> None:
         """Check the range and fill in the defaults that depend on other fields."""
@@ -70,6 +108,9 @@ class Feature:
             raise ValueError(msg)
         if self.kind == "angle" and not math.isfinite(self.upper - self.lower):
             msg = f"{self.name}: an angle needs a finite period, got [{self.lower}, {self.upper}]"
+            raise ValueError(msg)
+        if self.derived is not None and self.kind != "continuous":
+            msg = f"{self.name}: a derived feature must be continuous, got kind {self.kind!r}"
             raise ValueError(msg)
         if not self.label:
             object.__setattr__(self, "label", self.name)
@@ -113,6 +154,12 @@ class FeatureSpace:
             msg = f"feature names must be unique, repeated: {', '.join(repeated)}"
             raise ValueError(msg)
         object.__setattr__(self, "features", items)
+        primary = {f.name for f in items if f.derived is None}
+        for feature in items:
+            unknown = sorted(set(feature.derived.inputs) - primary) if feature.derived else []
+            if unknown:
+                msg = f"{feature.name} is derived from {', '.join(unknown)}, which is absent or derived itself"
+                raise ValueError(msg)
 
     def __len__(self) -> int:
         """Return the number of features."""
@@ -183,3 +230,46 @@ class FeatureSpace:
             True where the feature is of that kind.
         """
         return np.array([f.kind == kind for f in self.features], dtype=np.bool_)
+
+    @property
+    def derived(self) -> tuple[int, ...]:
+        """Columns of the derived features."""
+        return tuple(j for j, feature in enumerate(self.features) if feature.derived is not None)
+
+    def derive(self, values: FloatArray, column: int) -> FloatArray:
+        """
+        Compute one derived feature.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Values of all features.
+        column : int
+            Which one.
+
+        Returns
+        -------
+        FloatArray, shape (n_events,)
+            In the feature's unit, NaN where it does not exist.
+
+        Raises
+        ------
+        ValueError
+            If the feature is not derived, or its function returns another shape.
+
+        Examples
+        --------
+        >>> total = Feature(name="sum_pt", derived=Derived(["tau_pt", "lepton_pt"], np.add))
+        >>> space = FeatureSpace(["tau_pt", "lepton_pt", total])
+        >>> space.derive(np.array([[30.0, 40.0, 0.0]]), 2)
+        array([70.])
+        """
+        feature = self.features[column]
+        if feature.derived is None:
+            msg = f"{feature.name} is not derived"
+            raise ValueError(msg)
+        found = np.asarray(feature.derived.function(*(values[:, self.index(name)] for name in feature.derived.inputs)))
+        if found.shape != (len(values),):
+            msg = f"the function of {feature.name} returned shape {found.shape} for {len(values)} events"
+            raise ValueError(msg)
+        return found

@@ -530,6 +530,7 @@ def _check_input(classifier: Classifier, table: EventTable) -> None:
     if table.labels.max(initial=0) >= classifier.n_classes:
         msg = f"label {table.labels.max()} is outside of the network's {classifier.n_classes} classes (0 to {classifier.n_classes - 1})"
         raise ValueError(msg)
+    _check_derived(table, "nominal", ValueError)
     n_constrained = int(table.constrained.sum())
     if n_constrained < 10 * table.n_features:
         warnings.warn(
@@ -538,6 +539,22 @@ def _check_input(classifier: Classifier, table: EventTable) -> None:
             LowStatisticsWarning,
             stacklevel=3,
         )
+
+
+def _check_derived(table: EventTable, name: str, error: type[Exception]) -> None:
+    for j in table.features.derived:
+        feature = table.features[j]
+        expected, found = table.features.derive(table.values, j), table.values[:, j]
+        tolerance = 0.0 if feature.derived is None else feature.derived.tolerance
+        wrong = np.isnan(expected) != np.isnan(found)
+        wrong |= np.abs(expected - found) > tolerance + 1e-9 * np.abs(expected)
+        if wrong.any():
+            event = int(np.argmax(wrong))
+            msg = (
+                f"{name} {feature.name!r} of event {event} is {found[event]}, its function gives {expected[event]} "
+                f"({int(wrong.sum())} such events); correct the function, recompute the column, or raise its tolerance"
+            )
+            raise error(msg)
 
 
 def _check_scores(scores: FloatArray, table: EventTable, classifier: Classifier) -> None:
@@ -647,6 +664,7 @@ def _verify(problem: AttackProblem, values: FloatArray) -> None:
         name = np.array(table.features.names)[fixed][moved[:, fixed].any(axis=0)][0]
         msg = f"the attack moved {name!r}, which is fixed"
         raise ConstraintError(msg)
+    _check_derived(table.with_values(values), "adversarial", ConstraintError)
     angles = table.features.of_kind("angle")
     outside = moved & ~angles & ((values < bounds.lower[bounds.row]) | (values > bounds.upper[bounds.row]))
     outside |= moved & ((values < table.features.lower) | (values > table.features.upper))

@@ -18,12 +18,13 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from hepfool.attacks import distance_sweep, frugal_sweep, paper_sweep
+from hepfool.attacks import derived_sweep, distance_sweep, frugal_sweep, paper_sweep
 from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.candidates import Layout
 from hepfool.attacks.search import Rules
 from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
+from hepfool.features import FeatureSpace
 from hepfool.models.protocols import DifferentiableClassifier
 from hepfool.statistics.budget import check_budget, validation_budget
 from hepfool.statistics.incremental import DatasetState, new_state
@@ -36,6 +37,8 @@ _OVERSHOOT: Final = 0.3
 #: Fraction of a fooled event's margin that repairs may use up.
 _SPARE: Final = 0.5
 _TINY: Final = 1e-9
+#: Candidates of a move that takes derived features along, unless stated.
+_DERIVED_CANDIDATES: Final = 50
 _CHOICES: Final = {
     "step_unit": ("range", "absolute"),
     "candidates": ("random", "even"),
@@ -162,6 +165,15 @@ class CONSERVAttack:
                 msg = f"{name} must be at least 1, got {count}"
                 raise ValueError(msg)
 
+    def _check_features(self, features: FeatureSpace) -> None:
+        plain = self.strategy == "paper" and self.dependence == "pearson" and not self.optimize_already_fooled
+        if features.derived and not plain:
+            msg = (
+                f"{features[features.derived[0]].name} is derived from other features; "
+                'that goes with strategy="paper", dependence="pearson" and without optimize_already_fooled'
+            )
+            raise ValueError(msg)
+
     def resolved(self, table: EventTable) -> CONSERVAttack:
         """
         Put the caps of ``budget="validation"`` in place.
@@ -238,6 +250,7 @@ class CONSERVAttack:
                 "wrap it in hepfool.models.blackbox.FiniteDifference"
             )
             raise GradientsUnavailableError(msg)
+        self._check_features(problem.table.features)
         if self.budget == "validation":
             return self.resolved(problem.table).iterate(problem, values, iteration, rng)
         if self.max_correlation_shift == 0.0:
@@ -257,7 +270,13 @@ class CONSERVAttack:
         """Make the paper's moves."""
         moved = values.copy()
         state, rules, layout = self._state(problem, values), self._rules(), self._layout(problem)
-        if self.dependence == "distance":
+        if problem.table.features.derived:
+            edges = problem.binning.edges
+            direction = -derived_sweep.total_slope(
+                problem.table.features, values[moving.events], moving.slope, edges[:, -1] - edges[:, 0]
+            )
+            derived_sweep.sweep(problem, state, rules, layout, moved, moving.events, direction, seed)
+        elif self.dependence == "distance":
             distances = distance_sweep.distance_state(problem, values)
             distance_sweep.sweep(state, distances, rules, layout, moved, moving.events, -moving.slope, seed)
         else:
@@ -319,7 +338,7 @@ class CONSERVAttack:
         return Layout.of(
             problem,
             self.step_sizes(problem),
-            n_candidates=self.n_candidates or 0,
+            n_candidates=self.n_candidates or (_DERIVED_CANDIDATES if problem.table.features.derived else 0),
             random=self.candidates == "random",
             compete=self.compete,
         )
