@@ -17,6 +17,8 @@ import hepfool.attacks
 from hepfool.attacks.base import Attack, AttackResult, Iteration, run_attack
 from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks.gradient import PGD, fgsm
+from hepfool.attacks.stochastic import RDSA, Noise
 from hepfool.events import Envelope
 from hepfool.statistics.compatibility import compare
 from tests.specimens import SineClassifier, events
@@ -32,6 +34,12 @@ ATTACKS: dict[str, Attack] = {
     "paper, distance correlation": CONSERVAttack(
         **CONSERV, dependence="distance", step=0.03, max_js_distance=0.1, max_correlation_shift=0.1
     ),
+    "PGD": PGD(step=0.02, n_iterations=3, n_bins=30),
+    "PGD, L2": PGD(step=0.1, epsilon=0.2, norm="2", n_iterations=3, n_bins=30),
+    "FGSM": fgsm(0.05, n_bins=30),
+    "uniform noise": Noise(size=0.2, n_bins=30),
+    "normal noise": Noise(size=0.2, shape="normal", n_bins=30),
+    "RDSA": RDSA(n_features=2, n_tries=3, n_bins=30),
     "frugal": CONSERVAttack(**CONSERV, strategy="frugal", max_js_distance=0.1, max_correlation_shift=0.1),
 }
 
@@ -149,14 +157,15 @@ def test_values_are_single_precision_numbers_where_they_moved(attack: Attack) ->
 
 @every_attack
 def test_an_interrupt_returns_what_is_done(attack: Attack) -> None:
+    done = min(2, attack.n_iterations)
+
     def stop(iteration: Iteration) -> None:
-        if iteration.index == 2:
+        if iteration.index == done:
             raise KeyboardInterrupt
 
     result = attacked(attack, progress=stop)
-    assert result.interrupted
-    assert result.iterations_done == 2
-    assert len(result.history) == 2
+    assert result.interrupted == (done < attack.n_iterations)
+    assert result.iterations_done == len(result.history) == done
 
 
 @every_attack
@@ -171,4 +180,4 @@ def test_repr_says_every_hyper_parameter(attack: Attack) -> None:
 def test_hyper_parameters_cannot_be_changed(attack: Attack) -> None:
     setter: Callable[..., None] = setattr
     with pytest.raises(AttributeError):
-        setter(attack, "n_iterations", 1)
+        setter(attack, "n_bins", 1)
