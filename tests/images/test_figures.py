@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 
 from hepfool.events import EventTable
 from hepfool.plots import (
+    AttackPoint,
     Marginal,
     PlotStyle,
+    plot_attack_comparison,
     plot_correlations,
     plot_fooling,
     plot_marginal,
@@ -116,6 +118,17 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "fooling": lambda: plot_fooling(ATTACKS, SYSTEMATICS, corrected=CORRECTED, style=STYLE),
     "fooling_log": lambda: plot_fooling(ATTACKS, SYSTEMATICS, style=STYLE, log_x=True),
     "fooling_alone": lambda: plot_fooling(ATTACKS[:1], style=PlotStyle()),
+    "comparison": lambda: plot_attack_comparison(
+        {
+            "CONSERVAttack": [AttackPoint(0.5, 0.004, 0.03), AttackPoint(0.8, 0.03, 0.03)],
+            "PGD": [AttackPoint(0.05, 0.01, 0.4), AttackPoint(0.5, 0.1, 0.7)],
+        },
+        max_js_distance=0.03,
+        published={"Published": AttackPoint(0.5, 0.13, 0.03)},
+        floor=0.1,
+        note="2000 events",
+        style=STYLE,
+    ),
 }
 
 

@@ -96,8 +96,7 @@ class CONSERVAttack:
     strategy : {"paper", "frugal"}
         How events and candidates are chosen.
     reward : float
-        For ``strategy="frugal"``: what fooling one event may cost, in units of the caps' total
-        cost per attacked event.
+        For ``strategy="frugal"``: what fooling all attacked events is worth, in units of the cost.
     budget : {"caps", "validation"}
         Whether the caps are those above, or in addition those at which the chi-square check of a marginal
         and the check of all correlations reject with ``detection_power``, see :mod:`hepfool.statistics.budget`.
@@ -129,7 +128,7 @@ class CONSERVAttack:
     optimize_already_fooled: bool = False
     dependence: Literal["pearson", "distance"] = "pearson"
     strategy: Literal["paper", "frugal"] = "paper"
-    reward: float = 100.0
+    reward: float = 200.0
     budget: Literal["caps", "validation"] = "caps"
     n_data: float | None = None
     detection_power: float = 0.1
@@ -288,11 +287,12 @@ class CONSERVAttack:
     ) -> FloatArray:
         """Make frugal moves: fooled events first, then those with the smallest margin."""
         ordered = moving.select(np.argsort(moving.margin, kind="stable"))
+        weights = np.abs(problem.table.weights)
         goals = frugal_sweep.Goals(
             slope=ordered.slope,
             needed=np.where(ordered.fooled, 0.0, (1.0 + _OVERSHOOT) * ordered.margin),
             spare=np.where(ordered.fooled, -_SPARE * ordered.margin, 0.0),
-            reward=self._reward(problem) * np.abs(problem.table.weights[ordered.events]),
+            reward=self.reward * weights[ordered.events] / weights[problem.attacked].sum(),
             homewards=homewards,
         )
         moved = values.copy()
@@ -316,13 +316,6 @@ class CONSERVAttack:
         state, rules = self._state(problem, values), self._rules()
         within = (state.js_distance**2 <= rules.max_divergence).all()
         return bool(within and state.correlation_shift <= rules.max_shift)
-
-    def _reward(self, problem: AttackProblem) -> float:
-        """Worth of fooling an event of weight 1, in units of the cost."""
-        # Neither a distance nor, for all practical purposes, a shift exceeds 1.
-        caps = self.alpha * problem.table.n_features * min(self.max_js_distance, 1.0)
-        caps += self.beta * min(self.max_correlation_shift, 1.0)
-        return self.reward * caps / float(np.abs(problem.table.weights[problem.attacked]).sum())
 
     def _rules(self) -> Rules:
         waived = math.inf if not self.use_no_change else self.max_correlation_change

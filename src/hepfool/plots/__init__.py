@@ -8,6 +8,7 @@ a result, or changes Matplotlib's global settings.
 
 from __future__ import annotations
 
+from hepfool.plots.comparison import AttackPoint, plot_attack_comparison
 from hepfool.plots.correlations import plot_correlations
 from hepfool.plots.fooling import plot_fooling
 from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
@@ -15,9 +16,11 @@ from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
 from hepfool.plots.style import PlotStyle
 
 __all__ = [
+    "AttackPoint",
     "Marginal",
     "PlotStyle",
     "marginal",
+    "plot_attack_comparison",
     "plot_correlations",
     "plot_fooling",
     "plot_marginal",
