@@ -151,6 +151,85 @@ class Envelope:
         return cls.absolute(table, width, n_sigma=n_sigma)
 
     @classmethod
+    def from_function(
+        cls, table: EventTable, function: Callable[[EventTable], ArrayLike], *, n_sigma: float = 1.0
+    ) -> Envelope:
+        r"""
+        Bounds :math:`x \pm k\,\sigma` with :math:`\sigma` computed from the events, such as a resolution in pt and eta.
+
+        Parameters
+        ----------
+        table : EventTable
+            Nominal events.
+        function : callable
+            Takes the table and returns uncertainties in each feature's unit, broadcastable to (n_events, n_features).
+        n_sigma : float
+            Number :math:`k` of standard deviations, dimensionless.
+
+        Returns
+        -------
+        Envelope
+            Symmetric bounds around the nominal values.
+
+        Examples
+        --------
+        >>> table = EventTable.from_arrays([[100.0, 0.5], [400.0, 2.0]], features=["jet_pt", "jet_eta"])
+        >>> def resolution(events):
+        ...     return np.stack([np.sqrt(events.column("jet_pt")), np.full(events.n_events, 0.01)], axis=1)
+        >>> Envelope.from_function(table, resolution).upper[:, 0]
+        array([110., 420.])
+        """
+        return cls.absolute(table, np.asarray(function(table), dtype=np.float64), n_sigma=n_sigma)
+
+    @classmethod
+    def from_covariance(cls, table: EventTable, covariance: ArrayLike, *, n_sigma: float = 1.0) -> Envelope:
+        r"""
+        Bounds within the ellipsoid of :math:`k` standard deviations of correlated uncertainties.
+
+        Intervals in proportion to the standard deviations :math:`\sigma_j`, scaled by
+        :math:`c = k/\sqrt{\sum_{ij}|\sigma_i(\Sigma^{-1})_{ij}\sigma_j|}`: whatever values an event takes within
+        them, its Mahalanobis distance from nominal does not exceed :math:`k`.
+
+        Parameters
+        ----------
+        table : EventTable
+            Nominal events.
+        covariance : array_like, shape (n_features, n_features)
+            Covariance of the uncertainties, in products of the features' units; rows and columns of zeros fix a feature.
+        n_sigma : float
+            Size :math:`k` of the ellipsoid, dimensionless.
+
+        Returns
+        -------
+        Envelope
+            Symmetric bounds around the nominal values.
+
+        Raises
+        ------
+        ValueError
+            If the matrix is not a covariance of the table's features.
+
+        Examples
+        --------
+        >>> table = EventTable.from_arrays([[100.0, 50.0]])
+        >>> Envelope.from_covariance(table, np.diag([4.0, 1.0])).upper.round(3)
+        array([[101.414,  50.707]])
+        """
+        matrix = np.asarray(covariance, dtype=np.float64)
+        shape = (table.n_features, table.n_features)
+        if matrix.shape != shape or not np.allclose(matrix, matrix.T):
+            msg = f"a covariance of these features is a symmetric matrix of shape {shape}, got shape {matrix.shape}"
+            raise ValueError(msg)
+        uncertain = np.diag(matrix) > 0
+        part = matrix[np.ix_(uncertain, uncertain)]
+        if not (np.isfinite(matrix).all() and (np.linalg.eigvalsh(part) > 0).all()):
+            msg = "the covariance has an eigenvalue that is not positive; remove features that follow from others"
+            raise ValueError(msg)
+        sigma = np.sqrt(np.diag(matrix).clip(0.0))
+        scaled = np.abs(np.linalg.inv(part) * np.outer(sigma[uncertain], sigma[uncertain]))
+        return cls.absolute(table, sigma / np.sqrt(scaled.sum()), n_sigma=n_sigma)
+
+    @classmethod
     def from_variations(cls, table: EventTable, names: Iterable[str] | None = None) -> Envelope:
         """
         Span each event's nominal and varied values.

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Directions for a classifier that has no gradient, from a network that imitates it.
+
+Boosted trees are constant almost everywhere: finite differences see steps or nothing.  A
+:class:`Surrogate` asks a small network, trained on the classifier's own answers, where to go; whether an event
+is fooled is always the classifier's word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from functools import partial
+
+from hepfool.events import EventTable
+from hepfool.models.networks import Standardise, mlp
+from hepfool.models.protocols import Classifier, DifferentiableClassifier
+from hepfool.training import TrainingSettings, fit
+from hepfool.typing import FloatArray, IntArray
+
+__all__ = ["Surrogate"]
+
+
+class Surrogate:
+    """
+    Scores of one classifier, slopes of another.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Decides.
+    guide : DifferentiableClassifier
+        Points.
+
+    Raises
+    ------
+    ValueError
+        If they differ in their number of classes.
+    """
+
+    def __init__(self, classifier: Classifier, guide: DifferentiableClassifier) -> None:
+        if classifier.n_classes != guide.n_classes:
+            msg = f"the classifier has {classifier.n_classes} classes, its guide {guide.n_classes}"
+            raise ValueError(msg)
+        self._classifier, self._guide = classifier, guide
+
+    @classmethod
+    def of(
+        cls,
+        classifier: Classifier,
+        train: EventTable,
+        validation: EventTable,
+        *,
+        seed: int,
+        hidden: tuple[int, ...] = (64, 64),
+        settings: TrainingSettings | None = None,
+    ) -> Surrogate:
+        """
+        Train the guide on what the classifier says.
+
+        Parameters
+        ----------
+        classifier : Classifier
+            Decides; two classes or more.
+        train, validation : EventTable
+            Events to imitate it on; their labels are not used.
+        seed : int
+            Same seed, same guide.
+        hidden : tuple of int
+            Widths of the guide's hidden layers.
+        settings : TrainingSettings, optional
+            How to train.
+
+        Returns
+        -------
+        Surrogate
+            Ready to be attacked.
+
+        Raises
+        ------
+        ValueError
+            If the classifier gives all training events the same class.
+        """
+        answered = [replace(table, labels=classifier.predict(table.network_values)) for table in (train, validation)]
+        n_outputs = 1 if classifier.n_classes == 2 else classifier.n_classes
+        network = partial(mlp, train.n_features, hidden, n_outputs=n_outputs, preprocessing=Standardise.of(train))
+        return cls(classifier, fit(network, *answered, seed=seed, settings=settings).classifier)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return self._classifier.n_classes
+
+    @property
+    def n_features(self) -> int | None:
+        """Number of inputs."""
+        return self._guide.n_features
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of both."""
+        return hashlib.sha256(f"{self._classifier.digest} {self._guide.digest}".encode()).hexdigest()
+
+    def scores(self, values: FloatArray) -> FloatArray:
+        """
+        Class probabilities of the classifier.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Inputs in physical units.
+
+        Returns
+        -------
+        FloatArray, shape (n_events, n_classes)
+            In [0, 1].
+        """
+        return self._classifier.scores(values)
+
+    def predict(self, values: FloatArray) -> IntArray:
+        """
+        Classes of the classifier.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Inputs in physical units.
+
+        Returns
+        -------
+        IntArray, shape (n_events,)
+            As the classifier says.
+        """
+        return self._classifier.predict(values)
+
+    def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
+        """
+        Margin of the guide and its gradient.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Inputs in physical units.
+        labels : IntArray, shape (n_events,)
+            The class whose margin is asked for.
+
+        Returns
+        -------
+        (FloatArray, FloatArray)
+            Shapes (n_events,) and (n_events, n_features).
+        """
+        return self._guide.margin_and_gradient(values, labels)
+
+    def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
+        """
+        Cross-entropy of the guide and its gradient.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Inputs in physical units.
+        labels : IntArray, shape (n_events,)
+            True classes.
+
+        Returns
+        -------
+        (FloatArray, FloatArray)
+            Shapes (n_events,) and (n_events, n_features).
+        """
+        return self._guide.loss_and_gradient(values, labels)
