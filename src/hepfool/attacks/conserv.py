@@ -24,7 +24,6 @@ from hepfool.attacks.candidates import Layout
 from hepfool.attacks.search import Rules
 from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
-from hepfool.features import FeatureSpace
 from hepfool.models.protocols import DifferentiableClassifier
 from hepfool.statistics.budget import check_budget, validation_budget
 from hepfool.statistics.incremental import DatasetState, new_state
@@ -164,12 +163,19 @@ class CONSERVAttack:
                 msg = f"{name} must be at least 1, got {count}"
                 raise ValueError(msg)
 
-    def _check_features(self, features: FeatureSpace) -> None:
+    def _check_table(self, table: EventTable) -> None:
+        features = table.features
         plain = self.strategy == "paper" and self.dependence == "pearson" and not self.optimize_already_fooled
         if features.derived and not plain:
             msg = (
                 f"{features[features.derived[0]].name} is derived from other features; "
                 'that goes with strategy="paper", dependence="pearson" and without optimize_already_fooled'
+            )
+            raise ValueError(msg)
+        if self.dependence == "distance" and (table.weights < 0).any():
+            msg = (
+                f"the table holds {int((table.weights < 0).sum())} events of negative weight, "
+                'for which no distance correlation exists; use dependence="pearson"'
             )
             raise ValueError(msg)
 
@@ -249,7 +255,7 @@ class CONSERVAttack:
                 "wrap it in hepfool.models.blackbox.FiniteDifference"
             )
             raise GradientsUnavailableError(msg)
-        self._check_features(problem.table.features)
+        self._check_table(problem.table)
         if self.budget == "validation":
             return self.resolved(problem.table).iterate(problem, values, iteration, rng)
         if self.max_correlation_shift == 0.0:

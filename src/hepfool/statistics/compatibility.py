@@ -16,11 +16,12 @@ import numpy as np
 from scipy import stats
 
 from hepfool.events import EventTable
-from hepfool.statistics.dependence import Moments, correlation_shift, present_mean
+from hepfool.statistics.dependence import Moments, correlation_shift, fill_missing, present_mean
+from hepfool.statistics.distance_correlation import distance_correlation
 from hepfool.statistics.marginals import Binning, js_distance, merge_bins, sampling_floor
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["Compatibility", "chi2_power", "compare", "compare_sums"]
+__all__ = ["Compatibility", "chi2_power", "compare", "compare_sums", "distance_correlation_shift"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -196,6 +197,35 @@ def _correlation_floor(correlation: FloatArray, n_effective: float) -> float:
     variance = 2.0 * (1.0 - np.clip(correlation, -1, 1) ** 2) ** 2 / n_effective
     np.fill_diagonal(variance, 0.0)
     return float(np.sqrt(variance.sum()) / np.linalg.norm(correlation))
+
+
+def distance_correlation_shift(nominal: EventTable, adversarial: EventTable) -> float:
+    """
+    Compare the distance correlations of the constrained events.
+
+    Parameters
+    ----------
+    nominal, adversarial : EventTable
+        The same events before and after an attack; missing values count as the nominal mean.
+
+    Returns
+    -------
+    float
+        Relative Frobenius norm of the change, dimensionless.
+
+    Examples
+    --------
+    >>> table = EventTable.from_arrays([[0.0, 1.0], [1.0, 0.0], [2.0, 3.0]])
+    >>> distance_correlation_shift(table, table)
+    0.0
+    """
+    chosen = nominal.constrained
+    weights = nominal.weights[chosen]
+    fill = present_mean(nominal.values[chosen], weights)
+    before, after = (
+        distance_correlation(fill_missing(table.values[chosen], fill), weights) for table in (nominal, adversarial)
+    )
+    return float(np.linalg.norm(after - before) / np.linalg.norm(before))
 
 
 def chi2_power(

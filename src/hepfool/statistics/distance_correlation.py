@@ -120,7 +120,7 @@ def distance_correlation(values: FloatArray, weights: FloatArray | None = None) 
     Examples
     --------
     >>> x = np.linspace(-1.0, 1.0, 101)
-    >>> distance_correlation(np.stack([x, x**2], axis=1))[0, 1].round(3)  # Pearson's is 0
+    >>> float(distance_correlation(np.stack([x, x**2], axis=1))[0, 1].round(3))  # that of Pearson is 0
     0.492
     """
     ones = np.ones(len(values)) if weights is None else weights

@@ -7,8 +7,7 @@ import pytest
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
-from hepfool.statistics.dependence import fill_missing, present_mean
-from hepfool.statistics.distance_correlation import distance_correlation
+from hepfool.statistics.compatibility import distance_correlation_shift
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
@@ -27,14 +26,7 @@ def attack(table: EventTable, **settings: float) -> AttackResult:
 
 
 def shift(result: AttackResult) -> float:
-    chosen = result.nominal.constrained
-    weights = result.nominal.weights[chosen]
-    fill = present_mean(result.nominal.values[chosen], weights)
-    before, after = (
-        distance_correlation(fill_missing(table.values[chosen], fill), weights)
-        for table in (result.nominal, result.adversarial)
-    )
-    return float(np.linalg.norm(after - before) / np.linalg.norm(before))
+    return distance_correlation_shift(result.nominal, result.adversarial)
 
 
 @pytest.mark.parametrize("cap", [0.01, 0.05])
@@ -62,3 +54,8 @@ def test_price_of_the_correlations_keeps_them() -> None:
 def test_it_goes_with_the_strategy_of_the_paper_only() -> None:
     with pytest.raises(ValueError, match='goes with strategy="paper"'):
         CONSERVAttack(dependence="distance", strategy="frugal")
+
+
+def test_negative_weights_are_refused_before_anything_moves() -> None:
+    with pytest.raises(ValueError, match="events of negative weight"):
+        attack(events(200, negative=0.1))

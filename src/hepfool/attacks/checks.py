@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What may be attacked, and whether an attack kept its promises."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import numpy as np
+
+from hepfool.attacks.problem import AttackProblem
+from hepfool.events import EventTable
+from hepfool.exceptions import ConstraintError, LowStatisticsWarning
+from hepfool.models.protocols import Classifier
+from hepfool.typing import BoolArray, FloatArray, IntArray
+
+__all__ = ["Target", "attacked_events", "check_input", "check_scores", "leaving", "verify"]
+
+#: Which events are attacked: by rule, by class, or by mask.
+Target = Literal["correct", "all"] | int | BoolArray
+
+
+def check_input(classifier: Classifier, table: EventTable) -> None:
+    """Refuse a table that cannot be attacked."""
+    if not table.n_events:
+        msg = "the table holds no events; nothing can be attacked"
+        raise ValueError(msg)
+    for region in table.regions:
+        if not region.mask.any():
+            msg = f"region {region.name!r} holds no event; check its selection or drop it"
+            raise ValueError(msg)
+    if not table.constrained.any():
+        msg = "no control or validation region is defined, so nothing constrains the attack; add one"
+        raise ValueError(msg)
+    if classifier.n_features is not None and classifier.n_features != table.n_features:
+        msg = f"the network takes {classifier.n_features} inputs but the table has {table.n_features} features"
+        raise ValueError(msg)
+    if table.labels.max(initial=0) >= classifier.n_classes:
+        msg = f"label {table.labels.max()} is outside of the network's {classifier.n_classes} classes (0 to {classifier.n_classes - 1})"
+        raise ValueError(msg)
+    _check_derived(table, "nominal", ValueError)
+    n_constrained = int(table.constrained.sum())
+    if n_constrained < 10 * table.n_features:
+        warnings.warn(
+            f"only {n_constrained} constrained events for {table.n_features} features: "
+            "marginals and correlations are dominated by statistics",
+            LowStatisticsWarning,
+            stacklevel=4,
+        )
+
+
+def _check_derived(table: EventTable, name: str, error: type[Exception]) -> None:
+    for j in table.features.derived:
+        feature = table.features[j]
+        expected, found = table.features.derive(table.values, j), table.values[:, j]
+        tolerance = 0.0 if feature.derived is None else feature.derived.tolerance
+        wrong = np.isnan(expected) != np.isnan(found)
+        wrong |= np.abs(expected - found) > tolerance + 1e-9 * np.abs(expected)
+        if wrong.any():
+            event = int(np.argmax(wrong))
+            msg = (
+                f"{name} {feature.name!r} of event {event} is {found[event]}, its function gives {expected[event]} "
+                f"({int(wrong.sum())} such events); correct the function, recompute the column, or raise its tolerance"
+            )
+            raise error(msg)
+
+
+def check_scores(scores: FloatArray, table: EventTable, classifier: Classifier) -> None:
+    """Refuse scores of the wrong shape or without a value."""
+    if scores.shape != (table.n_events, classifier.n_classes):
+        msg = (
+            f"the classifier returned scores of shape {scores.shape}, expected {(table.n_events, classifier.n_classes)}"
+        )
+        raise ValueError(msg)
+    bad = ~np.isfinite(scores).all(axis=1)
+    if bad.any():
+        msg = (
+            f"the network's score is not finite for {int(bad.sum())} of {table.n_events} nominal events, "
+            f"first at event {int(np.argmax(bad))}; check inputs, sentinel ({table.sentinel}) and preprocessing"
+        )
+        raise ValueError(msg)
+
+
+def attacked_events(target: Target, table: EventTable, classes: IntArray) -> BoolArray:
+    """Mark the events that a target means."""
+    correct = classes == table.labels
+    if isinstance(target, np.ndarray):
+        if target.shape != (table.n_events,) or target.dtype != np.bool_:
+            msg = f"a target mask needs booleans of shape ({table.n_events},), got {target.dtype} {target.shape}"
+            raise ValueError(msg)
+        attacked = target.copy()
+    elif isinstance(target, str):
+        rules = {"correct": correct, "all": np.ones(table.n_events, dtype=np.bool_)}
+        if target not in rules:
+            msg = f"target {target!r} is unknown; use 'correct', 'all', a class number, or a boolean mask"
+            raise ValueError(msg)
+        attacked = rules[target]
+    else:
+        attacked = correct & (table.labels == target)
+    if not attacked.any():
+        msg = f"target {target!r} selects no event; are labels and network outputs in the same order?"
+        raise ValueError(msg)
+    return np.asarray(attacked)
+
+
+def leaving(table: EventTable, values: FloatArray) -> BoolArray:
+    """Mark the events whose membership in a region has changed."""
+    changed = np.zeros(table.n_events, dtype=np.bool_)
+    for region in table.regions:
+        if region.select is not None:
+            changed |= np.asarray(region.select(values), dtype=np.bool_) != region.mask
+    return changed
+
+
+def verify(problem: AttackProblem, values: FloatArray) -> None:
+    """Find out whether an attack broke a promise about ranges, regions, fixed or derived values."""
+    table, bounds = problem.table, problem.bounds
+    if not np.array_equal(np.isnan(values), table.missing):
+        msg = "the attack changed which values are missing; missing values must stay missing and present ones present"
+        raise ConstraintError(msg)
+    moved = (values != table.values) & ~table.missing
+    fixed = table.features.of_kind("fixed")
+    if moved[:, fixed].any():
+        name = np.array(table.features.names)[fixed][moved[:, fixed].any(axis=0)][0]
+        msg = f"the attack moved {name!r}, which is fixed"
+        raise ConstraintError(msg)
+    _check_derived(table.with_values(values), "adversarial", ConstraintError)
+    angles = table.features.of_kind("angle")
+    outside = moved & ~angles & ((values < bounds.lower[bounds.row]) | (values > bounds.upper[bounds.row]))
+    outside |= moved & ((values < table.features.lower) | (values > table.features.upper))
+    if outside.any():
+        event, j = np.argwhere(outside)[0]
+        msg = f"the attack moved {table.features.names[j]!r} of event {event} to {values[event, j]}, out of its bounds"
+        raise ConstraintError(msg)
+    if leaving(table, values).any():
+        msg = f"{int(leaving(table, values).sum())} events changed their region under attack"
+        raise ConstraintError(msg)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What an attack is given, and what it must offer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from hepfool.attacks.bounds import Bounds
+from hepfool.events import EventTable
+from hepfool.models.protocols import Classifier
+from hepfool.statistics.marginals import Binning
+from hepfool.typing import BoolArray, FloatArray, IntArray
+
+__all__ = ["Attack", "AttackProblem"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AttackProblem:
+    """
+    What an attack is given: the events and the rules.
+
+    Attributes
+    ----------
+    table : EventTable
+        Nominal events.
+    classifier : Classifier
+        The network under attack.
+    attacked : BoolArray, shape (n_events,)
+        Events to be fooled.
+    classes : IntArray, shape (n_events,)
+        Class that the network gives the nominal events, which the attack tries to change.
+    constrained : BoolArray, shape (n_events,)
+        Events whose marginals and correlations are validated.
+    bounds : Bounds
+        Limits of every value.
+    binning : Binning
+        Bins of the marginals.
+    frozen : BoolArray, shape (n_events,)
+        Events that may not move in this step.
+    """
+
+    table: EventTable
+    classifier: Classifier
+    attacked: BoolArray
+    classes: IntArray
+    constrained: BoolArray
+    bounds: Bounds
+    binning: Binning
+    frozen: BoolArray
+
+    def network_values(self, values: FloatArray, events: BoolArray | IntArray | slice = slice(None)) -> FloatArray:
+        """
+        Put the sentinel back where a value is missing.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Values of all events, NaN where missing.
+        events : array or slice
+            Selection along the event axis.
+
+        Returns
+        -------
+        FloatArray, shape (n_selected, n_features)
+            Input of the network.
+        """
+        chosen = values[events]
+        missing = np.isnan(chosen)
+        return np.where(missing, self.table.sentinel, chosen) if missing.any() else chosen
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """
+    Hyper-parameters of an attack, and one iteration of it.
+
+    Attributes
+    ----------
+    n_iterations : int
+        How often the driver repeats ``iterate``.
+    n_bins : int
+        Bins per feature in which the attack is constrained and judged.
+    """
+
+    @property
+    def n_iterations(self) -> int:
+        """How often the driver repeats ``iterate``."""
+        ...
+
+    @property
+    def n_bins(self) -> int:
+        """Bins per feature in which the attack is constrained and judged."""
+        ...
+
+    def iterate(
+        self, problem: AttackProblem, values: FloatArray, iteration: int, rng: np.random.Generator
+    ) -> FloatArray:
+        """
+        Do one iteration.
+
+        Parameters
+        ----------
+        problem : AttackProblem
+            Events and rules.
+        values : FloatArray, shape (n_events, n_features)
+            Events as they are now; not to be written to.
+        iteration : int
+            From 0.
+        rng : numpy.random.Generator
+            The only source of randomness.
+
+        Returns
+        -------
+        FloatArray, shape (n_events, n_features)
+            Events after the iteration.
+        """
+        ...

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What an attack achieved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hepfool.attacks.problem import Attack
+from hepfool.events import EventTable
+from hepfool.statistics.compatibility import Compatibility, compare
+from hepfool.statistics.marginals import Binning
+from hepfool.typing import BoolArray, FloatArray
+
+__all__ = ["AttackResult", "FoolingCounts", "Iteration"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Iteration:
+    """
+    Where an attack stands.
+
+    Attributes
+    ----------
+    index : int
+        Finished iterations.
+    n_iterations : int
+        Iterations in all.
+    fooling_ratio : float
+        Weighted fraction of attacked events with a changed class.
+    max_js_distance : float
+        Largest distance of a constrained marginal, dimensionless.
+    correlation_shift : float
+        Relative change of the constrained correlations, dimensionless.
+    seconds : float
+        Wall time since the start.
+    """
+
+    index: int
+    n_iterations: int
+    fooling_ratio: float
+    max_js_distance: float
+    correlation_shift: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoolingCounts:
+    """
+    Numbers of attacked and fooled events, which can be added.
+
+    Attributes
+    ----------
+    n_events, n_attacked, n_fooled : int
+        Plain numbers of events.
+    weight_attacked, weight_fooled : float
+        Sums of weights.
+    """
+
+    n_events: int = 0
+    n_attacked: int = 0
+    n_fooled: int = 0
+    weight_attacked: float = 0.0
+    weight_fooled: float = 0.0
+
+    @property
+    def fooling_ratio(self) -> float:
+        """Weighted fraction of attacked events with a changed class; NaN without attacked events."""
+        return self.weight_fooled / self.weight_attacked if self.weight_attacked else float("nan")
+
+    def __add__(self, other: FoolingCounts) -> FoolingCounts:
+        """Add the counts of other events."""
+        return FoolingCounts(
+            n_events=self.n_events + other.n_events,
+            n_attacked=self.n_attacked + other.n_attacked,
+            n_fooled=self.n_fooled + other.n_fooled,
+            weight_attacked=self.weight_attacked + other.weight_attacked,
+            weight_fooled=self.weight_fooled + other.weight_fooled,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AttackResult:
+    """
+    Nominal and adversarial events, and what the attack achieved.
+
+    Attributes
+    ----------
+    attack : Attack
+        The attack; its ``repr`` is its provenance.
+    nominal, adversarial : EventTable
+        The same events in the same order.
+    attacked, fooled : BoolArray, shape (n_events,)
+        Events that were attacked, and those among them with a changed class.
+    nominal_scores, adversarial_scores : FloatArray, shape (n_events, n_classes)
+        Class probabilities before and after.
+    binning : Binning
+        Bins in which the marginals are constrained and compared.
+    compatibility : Compatibility
+        Distances over all constrained events.
+    history : tuple of Iteration
+        One record per iteration if asked for.
+    classifier_digest : str
+        Which network was attacked.
+    iterations_done : int
+        Fewer than planned after an interrupt.
+    provenance : mapping
+        Random state and further settings.
+    """
+
+    attack: Attack
+    nominal: EventTable
+    adversarial: EventTable
+    attacked: BoolArray
+    fooled: BoolArray
+    nominal_scores: FloatArray
+    adversarial_scores: FloatArray
+    binning: Binning
+    compatibility: Compatibility
+    history: tuple[Iteration, ...] = ()
+    classifier_digest: str = ""
+    iterations_done: int = 0
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fooling_ratio(self) -> float:
+        """Weighted fraction of attacked events whose class changed (arXiv:2603.13970, eq. 5)."""
+        return self.counts().fooling_ratio
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the attack was stopped before its last iteration."""
+        return self.iterations_done < self.attack.n_iterations
+
+    def counts(self, events: BoolArray | None = None) -> FoolingCounts:
+        """
+        Count attacked and fooled events.
+
+        Parameters
+        ----------
+        events : BoolArray, shape (n_events,), optional
+            Part of the events, such as a region's mask; all by default.
+
+        Returns
+        -------
+        FoolingCounts
+            Numbers and sums of weights.
+        """
+        chosen = np.ones(len(self.attacked), dtype=np.bool_) if events is None else events
+        attacked, fooled = self.attacked & chosen, self.fooled & chosen
+        return FoolingCounts(
+            n_events=int(chosen.sum()),
+            n_attacked=int(attacked.sum()),
+            n_fooled=int(fooled.sum()),
+            weight_attacked=float(self.nominal.weights[attacked].sum()),
+            weight_fooled=float(self.nominal.weights[fooled].sum()),
+        )
+
+    def compare(self, region: str) -> Compatibility:
+        """
+        Compare nominal and adversarial events of one region.
+
+        Parameters
+        ----------
+        region : str
+            Region name.
+
+        Returns
+        -------
+        Compatibility
+            Distances in the bins of the attack.
+        """
+        mask = self.nominal.region(region).mask
+        return compare(self.nominal, self.adversarial, self.binning, events=mask, region=region)

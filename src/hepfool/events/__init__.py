@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Hold events as columns: features, labels, weights, regions, variations.
+
+:class:`EventTable` is what every other part of the package takes and returns.
+Its arrays are read-only; a changed table is a new table that shares what did
+not change.
+"""
+
+from __future__ import annotations
+
+from hepfool.events.checks import UNLABELLED
+from hepfool.events.cuts import SingleCut, best_single_cut
+from hepfool.events.envelope import Envelope
+from hepfool.events.region import Region, RegionRole
+from hepfool.events.table import EventTable
+
+__all__ = ["UNLABELLED", "Envelope", "EventTable", "Region", "RegionRole", "SingleCut", "best_single_cut"]

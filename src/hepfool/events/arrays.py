@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Small helpers for arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepfool.typing import FloatArray
+
+__all__ = ["frozen", "nan_to"]
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """Forbid to write to an array."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def nan_to(array: FloatArray, value: float) -> FloatArray:
+    """Replace NaN by a number."""
+    return np.where(np.isnan(array), value, array)

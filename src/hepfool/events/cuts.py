@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The single cut that separates classes best, to define a control region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hepfool.events.table import EventTable
+
+__all__ = ["SingleCut", "best_single_cut"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleCut:
+    """
+    The one-feature threshold that separates two classes best.
+
+    Attributes
+    ----------
+    feature : str
+        Name of the feature.
+    threshold : float
+        In the feature's unit; events at or above it are on the upper side.
+    signal_above : bool
+        Whether class 1 is the upper side.
+    accuracy : float
+        Weighted fraction of events that the cut classifies correctly.
+    """
+
+    feature: str
+    threshold: float
+    signal_above: bool
+    accuracy: float
+
+
+def best_single_cut(table: EventTable) -> SingleCut:
+    """
+    Find the feature and threshold that classify best with a single cut.
+
+    This is how the CONSERVAttack paper (arXiv:2603.13970, sec. 5) defines its
+    control region: the background side of this cut.
+
+    Parameters
+    ----------
+    table : EventTable
+        Events with labels 0 and 1.  Missing values fail every cut.
+
+    Returns
+    -------
+    SingleCut
+        Of equally good cuts, the one of the first feature and lowest threshold.
+
+    Raises
+    ------
+    ValueError
+        If the labels are not 0 and 1.
+
+    Examples
+    --------
+    >>> table = EventTable.from_arrays([[0.1], [0.2], [0.8], [0.9]], labels=[0, 0, 1, 1])
+    >>> best_single_cut(table).accuracy
+    1.0
+    """
+    if set(np.unique(table.labels)) != {0, 1}:
+        msg = f"best_single_cut needs labels 0 and 1, found {sorted(set(table.labels.tolist()))}"
+        raise ValueError(msg)
+    cuts = [cut for feature in table.features for cut in _cuts_on(table, feature.name)]
+    if not cuts:
+        msg = "no feature has two distinct values, so no cut exists"
+        raise ValueError(msg)
+    return max(cuts, key=lambda cut: round(cut.accuracy, 12))
+
+
+def _cuts_on(table: EventTable, name: str) -> list[SingleCut]:
+    """Best cut on one feature for signal above and for signal below."""
+    column = np.nan_to_num(table.column(name), nan=-np.inf)
+    order = np.argsort(column, kind="stable")
+    ordered, weights = column[order], table.weights[order]
+    signed = np.where(table.labels[order] == 1, weights, -weights)
+    starts = 1 + np.flatnonzero(ordered[1:] != ordered[:-1])
+    if not len(starts):
+        return []
+    signal = weights[table.labels[order] == 1].sum()
+    above = (signal - np.cumsum(signed)[starts - 1]) / weights.sum()
+    cuts = []
+    for accuracy, signal_above in ((above, True), (1.0 - above, False)):
+        best = int(np.argmax(accuracy))
+        low, high = ordered[starts[best] - 1], ordered[starts[best]]
+        threshold = 0.5 * (low + high) if np.isfinite(low) else high
+        cuts.append(
+            SingleCut(
+                feature=name, threshold=float(threshold), signal_above=signal_above, accuracy=float(accuracy[best])
+            )
+        )
+    return cuts

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Named parts of phase space and their roles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+
+from hepfool.events.arrays import frozen
+from hepfool.typing import BoolArray, FloatArray
+
+__all__ = ["Region", "RegionRole"]
+
+RegionRole = Literal["control", "validation", "signal"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """
+    A named part of phase space with its role in the analysis.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``low_mt``.
+    mask : BoolArray, shape (n_events,)
+        True for the events of the region.
+    role : {"control", "validation", "signal"}
+        Marginals and correlations are constrained in control and validation
+        regions; data of a signal region stay blinded.
+    cuts : mapping of str to (float, float)
+        Features whose half-open interval ``[lower, upper)`` defines the region.
+        Attacked events stay on their side of each of these thresholds.
+    select : callable, optional
+        For selections that are not such cuts: takes attacked values of shape
+        (n_events, n_features) and returns the mask.  Events whose membership
+        would change are returned to nominal.
+    """
+
+    name: str
+    mask: BoolArray
+    role: RegionRole = "control"
+    cuts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    select: Callable[[FloatArray], BoolArray] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the role and freeze the mask."""
+        if self.role not in get_args(RegionRole):
+            msg = f"region {self.name!r}: role {self.role!r} is unknown; use one of {', '.join(get_args(RegionRole))}"
+            raise ValueError(msg)
+        object.__setattr__(self, "mask", frozen(np.asarray(self.mask, dtype=np.bool_)))
+
+    @property
+    def constrained(self) -> bool:
+        """Whether data and simulation are compared here (control or validation)."""
+        return self.role != "signal"
