@@ -119,7 +119,7 @@ class Layout(NamedTuple):
             row=problem.bounds.row,
             origin=features.lower,
             period=features.upper - features.lower,
-            nominal=np.array(problem.table.values),
+            nominal=problem.table.values,
             n_candidates=n_candidates,
             random=random,
             compete=compete,
