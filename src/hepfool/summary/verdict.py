@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hepfool.summary.criteria import CRITERIA, AttackFinished, Criterion
+from hepfool.studies.systematics import SystematicEffect, SystematicTotal
+from hepfool.summary.criteria import CRITERIA, AttackFinished, Criterion, FlaggedFractionsAgree
 from hepfool.summary.evidence import Evidence, Thresholds
 
 __all__ = ["Decision", "Verdict", "decide"]
@@ -76,35 +77,33 @@ def decide(evidence: Evidence, thresholds: Thresholds | None = None, *, investig
     -------
     Verdict
         ``COVERED`` if every decisive criterion passes.  Else ``INVESTIGATE``, or
-        ``ASSIGN`` if investigated; an unfinished attack has no size to assign.
+        ``ASSIGN`` if investigated; an unfinished attack has no size to assign, nor has one that the physics
+        systematics cover. The size counts flagged events only if the detector was seen to agree in
+        data and simulation.
     """
     thresholds = Thresholds() if thresholds is None else thresholds
     criteria = tuple(criterion.of(evidence, thresholds) for criterion in CRITERIA)
     if all(criterion.passed is True for criterion in criteria if criterion.decisive):
         return Verdict(decision="COVERED", criteria=criteria)
     finished = all(criterion.passed for criterion in criteria if isinstance(criterion, AttackFinished))
-    if not (investigated and finished):
+    # A detector that answers differently in data covers nothing.
+    trusted = all(criterion.passed is True for criterion in criteria if isinstance(criterion, FlaggedFractionsAgree))
+    effect = evidence.remaining if trusted else evidence.attack
+    flips, yields = _uncovered_flips(effect, evidence.total), _uncovered_yields(effect, evidence.total)
+    something = any(size > 0.0 for size in (flips or 0.0, *yields.values()))
+    if not (investigated and finished and something):
         return Verdict(decision="INVESTIGATE", criteria=criteria)
-    return Verdict(
-        decision="ASSIGN",
-        criteria=criteria,
-        size_flips=_uncovered_flips(evidence),
-        size_yields=_uncovered_yields(evidence),
-    )
+    return Verdict(decision="ASSIGN", criteria=criteria, size_flips=flips, size_yields=yields)
 
 
-def _uncovered_flips(evidence: Evidence) -> float | None:
-    flips, added = evidence.remaining.flips, evidence.total
-    return None if flips is None else _uncovered(flips.value, 0.0 if added is None else added.flips.value)
+def _uncovered_flips(effect: SystematicEffect, added: SystematicTotal | None) -> float | None:
+    covered = 0.0 if added is None else added.flips.value
+    return None if effect.flips is None else _uncovered(effect.flips.value, covered)
 
 
-def _uncovered_yields(evidence: Evidence) -> dict[str, float]:
-    added = evidence.total
+def _uncovered_yields(effect: SystematicEffect, added: SystematicTotal | None) -> dict[str, float]:
     covered = {} if added is None else {region: m.value for region, m in added.yield_shift.items()}
-    return {
-        region: _uncovered(shift.value, covered.get(region, 0.0))
-        for region, shift in evidence.remaining.yield_shift.items()
-    }
+    return {region: _uncovered(shift.value, covered.get(region, 0.0)) for region, shift in effect.yield_shift.items()}
 
 
 def _uncovered(shift: float, covered: float) -> float:

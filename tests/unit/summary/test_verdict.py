@@ -53,7 +53,26 @@ def test_whatever_is_open_is_investigated(change: dict[str, object], reason: str
     assert verdict.decision == "INVESTIGATE"
     assert verdict.size_flips is None
     assert [r for r in verdict.reasons if r.startswith(reason)]
-    assert decide(changed, investigated=True).decision == ("INVESTIGATE" if "Attack" in reason else "ASSIGN")
+    investigated = decide(changed, investigated=True)
+    assert investigated.decision == ("INVESTIGATE" if "Attack" in reason else "ASSIGN")
+    if investigated.decision == "ASSIGN":
+        assert max(investigated.size_flips or 0.0, *investigated.size_yields.values()) > 0.0
+
+
+def test_nothing_is_assigned_where_everything_is_covered(evidence: Evidence) -> None:
+    attack = dataclasses.replace(evidence.attack, flips=Measured(0.02), yield_shift={})
+    covered = dataclasses.replace(evidence, attack=attack, effects=(systematic(0.05),), fractions=())
+    assert decide(covered, investigated=True).decision == "INVESTIGATE"
+
+
+def test_a_detector_that_differs_in_data_covers_nothing(evidence: Evidence) -> None:
+    corrected = dataclasses.replace(evidence.attack, flips=Measured(0.01), yield_shift={})
+    attack = dataclasses.replace(evidence.attack, flips=Measured(0.05), yield_shift={})
+    changed = dataclasses.replace(evidence, attack=attack, corrected=corrected, effects=(systematic(0.03),))
+    assert decide(changed, investigated=True).decision == "COVERED"
+    doubtful = decide(dataclasses.replace(changed, fractions=(DISAGREEING,)), investigated=True)
+    assert doubtful.decision == "ASSIGN"
+    assert doubtful.size_flips == pytest.approx(0.04)
 
 
 def test_the_assigned_size_fills_the_quadratic_sum(evidence: Evidence) -> None:
