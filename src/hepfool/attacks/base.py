@@ -78,7 +78,7 @@ def run_attack(
     Returns
     -------
     AttackResult
-        Adversarial events and measurements.  An interrupt (Ctrl-C) returns what is done.
+        Adversarial events and measurements.  An interrupt (Ctrl-C) after the first iteration returns what is done.
 
     Raises
     ------
@@ -171,10 +171,11 @@ def _measure(problem: AttackProblem, values: FloatArray, index: int, n_iteration
     compatibility = compare(problem.table, problem.table.with_values(values), problem.binning)
     changed = problem.classifier.predict(problem.network_values(values)) != problem.classes
     weights = problem.table.weights[problem.attacked]
+    total = weights.sum()
     return Iteration(
         index=index,
         n_iterations=n_iterations,
-        fooling_ratio=float(weights[changed[problem.attacked]].sum() / weights.sum()),
+        fooling_ratio=float(weights[changed[problem.attacked]].sum() / total) if total else float("nan"),
         max_js_distance=compatibility.max_js_distance,
         correlation_shift=compatibility.correlation_shift,
         seconds=seconds,

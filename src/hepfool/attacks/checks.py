@@ -121,7 +121,7 @@ def verify(problem: AttackProblem, values: FloatArray) -> None:
     moved = (values != table.values) & ~table.missing
     fixed = table.features.of_kind("fixed")
     if moved[:, fixed].any():
-        name = np.array(table.features.names)[fixed][moved[:, fixed].any(axis=0)][0]
+        name = table.features.names[int(np.argmax(fixed & moved.any(axis=0)))]
         msg = f"the attack moved {name!r}, which is fixed"
         raise ConstraintError(msg)
     _check_derived(table.with_values(values), "adversarial", ConstraintError)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the driver refuses before work starts, and what it does about regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hepfool.attacks.base import Iteration, run_attack
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks.stochastic import Noise
+from hepfool.events import EventTable, Region
+from hepfool.exceptions import ConstraintError
+from hepfool.features import Feature
+from hepfool.typing import FloatArray, IntArray
+from tests.specimens import SineClassifier, events
+
+pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+NOISE = Noise(size=0.1, n_bins=10)
+
+
+def table(**fields: Any) -> EventTable:
+    values = np.random.default_rng(1).normal(size=(100, 6))
+    return EventTable.from_arrays(**{"values": values, "labels": np.arange(100) % 2, **fields})
+
+
+def constant() -> EventTable:
+    values = np.random.default_rng(1).normal(size=(100, 6))
+    values[:, 2] = 3.0
+    return table(values=values)
+
+
+class NotFinite(SineClassifier):
+    def scores(self, values: FloatArray) -> FloatArray:
+        scores = super().scores(values)
+        scores[7] = np.nan
+        return scores
+
+
+class Never(SineClassifier):
+    def predict(self, values: FloatArray) -> IntArray:
+        return np.full(len(values), 5)
+
+
+@pytest.mark.parametrize(
+    ("make", "classifier", "options", "message"),
+    [
+        (lambda: table(values=np.zeros((0, 6)), labels=[]), SineClassifier(), {}, "holds no events"),
+        (lambda: table(labels=np.full(100, 2)), SineClassifier(), {}, r"label 2 is outside of the network's 2 classes"),
+        (lambda: table(values=np.ones((100, 5))), SineClassifier(), {}, "takes 6 inputs but the table has 5 features"),
+        (table, NotFinite(), {}, "score is not finite for 1 of 100 nominal events, first at event 7"),
+        (table, Never(), {}, "'correct' selects no event"),
+        (table, SineClassifier(), {"target": "wrong"}, "target 'wrong' is unknown"),
+        (table, SineClassifier(), {"target": np.ones(3, dtype=bool)}, r"booleans of shape \(100,\)"),
+        (constant, SineClassifier(), {}, "'x2'"),
+        (
+            lambda: table(regions=(Region("empty", np.zeros(100, dtype=bool)),)),
+            SineClassifier(),
+            {},
+            "region 'empty' holds no event",
+        ),
+        (
+            lambda: table(regions=(Region("all", np.ones(100, dtype=bool), "signal"),)),
+            SineClassifier(),
+            {},
+            "no control or validation region",
+        ),
+    ],
+)
+def test_input_that_cannot_be_attacked_is_refused(
+    make: Callable[[], EventTable], classifier: SineClassifier, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run_attack(NOISE, classifier, make(), rng=np.random.default_rng(1), **options)
+
+
+def test_an_unknown_feature_is_answered_with_close_names() -> None:
+    with pytest.raises(ValueError, match=r"no feature named 'jet_tp'; did you mean jet_pt"):
+        events(50).column("jet_tp")
+
+
+def test_events_whose_region_is_decided_by_a_function_stay_in_it() -> None:
+    values = np.random.default_rng(1).normal(size=(400, 6))
+
+    def select(x: FloatArray) -> np.ndarray:
+        return np.asarray(x[:, 0] + x[:, 1] > 0.0)
+
+    mask = select(values)
+    regions = (Region("above", mask, "control", select=select), Region("below", ~mask, "signal"))
+    classifier = SineClassifier(scales=np.ones(6), offset=0.0)
+    start = table(values=values, labels=classifier.predict(values), regions=regions)
+    for attack in (Noise(size=0.2, n_bins=20), CONSERVAttack(n_iterations=3, n_bins=20, beta=10.0)):
+        result = run_attack(attack, classifier, start, rng=np.random.default_rng(1))
+        assert np.array_equal(select(result.adversarial.values), mask)
+        assert (result.adversarial.values != values).any(axis=1).mean() > 0.3
+
+
+class Rogue:
+    """An attack that breaks one promise."""
+
+    n_iterations, n_bins = 1, 10
+
+    def __init__(self, column: int, change: float) -> None:
+        self.column, self.change = column, change
+
+    def iterate(self, problem: Any, values: FloatArray, iteration: int, rng: np.random.Generator) -> FloatArray:
+        moved = values.copy()
+        moved[:, self.column] += self.change
+        return moved
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "message"),
+    [
+        (0, 1e3, "moved 'a' of event .* out of its bounds"),
+        (1, 0.1, "moved 'b', which is fixed"),
+        (0, np.nan, "missing"),
+    ],
+)
+def test_broken_promises_are_found_out(column: int, change: float, message: str) -> None:
+    features = [Feature(name="a"), Feature(name="b", kind="fixed"), *"cdef"]
+    with pytest.raises(ConstraintError, match=message):
+        run_attack(Rogue(column, change), SineClassifier(), table(features=features), rng=np.random.default_rng(1))
+
+
+def test_progress_survives_weights_that_cancel() -> None:
+    weights = np.where(np.arange(100) % 2, 1.0, -1.0)
+    weights[0] = 0.5
+    target = np.zeros(100, dtype=bool)
+    target[1:3] = True
+    history: list[Iteration] = []
+    run_attack(
+        NOISE,
+        SineClassifier(),
+        table(weights=weights),
+        rng=np.random.default_rng(1),
+        target=target,
+        progress=history.append,
+    )
+    assert np.isnan(history[0].fooling_ratio)
