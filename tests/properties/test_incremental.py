@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hepfool.attacks.search import Choice, Grid, Rules, cheapest_on_grid, scan_grid
+from hepfool.attacks.bounded_search import cheapest_on_grid
+from hepfool.attacks.search import Choice, Grid, Rules, scan_grid
 from hepfool.events import EventTable
 from hepfool.statistics.incremental import (
     FILL,

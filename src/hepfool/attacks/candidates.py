@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.search import Grid, grid_value
+from hepfool.kernels import inline_kernel
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "wrapped",
 ]
 
-_jit = numba.njit(cache=True, error_model="numpy", forceinline=True)
 CONTINUOUS, INTEGER, ANGLE, FIXED = range(4)
 _KINDS = {"continuous": CONTINUOUS, "integer": INTEGER, "angle": ANGLE, "fixed": FIXED}
 
@@ -126,7 +125,7 @@ class Layout(NamedTuple):
         )
 
 
-@_jit
+@inline_kernel
 def uniform(seed: int, counter: int) -> float:
     """Random number in [0, 1) that depends on its arguments only (SplitMix64)."""
     z = np.uint64(seed) + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
@@ -136,14 +135,14 @@ def uniform(seed: int, counter: int) -> float:
     return np.float64(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@_jit
+@inline_kernel
 def wrapped(layout: Layout, j: int, value: float) -> float:
     """Value of an angle within its interval."""
     period = layout.period[j]
     return float(value - period * np.floor((value - layout.origin[j]) / period))
 
 
-@_jit
+@inline_kernel
 def reach(layout: Layout, i: int, j: int, value: float, sign: float) -> float:
     """Distance from a value to its bound in one direction, in the feature's unit."""
     r = layout.row[i]
@@ -158,7 +157,7 @@ def reach(layout: Layout, i: int, j: int, value: float, sign: float) -> float:
     return float(room)
 
 
-@_jit
+@inline_kernel
 def grid_of(layout: Layout, i: int, j: int, value: float, sign: float) -> Grid:
     """Candidates of one value; whole numbers for an integer."""
     first, step, n = layout.first[j], layout.step[j], 0
@@ -178,7 +177,7 @@ def grid_of(layout: Layout, i: int, j: int, value: float, sign: float) -> Grid:
     return Grid(value, sign, first, step, n)
 
 
-@_jit
+@inline_kernel
 def candidate(layout: Layout, i: int, j: int, grid: Grid, t: int, seed: int, counter: int) -> float:
     """
     Value of the t-th candidate, drawn or on the grid, wrapped if it is an angle.
@@ -197,13 +196,13 @@ def candidate(layout: Layout, i: int, j: int, grid: Grid, t: int, seed: int, cou
     return value
 
 
-@_jit
+@inline_kernel
 def counter_of(layout: Layout, i: int, j: int) -> int:
     """Where a value's own sequence of random numbers starts."""
     return int((i * layout.kinds.shape[0] + j) * max(layout.n_candidates, 1))
 
 
-@_jit
+@inline_kernel
 def move_free(layout: Layout, values: FloatArray, i: int, j: int, sign: float, seed: int) -> None:
     """Take a random candidate: nothing constrains an event outside of the validated regions."""
     grid = grid_of(layout, i, j, values[i, j], sign)

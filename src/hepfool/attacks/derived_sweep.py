@@ -10,13 +10,13 @@ after the other, exactly.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.candidates import FIXED, Layout, candidate, counter_of, grid_of, uniform
 from hepfool.attacks.search import Rules
 from hepfool.features import FeatureSpace
+from hepfool.kernels import allocating_kernel
 from hepfool.statistics.incremental import (
     CORRELATION,
     CROSS,
@@ -36,7 +36,6 @@ from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["sweep", "total_slope"]
 
-_jit = numba.njit(cache=True, error_model="numpy")
 _BLOCK = 512
 #: Displacement of numerical derivatives, in units of each feature's range.
 _SMALL = 1e-4
@@ -139,7 +138,7 @@ def _derived(features: FeatureSpace, values: FloatArray, d: int, j: int, propose
         return features.derive(repeated, d).reshape(proposed.shape)
 
 
-@_jit
+@allocating_kernel
 def _proposals(
     layout: Layout, values: FloatArray, block: IntArray, direction: FloatArray, j: int, seed: int
 ) -> FloatArray:
@@ -158,7 +157,7 @@ def _proposals(
     return proposed
 
 
-@_jit
+@allocating_kernel
 def _allowed(layout: Layout, i: int, columns: IntArray, before: FloatArray, after: FloatArray) -> bool:
     """Whether derived values exist as before and lie within their bounds."""
     row = layout.row[i]
@@ -171,7 +170,7 @@ def _allowed(layout: Layout, i: int, columns: IntArray, before: FloatArray, afte
     return bool(result)
 
 
-@_jit
+@allocating_kernel
 def _correlation_changes(
     state: DatasetState, item: Probe, columns: IntArray, delta: FloatArray, weight: float, deviation: FloatArray
 ) -> tuple[float, float]:
@@ -206,7 +205,7 @@ def _correlation_changes(
     return apart, changed
 
 
-@_jit
+@allocating_kernel
 def _largest_divergence(
     state: DatasetState, rules: Rules, items: list[Probe], columns: IntArray, before: FloatArray, after: FloatArray
 ) -> float:
@@ -223,7 +222,7 @@ def _largest_divergence(
     return largest
 
 
-@_jit
+@allocating_kernel
 def _choose(
     state: DatasetState,
     rules: Rules,
@@ -259,14 +258,14 @@ def _choose(
     return best
 
 
-@_jit
+@allocating_kernel
 def _any_allowed(layout: Layout, i: int, columns: IntArray, before: FloatArray, moved: FloatArray, draw: float) -> int:
     """Random candidate of an event that nothing constrains but its bounds; -1 without any."""
     found = [t for t in range(moved.shape[0]) if _allowed(layout, i, columns, before, moved[t])]
     return found[int(draw * len(found))] if len(found) > 0 else -1
 
 
-@_jit
+@allocating_kernel
 def _move_block(
     state: DatasetState,
     rules: Rules,

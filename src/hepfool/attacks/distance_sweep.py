@@ -8,12 +8,12 @@ all others: see :mod:`hepfool.statistics.distance_correlation`.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.candidates import FIXED, Layout, candidate, counter_of, grid_of, move_free
 from hepfool.attacks.search import Choice, Grid, Rules
+from hepfool.kernels import allocating_kernel
 from hepfool.statistics.dependence import fill_missing, present_mean
 from hepfool.statistics.distance_correlation import (
     DistanceState,
@@ -38,8 +38,6 @@ from hepfool.statistics.incremental import (
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["distance_state", "sweep"]
-
-_jit = numba.njit(cache=True, error_model="numpy")
 
 
 def distance_state(problem: AttackProblem, values: FloatArray, nominal: FloatArray | None = None) -> DistanceState:
@@ -68,7 +66,7 @@ def distance_state(problem: AttackProblem, values: FloatArray, nominal: FloatArr
     return new_distance_state(fill_missing(values[chosen], fill), weights, nominal)
 
 
-@_jit
+@allocating_kernel
 def _best(
     bins: FloatArray,
     rules: Rules,
@@ -107,7 +105,7 @@ def _best(
     return best
 
 
-@_jit
+@allocating_kernel
 def _apply(
     distances: DistanceState, tableau: Tableau, place: tuple[int, int], ends: tuple[float, float], n_places: int
 ) -> None:
@@ -119,7 +117,7 @@ def _apply(
     move(distances, tableau, place, (old, new), n_places, row)
 
 
-@_jit
+@allocating_kernel
 def _proposed(layout: Layout, i: int, j: int, grid: Grid, seed: int) -> FloatArray:
     """All candidates, and the present value at the end."""
     values = np.empty(grid.n + 1)
@@ -130,7 +128,7 @@ def _proposed(layout: Layout, i: int, j: int, grid: Grid, seed: int) -> FloatArr
     return values
 
 
-@_jit
+@allocating_kernel
 def sweep(
     state: DatasetState,
     distances: DistanceState,

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from hepfool.attacks.candidates import (
@@ -26,6 +25,7 @@ from hepfool.attacks.candidates import (
     uniform,
 )
 from hepfool.attacks.search import Choice, Rules
+from hepfool.kernels import inline_kernel, kernel
 from hepfool.statistics.incremental import (
     EDGE,
     FILL,
@@ -44,8 +44,6 @@ from hepfool.statistics.incremental import (
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["Goals", "sweep"]
-
-_jit = numba.njit(cache=True, error_model="numpy", forceinline=True)
 
 
 class Goals(NamedTuple):
@@ -81,12 +79,12 @@ class _Axis(NamedTuple):
     period: float
 
 
-@_jit
+@inline_kernel
 def _axis(layout: Layout, j: int) -> _Axis:
     return _Axis(layout.kinds[j], layout.origin[j], layout.period[j])
 
 
-@_jit
+@inline_kernel
 def _travel(axis: _Axis, start: float, end: float) -> float:
     """Displacement between two values, the shorter way round for an angle."""
     distance = end - start
@@ -95,7 +93,7 @@ def _travel(axis: _Axis, start: float, end: float) -> float:
     return float(distance)
 
 
-@_jit
+@inline_kernel
 def _value_in_bin(bins: FloatArray, axis: _Axis, k: int, draw: float) -> float:
     """One value within a bin; NaN for a bin without a whole number if the feature is an integer."""
     low, high = bins[EDGE, k], bins[EDGE, k + 1]
@@ -121,7 +119,7 @@ class _Aim(NamedTuple):
     up: float
 
 
-@_jit
+@inline_kernel
 def _aim(
     layout: Layout,
     axis: _Axis,
@@ -142,7 +140,7 @@ def _aim(
     return _Aim(slope, needed, spare, reward, nominal, first, down, up)
 
 
-@_jit
+@inline_kernel
 def _surplus(
     bins: FloatArray, rules: Rules, item: Probe, aim: _Aim, travel: float, delta: float, value: float, best: Choice
 ) -> Choice:
@@ -166,7 +164,7 @@ def _surplus(
     return best
 
 
-@_jit
+@inline_kernel
 def _bargain(
     bins: FloatArray, rules: Rules, axis: _Axis, item: Probe, aim: _Aim, value: float, seed: int, counter: int
 ) -> Choice:
@@ -184,17 +182,29 @@ def _bargain(
     return best
 
 
-@_jit
-def _by_gain(layout: Layout, bins: FloatArray, slope: FloatArray) -> IntArray:
-    """Features in the order of what crossing their range would take from the margin."""
-    gain = np.zeros(slope.shape[0])
+class _Space(NamedTuple):
+    """Working space: an event's deviations from the means, its features in order, and what orders them."""
+
+    deviation: FloatArray
+    order: IntArray
+    gain: FloatArray
+
+
+@inline_kernel
+def _order_by_gain(layout: Layout, bins: FloatArray, slope: FloatArray, space: _Space) -> None:
+    """Order features by what crossing their range would take from the margin, the largest first."""
     for j in range(slope.shape[0]):
+        gain = 0.0
         if layout.kinds[j] != FIXED and np.isfinite(slope[j]):
-            gain[j] = -abs(slope[j]) * (bins[j, EDGE, bins.shape[2] - 1] - bins[j, EDGE, 0])
-    return np.argsort(gain)
+            gain = abs(slope[j]) * (bins[j, EDGE, bins.shape[2] - 1] - bins[j, EDGE, 0])
+        place = j
+        while place > 0 and space.gain[place - 1] < gain:
+            space.gain[place], space.order[place] = space.gain[place - 1], space.order[place - 1]
+            place -= 1
+        space.gain[place], space.order[place] = gain, j
 
 
-@_jit
+@inline_kernel
 def _move_constrained(
     state: DatasetState,
     rules: Rules,
@@ -203,16 +213,18 @@ def _move_constrained(
     goals: Goals,
     place: tuple[int, int],
     seed: int,
-    deviation: FloatArray,
+    space: _Space,
 ) -> None:
     """Move the features of one event until its goal is reached."""
     index, i = place
     weight, slope = layout.weights[i], goals.slope[index]
     wanted = goals.needed[index]
     needed, spare = wanted, goals.spare[index]
+    deviation = space.deviation
     for k in range(values.shape[1]):
         deviation[k] = (state.vectors[FILL, k] if np.isnan(values[i, k]) else values[i, k]) - state.vectors[MEAN, k]
-    for j in _by_gain(layout, state.bins, slope):
+    _order_by_gain(layout, state.bins, slope, space)
+    for j in space.order:
         value = values[i, j]
         if layout.kinds[j] == FIXED or np.isnan(value) or not np.isfinite(slope[j]) or (wanted > 0.0 >= needed):
             continue
@@ -231,14 +243,21 @@ def _move_constrained(
         spare += min(gain, 0.0)
 
 
-@_jit
+@inline_kernel
 def _move_unconstrained(
-    state: DatasetState, layout: Layout, values: FloatArray, goals: Goals, place: tuple[int, int], seed: int
+    state: DatasetState,
+    layout: Layout,
+    values: FloatArray,
+    goals: Goals,
+    place: tuple[int, int],
+    seed: int,
+    space: _Space,
 ) -> None:
     """Take random candidates along the gradient until the margin should be gone."""
     index, i = place
     needed, slope = goals.needed[index], goals.slope[index]
-    for j in _by_gain(layout, state.bins, slope):
+    _order_by_gain(layout, state.bins, slope, space)
+    for j in space.order:
         value = values[i, j]
         movable = layout.kinds[j] != FIXED and np.isfinite(slope[j]) and slope[j] != 0.0
         if needed > 0.0 and movable and not np.isnan(value):
@@ -246,7 +265,6 @@ def _move_unconstrained(
             needed -= abs(slope[j] * _travel(_axis(layout, j), value, values[i, j]))
 
 
-@numba.njit(cache=True, error_model="numpy")
 def sweep(
     state: DatasetState,
     rules: Rules,
@@ -276,10 +294,25 @@ def sweep(
     seed : int
         Of the candidates.
     """
-    deviation = np.empty(values.shape[1])
+    n_features = values.shape[1]
+    space = _Space(np.empty(n_features), np.empty(n_features, dtype=np.int64), np.empty(n_features))
+    _sweep(state, rules, layout, values, events, goals, seed, space)
+
+
+@kernel
+def _sweep(
+    state: DatasetState,
+    rules: Rules,
+    layout: Layout,
+    values: FloatArray,
+    events: IntArray,
+    goals: Goals,
+    seed: int,
+    space: _Space,
+) -> None:
     for index in range(events.shape[0]):
         i = events[index]
         if layout.constrained[i]:
-            _move_constrained(state, rules, layout, values, goals, (index, i), seed, deviation)
+            _move_constrained(state, rules, layout, values, goals, (index, i), seed, space)
         else:
-            _move_unconstrained(state, layout, values, goals, (index, i), seed)
+            _move_unconstrained(state, layout, values, goals, (index, i), seed, space)

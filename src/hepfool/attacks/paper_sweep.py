@@ -8,9 +8,11 @@ to marginals and correlations (arXiv:2603.13970, sec. 3).
 
 from __future__ import annotations
 
-import numba
+from typing import NamedTuple
+
 import numpy as np
 
+from hepfool.attacks.bounded_search import cheapest_on_grid
 from hepfool.attacks.candidates import (
     CONTINUOUS,
     FIXED,
@@ -20,16 +22,15 @@ from hepfool.attacks.candidates import (
     grid_of,
     move_free,
 )
-from hepfool.attacks.search import Choice, Grid, Rules, cheapest_on_grid, consider, no_choice
+from hepfool.attacks.search import Choice, Grid, Rules, consider, no_choice
+from hepfool.kernels import inline_kernel, kernel
 from hepfool.statistics.incremental import FILL, MEAN, DatasetState, Probe, commit, probe
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["sweep"]
 
-_jit = numba.njit(cache=True, error_model="numpy", forceinline=True)
 
-
-@_jit
+@inline_kernel
 def _choose(
     state: DatasetState,
     rules: Rules,
@@ -53,7 +54,6 @@ def _choose(
     return best
 
 
-@numba.njit(cache=True, error_model="numpy")
 def sweep(
     state: DatasetState,
     rules: Rules,
@@ -83,9 +83,30 @@ def sweep(
     seed : int
         Of the random candidates.
     """
+    space = _Space(np.empty(values.shape[1]), np.empty(state.blocks.shape[1]))
+    _sweep(state, rules, layout, values, events, direction, seed, space)
+
+
+class _Space(NamedTuple):
+    """Working space: an event's deviations from the means, and the bounds of the blocks of bins."""
+
+    deviation: FloatArray
+    bounds: FloatArray
+
+
+@kernel
+def _sweep(
+    state: DatasetState,
+    rules: Rules,
+    layout: Layout,
+    values: FloatArray,
+    events: IntArray,
+    direction: FloatArray,
+    seed: int,
+    space: _Space,
+) -> None:
     n_features = values.shape[1]
-    deviation = np.empty(n_features)
-    bounds = np.empty(state.blocks.shape[1])
+    deviation, bounds = space
     for index in range(events.shape[0]):
         i = events[index]
         weight = layout.weights[i]

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from hepfool.kernels import allocating_kernel, inline_kernel, kernel
 from hepfool.typing import FloatArray
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "tabulate",
 ]
 
-_jit = numba.njit(cache=True, error_model="numpy")
 _DISTANCE, _DISTANCE_X, _ROW, _ROW_X = range(4)
 
 
@@ -180,7 +179,7 @@ def _correlations(covariance: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt(ratio.clip(0.0)))
 
 
-@_jit
+@allocating_kernel
 def new_tableau(n_candidates: int, n_features: int) -> Tableau:
     """
     Allocate working space.
@@ -202,7 +201,7 @@ def new_tableau(n_candidates: int, n_features: int) -> Tableau:
     )
 
 
-@_jit
+@kernel
 def tabulate(state: DistanceState, tableau: Tableau, i: int, j: int, n_places: int) -> None:
     """
     Sum over the events once, for all places of one value.
@@ -238,12 +237,19 @@ def tabulate(state: DistanceState, tableau: Tableau, i: int, j: int, n_places: i
             target[_ROW_X, k] += row * value
         counts[interval, 0] += weight
         counts[interval, 1] += weight * value
+    _accumulate(sums.reshape(sums.shape[0], -1), n_places)
+    _accumulate(counts, n_places)
+
+
+@inline_kernel
+def _accumulate(sums: FloatArray, n_places: int) -> None:
+    """Add up the rows, in place."""
     for interval in range(1, n_places + 1):
-        sums[interval] += sums[interval - 1]
-        counts[interval] += counts[interval - 1]
+        for column in range(sums.shape[1]):
+            sums[interval, column] += sums[interval - 1, column]
 
 
-@_jit
+@inline_kernel
 def _to_place(tableau: Tableau, place: int, n_places: int, kind: int, k: int) -> float:
     """Sum over events of their distance to a place, times one of the tabulated quantities."""
     v, sums = tableau.places[place], tableau.sums
@@ -251,13 +257,13 @@ def _to_place(tableau: Tableau, place: int, n_places: int, kind: int, k: int) ->
     return float(v * (2.0 * left - sums[n_places, kind, k]) - (2.0 * left_x - sums[n_places, kind + 1, k]))
 
 
-@_jit
+@inline_kernel
 def _count_to_place(tableau: Tableau, place: int, n_places: int) -> float:
     v, counts = tableau.places[place], tableau.counts
     return float(v * (2.0 * counts[place, 0] - counts[n_places, 0]) - (2.0 * counts[place, 1] - counts[n_places, 1]))
 
 
-@_jit
+@kernel
 def evaluate(
     state: DistanceState,
     tableau: Tableau,
@@ -314,7 +320,7 @@ def evaluate(
     return gained, moved
 
 
-@_jit
+@inline_kernel
 def _new_variance(
     state: DistanceState, tableau: Tableau, place: tuple[int, int], ends: tuple[int, int], n_places: int, s: float
 ) -> float:
@@ -334,7 +340,7 @@ def _new_variance(
     return float(pairs - 2.0 * products + total * total)
 
 
-@_jit
+@kernel
 def move(
     state: DistanceState,
     tableau: Tableau,

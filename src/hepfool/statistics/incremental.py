@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from hepfool.events import EventTable
+from hepfool.kernels import inline_kernel, summing_kernel
 from hepfool.statistics.dependence import Moments, present_mean
 from hepfool.statistics.marginals import Binning, merge_bins
 from hepfool.typing import BoolArray, FloatArray, IntArray
@@ -50,9 +50,6 @@ TOTAL, NORM, DISTANCE, SMALLEST = range(4)
 #: Bins per block of the search; the smallest cost within a block is kept up to date.
 BLOCK = 16
 
-# Sums run in any order, so that they vectorise; the order is fixed once compiled.
-_SUM = {"reassoc", "contract"}
-_jit = numba.njit(cache=True, error_model="numpy", forceinline=True)
 _EMPTY = 1e-12
 
 
@@ -234,7 +231,7 @@ def _chosen(
     return before, before if values is nominal else values[constrained], weights[constrained]
 
 
-@_jit
+@inline_kernel
 def _term(p: float, q: float) -> float:
     """Contribution of one bin to the divergence, in bits."""
     total = p + q
@@ -246,7 +243,7 @@ def _term(p: float, q: float) -> float:
     return 0.5 * result
 
 
-@_jit
+@inline_kernel
 def _refresh_divergence(state: DatasetState) -> None:
     n_features, _, n_columns = state.bins.shape
     for j in range(n_features):
@@ -259,14 +256,14 @@ def _refresh_divergence(state: DatasetState) -> None:
             _refresh_block(state.bins, state.blocks, j, block)
 
 
-@_jit
+@inline_kernel
 def _refresh_bin(bins: FloatArray, j: int, k: int, smallest: float) -> None:
     p, q = bins[j, NOMINAL, k], bins[j, CURRENT, k]
     bins[j, TERM, k] = _term(p, q)
     bins[j, UPHILL, k] = (_term(p, q + smallest) - bins[j, TERM, k]) / smallest
 
 
-@_jit
+@inline_kernel
 def _refresh_block(bins: FloatArray, blocks: FloatArray, j: int, block: int) -> None:
     best = np.inf
     for k in range(block * BLOCK, min((block + 1) * BLOCK, bins.shape[2] - 1)):
@@ -274,7 +271,7 @@ def _refresh_block(bins: FloatArray, blocks: FloatArray, j: int, block: int) -> 
     blocks[j, block] = best
 
 
-@_jit
+@inline_kernel
 def _refresh_blocks_of(bins: FloatArray, blocks: FloatArray, j: int, k: int) -> None:
     """Refresh every block that holds a bin merged into bin k."""
     member, done = k, -1
@@ -285,7 +282,7 @@ def _refresh_blocks_of(bins: FloatArray, blocks: FloatArray, j: int, k: int) -> 
         member += 1
 
 
-@_jit
+@inline_kernel
 def find_bin(bins: FloatArray, inverse_width: float, value: float) -> int:
     """
     Tell the bin of a value exactly as :meth:`Binning.indices` does.
@@ -313,7 +310,7 @@ def find_bin(bins: FloatArray, inverse_width: float, value: float) -> int:
     return int(k)
 
 
-@numba.njit(cache=True, error_model="numpy", fastmath=_SUM, forceinline=True)
+@summing_kernel
 def _row_sums(
     vectors: FloatArray, matrices: FloatArray, j: int, deviation: FloatArray
 ) -> tuple[float, float, float, float, float]:
@@ -332,7 +329,7 @@ def _row_sums(
     return a, b, max(u - own * own, 0.0), d, e
 
 
-@_jit
+@inline_kernel
 def probe(state: DatasetState, j: int, value: float, weight: float, deviation: FloatArray) -> Probe:
     """
     Gather what every move of one value has in common.
@@ -388,7 +385,7 @@ def probe(state: DatasetState, j: int, value: float, weight: float, deviation: F
     )
 
 
-@_jit
+@inline_kernel
 def row_distance(item: Probe, delta: float) -> float:
     """
     Squared distance from nominal of the moved feature's row of correlations.
@@ -414,7 +411,7 @@ def row_distance(item: Probe, delta: float) -> float:
     return result
 
 
-@_jit
+@inline_kernel
 def row_change(item: Probe, delta: float) -> float:
     """
     Relative Frobenius norm by which one move changes the current correlations.
@@ -442,7 +439,7 @@ def row_change(item: Probe, delta: float) -> float:
     return result
 
 
-@_jit
+@inline_kernel
 def correlation_shift_after(item: Probe, row: float) -> float:
     """
     Correlation shift once the feature's row has another distance from nominal.
@@ -462,7 +459,7 @@ def correlation_shift_after(item: Probe, row: float) -> float:
     return float(np.sqrt(max(item.distance + 2.0 * (row - item.row), 0.0) / item.norm))
 
 
-@_jit
+@inline_kernel
 def divergence_after(bins: FloatArray, item: Probe, new_bin: int) -> float:
     """
     Divergence of a feature once the event is in another bin.
@@ -492,7 +489,7 @@ def divergence_after(bins: FloatArray, item: Probe, new_bin: int) -> float:
     return result
 
 
-@_jit
+@inline_kernel
 def commit(
     state: DatasetState, j: int, item: Probe, delta: float, new_bin: int, weight: float, deviation: FloatArray
 ) -> None:
