@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import rel_entr
 
 from hepfool.statistics.dependence import Moments, correlation_shift
-from hepfool.statistics.marginals import js_distance
+from hepfool.statistics.marginals import Binning, js_distance
 from hepfool.typing import FloatArray
 
 BINS = 12
@@ -60,3 +60,18 @@ def test_correlation_shift_is_the_relative_frobenius_norm(seed: int) -> None:
     first, second = (np.asarray(np.corrcoef(rng.normal(size=(50, 5)), rowvar=False)) for _ in range(2))
     expected = np.linalg.norm(second - first) / np.linalg.norm(first)
     assert correlation_shift(first, second) == pytest.approx(expected)
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40))
+def test_yields_are_sums_over_the_bins_of_all_values(seed: int, n_bins: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(150, 3)).round(1)
+    values[rng.uniform(size=values.shape) < 0.1] = np.nan
+    weights = rng.normal(1.0, 1.0, size=150)
+    # Many a value lies on an edge, and bins of very different width mislead the first guess.
+    places = np.arange(-20, 21) / 10
+    binning = Binning(np.stack([np.sort(rng.choice(places, n_bins + 1, replace=False)) for _ in range(3)]))
+    index = binning.indices(values)
+    expected = [np.bincount(column, weights=weights, minlength=n_bins + 1) for column in index.T]
+    np.testing.assert_array_equal(binning.yields(values, weights), expected)

@@ -26,7 +26,7 @@ from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier
 from hepfool.statistics.budget import check_budget, validation_budget
-from hepfool.statistics.incremental import DatasetState, new_state
+from hepfool.statistics.incremental import DatasetState, Nominal, new_state
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["CONSERVAttack"]
@@ -318,7 +318,9 @@ class CONSERVAttack:
         return moved if self._within_caps(problem, moved) else values
 
     def _state(self, problem: AttackProblem, values: FloatArray) -> DatasetState:
-        return new_state(problem.table, values, problem.constrained, problem.binning)
+        table, constrained, binning = problem.table, problem.constrained, problem.binning
+        nominal = problem.once("nominal sums", lambda: Nominal.of(table, constrained, binning))
+        return new_state(table, values, constrained, binning, nominal)
 
     def _within_caps(self, problem: AttackProblem, values: FloatArray) -> bool:
         state, rules = self._state(problem, values), self._rules()

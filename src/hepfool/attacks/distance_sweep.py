@@ -40,7 +40,7 @@ from hepfool.typing import FloatArray, IntArray
 __all__ = ["distance_state", "sweep"]
 
 
-def distance_state(problem: AttackProblem, values: FloatArray, nominal: FloatArray | None = None) -> DistanceState:
+def distance_state(problem: AttackProblem, values: FloatArray) -> DistanceState:
     """
     Measure the distance correlations of the constrained events.
 
@@ -50,8 +50,6 @@ def distance_state(problem: AttackProblem, values: FloatArray, nominal: FloatArr
         Nominal events and weights.
     values : FloatArray, shape (n_events, n_features)
         Events as they are now.
-    nominal : FloatArray, shape (n_features, n_features), optional
-        Nominal distance correlations, if they are known.
 
     Returns
     -------
@@ -61,8 +59,9 @@ def distance_state(problem: AttackProblem, values: FloatArray, nominal: FloatArr
     chosen, weights = problem.constrained, problem.table.weights[problem.constrained]
     before = problem.table.values[chosen]
     fill = present_mean(before, weights)
-    if nominal is None:
-        nominal = new_distance_state(fill_missing(before, fill), weights).current
+    nominal = problem.once(
+        "distance correlations", lambda: new_distance_state(fill_missing(before, fill), weights).current
+    )
     return new_distance_state(fill_missing(values[chosen], fill), weights, nominal)
 
 

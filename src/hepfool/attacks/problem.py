@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["Attack", "AttackProblem"]
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,6 +43,8 @@ class AttackProblem:
         Bins of the marginals.
     frozen : BoolArray, shape (n_events,)
         Events that may not move in this step.
+    memo : dict
+        What :meth:`once` has computed.
     """
 
     table: EventTable
@@ -50,6 +55,28 @@ class AttackProblem:
     bounds: Bounds
     binning: Binning
     frozen: BoolArray
+    memo: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, name: str, compute: Callable[[], R]) -> R:
+        """
+        Compute something that no iteration changes, the first time it is asked for.
+
+        Parameters
+        ----------
+        name : str
+            What it is.
+        compute : callable
+            Called without arguments.
+
+        Returns
+        -------
+        object
+            What ``compute`` returned.
+        """
+        if name not in self.memo:
+            self.memo[name] = compute()
+        found: R = self.memo[name]
+        return found
 
     def network_values(self, values: FloatArray, events: BoolArray | IntArray | slice = slice(None)) -> FloatArray:
         """

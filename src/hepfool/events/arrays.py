@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepfool.typing import FloatArray
+from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["frozen", "nan_to"]
+__all__ = ["frozen", "nan_to", "rows_of"]
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -23,3 +23,8 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
 def nan_to(array: FloatArray, value: float) -> FloatArray:
     """Replace NaN by a number."""
     return np.where(np.isnan(array), value, array)
+
+
+def rows_of(array: NDArray[Any], events: BoolArray) -> NDArray[Any]:
+    """Select events, without a copy if all are chosen."""
+    return array if events.all() else array[events]

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 from hepfool.events import EventTable
+from hepfool.events.arrays import rows_of
 from hepfool.statistics.dependence import Moments, correlation_shift, fill_missing, present_mean
 from hepfool.statistics.distance_correlation import distance_correlation
 from hepfool.statistics.marginals import Binning, js_distance, merge_bins, sampling_floor
@@ -126,8 +127,8 @@ def compare(
     if not chosen.any():
         msg = f"region {region!r} holds no event; nothing can be compared there"
         raise ValueError(msg)
-    weights = nominal.weights[chosen]
-    before, after = nominal.values[chosen], adversarial.values[chosen]
+    weights = rows_of(nominal.weights, chosen)
+    before, after = rows_of(nominal.values, chosen), rows_of(adversarial.values, chosen)
     fill = present_mean(before, weights)
     return compare_sums(
         nominal.features.names,

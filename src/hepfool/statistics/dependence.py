@@ -8,6 +8,7 @@ correlation matrix of all events follows from the sum.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,9 @@ import numpy as np
 from hepfool.typing import FloatArray
 
 __all__ = ["Moments", "correlation_shift"]
+
+#: Events that are summed at a time.
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,10 +92,16 @@ class Moments:
         """
         if not len(values):
             return cls.zero(values.shape[1])
-        filled = fill_missing(values, present_mean(values, weights) if fill is None else fill)
-        origin = filled.mean(axis=0)
-        centred = filled - origin
-        return cls(float(weights.sum()), origin, weights @ centred, (centred * weights[:, None]).T @ centred)
+        fill = present_mean(values, weights) if fill is None else fill
+        origin = _plain_mean(values)
+        first, second = np.zeros(len(origin)), np.zeros((len(origin), len(origin)))
+        for part, weight in _blocks(values, weights):
+            centred = part - origin
+            np.copyto(centred, fill - origin, where=np.isnan(centred))
+            weighted = centred * weight[:, None]
+            first += weighted.sum(axis=0)
+            second += weighted.T @ centred
+        return cls(float(weights.sum()), origin, first, second)
 
     def __add__(self, other: Moments) -> Moments:
         """Combine two disjoint sets of events."""
@@ -165,11 +175,31 @@ def present_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
     FloatArray, shape (n_features,)
         In each feature's unit; 0 for a feature that is missing everywhere.
     """
-    present = ~np.isnan(values)
-    total = weights @ present
-    shift = np.where(present, values, 0.0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
-    centred = np.where(present, values - shift, 0.0)
-    return np.asarray(shift + (weights @ centred) / np.where(total == 0, np.inf, total))
+    shift = _plain_mean(values)
+    first, total = np.zeros(len(shift)), np.zeros(len(shift))
+    for part, weight in _blocks(values, weights):
+        centred = part - shift
+        present = ~np.isnan(centred)
+        total += weight @ present
+        first += weight @ np.where(present, centred, 0.0)
+    return np.asarray(shift + first / np.where(total == 0, np.inf, total))
+
+
+def _blocks(values: FloatArray, weights: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Go through the events in parts, so that what is computed from them on the way stays small."""
+    for start in range(0, len(values), _BLOCK):
+        yield values[start : start + _BLOCK], weights[start : start + _BLOCK]
+
+
+def _plain_mean(values: FloatArray) -> FloatArray:
+    """Mean of the present values without weights, 0 where there is none."""
+    total, count = np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    for start in range(0, len(values), _BLOCK):
+        part = values[start : start + _BLOCK]
+        present = ~np.isnan(part)
+        count += present.sum(axis=0)
+        total += np.where(present, part, 0.0).sum(axis=0)
+    return np.asarray(total / np.maximum(count, 1.0))
 
 
 def fill_missing(values: FloatArray, fill: FloatArray) -> FloatArray:

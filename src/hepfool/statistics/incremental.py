@@ -22,14 +22,16 @@ from typing import NamedTuple
 import numpy as np
 
 from hepfool.events import EventTable
+from hepfool.events.arrays import rows_of
 from hepfool.kernels import inline_kernel, summing_kernel
 from hepfool.statistics.dependence import Moments, present_mean
-from hepfool.statistics.marginals import Binning, merge_bins
+from hepfool.statistics.marginals import Binning, bin_of, merge_bins
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = [
     "BLOCK",
     "DatasetState",
+    "Nominal",
     "Probe",
     "commit",
     "correlation_shift_after",
@@ -146,7 +148,69 @@ class Probe(NamedTuple):
     down: float
 
 
-def new_state(table: EventTable, values: FloatArray, constrained: BoolArray, binning: Binning) -> DatasetState:
+class Nominal(NamedTuple):
+    """
+    What moves are measured against: sums over the constrained events as they were.
+
+    Attributes
+    ----------
+    merged : IntArray, shape (n_features, n_bins + 1)
+        Bins to be merged, see :meth:`~hepfool.statistics.marginals.Binning.merged`.
+    yields : FloatArray, shape (n_features, n_bins + 1)
+        Before merging.
+    fill : FloatArray, shape (n_features,)
+        Means, which stand in for missing values.
+    moments : Moments
+        Of the features.
+    smallest : float
+        Smallest positive weight.
+    """
+
+    merged: IntArray
+    yields: FloatArray
+    fill: FloatArray
+    moments: Moments
+    smallest: float
+
+    @classmethod
+    def of(cls, table: EventTable, constrained: BoolArray, binning: Binning) -> Nominal:
+        """
+        Sum over the nominal events.
+
+        Parameters
+        ----------
+        table : EventTable
+            Nominal events.
+        constrained : BoolArray, shape (n_events,)
+            Events that count.
+        binning : Binning
+            Bins of the marginals.
+
+        Returns
+        -------
+        Nominal
+            Exact to rounding.
+
+        Raises
+        ------
+        ValueError
+            If the weights of the constrained events do not sum to a positive number.
+        """
+        values, weights = rows_of(table.values, constrained), rows_of(table.weights, constrained)
+        total = float(weights.sum())
+        if not total > 0:
+            msg = (
+                f"the weights of the {len(weights)} constrained events sum to {total}; a marginal needs a positive sum"
+            )
+            raise ValueError(msg)
+        yields, fill = binning.yields(values, weights), present_mean(values, weights)
+        moments = Moments.of(values, weights, fill=fill)
+        return cls(binning.merged(yields), yields, fill, moments, float(weights[weights > 0].min()))
+
+
+def new_state(
+    table: EventTable, values: FloatArray, constrained: BoolArray, binning: Binning, nominal: Nominal | None = None
+) -> DatasetState:
     """
     Measure the state from scratch.
 
@@ -160,6 +224,8 @@ def new_state(table: EventTable, values: FloatArray, constrained: BoolArray, bin
         Events that count.
     binning : Binning
         Bins of the marginals.
+    nominal : Nominal, optional
+        The sums over ``table``, if they are known.
 
     Returns
     -------
@@ -171,29 +237,24 @@ def new_state(table: EventTable, values: FloatArray, constrained: BoolArray, bin
     ValueError
         If the weights of the constrained events do not sum to a positive number.
     """
-    before, after, weights = _chosen(table.values, values, table.weights, constrained)
-    total = float(weights.sum())
-    if not total > 0:
-        msg = f"the weights of the {len(weights)} constrained events sum to {total}; a marginal needs a positive sum"
-        raise ValueError(msg)
-    nominal_yields = binning.yields(before, weights)
-    merged = binning.merged(nominal_yields)
-    current = nominal_yields if after is before else binning.yields(after, weights)
-    fill = present_mean(before, weights)
-    nominal_moments = Moments.of(before, weights, fill=fill)
-    moments = nominal_moments if after is before else Moments.of(after, weights, fill=fill)
+    nominal = Nominal.of(table, constrained, binning) if nominal is None else nominal
+    current, moments = nominal.yields, nominal.moments
+    if values is not table.values:
+        after, weights = rows_of(values, constrained), rows_of(table.weights, constrained)
+        current, moments = binning.yields(after, weights), Moments.of(after, weights, fill=nominal.fill)
+    merged, total = nominal.merged, nominal.moments.sum_weights
     state = DatasetState(
-        bins=_pack_bins(binning, merged, merge_bins(nominal_yields, merged), merge_bins(current, merged), total),
+        bins=_pack_bins(binning, merged, merge_bins(nominal.yields, merged), merge_bins(current, merged), total),
         blocks=np.zeros((len(merged), -(-binning.n_bins // BLOCK))),
         vectors=np.zeros((7, len(merged))),
-        matrices=np.stack([moments.comoments, nominal_moments.correlation]),
+        matrices=np.stack([moments.comoments, nominal.moments.correlation]),
         scalars=np.zeros(4),
     )
-    _fill_moments(state, moments, fill)
+    _fill_moments(state, moments, nominal.fill)
     widths = binning.edges[:, -1] - binning.edges[:, 0]
     state.vectors[INVERSE_WIDTH] = binning.n_bins / widths
     state.scalars[TOTAL] = total
-    state.scalars[SMALLEST] = weights[weights > 0].min() / total
+    state.scalars[SMALLEST] = nominal.smallest / total
     _refresh_divergence(state)
     return state
 
@@ -220,15 +281,6 @@ def _fill_moments(state: DatasetState, moments: Moments, fill: FloatArray) -> No
     np.fill_diagonal(nominal, 0.0)
     np.fill_diagonal(cross, 0.0)
     state.vectors[NOMINAL_ROW] = (nominal**2).sum(axis=1)
-
-
-def _chosen(
-    nominal: FloatArray, values: FloatArray, weights: FloatArray, constrained: BoolArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    if constrained.all():
-        return nominal, values, weights
-    before = nominal[constrained]
-    return before, before if values is nominal else values[constrained], weights[constrained]
 
 
 @inline_kernel
@@ -301,13 +353,7 @@ def find_bin(bins: FloatArray, inverse_width: float, value: float) -> int:
     int
         From 0 to ``n_bins - 1``, before merging.
     """
-    last = bins.shape[1] - 2
-    k = min(max(int((value - bins[EDGE, 0]) * inverse_width), 0), last)
-    while k > 0 and value < bins[EDGE, k]:
-        k -= 1
-    while k < last and value >= bins[EDGE, k + 1]:
-        k += 1
-    return int(k)
+    return bin_of(bins[EDGE], inverse_width, value)
 
 
 @summing_kernel

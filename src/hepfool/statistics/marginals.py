@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepfool.events import EventTable
+from hepfool.kernels import inline_kernel, kernel
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Binning", "js_distance", "js_divergence_terms", "merge_bins", "sampling_floor"]
+__all__ = ["Binning", "bin_of", "js_distance", "js_divergence_terms", "merge_bins", "sampling_floor"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,10 +137,10 @@ class Binning:
         FloatArray, shape (n_features, n_bins + 1)
             Weighted yields; the last column counts missing values.
         """
-        index = self.indices(values)
-        return np.stack(
-            [np.bincount(index[:, j], weights=weights, minlength=self.n_bins + 1) for j in range(values.shape[1])]
-        ).astype(np.float64)
+        result = np.zeros((len(self.edges), self.n_bins + 1))
+        columns = np.ascontiguousarray(values, dtype=np.float64)
+        _add_to_bins(self.edges, columns, np.ascontiguousarray(weights, dtype=np.float64), result)
+        return result
 
     @staticmethod
     def merged(*yields: FloatArray) -> IntArray:
@@ -161,6 +162,45 @@ class Binning:
             For each bin the index of the merged bin it belongs to; the identity where nothing is merged.
         """
         return np.stack([_merge_negative(np.stack(rows)) for rows in zip(*yields, strict=True)])
+
+
+@inline_kernel
+def bin_of(edges: FloatArray, inverse_width: float, value: float) -> int:
+    """
+    Tell the bin of one value exactly as :meth:`Binning.indices` does.
+
+    Parameters
+    ----------
+    edges : FloatArray, shape (n_bins + 1,)
+        Of one feature, in its unit.
+    inverse_width : float
+        Bins per unit, to guess the bin.
+    value : float
+        In the feature's unit, not NaN.
+
+    Returns
+    -------
+    int
+        From 0 to ``n_bins - 1``.
+    """
+    last = edges.shape[0] - 2
+    k = min(max(int((value - edges[0]) * inverse_width), 0), last)
+    while k > 0 and value < edges[k]:
+        k -= 1
+    while k < last and value >= edges[k + 1]:
+        k += 1
+    return int(k)
+
+
+@kernel
+def _add_to_bins(edges: FloatArray, values: FloatArray, weights: FloatArray, result: FloatArray) -> None:
+    n_features, n_bins = edges.shape[0], edges.shape[1] - 1
+    for i in range(values.shape[0]):
+        for j in range(n_features):
+            k = n_bins
+            if not np.isnan(values[i, j]):
+                k = bin_of(edges[j], n_bins / (edges[j, n_bins] - edges[j, 0]), values[i, j])
+            result[j, k] += weights[i]
 
 
 def _finite_range(values: FloatArray) -> tuple[FloatArray, FloatArray]:
