@@ -46,7 +46,7 @@ lint: $(STAMP) ## Run every static check
 	$(BIN)/repo-review .
 
 bench: $(STAMP) ## Measure costs and figures of merit; BENCH_ALL=1 adds a million events (8 minutes)
-	$(BIN)/python -m pytest tests/benchmarks $(if $(BENCH_ALL),,-m "not slow") $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks $(if $(BENCH_ALL),,-m "not slow") $(TEST_ARGS)
 
 examples: $(STAMP) ## Run each example on a small input
 	@set -e; for script in analysis_examples/*/*.py; do \

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import numba
 from numba.core.options import DefaultOptions
 
-__all__ = ["allocating_kernel", "inline_kernel", "kernel", "summing_kernel"]
+__all__ = ["allocating_kernel", "inline_kernel", "kernel", "summing_kernel", "threads"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,3 +43,8 @@ def allocating_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that creates arrays."""
     compiled: Callable[P, R] = numba.njit(**_OPTIONS)(function)
     return compiled
+
+
+def threads() -> int:
+    """Return how many threads ``NUMBA_NUM_THREADS`` allows, all cores unless it is set, without starting any."""
+    return int(vars(numba.config)["NUMBA_NUM_THREADS"])

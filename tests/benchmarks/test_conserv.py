@@ -70,6 +70,19 @@ def test_attack_against_the_bare_gradient(
     )
 
 
+def test_two_threads_against_one(
+    higgs: tuple[EventTable, TorchClassifier], record: Record, wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, classifier = higgs
+    seconds = []
+    for n_threads in (1, 2):
+        monkeypatch.setattr("numba.config.NUMBA_NUM_THREADS", n_threads)
+        seconds.append(wall(attack(table, classifier, n_ahead=256)))
+    ratios = [attack(table, classifier, n_ahead=n)().fooling_ratio for n in (1, 256)]
+    remark = f"n_ahead=256, fooling ratio {ratios[1]:.3f} against {ratios[0]:.3f} with n_ahead=1, {seconds[0]:.2f} s"
+    record("one thread / two threads", seconds[0] / seconds[1], remark=remark)
+
+
 @pytest.mark.parametrize(
     ("strategy", "max_shift", "target"),
     [("paper", 0.03, ">= 0.70"), ("frugal", 0.05, ">= 0.90"), ("frugal", 0.02, ">= 0.85")],

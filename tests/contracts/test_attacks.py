@@ -30,6 +30,7 @@ ATTACKS: dict[str, Attack] = {
     "paper": CONSERVAttack(**CONSERV, max_js_distance=0.1, max_correlation_shift=0.1),
     "paper, random candidates": CONSERVAttack(**CONSERV, n_candidates=10, max_js_distance=0.1),
     "paper, even candidates": CONSERVAttack(**CONSERV, n_candidates=10, candidates="even", compete=True),
+    "paper, chosen ahead": CONSERVAttack(**CONSERV, n_ahead=16, max_js_distance=0.1, max_correlation_shift=0.1),
     "paper, repaired": CONSERVAttack(**CONSERV, max_js_distance=0.1, optimize_already_fooled=True),
     "paper, distance correlation": CONSERVAttack(
         **CONSERV, dependence="distance", step=0.03, max_js_distance=0.1, max_correlation_shift=0.1

@@ -94,6 +94,10 @@ class CONSERVAttack:
         dependence of any shape and take a time that grows with the square of the number of events.
     strategy : {"paper", "frugal"}
         How events and candidates are chosen.
+    n_ahead : int
+        For ``strategy="paper"``: events whose moves are chosen at a time, by as many threads as
+        ``NUMBA_NUM_THREADS`` allows, before the first of them moves.  Each proposal is judged again, exactly, when its
+        turn comes, so that caps hold as ever; the result depends on this number, but not on that of the threads.
     reward : float
         For ``strategy="frugal"``: what fooling all attacked events is worth, in units of the cost.
     budget : {"caps", "validation"}
@@ -127,6 +131,7 @@ class CONSERVAttack:
     optimize_already_fooled: bool = False
     dependence: Literal["pearson", "distance"] = "pearson"
     strategy: Literal["paper", "frugal"] = "paper"
+    n_ahead: int = 1
     reward: float = 200.0
     budget: Literal["caps", "validation"] = "caps"
     n_data: float | None = None
@@ -141,6 +146,12 @@ class CONSERVAttack:
                 raise ValueError(msg)
         if self.budget == "validation":
             check_budget(n_data=self.n_data, detection_power=self.detection_power)
+        if self.n_ahead > 1 and (self.strategy != "paper" or self.dependence != "pearson"):
+            msg = (
+                'n_ahead goes with strategy="paper" and dependence="pearson", '
+                f"got n_ahead={self.n_ahead}, strategy={self.strategy!r}, dependence={self.dependence!r}"
+            )
+            raise ValueError(msg)
         if self.dependence == "distance" and (self.strategy != "paper" or self.optimize_already_fooled):
             msg = (
                 'dependence="distance" goes with strategy="paper" and without optimize_already_fooled, '
@@ -157,7 +168,7 @@ class CONSERVAttack:
             if not getattr(self, name) >= 0:
                 msg = f"{name} must not be negative, got {getattr(self, name)}"
                 raise ValueError(msg)
-        for name in ("n_iterations", "n_bins", "n_candidates"):
+        for name in ("n_iterations", "n_bins", "n_candidates", "n_ahead"):
             count = getattr(self, name)
             if count is not None and count < 1:
                 msg = f"{name} must be at least 1, got {count}"
@@ -166,10 +177,11 @@ class CONSERVAttack:
     def _check_table(self, table: EventTable) -> None:
         features = table.features
         plain = self.strategy == "paper" and self.dependence == "pearson" and not self.optimize_already_fooled
+        plain = plain and self.n_ahead == 1
         if features.derived and not plain:
             msg = (
                 f"{features[features.derived[0]].name} is derived from other features; "
-                'that goes with strategy="paper", dependence="pearson" and without optimize_already_fooled'
+                'that goes with strategy="paper", dependence="pearson", n_ahead=1 and without optimize_already_fooled'
             )
             raise ValueError(msg)
         if self.dependence == "distance" and (table.weights < 0).any():
@@ -287,7 +299,7 @@ class CONSERVAttack:
             distances = distance_sweep.distance_state(problem, values)
             distance_sweep.sweep(state, distances, rules, layout, moved, moving.events, direction, seed)
         else:
-            paper_sweep.sweep(state, rules, layout, moved, moving.events, direction, seed)
+            paper_sweep.sweep(state, rules, layout, moved, moving.events, direction, seed, n_ahead=self.n_ahead)
         return moved
 
     def _bargained(

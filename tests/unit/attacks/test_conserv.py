@@ -27,7 +27,7 @@ def attack(table: EventTable, seed: int = 1, **settings: Any) -> AttackResult:
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 1000),
-    strategy=st.sampled_from(["paper", "frugal"]),
+    strategy=st.sampled_from([("paper", 1), ("paper", 7), ("frugal", 1)]),
     max_js_distance=st.sampled_from([0.0, 0.02, 0.1, np.inf]),
     max_correlation_shift=st.sampled_from([0.0, 0.01, 0.05, np.inf]),
     negative=st.sampled_from([0.0, 0.1]),
@@ -36,7 +36,7 @@ def attack(table: EventTable, seed: int = 1, **settings: Any) -> AttackResult:
 )
 def test_caps_hold_on_the_returned_events(
     seed: int,
-    strategy: str,
+    strategy: tuple[str, int],
     max_js_distance: float,
     max_correlation_shift: float,
     negative: float,
@@ -45,11 +45,28 @@ def test_caps_hold_on_the_returned_events(
 ) -> None:
     table = events(200, seed=seed, negative=negative, regions=regions)
     caps = {"max_js_distance": max_js_distance, "max_correlation_shift": max_correlation_shift}
-    result = attack(table, seed, strategy=strategy, optimize_already_fooled=repair, **caps)
+    name, n_ahead = strategy
+    result = attack(table, seed, strategy=name, n_ahead=n_ahead, optimize_already_fooled=repair, **caps)
     found = compare(table, result.adversarial, result.binning)
     # The square root turns the rounding of identical histograms into 1e-8.
     assert found.max_js_distance <= max(max_js_distance, 1e-8)
     assert found.correlation_shift <= max(max_correlation_shift, 1e-8)
+
+
+def test_what_is_chosen_ahead_does_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    table, found = events(400), []
+    for n_threads in (1, 2, 5):
+        monkeypatch.setattr("numba.config.NUMBA_NUM_THREADS", n_threads)
+        found.append(attack(table, n_ahead=32, max_js_distance=0.1, max_correlation_shift=0.05))
+    assert found[0].fooling_ratio > 0.3
+    for other in found[1:]:
+        assert np.array_equal(found[0].adversarial.values, other.adversarial.values, equal_nan=True)
+
+
+def test_choosing_ahead_fools_almost_as_many() -> None:
+    table = events(600)
+    ratios = [attack(table, n_ahead=n, max_js_distance=0.1).fooling_ratio for n in (1, 64)]
+    assert ratios[1] > 0.85 * ratios[0] > 0.2
 
 
 def test_a_move_never_changes_the_correlations_by_more_than_its_cap() -> None:
