@@ -72,7 +72,7 @@ def constituents(values: torch.Tensor) -> Constituents:
             "use the columns of a ConstituentLayout"
         )
         raise ValueError(msg)
-    pt, eta, phi = values.reshape(len(values), values.shape[1] // _N_COORDINATES, _N_COORDINATES).unbind(
+    pt, eta, phi = values.reshape(values.shape[0], values.shape[1] // _N_COORDINATES, _N_COORDINATES).unbind(
         2
     )  # each (n_events, n_constituents)
     present = pt > 0

@@ -11,7 +11,7 @@ from torch import nn
 from hepfool.events import EventTable
 from hepfool.jets import ConstituentLayout
 from hepfool.jets.observables import jet_d2, jet_eta, jet_mass, jet_pt
-from hepfool.models.files import load_torch, save_state
+from hepfool.models.files import export_program, load_torch, save_state
 from hepfool.models.jet_networks import JET_NETWORKS, ConstituentSum, JetObservables, high_level_jets
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.training import TrainingSettings, fit
@@ -107,6 +107,18 @@ def test_classifiers_find_the_width_and_come_back_from_a_file(tmp_path: Path) ->
         again = load_torch(tmp_path / f"{name}.pt", network=name)
         values = np.random.default_rng(2).uniform(0.1, 1.0, (3, 192))
         np.testing.assert_array_equal(again.scores(values), classifier.scores(values))
+
+
+@pytest.mark.parametrize("name", sorted(JET_NETWORKS))
+def test_exported_programs_have_the_same_scores_and_slopes(tmp_path: Path, name: str, rng: np.random.Generator) -> None:
+    classifier = TorchClassifier(JET_NETWORKS[name](5))
+    export_program(classifier, tmp_path / "network.pt2")
+    again = load_torch(tmp_path / "network.pt2")
+    values, labels = rng.uniform(0.1, 1.0, (7, 15)), np.ones(7, dtype=np.int64)
+    for found, expected in zip(
+        again.margin_and_gradient(values, labels), classifier.margin_and_gradient(values, labels), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", sorted(JET_NETWORKS))
