@@ -69,6 +69,13 @@ def test_observables_agree_with_fastjet(simulated: dict[str, Any], columns: Floa
         np.testing.assert_allclose(jet_d2(values.float(), beta).numpy(), expected, rtol=1e-4)
 
 
+def test_single_precision_suffices(columns: FloatArray) -> None:
+    values = torch.from_numpy(columns)
+    for observable in (jet_pt, jet_eta, jet_phi, jet_mass, jet_d2):
+        expected = observable(values)
+        torch.testing.assert_close(observable(values.float()).double(), expected, rtol=5e-5, atol=1e-6)
+
+
 def test_complete_jets_have_the_momentum_of_the_simulation(simulated: dict[str, Any], columns: FloatArray) -> None:
     pt, eta, _, mass, n = simulated["jet"].T
     complete = n <= 30

@@ -2,8 +2,9 @@
 """
 The leading jet of NanoAOD-like events with its constituents.
 
-As in CMS's PFNano, the constituents of all jets of an event are one collection,
-here ``FatJetPFCands``, whose field ``jetIdx`` says to which jet each belongs.
+The constituents of all jets of an event are one collection, ``FatJetPFCands`` by default, with their pt, eta and phi
+and with ``jetIdx``, which says to which jet each belongs.  CMS's PFNano keeps the momenta apart: copy them from
+``PFCands`` by ``pFCandsIdx`` first.
 """
 
 from __future__ import annotations

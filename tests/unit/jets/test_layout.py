@@ -63,6 +63,14 @@ def test_an_angle_that_a_float_rounds_beyond_its_range_is_wrapped() -> None:
     assert np.cos(phi) == pytest.approx(-1.0)
 
 
+def test_an_angle_that_was_wrapped_comes_back_as_it_was(jets: Any) -> None:
+    jets["constituents", "phi"] = ak.full_like(jets.constituents.phi, float(np.float32(np.pi)))
+    values = LAYOUT.pad(jets)
+    values[:, 0] *= 1.1
+    back = LAYOUT.write_back(jets, values)
+    assert ak.all(back.constituents.phi == jets.constituents.phi)
+
+
 def test_unmoved_jets_come_back_to_the_last_bit(jets: Any) -> None:
     for dtype in (np.float64, np.float32):
         typed = ak.values_astype(jets, dtype)

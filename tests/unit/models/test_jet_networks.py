@@ -24,7 +24,7 @@ LAYOUT = ConstituentLayout(20)
 
 @pytest.fixture
 def table(rng: np.random.Generator) -> EventTable:
-    return LAYOUT.table(random_jets(rng), labels=np.arange(8) % 2)
+    return LAYOUT.table(random_jets(rng), labels=np.arange(8) % 2, weights=np.arange(1.0, 9.0))
 
 
 @pytest.fixture(params=sorted(JET_NETWORKS))
@@ -85,6 +85,19 @@ def test_a_jet_moved_as_a_whole_looks_the_same_to_the_particle_flow(table: Event
     torch.testing.assert_close(network(moved.reshape(8, 60)), network(cube.reshape(8, 60)), rtol=1e-8, atol=1e-8)
 
 
+def test_constituents_enter_relative_to_the_axis(table: EventTable) -> None:
+    layer = ConstituentSum(20, (4,), pt_scale=10.0).double()
+    layer.phi = nn.Sequential(nn.Identity())
+    summed = layer(torch.tensor(table.network_values)).numpy()
+    for row, found in zip(table.network_values.reshape(8, 20, 3), summed, strict=True):
+        pt, eta, phi = row[row[:, 0] > 0].T
+        total = [(pt * part).sum() for part in (np.cosh(eta), np.sinh(eta), np.cos(phi), np.sin(phi))]
+        relative = phi - np.arctan2(total[3], total[2])
+        relative -= 2.0 * np.pi * np.round(relative / (2.0 * np.pi))
+        expected = [pt.sum() / 10.0, (eta - np.arctanh(total[1] / total[0])).sum(), relative.sum()]
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
 def test_the_first_layer_computes_the_observables(table: EventTable) -> None:
     values = torch.tensor(table.network_values)
     expected = torch.stack([jet_pt(values), jet_eta(values), jet_mass(values), jet_d2(values)], dim=1)
@@ -94,8 +107,9 @@ def test_the_first_layer_computes_the_observables(table: EventTable) -> None:
 def test_observables_are_standardised(table: EventTable) -> None:
     layer = JetObservables(20)
     scaled = layer.standardise(table)(layer(torch.tensor(table.network_values)))
-    assert scaled.mean(dim=0).tolist() == pytest.approx([0.0] * 4, abs=1e-5)
-    assert scaled.std(dim=0, correction=0).tolist() == pytest.approx([1.0] * 4, rel=1e-4)
+    mean = np.average(scaled.numpy(), axis=0, weights=table.weights)
+    assert mean == pytest.approx([0.0] * 4, abs=1e-5)
+    assert np.average((scaled.numpy() - mean) ** 2, axis=0, weights=table.weights) == pytest.approx([1.0] * 4, rel=1e-4)
     assert "standardise" not in str(high_level_jets(20, standardise=layer.standardise(table)).state_dict().keys())
 
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from hepfool.exceptions import MissingExtraError
 from hepfool.jets import ConstituentLayout
+from hepfool.samples import jet_production
 from hepfool.samples import jets as command
 from hepfool.samples.jet_production import TASKS, JetSelection, hardest_photon, leading_jet, produce_jets
 from hepfool.samples.manifest import Manifest, digest
@@ -59,6 +60,20 @@ def test_the_hardest_photon_is_marked() -> None:
         for rows in ([(22, 5.0), (211, 90.0), (22, -70.0)], [(211, 5.0)], [])
     ])  # fmt: skip
     assert hardest_photon(particles).to_list() == [[False, False, True], [False], []]
+
+
+def test_only_the_z_sample_clusters_without_its_photon() -> None:
+    pytest.importorskip("fastjet")
+    # The photon is the leading object and alone no jet: where it stays, no jet is left.
+    rows = [(22, 600.0, 3.0), *[(211, 120.0, phi) for phi in (0.0, 0.2, 0.6)], (22, 30.0, 0.3), (12, 90.0, 0.1)]
+    number, pt, phi = np.array(rows).T
+    momentum = ak.zip({"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": 0.0 * pt, "e": pt})
+    flat = ak.zip({"id": number.astype(int), "status": np.ones(len(pt), dtype=int), "p": momentum}, depth_limit=1)
+    event = ak.unflatten(flat, [len(pt)])
+    signal, background = TASKS["zqq"]
+    (jet,) = jet_production._jets_of(event, signal).to_list()
+    assert jet["nConstituents"] == 4
+    assert len(jet_production._jets_of(event, background)) == 0
 
 
 def test_tasks_have_one_signal_and_one_background() -> None:
