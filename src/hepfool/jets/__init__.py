@@ -12,6 +12,13 @@ from __future__ import annotations
 
 from hepfool.jets.layout import ConstituentLayout
 from hepfool.jets.records import leading_jets, with_leading_jets
-from hepfool.jets.topodnn import TopoDNNFrame, topodnn_features
+from hepfool.jets.topodnn import TopoDNNFrame, topodnn_features, topodnn_table
 
-__all__ = ["ConstituentLayout", "TopoDNNFrame", "leading_jets", "topodnn_features", "with_leading_jets"]
+__all__ = [
+    "ConstituentLayout",
+    "TopoDNNFrame",
+    "leading_jets",
+    "topodnn_features",
+    "topodnn_table",
+    "with_leading_jets",
+]
