@@ -6,6 +6,13 @@ Jets as lists of constituents: from the analysis to the network's columns and ba
 * :mod:`hepfool.jets.records`: the leading jet out of a NanoAOD-like event and back into it;
 * :mod:`hepfool.jets.topodnn`: the 87 inputs of the TopoDNN top tagger, and back;
 * :mod:`hepfool.jets.observables`: mass, momentum and D2 as differentiable functions of the columns (PyTorch).
+
+Around an attack, with one row per event::
+
+    jets = leading_jets(events)
+    table = ConstituentLayout(64).table(jets, labels=labels)
+    result = run_attack(attack, classifier, table, rng=rng)
+    attacked = with_leading_jets(events, ConstituentLayout(64).write_back(jets, result.adversarial.values))
 """
 
 from __future__ import annotations
