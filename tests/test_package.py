@@ -21,6 +21,7 @@ CORE = [
     "hepfool.attacks.conserv",
     "hepfool.events",
     "hepfool.features",
+    "hepfool.jets",
     "hepfool.statistics",
 ]
 MODULES = sorted(

@@ -19,12 +19,14 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from hepfool.models.jet_networks import JET_NETWORKS
 from hepfool.models.modules import ExportedModule, floating_dtype
-from hepfool.models.networks import NETWORKS
+from hepfool.models.networks import NETWORKS as PLAIN_NETWORKS
 from hepfool.models.pytorch import TorchClassifier
 
 __all__ = ["export_program", "load_torch", "save_state"]
 
+NETWORKS = {**PLAIN_NETWORKS, **JET_NETWORKS}
 _PROGRAM_SUFFIX, _STATE_SUFFIXES = ".pt2", (".pt", ".pth")
 #: Settings of the classifier inside an exported program.
 _SETTINGS_FILE = "hepfool.json"
@@ -41,7 +43,8 @@ def load_torch(
     path : str or pathlib.Path
         An exported program (``.pt2``), or a state dictionary (``.pt``, ``.pth``).
     network : torch.nn.Module or str, optional
-        What a state dictionary belongs to: a module, or a name of :data:`hepfool.models.networks.NETWORKS`.
+        What a state dictionary belongs to: a module, or a name of :data:`hepfool.models.networks.NETWORKS`
+        or :data:`hepfool.models.jet_networks.JET_NETWORKS`.
     unsafe_pickle : bool
         Whether a ``.pt`` file may hold a whole pickled module.  Reading one runs
         code of whoever wrote the file.
