@@ -37,6 +37,11 @@ ATTACKS: dict[str, Attack] = {
     "PGD": PGD(step=0.02, n_iterations=3, n_bins=30),
     "PGD, L2": PGD(step=0.1, epsilon=0.2, norm="2", n_iterations=3, n_bins=30),
     "FGSM": fgsm(0.05, n_bins=30),
+    "FGSM, mixed units": fgsm(
+        (0.1, 0.2, 0.1, 1.0, 0.1, 0.3),
+        unit=("relative", "absolute", "absolute", "absolute", "range", "relative"),
+        n_bins=30,
+    ),
     "uniform noise": Noise(size=0.2, n_bins=30),
     "normal noise": Noise(size=0.2, shape="normal", n_bins=30),
     "RDSA": RDSA(n_features=2, n_tries=3, n_bins=30),

@@ -13,7 +13,7 @@ from __future__ import annotations
 from hepfool.attacks.base import Attack, AttackProblem, AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.gradient import PGD, fgsm
-from hepfool.attacks.presets import PRESETS, RANGES, AttackRanges, scaled_to
+from hepfool.attacks.presets import PRESETS, RANGES, AttackRanges, constituent_fgsm, scaled_to
 from hepfool.attacks.stochastic import RDSA, Noise
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "AttackResult",
     "CONSERVAttack",
     "Noise",
+    "constituent_fgsm",
     "fgsm",
     "run_attack",
     "scaled_to",
