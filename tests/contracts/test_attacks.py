@@ -18,6 +18,7 @@ from hepfool.attacks.base import Attack, AttackResult, Iteration, run_attack
 from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.gradient import PGD, fgsm
+from hepfool.attacks.minifool import MiniFool
 from hepfool.attacks.stochastic import RDSA, Noise
 from hepfool.events import Envelope
 from hepfool.statistics.compatibility import compare
@@ -45,6 +46,7 @@ ATTACKS: dict[str, Attack] = {
     "uniform noise": Noise(size=0.2, n_bins=30),
     "normal noise": Noise(size=0.2, shape="normal", n_bins=30),
     "RDSA": RDSA(n_features=2, n_tries=3, n_bins=30),
+    "MiniFool": MiniFool(sigma=0.1, n_bins=30),
     "frugal": CONSERVAttack(**CONSERV, strategy="frugal", max_js_distance=0.1, max_correlation_shift=0.1),
 }
 
