@@ -4,7 +4,9 @@ Attacks, all run by :func:`hepfool.attacks.base.run_attack`.
 
 To stay invisible in marginals and correlations of the whole data set choose
 :class:`~hepfool.attacks.conserv.CONSERVAttack`.  To learn from which multiple of its uncertainties on an event
-flips, also in data, take :class:`~hepfool.attacks.minifool.MiniFool`.  To compare with what others use, there are :class:`~hepfool.attacks.gradient.PGD`,
+flips, also in data, take :class:`~hepfool.attacks.minifool.MiniFool`; for one mismodelling that acts on all
+events alike, train an ``AdversarialNetwork`` with ``hepfool.attacks.adversary_training``, which needs PyTorch and
+is imported from there.  To compare with what others use, there are :class:`~hepfool.attacks.gradient.PGD`,
 :class:`~hepfool.attacks.stochastic.Noise` and :class:`~hepfool.attacks.stochastic.RDSA`.
 """
 
