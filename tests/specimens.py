@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Events of every kind and an analytic network, for tests that need no framework."""
+"""Events of every kind, an analytic network, and one that perturbs at random."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from scipy import special
+from torch import nn
 
+from hepfool.attacks.adversarial_network import PerturbationNetwork
 from hepfool.events import EventTable, Region
 from hepfool.features import Feature, FeatureSpace
 from hepfool.typing import FloatArray, IntArray
@@ -99,3 +102,11 @@ def events(
         regions=chosen if regions else (),
         sentinel=SENTINEL,
     )
+
+
+def perturbation_network() -> PerturbationNetwork:
+    """Untrained, but large and different moves of every feature."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        first, last = nn.Linear(len(FEATURES), 8), nn.Linear(8, len(FEATURES))
+        return PerturbationNetwork(nn.Sequential(first, nn.Tanh(), last, nn.Tanh()), n_features=len(FEATURES))

@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 
 import hepfool.attacks
+from hepfool.attacks.adversarial_network import AdversarialNetwork
 from hepfool.attacks.base import Attack, AttackResult, Iteration, run_attack
 from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.gradient import PGD, fgsm
+from hepfool.attacks.minifool import MiniFool
 from hepfool.attacks.stochastic import RDSA, Noise
 from hepfool.events import Envelope
 from hepfool.statistics.compatibility import compare
-from tests.specimens import SineClassifier, events
+from tests.specimens import SineClassifier, events, perturbation_network
 
 CONSERV: dict[str, Any] = {"n_iterations": 3, "n_bins": 30, "beta": 20.0}
 
@@ -38,9 +40,16 @@ ATTACKS: dict[str, Attack] = {
     "PGD": PGD(step=0.02, n_iterations=3, n_bins=30),
     "PGD, L2": PGD(step=0.1, epsilon=0.2, norm="2", n_iterations=3, n_bins=30),
     "FGSM": fgsm(0.05, n_bins=30),
+    "FGSM, mixed units": fgsm(
+        (0.1, 0.2, 0.1, 1.0, 0.1, 0.3),
+        unit=("relative", "absolute", "absolute", "absolute", "range", "relative"),
+        n_bins=30,
+    ),
     "uniform noise": Noise(size=0.2, n_bins=30),
     "normal noise": Noise(size=0.2, shape="normal", n_bins=30),
     "RDSA": RDSA(n_features=2, n_tries=3, n_bins=30),
+    "MiniFool": MiniFool(sigma=0.1, n_bins=30),
+    "adversarial network": AdversarialNetwork(network=perturbation_network(), rho=0.2, n_bins=30),
     "frugal": CONSERVAttack(**CONSERV, strategy="frugal", max_js_distance=0.1, max_correlation_shift=0.1),
 }
 

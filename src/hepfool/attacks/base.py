@@ -106,6 +106,7 @@ def run_attack(
         bounds=Bounds.of(table, envelope),
         binning=binning,
         frozen=np.zeros(table.n_events, dtype=np.bool_),
+        envelope=envelope,
     )
     state = str(rng.bit_generator.state)
     values, history, done = _iterate(attack, problem, rng, progress)

@@ -111,11 +111,12 @@ class Checkpointed:
 
 def _key(attack: Attack, problem: AttackProblem) -> dict[str, str]:
     """Name everything that an iteration depends on."""
-    table, bounds = problem.table, problem.bounds
+    table, bounds, envelope = problem.table, problem.bounds, problem.envelope
     arrays = {
         "events": (table.values, table.weights, table.labels, problem.constrained),
         "target": (problem.attacked, problem.classes),
         "bounds": (bounds.lower, bounds.upper, bounds.row),
+        "envelope": () if envelope is None else (envelope.lower, envelope.upper),
         "binning": (problem.binning.edges,),
     }
     digests = {

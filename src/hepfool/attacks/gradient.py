@@ -13,13 +13,13 @@ from typing import Literal
 
 import numpy as np
 
-from hepfool.attacks.base import AttackProblem
-from hepfool.attacks.limits import MoveUnit, admissible, check_size, movable, sizes, travel
+from hepfool.attacks.base import Attack, AttackProblem
+from hepfool.attacks.limits import MoveUnits, admissible, check_size, movable, sizes, travel
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier
 from hepfool.typing import FloatArray
 
-__all__ = ["PGD", "fgsm"]
+__all__ = ["PGD", "fgsm", "margin_and_slope"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,9 @@ class PGD:
         Length of one step, common or one per feature, in ``unit``.
     epsilon : float or tuple of float, optional
         Largest distance from nominal; ``n_iterations`` steps by default.
-    unit : {"range", "absolute", "relative"}
-        Fraction of each feature's nominal range, the feature's own unit, or a fraction of the nominal value.
+    unit : {"range", "absolute", "relative", "envelope"} or tuple
+        Fraction of each feature's nominal range, the feature's own unit, a fraction of the nominal value, or of
+        half the width of the event's envelope, which is its uncertainty; common or one per feature.
     norm : {"inf", "2"}
         Whether each feature keeps ``epsilon`` by itself, or the event's features together in quadrature,
         each divided by its ``epsilon``.
@@ -51,7 +52,7 @@ class PGD:
 
     step: float | tuple[float, ...] = 0.001
     epsilon: float | tuple[float, ...] | None = None
-    unit: MoveUnit = "range"
+    unit: MoveUnits = "range"
     norm: Literal["inf", "2"] = "inf"
     n_iterations: int = 10
     n_bins: int = 200
@@ -99,18 +100,11 @@ class PGD:
         GradientsUnavailableError
             If the classifier gives scores only.
         """
-        classifier = problem.classifier
-        if not isinstance(classifier, DifferentiableClassifier):
-            msg = (
-                f"{type(classifier).__name__} gives no gradients, which PGD follows; "
-                "wrap it in hepfool.models.blackbox.FiniteDifference"
-            )
-            raise GradientsUnavailableError(msg)
-        _, slope = classifier.margin_and_gradient(problem.network_values(values), problem.classes)
+        _, slope = margin_and_slope(self, problem, values)
         free = movable(problem)
         step = sizes(problem, self.step, self.unit)
         largest = sizes(problem, self._largest, self.unit)
-        direction = np.where(free, -np.nan_to_num(slope), 0.0)
+        direction = np.where(free, -slope, 0.0)
         if self.norm == "inf":
             moved = values + step * np.sign(direction)
         else:
@@ -135,12 +129,48 @@ class PGD:
         return np.asarray(nominal + distance / np.maximum(length, 1.0))
 
 
+def margin_and_slope(attack: Attack, problem: AttackProblem, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """
+    Ask the network how far each event is from another class, and in which direction.
+
+    Parameters
+    ----------
+    attack : Attack
+        Who asks.
+    problem : AttackProblem
+        Network and the classes to leave.
+    values : FloatArray, shape (n_events, n_features)
+        Events as they are now.
+
+    Returns
+    -------
+    margin : FloatArray, shape (n_events,)
+        Log-odds of the class over the decision boundary.
+    slope : FloatArray, shape (n_events, n_features)
+        Its gradient, per unit of each feature; 0 where it does not exist.
+
+    Raises
+    ------
+    GradientsUnavailableError
+        If the classifier gives scores only.
+    """
+    classifier = problem.classifier
+    if not isinstance(classifier, DifferentiableClassifier):
+        msg = (
+            f"{type(classifier).__name__} gives no gradients, which {type(attack).__name__} follows; "
+            "wrap it in hepfool.models.blackbox.FiniteDifference"
+        )
+        raise GradientsUnavailableError(msg)
+    margin, slope = classifier.margin_and_gradient(problem.network_values(values), problem.classes)
+    return margin, np.nan_to_num(slope)
+
+
 def _unit_vectors(rows: FloatArray) -> FloatArray:
     length = np.sqrt((rows**2).sum(axis=1, keepdims=True))
     return np.asarray(np.divide(rows, length, out=np.zeros_like(rows), where=length > 0))
 
 
-def fgsm(epsilon: float | tuple[float, ...], *, unit: MoveUnit = "range", n_bins: int = 200) -> PGD:
+def fgsm(epsilon: float | tuple[float, ...], *, unit: MoveUnits = "range", n_bins: int = 200) -> PGD:
     """
     Fast gradient sign method (arXiv:1412.6572): one step of :class:`PGD`.
 
@@ -148,8 +178,8 @@ def fgsm(epsilon: float | tuple[float, ...], *, unit: MoveUnit = "range", n_bins
     ----------
     epsilon : float or tuple of float
         Length of the step, common or one per feature.
-    unit : {"range", "absolute", "relative"}
-        Its unit.
+    unit : {"range", "absolute", "relative", "envelope"} or tuple
+        Its unit, common or one per feature.
     n_bins : int
         Bins in which the marginals are compared.
 

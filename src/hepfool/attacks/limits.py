@@ -6,18 +6,23 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hepfool.attacks.base import AttackProblem
 from hepfool.features import FeatureSpace
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["MoveUnit", "admissible", "check_size", "movable", "sizes", "travel"]
+__all__ = ["MoveUnit", "MoveUnits", "admissible", "check_size", "in_own_units", "movable", "sizes", "travel"]
 
-#: Units of a move: each feature's nominal range, its own unit, or a fraction of the nominal value.
-MoveUnit = Literal["range", "absolute", "relative"]
+#: Units of a move: each feature's nominal range, its own unit, a fraction of the nominal value, or
+#: half the width of the event's envelope, which is its uncertainty.
+MoveUnit = Literal["range", "absolute", "relative", "envelope"]
+
+#: A common unit, or one per feature.
+MoveUnits = MoveUnit | tuple[MoveUnit, ...]
 
 
-def check_size(name: str, size: float | tuple[float, ...], unit: MoveUnit) -> None:
+def check_size(name: str, size: float | tuple[float, ...], unit: MoveUnits) -> None:
     """
     Refuse a size or a unit that means nothing.
 
@@ -27,56 +32,121 @@ def check_size(name: str, size: float | tuple[float, ...], unit: MoveUnit) -> No
         Hyper-parameter.
     size : float or tuple of float
         Common, or one per feature.
-    unit : {"range", "absolute", "relative"}
-        Its unit.
+    unit : {"range", "absolute", "relative", "envelope"} or tuple
+        Its unit, common or one per feature.
 
     Raises
     ------
     ValueError
-        If a size is negative or not finite, or the unit unknown.
+        If a size is negative or not finite, a unit unknown, or their numbers differ.
     """
-    if unit not in get_args(MoveUnit):
-        msg = f"unit must be one of {', '.join(get_args(MoveUnit))}, got {unit!r}"
-        raise ValueError(msg)
+    units = unit if isinstance(unit, tuple) else (unit,)
+    for one in units:
+        if one not in get_args(MoveUnit):
+            msg = f"unit must be one of {', '.join(get_args(MoveUnit))}, got {one!r}"
+            raise ValueError(msg)
     array = np.atleast_1d(np.asarray(size, dtype=np.float64))
     if not (np.isfinite(array).all() and (array >= 0).all()):
         msg = f"{name} must not be negative, and finite, got {size}"
         raise ValueError(msg)
+    if 1 not in {len(array), len(units)} and len(array) != len(units):
+        msg = f"{name} has {len(array)} sizes and {len(units)} units; give one, or one per feature"
+        raise ValueError(msg)
 
 
-def sizes(problem: AttackProblem, size: float | tuple[float, ...], unit: MoveUnit) -> FloatArray:
+def sizes(problem: AttackProblem, size: float | tuple[float, ...], unit: MoveUnits) -> FloatArray:
     """
     Convert a size to each feature's unit.
 
     Parameters
     ----------
     problem : AttackProblem
-        Nominal values and ranges.
+        Nominal values, ranges and envelope.
     size : float or tuple of float
         Common, or one per feature.
-    unit : {"range", "absolute", "relative"}
-        Of the size.
+    unit : {"range", "absolute", "relative", "envelope"} or tuple
+        Of the size, common or one per feature.
 
     Returns
     -------
     FloatArray, shape (n_events or 1, n_features)
-        Not negative; 0 for a missing value.
+        Not negative and finite; 0 for a missing value unless it is the same for all events.
 
     Raises
     ------
     ValueError
-        If there is neither one size nor one per feature.
+        If there is neither one size or unit nor one per feature, or the envelope does not bound what may move.
     """
     table = problem.table
-    array = np.atleast_1d(np.asarray(size, dtype=np.float64))
-    if array.shape not in {(1,), (table.n_features,)}:
-        msg = f"{len(array)} sizes for {table.n_features} features; give one, or one per feature"
-        raise ValueError(msg)
-    if unit == "relative":
-        return np.asarray(array * np.abs(np.nan_to_num(table.values)))
+    array, columns = _per_feature(problem, size, unit)
+    scale = np.where(columns == "range", _ranges(problem), 1.0)[np.newaxis]
+    relative, envelope = columns == "relative", columns == "envelope"
+    if relative.any():
+        scale = np.where(relative, np.abs(np.nan_to_num(table.values)), scale)
+    if envelope.any():
+        scale = np.where(envelope, _half_widths(problem, envelope), scale)
+    return np.asarray(array * scale)
+
+
+def in_own_units(
+    problem: AttackProblem, size: float | tuple[float, ...], unit: MoveUnits
+) -> tuple[tuple[float, ...], tuple[MoveUnit, ...]]:
+    """
+    Convert fractions of the range to the features' own units, so that they mean the same for other events.
+
+    Parameters
+    ----------
+    problem : AttackProblem
+        Ranges.
+    size : float or tuple of float
+        Common, or one per feature.
+    unit : {"range", "absolute", "relative", "envelope"} or tuple
+        Of the size, common or one per feature.
+
+    Returns
+    -------
+    size : tuple of float
+        One per feature.
+    unit : tuple of str
+        One per feature, none of them ``range``.
+    """
+    array, columns = _per_feature(problem, size, unit)
+    ranged = columns == "range"
+    units: list[MoveUnit] = np.where(ranged, "absolute", columns).tolist()
+    return tuple((array * np.where(ranged, _ranges(problem), 1.0)).tolist()), tuple(units)
+
+
+def _ranges(problem: AttackProblem) -> FloatArray:
     edges = problem.binning.edges
-    scale = edges[:, -1] - edges[:, 0] if unit == "range" else np.ones(table.n_features)
-    return np.asarray(np.atleast_2d(array * scale))
+    return np.asarray(edges[:, -1] - edges[:, 0])
+
+
+def _per_feature(
+    problem: AttackProblem, size: float | tuple[float, ...], unit: MoveUnits
+) -> tuple[FloatArray, NDArray[np.str_]]:
+    n_features = problem.table.n_features
+    array = np.atleast_1d(np.asarray(size, dtype=np.float64))
+    units = np.atleast_1d(np.asarray(unit))
+    for name, given in (("sizes", array), ("units", units)):
+        if len(given) not in {1, n_features}:
+            msg = f"{len(given)} {name} for {n_features} features; give one, or one per feature"
+            raise ValueError(msg)
+    return np.broadcast_to(array, n_features), np.broadcast_to(units, n_features)
+
+
+def _half_widths(problem: AttackProblem, columns: BoolArray) -> FloatArray:
+    """Half the width of the envelope; 0 where there is none, and nothing moves."""
+    if problem.envelope is None:
+        msg = "a size in units of the envelope needs one; pass envelope= to run_attack, or choose another unit"
+        raise ValueError(msg)
+    width = problem.envelope.upper - problem.envelope.lower
+    unbounded = ~np.isfinite(width) & columns
+    open_ended = (unbounded & movable(problem)).any(axis=0)
+    if open_ended.any():
+        name = problem.table.features.names[int(np.argmax(open_ended))]
+        msg = f"the envelope does not bound {name!r}, so its width is no unit; bound it, or choose another unit for it"
+        raise ValueError(msg)
+    return np.where(np.isfinite(width), width, 0.0) / 2.0
 
 
 def movable(problem: AttackProblem) -> BoolArray:

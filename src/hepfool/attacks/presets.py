@@ -2,9 +2,10 @@
 """
 Hyper-parameters of published studies, and ranges to draw them from.
 
-The numbers are those of appendix A of arXiv:2603.13970, with inputs scaled to
-[0, 1].  Caps on a distance or on one move depend on the number of events: one event of
-1000 is a larger step than one of 100 000.  :func:`scaled_to` converts them.
+The numbers of ``PRESETS`` and ``RANGES`` are those of appendix A of arXiv:2603.13970, with
+inputs scaled to [0, 1].  Caps on a distance or on one move depend on the number of events: one
+event of 1000 is a larger step than one of 100 000.  :func:`scaled_to` converts them.
+:func:`constituent_fgsm` has the numbers of arXiv:1910.08606.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from typing import Any, Final
 import numpy as np
 
 from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks.gradient import PGD
+from hepfool.attacks.limits import MoveUnit
 
-__all__ = ["PRESETS", "RANGES", "AttackRanges", "scaled_to"]
+__all__ = ["PRESETS", "RANGES", "AttackRanges", "constituent_fgsm", "scaled_to"]
 
 
 def _attack(
@@ -89,6 +92,56 @@ def scaled_to(attack: CONSERVAttack, n_events: int, *, published_n_events: int) 
         max_js_distance=attack.max_js_distance * math.sqrt(ratio),
         max_correlation_change=attack.max_correlation_change * ratio,
     )
+
+
+def constituent_fgsm(
+    n_constituents: int = 64,
+    *,
+    epsilon_pt: float = 0.001,
+    epsilon_omega: float = 0.001,
+    n_iterations: int = 10,
+    n_bins: int = 200,
+) -> PGD:
+    r"""
+    Follow gradient signs on the constituents of a jet (arXiv:1910.08606, sec. III A).
+
+    Columns are :math:`p_\mathrm{T}, \eta, \phi` of the first constituent, then those of the second, and so on.
+    The paper attacks signal only: pass ``target=1`` to :func:`~hepfool.attacks.base.run_attack`.
+
+    Parameters
+    ----------
+    n_constituents : int
+        Constituents per jet; those that a jet lacks are missing values and stay so.
+    epsilon_pt : float
+        Step of each momentum relative to its nominal value.
+    epsilon_omega : float
+        Step of each angle and pseudorapidity.
+    n_iterations : int
+        Steps; ten bound the moves by 0.01.
+    n_bins : int
+        Bins in which the marginals are compared.
+
+    Returns
+    -------
+    PGD
+        For tables with three columns per constituent.
+
+    Raises
+    ------
+    ValueError
+        If there is no constituent.
+
+    Examples
+    --------
+    >>> constituent_fgsm(1).unit
+    ('relative', 'absolute', 'absolute')
+    """
+    if n_constituents < 1:
+        msg = f"n_constituents must be at least 1, got {n_constituents}"
+        raise ValueError(msg)
+    unit: tuple[MoveUnit, ...] = ("relative", "absolute", "absolute")
+    step = (epsilon_pt, epsilon_omega, epsilon_omega)
+    return PGD(step=step * n_constituents, unit=unit * n_constituents, n_iterations=n_iterations, n_bins=n_bins)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

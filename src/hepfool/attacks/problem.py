@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from hepfool.attacks.bounds import Bounds
-from hepfool.events import EventTable
+from hepfool.events import Envelope, EventTable
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray
@@ -43,6 +43,8 @@ class AttackProblem:
         Bins of the marginals.
     frozen : BoolArray, shape (n_events,)
         Events that may not move in this step.
+    envelope : Envelope, optional
+        Uncertainties, already part of ``bounds``.
     memo : dict
         What :meth:`once` has computed.
     """
@@ -55,6 +57,7 @@ class AttackProblem:
     bounds: Bounds
     binning: Binning
     frozen: BoolArray
+    envelope: Envelope | None = None
     memo: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def once(self, name: str, compute: Callable[[], R]) -> R:

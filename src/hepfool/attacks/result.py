@@ -15,7 +15,7 @@ from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["AttackResult", "FoolingCounts", "Iteration"]
+__all__ = ["AttackResult", "FoolingCounts", "Iteration", "weighted_fraction"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +131,11 @@ class AttackResult:
         return self.counts().fooling_ratio
 
     @property
+    def fooling_ratio_error(self) -> float:
+        """Statistical standard error of the fooling ratio, the attacked events taken as a sample."""
+        return weighted_fraction(self.fooled[self.attacked], self.nominal.weights[self.attacked])[1]
+
+    @property
     def interrupted(self) -> bool:
         """Whether the attack was stopped before its last iteration."""
         return self.iterations_done < self.attack.n_iterations
@@ -175,3 +180,32 @@ class AttackResult:
         """
         mask = self.nominal.region(region).mask
         return compare(self.nominal, self.adversarial, self.binning, events=mask, region=region)
+
+
+def weighted_fraction(chosen: BoolArray, weights: FloatArray) -> tuple[float, float]:
+    r"""
+    Weighted fraction of chosen events.
+
+    Parameters
+    ----------
+    chosen : BoolArray, shape (n_events,)
+        What is counted.
+    weights : FloatArray, shape (n_events,)
+        Event weights.
+
+    Returns
+    -------
+    (float, float)
+        The fraction :math:`p` and its standard error :math:`\sqrt{\sum w^2 (c - p)^2}/|\sum w|`, to which a
+        bootstrap over events converges; NaN where the weights sum to zero.
+
+    Examples
+    --------
+    >>> weighted_fraction(np.array([True, False, False, False]), np.ones(4))
+    (0.25, 0.21650635094610965)
+    """
+    total = float(weights.sum())
+    if not total:
+        return float("nan"), float("nan")
+    fraction = float(weights[chosen].sum()) / total
+    return fraction, float(np.linalg.norm(weights * (chosen - fraction))) / abs(total)

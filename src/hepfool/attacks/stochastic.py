@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from hepfool.attacks.base import AttackProblem
-from hepfool.attacks.limits import MoveUnit, admissible, check_size, movable, sizes
+from hepfool.attacks.limits import MoveUnits, admissible, check_size, movable, sizes
 from hepfool.typing import FloatArray
 
 __all__ = ["RDSA", "Noise"]
@@ -26,8 +26,9 @@ class Noise:
         Largest displacement (uniform) or its standard deviation (normal), common or one per feature, in ``unit``.
     shape : {"uniform", "normal"}
         Distribution.
-    unit : {"range", "absolute", "relative"}
-        Fraction of each feature's nominal range, the feature's own unit, or a fraction of the nominal value.
+    unit : {"range", "absolute", "relative", "envelope"} or tuple
+        Fraction of each feature's nominal range, the feature's own unit, a fraction of the nominal value, or of
+        half the width of the event's envelope, which is its uncertainty; common or one per feature.
     n_bins : int
         Bins in which the marginals are compared.
 
@@ -39,7 +40,7 @@ class Noise:
 
     size: float | tuple[float, ...]
     shape: Literal["uniform", "normal"] = "uniform"
-    unit: MoveUnit = "range"
+    unit: MoveUnits = "range"
     n_bins: int = 200
 
     def __post_init__(self) -> None:

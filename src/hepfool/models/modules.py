@@ -14,7 +14,7 @@ import cloudpickle
 import torch
 from torch import nn
 
-__all__ = ["ExportedModule", "floating_dtype", "from_bytes", "strip_activation", "to_bytes"]
+__all__ = ["ExportedModule", "floating_dtype", "from_bytes", "module_digest", "strip_activation", "to_bytes"]
 
 _ACTIVATIONS = (nn.Sigmoid, nn.Softmax)
 
@@ -111,6 +111,29 @@ def floating_dtype(module: nn.Module) -> torch.dtype:
         That of its first floating-point parameter; ``float32`` without parameters.
     """
     return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+
+
+def module_digest(module: nn.Module, *settings: object) -> str:
+    """
+    Fingerprint of a module.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Any module.
+    *settings : object
+        Whatever else its answers depend on.
+
+    Returns
+    -------
+    str
+        SHA-256 of structure, settings, parameters and buffers, hexadecimal.
+    """
+    digest = hashlib.sha256(" ".join([repr(module), *map(str, settings)]).encode())
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def to_bytes(module: nn.Module) -> bytes:

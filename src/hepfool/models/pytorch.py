@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, cast, get_args
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hepfool.models.modules import floating_dtype, from_bytes, strip_activation, to_bytes
+from hepfool.models.modules import floating_dtype, from_bytes, module_digest, strip_activation, to_bytes
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["Output", "TorchClassifier"]
@@ -86,7 +85,7 @@ class TorchClassifier:
         if self._n_outputs > 2 and threshold != _DEFAULT_THRESHOLD:
             msg = f"threshold {threshold} has no meaning for {self._n_outputs} classes; leave it out"
             raise ValueError(msg)
-        self._digest = self._compute_digest()
+        self._digest = module_digest(self._module, self._output, self._threshold)
 
     @property
     def n_classes(self) -> int:
@@ -107,6 +106,11 @@ class TorchClassifier:
     def output(self) -> Output:
         """What :attr:`module` returns, once a final activation is taken off."""
         return self._output
+
+    @property
+    def device(self) -> str:
+        """Where the module runs."""
+        return self._device
 
     @property
     def module(self) -> nn.Module:
@@ -202,6 +206,29 @@ class TorchClassifier:
         """
         return self._with_gradient(_cross_entropy, values, labels)
 
+    def log_odds(self, inputs: torch.Tensor) -> torch.Tensor:
+        """
+        Log-odds of a batch, through which PyTorch can differentiate.
+
+        Parameters
+        ----------
+        inputs : torch.Tensor, shape (n_events, n_features)
+            Network inputs in physical units, on :attr:`device` and in the precision of :attr:`module`.
+
+        Returns
+        -------
+        torch.Tensor, shape (n_events,) or (n_events, n_classes)
+            Log-odds of class 1 of two, or one number per class whose softmax is the score.
+        """
+        raw: torch.Tensor = self._module(inputs)
+        if self._output == "probability":
+            raw = _inverse_activation(raw)
+        if raw.ndim == 1:
+            return raw
+        if raw.shape[1] == 2:
+            return raw[:, 1] - raw[:, 0]
+        return raw[:, 0] if raw.shape[1] == 1 else raw
+
     def _margin(self, log_odds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         if log_odds.ndim == 1:
             return (2 * labels - 1) * (log_odds - _logit(self.threshold))
@@ -217,7 +244,7 @@ class TorchClassifier:
         for part, inputs in self._batches(values):
             with torch.enable_grad():
                 inputs.requires_grad_(True)
-                per_event = of(self._log_odds(inputs), classes[part].to(self._device))  # (n_batch,)
+                per_event = of(self.log_odds(inputs), classes[part].to(self._device))  # (n_batch,)
                 (slope,) = torch.autograd.grad(per_event.sum(), inputs)
             result[part] = per_event.detach().cpu().numpy()
             gradient[part] = slope.cpu().numpy()
@@ -227,7 +254,7 @@ class TorchClassifier:
         parts = []
         with torch.no_grad():
             for _, inputs in self._batches(values):
-                parts.append(self._log_odds(inputs).cpu().double())
+                parts.append(self.log_odds(inputs).cpu().double())
         return torch.cat(parts)
 
     def _batches(self, values: FloatArray) -> Iterator[tuple[slice, torch.Tensor]]:
@@ -239,17 +266,6 @@ class TorchClassifier:
             part = slice(start, start + self._batch_size)
             # A copy: the table's arrays are read-only, which PyTorch does not know.
             yield part, torch.from_numpy(np.array(values[part], dtype=np.float64)).to(self._device, dtype)
-
-    def _log_odds(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Log-odds of class 1, or one number per class whose softmax is the score."""
-        raw: torch.Tensor = self._module(inputs)
-        if self._output == "probability":
-            raw = _inverse_activation(raw)
-        if raw.ndim == 1:
-            return raw
-        if raw.shape[1] == 2:
-            return raw[:, 1] - raw[:, 0]
-        return raw[:, 0] if raw.shape[1] == 1 else raw
 
     def _checked_labels(self, values: FloatArray, labels: IntArray) -> torch.Tensor:
         classes = np.array(labels, dtype=np.int64)
@@ -279,13 +295,6 @@ class TorchClassifier:
             )
             raise ValueError(msg)
         return 1 if len(shape) == 1 else shape[1]
-
-    def _compute_digest(self) -> str:
-        digest = hashlib.sha256(f"{self._module!r} {self._output} {self._threshold}".encode())
-        for name, tensor in self._module.state_dict().items():
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_module": to_bytes(self._module)}

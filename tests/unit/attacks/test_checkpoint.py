@@ -11,6 +11,8 @@ import pytest
 from hepfool.attacks.base import AttackResult, Iteration, run_attack
 from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks.gradient import PGD
+from hepfool.events import Envelope
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
@@ -76,6 +78,16 @@ def test_a_foreign_checkpoint_is_refused_by_name(tmp_path: Path, changed: dict[s
     attack = changed.pop("attack", ATTACK)
     with pytest.raises(ValueError, match=f"belongs to another run: {message}"):
         run(Checkpointed(attack, path), **changed)
+
+
+def test_an_envelope_that_is_a_unit_belongs_to_the_run(tmp_path: Path) -> None:
+    """Far beyond the ranges it changes no bound, but the length of the steps."""
+    attack = Checkpointed(PGD(step=1e-6, unit="envelope"), tmp_path / "attack.zip")
+    sigma = np.array([1e6, 1e6, 0.1, 1e6, 1e6, 1e6])
+    run(attack, envelope=Envelope.absolute(events(200), sigma))
+    sigma[0] *= 2.0
+    with pytest.raises(ValueError, match="belongs to another run: envelope differ"):
+        run(attack, envelope=Envelope.absolute(events(200), sigma))
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.gradient import PGD, fgsm
 from hepfool.attacks.stochastic import RDSA, Noise
-from hepfool.events import EventTable
+from hepfool.events import Envelope, EventTable
 from hepfool.features import Derived, Feature
 from hepfool.models.networks import mlp
 from hepfool.models.pytorch import TorchClassifier
@@ -81,6 +81,31 @@ def test_moves_do_not_exceed_their_size(unit: Any, size: float, kind: str) -> No
         assert (moved[present, j] > 0.5 * largest[present]).mean() > 0.2
 
 
+def test_every_feature_may_have_its_own_unit() -> None:
+    table = events(300, regions=False)
+    step = (0.01, 0.02, 0.03, 1.0, 0.0, 0.02)
+    units: dict[str, Any] = {"pt": "relative", "eta": "absolute", "phi": "absolute", "n_jets": "absolute"}
+    mixed = tuple(units.get(name, "range") for name in table.features.names)
+    moved = attacked(PGD(step=step, unit=mixed), table).adversarial.values
+    for name, unit in [*units.items(), ("jet_pt", "range")]:
+        j = table.features.index(name)
+        alone = tuple(size if k == j else 0.0 for k, size in enumerate(step))
+        expected = attacked(fgsm(alone, unit=unit), table).adversarial.values
+        single = attacked(fgsm(step, unit=mixed), table).adversarial.values
+        assert np.array_equal(single[:, j], expected[:, j], equal_nan=True)
+        assert (moved[:, j] != table.values[:, j])[~table.missing[:, j]].any()
+
+
+def test_half_the_width_of_the_envelope_is_a_unit() -> None:
+    table = events(300, regions=False)
+    sigma = np.random.default_rng(3).uniform(0.5, 2.0, size=table.values.shape) * [5.0, 0.1, 0.2, 1.0, 1.0, 8.0]
+    envelope = Envelope.absolute(table, sigma, n_sigma=2.0)
+    moved = np.abs(attacked(fgsm(0.25, unit="envelope"), table, envelope=envelope).adversarial.values - table.values)
+    present = ~table.missing[:, 0]
+    np.testing.assert_allclose(np.quantile(moved[:, 0] / sigma[:, 0], [0.3, 0.5]), 0.5, rtol=1e-4)
+    assert (moved[present, 0] <= 0.5 * sigma[present, 0] * (1 + 1e-4)).all()
+
+
 def test_euclidean_steps_stay_within_the_ball(unit_table: EventTable, network: TorchClassifier) -> None:
     attack = PGD(step=0.05, epsilon=0.1, norm="2")
     result = run_attack(attack, network, unit_table, rng=np.random.default_rng(1), target="all")
@@ -127,7 +152,9 @@ def test_derived_features_follow_any_attack(rng: np.random.Generator) -> None:
         (lambda: PGD(step=-1.0), "step must not be negative"),
         (lambda: PGD(epsilon=np.nan), "epsilon must not be negative"),
         (lambda: PGD(norm="1"), "norm must be"),  # type: ignore[arg-type]
-        (lambda: PGD(unit="sigma"), "unit must be one of range, absolute, relative"),  # type: ignore[arg-type]
+        (lambda: PGD(unit="sigma"), "unit must be one of range, absolute, relative, envelope, got 'sigma'"),  # type: ignore[arg-type]
+        (lambda: PGD(unit=("range", "sigma")), "got 'sigma'"),  # type: ignore[arg-type]
+        (lambda: PGD(epsilon=(0.1, 0.1), unit=("range",) * 3), "epsilon has 2 sizes and 3 units"),
         (lambda: Noise(size=0.1, shape="flat"), "shape must be"),  # type: ignore[arg-type]
         (lambda: RDSA(n_features=0), "n_features, n_tries and n_bins must be at least 1"),
     ],
@@ -140,3 +167,5 @@ def test_impossible_hyper_parameters_are_refused(make: Any, message: str) -> Non
 def test_sizes_are_one_or_one_per_feature() -> None:
     with pytest.raises(ValueError, match="2 sizes for 6 features"):
         attacked(PGD(step=(0.1, 0.2)), events(100))
+    with pytest.raises(ValueError, match="2 units for 6 features"):
+        attacked(PGD(unit=("range", "absolute")), events(100))

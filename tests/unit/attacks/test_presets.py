@@ -6,7 +6,8 @@ import pytest
 
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.presets import PRESETS, RANGES, AttackRanges, scaled_to
+from hepfool.attacks.presets import PRESETS, RANGES, AttackRanges, constituent_fgsm, scaled_to
+from hepfool.events import EventTable
 from tests.specimens import SineClassifier, events
 
 
@@ -62,3 +63,25 @@ def test_draws_fill_their_ranges_and_leave_the_rest() -> None:
 def test_impossible_ranges_are_refused(ranges: dict[str, tuple[float, float]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AttackRanges(attack=CONSERVAttack(), ranges=ranges)
+
+
+def test_constituents_move_as_published(rng: np.random.Generator) -> None:
+    pt, eta, phi = rng.exponential(size=(200, 2)) + 0.01, *rng.uniform(-1.0, 1.0, size=(2, 200, 2))
+    values = np.stack([pt, eta, phi], axis=2).reshape(200, 6)
+    values[::3, 3:] = np.nan  # jets with a single constituent
+    table = EventTable.from_arrays(values)
+    classifier = SineClassifier(scales=np.array([1.0, 2.0, 2.0, 1.0, 2.0, 2.0]))
+    attack = constituent_fgsm(2)
+    # Signs of the gradient, relative for pt and absolute for angles, ten times.
+    inside = (np.abs(values) < 0.9 * np.nanmax(np.abs(values), axis=0)) & (values > np.nanmin(values, axis=0) + 0.02)
+    expected, classes = values.copy(), classifier.predict(table.network_values)
+    relative = np.array([1.0, 0.0, 0.0] * 2)
+    for _ in range(10):
+        _, slope = classifier.margin_and_gradient(np.where(table.missing, table.sentinel, expected), classes)
+        size = 0.001 * np.where(relative, values, 1.0)
+        expected = np.where(table.missing, np.nan, expected - np.sign(slope) * size)
+    after = run_attack(attack, classifier, table, rng=rng, target="all").adversarial.values
+    np.testing.assert_allclose(after[inside], expected[inside], atol=1e-5)
+    assert inside.mean() > 0.5
+    with pytest.raises(ValueError, match="n_constituents must be at least 1"):
+        constituent_fgsm(0)
