@@ -15,9 +15,18 @@ import torch
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.presets import PRESETS
 from hepfool.events import EventTable
+from hepfool.kernels import kernel
 from hepfool.models.networks import conservattack_higgs
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.statistics.distance_correlation import evaluate, new_distance_state, new_tableau, tabulate
+from hepfool.statistics.distance_correlation import (
+    DistanceState,
+    Tableau,
+    evaluate,
+    new_distance_state,
+    new_tableau,
+    tabulate,
+)
+from hepfool.typing import FloatArray
 from tests.benchmarks.conftest import Record
 
 N_EVENTS = 2500
@@ -27,6 +36,15 @@ N_EVENTS = 2500
 def table(reference_data: Path) -> EventTable:
     with np.load(reference_data / "higgs2014.npz", allow_pickle=False) as file:
         return EventTable.from_arrays(file["X"][:N_EVENTS], labels=file["y"][:N_EVENTS])
+
+
+@kernel  # as in the sweep, which is compiled as a whole
+def every_candidate(
+    state: DistanceState, tableau: Tableau, place: tuple[int, int], old: int, n_places: int, row: FloatArray
+) -> None:
+    tabulate(state, tableau, place[0], place[1], n_places)
+    for new in range(n_places):
+        evaluate(state, tableau, place, (old, new), n_places, row)
 
 
 @pytest.mark.parametrize("n_candidates", [50, 500])
@@ -39,10 +57,7 @@ def test_update_against_recomputation(table: EventTable, record: Record, n_candi
     def update(i: int, j: int) -> None:
         present = state.x[i, j]
         tableau.places[:] = np.sort(np.append(np.linspace(0.0, 1.0, n_candidates), present))
-        old = int(np.searchsorted(tableau.places, present))
-        tabulate(state, tableau, i, j, n_places)
-        for new in range(n_places):
-            evaluate(state, tableau, (i, j), (old, new), n_places, row)
+        every_candidate(state, tableau, (i, j), int(np.searchsorted(tableau.places, present)), n_places, row)
 
     def recompute(j: int) -> None:
         for k in range(table.n_features):
