@@ -137,6 +137,12 @@ class TrainingResult:
         """Area under the ROC curve of the validation events after the best epoch."""
         return self.history[self.best_epoch - 1].validation_auroc
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the training was stopped before its last epoch, and not for lack of progress."""
+        done = len(self.history)
+        return done < self.settings.max_epochs and done - self.best_epoch < self.settings.patience
+
 
 def fit(
     module: nn.Module | Callable[[], nn.Module],

@@ -13,6 +13,7 @@ from hist import Hist
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from hepfool.defences.detector_curves import Calibration, DetectorCurves
 from hepfool.events import EventTable
 from hepfool.plots import (
     AttackPoint,
@@ -20,6 +21,7 @@ from hepfool.plots import (
     PlotStyle,
     plot_attack_comparison,
     plot_correlations,
+    plot_detector,
     plot_fooling,
     plot_marginal,
     plot_marginals,
@@ -86,6 +88,30 @@ def comparison(n_features: int = 30, *, prefix: str = "DER_mass_transverse_met_l
     return compare(table, moved, Binning.uniform(table, n_bins=20), region="control_region")
 
 
+def detector_curves() -> DetectorCurves:
+    nominal = quantiles(50)
+    score = (np.arange(10) + 0.5) / 10
+    return DetectorCurves(
+        thresholds=1.0 - nominal,
+        flagged_nominal=nominal,
+        flagged_fooled=nominal**0.3,
+        working_point=(0.1, 0.1**0.3),
+        auroc=0.769,
+        auroc_error=0.006,
+        calibration=Calibration(
+            mean_score=score,
+            fraction=score + 0.05 * np.sin(6.0 * score),
+            lower=score - 0.03,
+            upper=score + 0.08,
+            n_events=np.full(10, 100),
+            expected_error=0.031,
+            brier=0.2,
+        ),
+        n_nominal=2000,
+        n_fooled=731,
+    )
+
+
 ATTACKS = [("Higgs, control region", 0.741, 0.012), ("Higgs, signal region", 0.98, 0.004)]
 CORRECTED = [("Higgs, control region", 0.07, 0.01), ("Higgs, signal region", 0.10, 0.004)]
 SYSTEMATICS = [
@@ -118,6 +144,7 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "fooling": lambda: plot_fooling(ATTACKS, SYSTEMATICS, corrected=CORRECTED, style=STYLE),
     "fooling_log": lambda: plot_fooling(ATTACKS, SYSTEMATICS, style=STYLE, log_x=True),
     "fooling_alone": lambda: plot_fooling(ATTACKS[:1], style=PlotStyle()),
+    "detector": lambda: plot_detector(detector_curves(), style=STYLE),
     "comparison": lambda: plot_attack_comparison(
         {
             "CONSERVAttack": [AttackPoint(0.5, 0.004, 0.03), AttackPoint(0.8, 0.03, 0.03)],
