@@ -25,11 +25,13 @@ from hepfool.plots import (
     plot_fooling,
     plot_marginal,
     plot_marginals,
+    plot_misclassification,
     plot_score,
     plot_score_stack,
 )
 from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
+from hepfool.studies.misclassification import Misclassification, systematic_misclassification
 from hepfool.typing import FloatArray
 
 STYLE = PlotStyle(lumi=59.7, energy=13.6)
@@ -112,6 +114,13 @@ def detector_curves() -> DetectorCurves:
     )
 
 
+def misclassification() -> Misclassification:
+    events = np.arange(3000)
+    runs = np.arange(10)[:, None]
+    chance = np.mod(events * np.sqrt(0.5 + runs), 1.0)
+    return systematic_misclassification(chance < np.where(events < 40, 0.6, 0.08))
+
+
 ATTACKS = [("Higgs, control region", 0.741, 0.012), ("Higgs, signal region", 0.98, 0.004)]
 CORRECTED = [("Higgs, control region", 0.07, 0.01), ("Higgs, signal region", 0.10, 0.004)]
 SYSTEMATICS = [
@@ -145,6 +154,7 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "fooling_log": lambda: plot_fooling(ATTACKS, SYSTEMATICS, style=STYLE, log_x=True),
     "fooling_alone": lambda: plot_fooling(ATTACKS[:1], style=PlotStyle()),
     "detector": lambda: plot_detector(detector_curves(), style=STYLE),
+    "misclassification": lambda: plot_misclassification(misclassification(), style=STYLE),
     "comparison": lambda: plot_attack_comparison(
         {
             "CONSERVAttack": [AttackPoint(0.5, 0.004, 0.03), AttackPoint(0.8, 0.03, 0.03)],

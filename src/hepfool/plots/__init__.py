@@ -13,6 +13,7 @@ from hepfool.plots.correlations import plot_correlations
 from hepfool.plots.detector import plot_detector
 from hepfool.plots.fooling import plot_fooling
 from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
+from hepfool.plots.misclassification import plot_misclassification
 from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
 from hepfool.plots.style import PlotStyle
 
@@ -27,6 +28,7 @@ __all__ = [
     "plot_fooling",
     "plot_marginal",
     "plot_marginals",
+    "plot_misclassification",
     "plot_score",
     "plot_score_stack",
     "representative_marginals",
