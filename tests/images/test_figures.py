@@ -13,6 +13,7 @@ from hist import Hist
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from hepfool.defences.detector import DetectorReport
 from hepfool.defences.detector_curves import Calibration, DetectorCurves
 from hepfool.events import EventTable
 from hepfool.plots import (
@@ -21,6 +22,7 @@ from hepfool.plots import (
     PlotStyle,
     plot_attack_comparison,
     plot_correlations,
+    plot_cross_runs,
     plot_detector,
     plot_fooling,
     plot_marginal,
@@ -31,6 +33,7 @@ from hepfool.plots import (
 )
 from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
+from hepfool.studies.cross_run import CrossRuns
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
 from hepfool.typing import FloatArray
 
@@ -121,6 +124,38 @@ def misclassification() -> Misclassification:
     return systematic_misclassification(chance < np.where(events < 40, 0.6, 0.08))
 
 
+def judged(attacked: int, judging: int, split: int) -> DetectorReport:
+    ratio = (0.9 if attacked == judging else 0.6) - 0.05 * attacked + 0.03 * judging + 0.02 * split
+    return DetectorReport(
+        n_clean=1000,
+        n_attacked=900,
+        n_fooled=400,
+        n_fooled_unflagged=100,
+        threshold=0.6,
+        clean_efficiency=0.9,
+        clean_efficiency_by_class={0: 0.9, 1: 0.9},
+        efficiency_fooled=0.8,
+        efficiency_unfooled=0.5,
+        efficiency_adversarial=0.7,
+        fooling_ratio=ratio,
+        corrected_fooling_ratio=0.2 * ratio,
+        corrected_fooling_ratio_error=0.012,
+        product_fooling_ratio=0.3 * ratio,
+        auroc=0.9,
+    )
+
+
+def cross_runs(n_runs: int = 5, n_splits: int = 2) -> CrossRuns:
+    runs, nothing = range(n_runs), np.zeros((n_splits, n_runs, 10), dtype=bool)
+    return CrossRuns(
+        cells=tuple(tuple(tuple(judged(i, j, s) for j in runs) for i in runs) for s in range(n_splits)),
+        flagged=nothing,
+        correct=~nothing,
+        auroc=np.full((n_splits, n_runs), 0.9),
+        seed=1,
+    )
+
+
 ATTACKS = [("Higgs, control region", 0.741, 0.012), ("Higgs, signal region", 0.98, 0.004)]
 CORRECTED = [("Higgs, control region", 0.07, 0.01), ("Higgs, signal region", 0.10, 0.004)]
 SYSTEMATICS = [
@@ -155,6 +190,8 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "fooling_alone": lambda: plot_fooling(ATTACKS[:1], style=PlotStyle()),
     "detector": lambda: plot_detector(detector_curves(), style=STYLE),
     "misclassification": lambda: plot_misclassification(misclassification(), style=STYLE),
+    "cross_runs": lambda: plot_cross_runs(cross_runs(), style=STYLE),
+    "cross_runs_many": lambda: plot_cross_runs(cross_runs(10, 1), style=STYLE),
     "comparison": lambda: plot_attack_comparison(
         {
             "CONSERVAttack": [AttackPoint(0.5, 0.004, 0.03), AttackPoint(0.8, 0.03, 0.03)],
