@@ -32,7 +32,10 @@ from hepfool.models.modules import floating_dtype, strip_activation
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["Epoch", "TrainingResult", "TrainingSettings", "auroc", "fit"]
+__all__ = ["Epoch", "Network", "TrainingResult", "TrainingSettings", "auroc", "fit"]
+
+#: Builds an untrained network for training events, such as ``lambda table: donut(preprocessing=Standardise.of(table))``.
+Network = Callable[[EventTable], nn.Module]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ another study is never mistaken for it.  No file holds pickled code.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,6 @@ from typing import Literal
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
-from torch import nn
 
 from hepfool._version import __version__
 from hepfool.attacks.base import Attack, AttackResult, run_attack
@@ -30,10 +28,9 @@ from hepfool.io.files import written_whole
 from hepfool.models.files import load_torch, save_state
 from hepfool.models.modules import strip_activation
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.training import TrainingSettings, fit
+from hepfool.training import Network, TrainingSettings, fit
 
 __all__ = [
-    "Network",
     "Run",
     "RunPlan",
     "Splits",
@@ -44,8 +41,6 @@ __all__ = [
     "table_digest",
 ]
 
-#: Builds an untrained network for training events.
-Network = Callable[[EventTable], nn.Module]
 #: Training, validation and test events.
 Splits = tuple[EventTable, EventTable, EventTable]
 
