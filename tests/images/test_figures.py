@@ -13,14 +13,17 @@ from hist import Hist
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from hepfool.defences.augmentation import Augmentation, AugmentedRun
 from hepfool.defences.detector import DetectorReport
 from hepfool.defences.detector_curves import Calibration, DetectorCurves
+from hepfool.defences.robustness import Ratio, Robustness
 from hepfool.events import EventTable
 from hepfool.plots import (
     AttackPoint,
     Marginal,
     PlotStyle,
     plot_attack_comparison,
+    plot_augmentation,
     plot_correlations,
     plot_cross_runs,
     plot_detector,
@@ -28,6 +31,7 @@ from hepfool.plots import (
     plot_marginal,
     plot_marginals,
     plot_misclassification,
+    plot_robustness,
     plot_score,
     plot_score_stack,
 )
@@ -156,6 +160,40 @@ def cross_runs(n_runs: int = 5, n_splits: int = 2) -> CrossRuns:
     )
 
 
+def robustness() -> Robustness:
+    values = [0.31, 0.22, 0.19, 0.17, 0.165, 0.172]
+    ratios = [Ratio(value, 0.008) for value in values]
+    return Robustness(
+        before=ratios[0],
+        by_iteration=tuple(ratios[1:]),
+        mean_iteration=Ratio(0.183, 0.006),
+        best_iteration=ratios[4],
+        best=4,
+        white_box_before=Ratio(0.34, 0.008),
+        white_box_after=Ratio(0.25, 0.008),
+        auroc_loss=0.0012,
+        auroc_loss_error=0.0007,
+        n_events=3000,
+        n_attacks=4,
+    )
+
+
+def augmentation() -> Augmentation:
+    waves = np.sin(np.arange(10))
+    runs = [
+        AugmentedRun(
+            baseline=0.84 + 0.01 * wave,
+            augmented=0.85 + 0.006 * wave,
+            control=0.843 + 0.009 * wave,
+            n_train=5000,
+            n_added=3000,
+            fooling_ratio=0.7,
+        )
+        for wave in waves
+    ]
+    return Augmentation(runs=tuple(runs), n_test=20000, seed=1)
+
+
 ATTACKS = [("Higgs, control region", 0.741, 0.012), ("Higgs, signal region", 0.98, 0.004)]
 CORRECTED = [("Higgs, control region", 0.07, 0.01), ("Higgs, signal region", 0.10, 0.004)]
 SYSTEMATICS = [
@@ -192,6 +230,8 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "misclassification": lambda: plot_misclassification(misclassification(), style=STYLE),
     "cross_runs": lambda: plot_cross_runs(cross_runs(), style=STYLE),
     "cross_runs_many": lambda: plot_cross_runs(cross_runs(10, 1), style=STYLE),
+    "robustness": lambda: plot_robustness(robustness(), style=STYLE),
+    "augmentation": lambda: plot_augmentation(augmentation(), style=STYLE),
     "comparison": lambda: plot_attack_comparison(
         {
             "CONSERVAttack": [AttackPoint(0.5, 0.004, 0.03), AttackPoint(0.8, 0.03, 0.03)],

@@ -25,7 +25,7 @@ from hepfool.events import EventTable
 from hepfool.models.blackbox import CallableClassifier
 from hepfool.models.networks import Standardise, mlp
 from hepfool.samples.toys import donut
-from hepfool.training import TrainingSettings, auroc
+from hepfool.training import TrainingSettings, auroc, fit
 
 pytestmark = pytest.mark.torch
 
@@ -131,17 +131,24 @@ def test_it_stops_when_it_costs_too_much() -> None:
 
 
 @pytest.mark.parametrize("against", ["initial", "latest"])
-def test_who_is_attacked(against: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    attacked = []
+def test_who_is_attacked_and_what_is_learned(against: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    attacked, trained = [], []
+
+    def fit_and_record(start: Any, events: EventTable, *arguments: Any, **options: Any) -> Any:
+        trained.append(events)
+        return fit(start, events, *arguments, **options)
 
     def record(attack: Attack, classifier: Any, *arguments: Any, **options: Any) -> AttackResult:
         attacked.append(classifier.digest)
         return run_attack(attack, classifier, *arguments, **options)
 
+    monkeypatch.setattr(module, "fit", fit_and_record)
     monkeypatch.setattr(module, "run_attack", record)
     found = train(settings=replace(SETTINGS, against=against, n_iterations=2))
     first, later = found.initial.digest, found.iterations[0].classifier.digest
     assert attacked == [first, first, first if against == "initial" else later]
+    assert [events.n_events for events in trained] == [1000, *(iteration.n_train for iteration in found.iterations)]
+    np.testing.assert_array_equal(trained[2].values[: trained[1].n_events], trained[1].values)
 
 
 def test_same_seed_same_networks(training: AdversarialTraining) -> None:
