@@ -18,7 +18,7 @@ from hepfool.samples.toys import donut
 from hepfool.studies import runs as runs_module
 from hepfool.studies.cross_run import CrossRuns, run_cross_runs
 from hepfool.studies.runs import RunPlan, prepare_run, split_events, study_key, table_digest
-from hepfool.training import TrainingSettings
+from hepfool.training import Epoch, TrainingSettings
 from hepfool.typing import FloatArray
 
 pytestmark = pytest.mark.torch
@@ -139,6 +139,26 @@ def test_an_interrupted_attack_is_no_part_of_a_study(tmp_path: Path, monkeypatch
     assert not list(tmp_path.glob("detector-*"))
     whole = run_cross_runs(PLAN, table(), seed=1, n_runs=2, folder=tmp_path)
     np.testing.assert_array_equal(whole.matrix(), run_cross_runs(PLAN, table(), seed=1, n_runs=2).matrix())
+
+
+@pytest.mark.parametrize("part", ["fit", "train_detector"])
+def test_an_interrupted_training_is_no_part_of_a_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    original = getattr(runs_module, part)
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        def stop(epoch: Epoch) -> None:
+            if epoch.index == 2:
+                raise KeyboardInterrupt
+
+        return original(*arguments, **options, progress=stop)
+
+    monkeypatch.setattr(runs_module, part, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_cross_runs(PLAN, table(), seed=1, n_runs=2, folder=tmp_path)
+    assert len(list(tmp_path.glob("network-*"))) == (part == "train_detector")
+    assert not list(tmp_path.glob("detector-*"))
 
 
 @pytest.mark.slow
