@@ -157,6 +157,7 @@ def cross_runs(n_runs: int = 5, n_splits: int = 2) -> CrossRuns:
         correct=~nothing,
         auroc=np.full((n_splits, n_runs), 0.9),
         seed=1,
+        adaptive=tuple(tuple(judged(0, i, s + 20) for i in runs) for s in range(n_splits)) if n_splits > 1 else (),
     )
 
 

@@ -14,7 +14,7 @@ from hepfool.plots.style import PlotStyle, StyledFigure, add_experiment_label
 from hepfool.typing import FloatArray
 
 if TYPE_CHECKING:
-    from hepfool.studies.cross_run import CrossRuns
+    from hepfool.studies.cross_run import CrossRuns, Knowledge
 
 __all__ = ["plot_cross_runs"]
 
@@ -104,13 +104,16 @@ def _draw(figure: StyledFigure, ax: Axes, matrix: FloatArray, texts: list[list[s
 
 def _summary(runs: CrossRuns, quantity: str) -> str:
     lines = []
-    for name, knowledge in (("White-box (framed)", "white_box"), ("Grey-box", "grey_box")):
-        mean = runs.mean(knowledge, quantity)  # type: ignore[arg-type]
+    kinds: dict[Knowledge, str] = {"white_box": "White-box (framed)", "grey_box": "Grey-box"}
+    if runs.adaptive and quantity == "corrected_fooling_ratio":
+        kinds["adaptive"] = "White-box, knows the detector"
+    for knowledge, name in kinds.items():
+        mean = runs.mean(knowledge, quantity)
         text = f"{name}: {mean.value:.3f} $\\pm$ {mean.error:.3f}"
         if np.isfinite(mean.split_std):
             text += f", {mean.split_std:.3f} between {mean.n_splits} splits"
-        if quantity == "corrected_fooling_ratio":
-            text += f" (product form {runs.mean(knowledge, 'product_fooling_ratio').value:.3f})"  # type: ignore[arg-type]
+        if quantity == "corrected_fooling_ratio" and knowledge != "adaptive":
+            text += f" (product form {runs.mean(knowledge, 'product_fooling_ratio').value:.3f})"
         lines.append(text)
     if quantity == "corrected_fooling_ratio" and runs.auroc.shape[1] <= _MOST_WITH_ERRORS:
         lines.append("Cells: joint count, bootstrap error, (product form)")

@@ -5,7 +5,8 @@ Attacks and detectors of several independent trainings, each against each.
 Every run trains a network, attacks it on the training, validation and test
 split, and trains a detector on the first two attacks.  Then run *j* judges the test
 attack of run *i*: the diagonal is white-box, the rest grey-box, where the attack knew
-data and architecture but not the parameters (arXiv:2603.13970, sec. 7).  All parts and cells stay in
+data and architecture but not the parameters (arXiv:2603.13970, sec. 7).  An adaptive attack on network and
+detector of each run stands beside, because a defence is worth what it leaves of an attack that knows it.  All parts and cells stay in
 a folder, so that a study goes on where it was stopped, and grows with ``n_runs`` or ``n_splits``.
 """
 
@@ -25,6 +26,7 @@ import numpy as np
 
 from hepfool.attacks.base import AttackResult
 from hepfool.attacks.transfer import transferred
+from hepfool.defences.adaptive import DefendedClassifier
 from hepfool.defences.detector import DetectorReport, evaluate
 from hepfool.events import EventTable
 from hepfool.io.files import written_whole
@@ -35,8 +37,8 @@ from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["CrossRuns", "Knowledge", "MatrixMean", "run_cross_runs"]
 
-#: What an attack knew of the network that judges it: everything, or only data and architecture.
-Knowledge = Literal["white_box", "grey_box"]
+#: What an attack knew of the run that judges it: the network, only data and architecture, or network and detector.
+Knowledge = Literal["white_box", "grey_box", "adaptive"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,8 @@ class CrossRuns:
         Of each network on the nominal test events.
     seed : int
         Of the study.
+    adaptive : tuple of tuple of DetectorReport
+        By split and run: attacks on network and detector together; empty if there were none.
     """
 
     cells: tuple[tuple[tuple[DetectorReport, ...], ...], ...]
@@ -91,6 +95,7 @@ class CrossRuns:
     correct: BoolArray
     auroc: FloatArray
     seed: int
+    adaptive: tuple[tuple[DetectorReport, ...], ...] = ()
 
     def matrix(self, quantity: str = "corrected_fooling_ratio") -> FloatArray:
         """
@@ -110,12 +115,12 @@ class CrossRuns:
 
     def mean(self, knowledge: Knowledge, quantity: str = "corrected_fooling_ratio") -> MatrixMean:
         """
-        Average over the diagonal (white-box) or the other cells (grey-box).
+        Average over the diagonal (white-box), the other cells (grey-box), or the adaptive attacks.
 
         Parameters
         ----------
-        knowledge : {"white_box", "grey_box"}
-            Which cells.
+        knowledge : {"white_box", "grey_box", "adaptive"}
+            What the attack knew.
         quantity : str
             Name of a number in :class:`~hepfool.defences.detector.DetectorReport`.
 
@@ -123,11 +128,20 @@ class CrossRuns:
         -------
         MatrixMean
             With its spread over cells, trainings and splits.
+
+        Raises
+        ------
+        ValueError
+            If there were no adaptive attacks.
         """
         matrices = self.matrix(quantity)
+        if knowledge == "adaptive":
+            if not self.adaptive:
+                msg = "the study has no adaptive attacks; run it with adaptive=True in its plan"
+                raise ValueError(msg)
+            matrices = np.array([np.diag([float(getattr(run, quantity)) for run in split]) for split in self.adaptive])
         n_splits, n_runs, _ = matrices.shape
-        diagonal = np.eye(n_runs, dtype=np.bool_)
-        cells = matrices[:, diagonal if knowledge == "white_box" else ~diagonal]
+        cells = matrices[:, _chosen(n_runs, knowledge)]
         means = cells.mean(axis=1)
         variances = [_jackknife_variance(matrix, knowledge) for matrix in matrices]
         return MatrixMean(
@@ -249,6 +263,7 @@ class _Row:
     flagged: BoolArray
     correct: BoolArray
     auroc: float
+    adaptive: DetectorReport | None
 
 
 def _prepare(job: _Job) -> None:
@@ -274,7 +289,15 @@ def _judge_row(job: _Job) -> _Row:
         flagged=own.detector.flags(values),
         correct=own.classifier.predict(values) == test.labels,
         auroc=auroc(test.labels, own.classifier.scores(values), test.weights),
+        adaptive=_adaptive(job, own) if job.plan.adaptive else None,
     )
+
+
+def _adaptive(job: _Job, own: Run) -> DetectorReport:
+    defended = DefendedClassifier(classifier=own.classifier, detector=own.detector)
+    seeds = [_seed(job.seed, job.split, job.run, 0, k) for k in range(2)]
+    attacked = attack_events(job.plan, defended, job.splits[2], seed=seeds[0], folder=job.folder)
+    return _cell(job, attacked, own, seed=seeds[1])
 
 
 def _cell(job: _Job, attacked: AttackResult, judging: Run, *, seed: int) -> DetectorReport:
@@ -298,26 +321,31 @@ def _cell(job: _Job, attacked: AttackResult, judging: Run, *, seed: int) -> Dete
 def _collected(rows: list[_Row], n_splits: int, seed: int) -> CrossRuns:
     n_runs = len(rows) // n_splits
     shape = (n_splits, n_runs)
+    adaptive = [row.adaptive for row in rows if row.adaptive is not None]
     return CrossRuns(
         cells=tuple(tuple(row.cells for row in rows[k : k + n_runs]) for k in range(0, len(rows), n_runs)),
         flagged=np.array([row.flagged for row in rows]).reshape(*shape, -1),
         correct=np.array([row.correct for row in rows]).reshape(*shape, -1),
         auroc=np.array([row.auroc for row in rows]).reshape(shape),
         seed=seed,
+        adaptive=tuple(tuple(adaptive[k : k + n_runs]) for k in range(0, len(adaptive), n_runs)),
     )
 
 
 def _jackknife_variance(matrix: FloatArray, knowledge: Knowledge) -> float:
     """Variance of the mean of one kind of cells; NaN if leaving out a run leaves no cell."""
     n_runs = len(matrix)
-    diagonal = np.eye(n_runs, dtype=np.bool_)
-    chosen = diagonal if knowledge == "white_box" else ~diagonal
+    chosen = _chosen(n_runs, knowledge)
     means = []
     for left_out in range(n_runs):
         kept = np.delete(np.delete(chosen, left_out, axis=0), left_out, axis=1)
         part = np.delete(np.delete(matrix, left_out, axis=0), left_out, axis=1)[kept]
         means.append(part.mean() if part.size else float("nan"))
     return float((n_runs - 1) * np.var(means))
+
+
+def _chosen(n_runs: int, knowledge: Knowledge) -> BoolArray:
+    return np.asarray(np.eye(n_runs, dtype=np.bool_) != (knowledge == "grey_box"))
 
 
 def _seed(seed: int, *key: int) -> int:

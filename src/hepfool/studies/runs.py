@@ -27,6 +27,7 @@ from hepfool.events import EventTable
 from hepfool.io.files import written_whole
 from hepfool.models.files import load_torch, save_state
 from hepfool.models.modules import strip_activation
+from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.training import Network, TrainingSettings, fit
 
@@ -67,6 +68,8 @@ class RunPlan:
         Events to attack.
     fractions : (float, float, float)
         Training, validation and test part of the events; the sum is one.
+    adaptive : bool
+        Whether the test events are also attacked by an attack that knows the run's detector.
     """
 
     network: Network
@@ -75,6 +78,7 @@ class RunPlan:
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     target: Literal["correct", "all"] | int = "correct"
     fractions: tuple[float, float, float] = (0.5, 0.25, 0.25)
+    adaptive: bool = True
 
     def __post_init__(self) -> None:
         """Check the fractions."""
@@ -170,9 +174,7 @@ def prepare_run(plan: RunPlan, splits: Splits, *, seed: int, folder: Path) -> Ru
     return Run(classifier=classifier, detector=read_detector(path, device=plan.detector.training.device))
 
 
-def attack_events(
-    plan: RunPlan, classifier: TorchClassifier, table: EventTable, *, seed: int, folder: Path
-) -> AttackResult:
+def attack_events(plan: RunPlan, classifier: Classifier, table: EventTable, *, seed: int, folder: Path) -> AttackResult:
     """
     Attack a network, as far as the folder does not hold the iterations yet.
 
@@ -180,8 +182,8 @@ def attack_events(
     ----------
     plan : RunPlan
         Attack and target.
-    classifier : TorchClassifier
-        The network.
+    classifier : Classifier
+        The network, or a defended system.
     table : EventTable
         Events of one split.
     seed : int

@@ -93,6 +93,16 @@ def test_the_diagonal_is_the_white_box_attack(study: CrossRuns, folder: Path) ->
     assert study.matrix()[0, 1, 1] == pytest.approx(expected)
 
 
+def test_an_attack_that_knows_the_detector_stands_beside(study: CrossRuns) -> None:
+    adaptive, naive = study.mean("adaptive"), study.mean("white_box")
+    assert adaptive.value == pytest.approx(np.mean([run.corrected_fooling_ratio for run in study.adaptive[0]]))
+    assert adaptive.value > naive.value + naive.error
+    assert [run.n_attacked for run in study.adaptive[0]] == [study.cells[0][k][k].n_attacked for k in range(3)]
+    assert [run.threshold for run in study.adaptive[0]] == [study.cells[0][k][k].threshold for k in range(3)]
+    with pytest.raises(ValueError, match="no adaptive attacks"):
+        fixed(np.eye(3)[None]).mean("adaptive")
+
+
 def test_what_is_there_is_not_made_again(study: CrossRuns, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: Any, **__: Any) -> None:
         pytest.fail("made again")
@@ -104,6 +114,7 @@ def test_what_is_there_is_not_made_again(study: CrossRuns, folder: Path, monkeyp
     monkeypatch.setattr("hepfool.studies.cross_run.evaluate", never)
     again = run_cross_runs(PLAN, table(), seed=1, n_runs=3, folder=folder)
     assert again.cells == study.cells
+    assert again.adaptive == study.adaptive
     np.testing.assert_array_equal(again.flagged, study.flagged)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == files
 
@@ -172,7 +183,8 @@ def test_processes_give_the_same(study: CrossRuns) -> None:
 
 
 def test_splits_differ_and_keep_the_classes() -> None:
-    study = run_cross_runs(PLAN, table(), seed=1, n_runs=2, n_splits=2)
+    study = run_cross_runs(replace(PLAN, adaptive=False), table(), seed=1, n_runs=2, n_splits=2)
+    assert study.adaptive == ()
     assert study.matrix().shape == (2, 2, 2)
     assert study.mean("white_box").split_std > 0
     parts = split_events(table(), (0.5, 0.3, 0.2), 5)
@@ -204,7 +216,7 @@ def test_means_of_splits() -> None:
 
 
 def test_a_failing_run_says_which_it_is() -> None:
-    harmless = replace(PLAN, attack=PGD(step=1e-9, n_iterations=1))
+    harmless = replace(PLAN, attack=PGD(step=1e-9, n_iterations=1), adaptive=False)
     with pytest.raises(ValueError, match="fooled no training event") as caught:
         run_cross_runs(harmless, table(), seed=1)
     assert caught.value.__notes__ == ["in run 0 of split 0"]
