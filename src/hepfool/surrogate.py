@@ -15,7 +15,7 @@ from functools import partial
 
 from hepfool.events import EventTable
 from hepfool.models.networks import Standardise, mlp
-from hepfool.models.protocols import Classifier, DifferentiableClassifier
+from hepfool.models.protocols import Classifier, Defended, DifferentiableClassifier
 from hepfool.training import TrainingSettings, fit
 from hepfool.typing import FloatArray, IntArray
 
@@ -35,6 +35,8 @@ class Surrogate:
 
     Raises
     ------
+    TypeError
+        If the classifier is a defended system.
     ValueError
         If they differ in their number of classes.
     """
@@ -43,6 +45,9 @@ class Surrogate:
         if classifier.n_classes != guide.n_classes:
             msg = f"the classifier has {classifier.n_classes} classes, its guide {guide.n_classes}"
             raise ValueError(msg)
+        if isinstance(classifier, Defended):
+            msg = f"a guide to the classes does not know what a {type(classifier).__name__} notices; guide what it defends"
+            raise TypeError(msg)
         self._classifier, self._guide = classifier, guide
 
     @classmethod

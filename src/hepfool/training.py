@@ -32,7 +32,10 @@ from hepfool.models.modules import floating_dtype, strip_activation
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["Epoch", "TrainingResult", "TrainingSettings", "auroc", "fit"]
+__all__ = ["Epoch", "Network", "TrainingResult", "TrainingSettings", "auroc", "fit"]
+
+#: Builds an untrained network for training events, such as ``lambda table: donut(preprocessing=Standardise.of(table))``.
+Network = Callable[[EventTable], nn.Module]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +139,12 @@ class TrainingResult:
     def validation_auroc(self) -> float:
         """Area under the ROC curve of the validation events after the best epoch."""
         return self.history[self.best_epoch - 1].validation_auroc
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the training was stopped before its last epoch, and not for lack of progress."""
+        done = len(self.history)
+        return done < self.settings.max_epochs and done - self.best_epoch < self.settings.patience
 
 
 def fit(

@@ -13,21 +13,32 @@ from hist import Hist
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from hepfool.defences.augmentation import Augmentation, AugmentedRun
+from hepfool.defences.detector import DetectorReport
+from hepfool.defences.detector_curves import Calibration, DetectorCurves
+from hepfool.defences.robustness import Ratio, Robustness
 from hepfool.events import EventTable
 from hepfool.plots import (
     AttackPoint,
     Marginal,
     PlotStyle,
     plot_attack_comparison,
+    plot_augmentation,
     plot_correlations,
+    plot_cross_runs,
+    plot_detector,
     plot_fooling,
     plot_marginal,
     plot_marginals,
+    plot_misclassification,
+    plot_robustness,
     plot_score,
     plot_score_stack,
 )
 from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
+from hepfool.studies.cross_run import CrossRuns
+from hepfool.studies.misclassification import Misclassification, systematic_misclassification
 from hepfool.typing import FloatArray
 
 STYLE = PlotStyle(lumi=59.7, energy=13.6)
@@ -86,6 +97,104 @@ def comparison(n_features: int = 30, *, prefix: str = "DER_mass_transverse_met_l
     return compare(table, moved, Binning.uniform(table, n_bins=20), region="control_region")
 
 
+def detector_curves() -> DetectorCurves:
+    nominal = quantiles(50)
+    score = (np.arange(10) + 0.5) / 10
+    return DetectorCurves(
+        thresholds=1.0 - nominal,
+        flagged_nominal=nominal,
+        flagged_fooled=nominal**0.3,
+        working_point=(0.1, 0.1**0.3),
+        auroc=0.769,
+        auroc_error=0.006,
+        calibration=Calibration(
+            mean_score=score,
+            fraction=score + 0.05 * np.sin(6.0 * score),
+            lower=score - 0.03,
+            upper=score + 0.08,
+            n_events=np.full(10, 100),
+            expected_error=0.031,
+            brier=0.2,
+        ),
+        n_nominal=2000,
+        n_fooled=731,
+    )
+
+
+def misclassification() -> Misclassification:
+    events = np.arange(3000)
+    runs = np.arange(10)[:, None]
+    chance = np.mod(events * np.sqrt(0.5 + runs), 1.0)
+    return systematic_misclassification(chance < np.where(events < 40, 0.6, 0.08))
+
+
+def judged(attacked: int, judging: int, split: int) -> DetectorReport:
+    ratio = (0.9 if attacked == judging else 0.6) - 0.05 * attacked + 0.03 * judging + 0.02 * split
+    return DetectorReport(
+        n_clean=1000,
+        n_attacked=900,
+        n_fooled=400,
+        n_fooled_unflagged=100,
+        threshold=0.6,
+        clean_efficiency=0.9,
+        clean_efficiency_by_class={0: 0.9, 1: 0.9},
+        efficiency_fooled=0.8,
+        efficiency_unfooled=0.5,
+        efficiency_adversarial=0.7,
+        fooling_ratio=ratio,
+        corrected_fooling_ratio=0.2 * ratio,
+        corrected_fooling_ratio_error=0.012,
+        product_fooling_ratio=0.3 * ratio,
+        auroc=0.9,
+    )
+
+
+def cross_runs(n_runs: int = 5, n_splits: int = 2) -> CrossRuns:
+    runs, nothing = range(n_runs), np.zeros((n_splits, n_runs, 10), dtype=bool)
+    return CrossRuns(
+        cells=tuple(tuple(tuple(judged(i, j, s) for j in runs) for i in runs) for s in range(n_splits)),
+        flagged=nothing,
+        correct=~nothing,
+        auroc=np.full((n_splits, n_runs), 0.9),
+        seed=1,
+        adaptive=tuple(tuple(judged(0, i, s + 20) for i in runs) for s in range(n_splits)) if n_splits > 1 else (),
+    )
+
+
+def robustness() -> Robustness:
+    values = [0.31, 0.22, 0.19, 0.17, 0.165, 0.172]
+    ratios = [Ratio(value, 0.008) for value in values]
+    return Robustness(
+        before=ratios[0],
+        by_iteration=tuple(ratios[1:]),
+        mean_iteration=Ratio(0.183, 0.006),
+        best_iteration=ratios[4],
+        best=4,
+        white_box_before=Ratio(0.34, 0.008),
+        white_box_after=Ratio(0.25, 0.008),
+        auroc_loss=0.0012,
+        auroc_loss_error=0.0007,
+        n_events=3000,
+        n_attacks=4,
+    )
+
+
+def augmentation() -> Augmentation:
+    waves = np.sin(np.arange(10))
+    runs = [
+        AugmentedRun(
+            baseline=0.84 + 0.01 * wave,
+            augmented=0.85 + 0.006 * wave,
+            control=0.843 + 0.009 * wave,
+            n_train=5000,
+            n_added=3000,
+            fooling_ratio=0.7,
+        )
+        for wave in waves
+    ]
+    return Augmentation(runs=tuple(runs), n_test=20000, seed=1)
+
+
 ATTACKS = [("Higgs, control region", 0.741, 0.012), ("Higgs, signal region", 0.98, 0.004)]
 CORRECTED = [("Higgs, control region", 0.07, 0.01), ("Higgs, signal region", 0.10, 0.004)]
 SYSTEMATICS = [
@@ -118,6 +227,12 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "fooling": lambda: plot_fooling(ATTACKS, SYSTEMATICS, corrected=CORRECTED, style=STYLE),
     "fooling_log": lambda: plot_fooling(ATTACKS, SYSTEMATICS, style=STYLE, log_x=True),
     "fooling_alone": lambda: plot_fooling(ATTACKS[:1], style=PlotStyle()),
+    "detector": lambda: plot_detector(detector_curves(), style=STYLE),
+    "misclassification": lambda: plot_misclassification(misclassification(), style=STYLE),
+    "cross_runs": lambda: plot_cross_runs(cross_runs(), style=STYLE),
+    "cross_runs_many": lambda: plot_cross_runs(cross_runs(10, 1), style=STYLE),
+    "robustness": lambda: plot_robustness(robustness(), style=STYLE),
+    "augmentation": lambda: plot_augmentation(augmentation(), style=STYLE),
     "comparison": lambda: plot_attack_comparison(
         {
             "CONSERVAttack": [AttackPoint(0.5, 0.004, 0.03), AttackPoint(0.8, 0.03, 0.03)],

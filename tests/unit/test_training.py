@@ -135,6 +135,8 @@ def test_an_interrupt_keeps_the_finished_epochs(train: EventTable, validation: E
     result = fit(NETWORK, train, validation, seed=3, settings=QUICK, progress=interrupt)
     assert len(result.history) == 3
     assert result.best_epoch <= 3
+    assert result.interrupted
+    assert not fit(NETWORK, train, validation, seed=3, settings=replace(QUICK, max_epochs=3)).interrupted
     last = 1
     with pytest.raises(KeyboardInterrupt):
         fit(NETWORK, train, validation, seed=3, settings=QUICK, progress=interrupt)

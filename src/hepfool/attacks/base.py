@@ -22,7 +22,7 @@ from hepfool.attacks.checks import Target, attacked_events, check_input, check_s
 from hepfool.attacks.problem import Attack, AttackProblem
 from hepfool.attacks.result import AttackResult, FoolingCounts, Iteration
 from hepfool.events import Envelope, EventTable
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, is_fooled
 from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import FloatArray
@@ -118,7 +118,7 @@ def run_attack(
         nominal=table,
         adversarial=adversarial,
         attacked=attacked,
-        fooled=attacked & (classifier.predict(adversarial.network_values) != classes),
+        fooled=attacked & is_fooled(classifier, adversarial.network_values, classes),
         nominal_scores=scores,
         adversarial_scores=adversarial_scores,
         binning=binning,
@@ -170,13 +170,13 @@ def _step_within_regions(
 
 def _measure(problem: AttackProblem, values: FloatArray, index: int, n_iterations: int, seconds: float) -> Iteration:
     compatibility = compare(problem.table, problem.table.with_values(values), problem.binning)
-    changed = problem.classifier.predict(problem.network_values(values)) != problem.classes
+    fooled = is_fooled(problem.classifier, problem.network_values(values), problem.classes)
     weights = problem.table.weights[problem.attacked]
     total = weights.sum()
     return Iteration(
         index=index,
         n_iterations=n_iterations,
-        fooling_ratio=float(weights[changed[problem.attacked]].sum() / total) if total else float("nan"),
+        fooling_ratio=float(weights[fooled[problem.attacked]].sum() / total) if total else float("nan"),
         max_js_distance=compatibility.max_js_distance,
         correlation_shift=compatibility.correlation_shift,
         seconds=seconds,

@@ -24,7 +24,7 @@ from hepfool.attacks.candidates import Layout
 from hepfool.attacks.search import Rules
 from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
-from hepfool.models.protocols import DifferentiableClassifier
+from hepfool.models.protocols import DifferentiableClassifier, is_fooled
 from hepfool.statistics.budget import check_budget, validation_budget
 from hepfool.statistics.incremental import DatasetState, Nominal, new_state
 from hepfool.typing import BoolArray, FloatArray, IntArray
@@ -321,10 +321,10 @@ class CONSERVAttack:
         return moved
 
     def _repaired(self, problem: AttackProblem, values: FloatArray, fooled: _Moving, seed: int) -> FloatArray:
-        """Bring fooled events closer to nominal, except for those that the network would get right again."""
+        """Bring fooled events closer to nominal, except for those that it would lose."""
         moved = self._bargained(problem, values, fooled, seed, homewards=True)
-        predicted = problem.classifier.predict(problem.network_values(moved, fooled.events))
-        lost = fooled.events[predicted == problem.classes[fooled.events]]
+        values_now = problem.network_values(moved, fooled.events)
+        lost = fooled.events[~is_fooled(problem.classifier, values_now, problem.classes[fooled.events])]
         moved[lost] = values[lost]
         # Moves of the lost ones may have paid for others.
         return moved if self._within_caps(problem, moved) else values
@@ -379,15 +379,15 @@ class _Moving(NamedTuple):
     ) -> _Moving:
         """Ask the network about events that are not fooled yet, about fooled ones, or both."""
         events = np.flatnonzero(problem.attacked & ~problem.frozen)
-        is_fooled = classifier.predict(problem.network_values(values, events)) != problem.classes[events]
-        wanted = np.where(is_fooled, fooled, unfooled)
-        events, is_fooled = events[wanted], is_fooled[wanted]
+        done = is_fooled(classifier, problem.network_values(values, events), problem.classes[events])
+        wanted = np.where(done, fooled, unfooled)
+        events, done = events[wanted], done[wanted]
         if not len(events):
-            return cls(events, np.zeros(0), np.zeros((0, values.shape[1])), is_fooled)
+            return cls(events, np.zeros(0), np.zeros((0, values.shape[1])), done)
         margin, slope = classifier.margin_and_gradient(problem.network_values(values, events), problem.classes[events])
         # The class decides; rounding may give a margin of 0 the other sign.
-        margin = np.where(is_fooled, np.minimum(margin, -_TINY), np.maximum(margin, _TINY))
-        return cls(events, margin, np.ascontiguousarray(slope), is_fooled)
+        margin = np.where(done, np.minimum(margin, -_TINY), np.maximum(margin, _TINY))
+        return cls(events, margin, np.ascontiguousarray(slope), done)
 
     def select(self, chosen: BoolArray | IntArray) -> _Moving:
         """Return some of the events."""

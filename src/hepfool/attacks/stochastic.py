@@ -10,6 +10,7 @@ import numpy as np
 
 from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.limits import MoveUnits, admissible, check_size, movable, sizes
+from hepfool.models.protocols import is_fooled
 from hepfool.typing import FloatArray
 
 __all__ = ["RDSA", "Noise"]
@@ -154,7 +155,7 @@ class RDSA:
             Events, with those that this try has fooled redrawn.
         """
         table, classifier = problem.table, problem.classifier
-        left = classifier.predict(problem.network_values(values)) == problem.classes
+        left = ~is_fooled(classifier, problem.network_values(values), problem.classes)
         free = movable(problem) & left[:, np.newaxis]
         rank = np.argsort(np.argsort(np.where(free, rng.random(values.shape), 2.0), axis=1), axis=1)
         chosen = free & (rank < self.n_features)
@@ -163,7 +164,7 @@ class RDSA:
         redrawn = np.take_along_axis(table.values, donors, axis=0)
         moved = np.where(chosen & ~np.isnan(redrawn), redrawn, values)
         moved = admissible(problem, values, moved)
-        fooled = classifier.predict(problem.network_values(moved)) != problem.classes
+        fooled = is_fooled(classifier, problem.network_values(moved), problem.classes)
         return np.where((fooled & left)[:, np.newaxis], moved, values)
 
 

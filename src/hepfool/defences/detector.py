@@ -3,17 +3,16 @@ r"""
 Tell adversarial from nominal events with a second network.
 
 Train on attacks on the training and validation splits (:func:`train_detector`),
-judge on the attack on the test split (:func:`evaluate`): a detector judged on
+judge on the attack on the test split (:func:`evaluate` at the detector's threshold,
+:func:`~hepfool.defences.detector_curves.detector_curves` at every one): a detector judged on
 events it has seen looks better than it is.  What counts is the corrected fooling
 ratio: events that are fooled *and* not flagged, over attacked events.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from scipy import stats
 
 from hepfool.attacks.base import AttackResult
 from hepfool.events import EventTable
-from hepfool.models.files import load_torch, save_state
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.training import Epoch, TrainingSettings, auroc, fit
@@ -31,15 +29,13 @@ __all__ = [
     "Detector",
     "DetectorReport",
     "DetectorSettings",
+    "check_features",
     "evaluate",
-    "read_detector",
     "train_detector",
-    "write_detector",
 ]
 
 _BOOTSTRAP_REPLICAS = 200
 _DRAWS_AT_ONCE = 1_000_000
-_STATE_FILE, _RECORD_FILE = "detector.pt", "detector.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +245,7 @@ def train_detector(
             "n_fooled": int(train.fooled.sum()),
             "clean_efficiency": settings.clean_efficiency,
             "best_epoch": result.best_epoch,
+            "interrupted": result.interrupted,
             "validation_auroc": result.validation_auroc,
         },
     )
@@ -283,7 +280,7 @@ def evaluate(
     """
     clean = test.nominal if clean is None else clean
     for table in (clean, test.nominal):
-        _check_features(detector.features, table)
+        check_features(detector.features, table)
     scores = detector.score(test.adversarial.network_values)
     clean_scores = detector.score(clean.network_values)
     flagged, clean_flagged = scores > detector.threshold, clean_scores > detector.threshold
@@ -310,72 +307,30 @@ def evaluate(
     )
 
 
-def write_detector(detector: Detector, folder: str | Path) -> None:
+def check_features(names: tuple[str, ...], table: EventTable) -> None:
     """
-    Write a detector as parameters and a JSON file, without pickled code.
+    Refuse events of other features.
 
     Parameters
     ----------
-    detector : Detector
-        What to keep.
-    folder : str or pathlib.Path
-        Created if it does not exist.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_state(detector.classifier, folder / _STATE_FILE)
-    record = {
-        "features": detector.features,
-        "hidden": detector.hidden,
-        "threshold": detector.threshold,
-        "digest": detector.classifier.digest,
-        "provenance": dict(detector.provenance),
-    }
-    (folder / _RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-def read_detector(folder: str | Path, *, device: str = "cpu") -> Detector:
-    """
-    Read a detector back.
-
-    Parameters
-    ----------
-    folder : str or pathlib.Path
-        Written by :func:`write_detector`.
-    device : str
-        Where the detector shall run.
-
-    Returns
-    -------
-    Detector
-        With the same scores and flags.
+    names : tuple of str
+        Features in network order.
+    table : EventTable
+        Events.
 
     Raises
     ------
     ValueError
-        If the parameters are not those that the record was written with.
+        If names or order differ.
     """
-    folder = Path(folder)
-    record = json.loads((folder / _RECORD_FILE).read_text(encoding="utf-8"))
-    n_features = len(record["features"])
-    layer = Standardise(np.zeros(n_features), np.ones(n_features))
-    network = mlp(n_features, record["hidden"], preprocessing=layer)
-    classifier = load_torch(folder / _STATE_FILE, network=network, device=device)
-    if classifier.digest != record["digest"]:
-        msg = f"{_STATE_FILE} and {_RECORD_FILE} in {folder} do not belong together; write the detector again"
+    if table.features.names != names:
+        msg = f"the events have the features {table.features.names}, expected {names} in this order"
         raise ValueError(msg)
-    return Detector(
-        classifier=classifier,
-        threshold=record["threshold"],
-        features=tuple(record["features"]),
-        hidden=tuple(record["hidden"]),
-        provenance=record["provenance"],
-    )
 
 
 def _sample(name: str, result: AttackResult, clean: EventTable) -> EventTable:
     """Nominal events with label 0 and fooled ones with label 1."""
-    _check_features(result.nominal.features.names, clean)
+    check_features(result.nominal.features.names, clean)
     if not result.fooled.any():
         msg = f"the attack fooled no {name} event, so there is nothing to detect; attack more strongly"
         raise ValueError(msg)
@@ -387,12 +342,6 @@ def _sample(name: str, result: AttackResult, clean: EventTable) -> EventTable:
         weights=np.concatenate([clean.weights, fooled.weights]),
         sentinel=result.nominal.sentinel,
     )
-
-
-def _check_features(names: tuple[str, ...], table: EventTable) -> None:
-    if table.features.names != names:
-        msg = f"the events have the features {table.features.names}, expected {names} in this order"
-        raise ValueError(msg)
 
 
 def _fraction(passed: BoolArray, weights: FloatArray, events: BoolArray | None = None) -> float:

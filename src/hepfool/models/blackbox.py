@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, Defended
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["CallableClassifier", "FiniteDifference"]
@@ -171,6 +171,8 @@ class FiniteDifference:
 
     Raises
     ------
+    TypeError
+        If the classifier is a defended system.
     ValueError
         If a step is not positive and finite.
     """
@@ -183,6 +185,9 @@ class FiniteDifference:
         if classifier.n_features not in {None, len(steps)}:
             msg = f"{len(steps)} steps for a classifier of {classifier.n_features} features; give one per feature"
             raise ValueError(msg)
+        if isinstance(classifier, Defended):
+            msg = f"the slopes of a {type(classifier).__name__} do not follow from its scores; wrap what it defends"
+            raise TypeError(msg)
         self._classifier, self._step = classifier, steps
         self._digest = hashlib.sha256(f"{classifier.digest} {steps.tolist()}".encode()).hexdigest()
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from hepfool.typing import FloatArray, IntArray
+import numpy as np
 
-__all__ = ["Classifier", "DifferentiableClassifier"]
+from hepfool.typing import BoolArray, FloatArray, IntArray
+
+__all__ = ["Classifier", "Defended", "DifferentiableClassifier", "is_fooled"]
 
 
 @runtime_checkable
@@ -113,3 +115,49 @@ class DifferentiableClassifier(Classifier, Protocol):
             Of the loss, per unit of each feature.
         """
         ...
+
+
+@runtime_checkable
+class Defended(Classifier, Protocol):
+    """A classifier that is not fooled by another class alone."""
+
+    def fooled(self, values: FloatArray, classes: IntArray) -> BoolArray:
+        """
+        Mark the events with which an attack has succeeded.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Network inputs in physical units.
+        classes : IntArray, shape (n_events,)
+            Class of each event before the attack.
+
+        Returns
+        -------
+        BoolArray, shape (n_events,)
+            True where the class is another one and the defence has noticed nothing.
+        """
+        ...
+
+
+def is_fooled(classifier: Classifier, values: FloatArray, classes: IntArray) -> BoolArray:
+    """
+    Mark the events with which an attack has succeeded: the one criterion of all attacks.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        The network, or a defended system.
+    values : FloatArray, shape (n_events, n_features)
+        Network inputs in physical units.
+    classes : IntArray, shape (n_events,)
+        Class of each event before the attack.
+
+    Returns
+    -------
+    BoolArray, shape (n_events,)
+        True where the class changed; for a :class:`Defended` system what it says itself.
+    """
+    if isinstance(classifier, Defended):
+        return classifier.fooled(values, classes)
+    return np.asarray(classifier.predict(values) != classes)

@@ -10,8 +10,12 @@ from __future__ import annotations
 
 from hepfool.plots.comparison import AttackPoint, plot_attack_comparison
 from hepfool.plots.correlations import plot_correlations
+from hepfool.plots.cross_run import plot_cross_runs
+from hepfool.plots.defences import plot_augmentation, plot_robustness
+from hepfool.plots.detector import plot_detector
 from hepfool.plots.fooling import plot_fooling
 from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
+from hepfool.plots.misclassification import plot_misclassification
 from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
 from hepfool.plots.style import PlotStyle
 
@@ -21,10 +25,15 @@ __all__ = [
     "PlotStyle",
     "marginal",
     "plot_attack_comparison",
+    "plot_augmentation",
     "plot_correlations",
+    "plot_cross_runs",
+    "plot_detector",
     "plot_fooling",
     "plot_marginal",
     "plot_marginals",
+    "plot_misclassification",
+    "plot_robustness",
     "plot_score",
     "plot_score_stack",
     "representative_marginals",

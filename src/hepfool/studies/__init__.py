@@ -1,4 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Studies that put numbers beside an attack."""
+"""
+Studies that put numbers beside an attack.
+
+What physics systematics do in the same units: ``systematics``.  Whether data and simulation are flagged alike:
+``data_check``.  Networks and detectors of several trainings, each against each: ``cross_run``.  Whether
+these detectors flag the same clean events: ``misclassification``.
+"""
 
 from __future__ import annotations

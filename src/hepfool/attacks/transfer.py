@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Judge the events of an attack with another network than the one attacked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hepfool.attacks.result import AttackResult
+from hepfool.events import UNLABELLED
+from hepfool.models.protocols import Classifier
+from hepfool.typing import BoolArray
+
+__all__ = ["transferred"]
+
+
+def transferred(result: AttackResult, classifier: Classifier, *, attacked: BoolArray | None = None) -> AttackResult:
+    """
+    Ask a network what it makes of adversarial events.
+
+    With the attacked network this is a white-box attack; with one of another training, of
+    which the attack knew data and architecture only, a grey-box one.
+
+    Parameters
+    ----------
+    result : AttackResult
+        Adversarial events.
+    classifier : Classifier
+        The network that judges.
+    attacked : BoolArray, shape (n_events,), optional
+        Events in the denominator; by default those of ``result`` that ``classifier`` gets right before
+        the attack, and unlabelled ones.  Give ``result.attacked`` after an attack on all events.
+
+    Returns
+    -------
+    AttackResult
+        The same events; an event is fooled if it counts as attacked and ``classifier`` gives it another class
+        after the attack than before.
+
+    Raises
+    ------
+    ValueError
+        If no event is left.
+    """
+    nominal, adversarial = result.nominal.network_values, result.adversarial.network_values
+    classes = classifier.predict(nominal)
+    if attacked is None:
+        # To be put right by an attack is not to be fooled.
+        labels = result.nominal.labels
+        attacked = result.attacked & ((classes == labels) | (labels == UNLABELLED))
+    if not attacked.any():
+        msg = "no attacked event is left to judge; do both networks have the same classes?"
+        raise ValueError(msg)
+    return replace(
+        result,
+        attacked=attacked,
+        fooled=attacked & (classifier.predict(adversarial) != classes),
+        nominal_scores=classifier.scores(nominal),
+        adversarial_scores=classifier.scores(adversarial),
+        history=(),
+        classifier_digest=classifier.digest,
+        provenance={**result.provenance, "attacked_network": result.classifier_digest},
+    )

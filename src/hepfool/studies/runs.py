@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+One independent training with its attacks and its detector, kept in a folder.
+
+Network, attacks and detector go to files named by the digest of everything
+they depend on: what is there already is read, never computed again, and what belongs to
+another study is never mistaken for it.  No file holds pickled code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+
+from hepfool._version import __version__
+from hepfool.attacks.base import Attack, AttackResult, run_attack
+from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.defences.detector import Detector, DetectorSettings, train_detector
+from hepfool.defences.detector_files import read_detector, write_detector
+from hepfool.events import EventTable
+from hepfool.io.files import written_whole
+from hepfool.models.files import load_torch, save_state
+from hepfool.models.modules import strip_activation
+from hepfool.models.protocols import Classifier
+from hepfool.models.pytorch import TorchClassifier
+from hepfool.training import Network, TrainingSettings, fit
+
+__all__ = [
+    "Run",
+    "RunPlan",
+    "Splits",
+    "attack_events",
+    "prepare_run",
+    "split_events",
+    "study_key",
+    "table_digest",
+]
+
+#: Training, validation and test events.
+Splits = tuple[EventTable, EventTable, EventTable]
+
+_STAGES = ("network", "training", "validation", "detector")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """
+    What each independent training does.
+
+    Attributes
+    ----------
+    network : callable
+        Takes the training events, returns an untrained network, such as
+        ``lambda table: donut(preprocessing=Standardise.of(table))``.
+    attack : Attack
+        Runs on all three splits.
+    training : TrainingSettings
+        Of the network.
+    detector : DetectorSettings
+        Of the detector.
+    target : {"correct", "all"} or int
+        Events to attack.
+    fractions : (float, float, float)
+        Training, validation and test part of the events; the sum is one.
+    adaptive : bool
+        Whether the test events are also attacked by an attack that knows the run's detector.
+    """
+
+    network: Network
+    attack: Attack
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
+    target: Literal["correct", "all"] | int = "correct"
+    fractions: tuple[float, float, float] = (0.5, 0.25, 0.25)
+    adaptive: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the fractions."""
+        if not (min(self.fractions) > 0 and np.isclose(sum(self.fractions), 1.0)):
+            msg = f"fractions must be positive and sum up to one, got {self.fractions}"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Run:
+    """
+    A trained network and its detector.
+
+    Attributes
+    ----------
+    classifier : TorchClassifier
+        The network.
+    detector : Detector
+        Trained on the attacks on training and validation events.
+    """
+
+    classifier: TorchClassifier
+    detector: Detector
+
+
+def split_events(table: EventTable, fractions: tuple[float, float, float], seed: int) -> Splits:
+    """
+    Draw training, validation and test events with the same fraction of each class.
+
+    Parameters
+    ----------
+    table : EventTable
+        Labelled events.
+    fractions : (float, float, float)
+        Parts; the sum is one.
+    seed : int
+        Same seed, same events.
+
+    Returns
+    -------
+    tuple of EventTable
+        Training, validation and test events.
+    """
+    train, rest = train_test_split(
+        np.arange(table.n_events), train_size=fractions[0], random_state=seed, stratify=table.labels
+    )
+    share = fractions[1] / (fractions[1] + fractions[2])
+    validation, test = train_test_split(rest, train_size=share, random_state=seed, stratify=table.labels[rest])
+    return table.select(np.sort(train)), table.select(np.sort(validation)), table.select(np.sort(test))
+
+
+def prepare_run(plan: RunPlan, splits: Splits, *, seed: int, folder: Path) -> Run:
+    """
+    Train a network and its detector, as far as the folder does not hold them yet.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        What to do.
+    splits : tuple of EventTable
+        Training, validation and test events; the last are not touched.
+    seed : int
+        Same seed, same run.
+    folder : pathlib.Path
+        Where the parts are kept.
+
+    Returns
+    -------
+    Run
+        Network and detector.
+
+    Raises
+    ------
+    ValueError
+        If a part cannot be made; see :func:`~hepfool.training.fit`,
+        :func:`~hepfool.attacks.base.run_attack` and :func:`~hepfool.defences.detector.train_detector`.
+    KeyboardInterrupt
+        If a part was interrupted: half a training is no part of a study.
+    """
+    classifier = _network(plan, splits, _stage_seed(seed, "network"), folder)
+    settings = (repr(plan.attack), repr(plan.target), repr(plan.detector), seed)
+    key = study_key("detector", classifier.digest, *map(table_digest, splits[:2]), *settings)
+    path = folder / f"detector-{key}"
+    if not path.exists():
+        results = [
+            attack_events(plan, classifier, table, seed=_stage_seed(seed, stage), folder=folder)
+            for stage, table in zip(("training", "validation"), splits, strict=False)
+        ]
+        detector = train_detector(*results, seed=_stage_seed(seed, "detector"), settings=plan.detector)
+        _finished(interrupted=detector.provenance["interrupted"])
+        write_detector(detector, path)
+    # Always from the file, so that a study that went on gives the same bits.
+    return Run(classifier=classifier, detector=read_detector(path, device=plan.detector.training.device))
+
+
+def attack_events(plan: RunPlan, classifier: Classifier, table: EventTable, *, seed: int, folder: Path) -> AttackResult:
+    """
+    Attack a network, as far as the folder does not hold the iterations yet.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        Attack and target.
+    classifier : Classifier
+        The network, or a defended system.
+    table : EventTable
+        Events of one split.
+    seed : int
+        Same seed, same result.
+    folder : pathlib.Path
+        Where the iterations are kept.
+
+    Returns
+    -------
+    AttackResult
+        White-box attack.
+
+    Raises
+    ------
+    ValueError
+        If the events cannot be attacked.
+    KeyboardInterrupt
+        If the attack was interrupted.
+    """
+    key = study_key("attack", repr(plan.attack), repr(plan.target), classifier.digest, table_digest(table), seed)
+    attack = Checkpointed(plan.attack, folder / f"attack-{key}.zip")
+    result = run_attack(attack, classifier, table, rng=np.random.default_rng(seed), target=plan.target)
+    _finished(interrupted=result.interrupted)
+    return result
+
+
+def table_digest(table: EventTable) -> str:
+    """
+    Name events by their content.
+
+    Parameters
+    ----------
+    table : EventTable
+        Events.
+
+    Returns
+    -------
+    str
+        SHA-256 of features, values, labels, weights and regions.
+    """
+    features = table.features
+    text = [features.names, features.lower.tolist(), features.upper.tolist(), [f.kind for f in features]]
+    text += [table.sentinel, [(region.name, region.role) for region in table.regions]]
+    digest = hashlib.sha256(repr(text).encode())
+    for array in (table.values, table.labels, table.weights, *(region.mask for region in table.regions)):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def study_key(*parts: object) -> str:
+    """
+    Name a part of a study by what it depends on.
+
+    Parameters
+    ----------
+    *parts : object
+        Texts, numbers and digests.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits; another version of the package gives another name.
+    """
+    text = "\n".join(str(part) for part in (__version__, *parts))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _network(plan: RunPlan, splits: Splits, seed: int, folder: Path) -> TorchClassifier:
+    train, validation, _ = splits
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        start = strip_activation(plan.network(train))
+    # A function has no digest, the network that it builds has one.
+    initial = TorchClassifier(start, n_features=train.n_features).digest
+    key = study_key("network", initial, repr(plan.training), table_digest(train), table_digest(validation), seed)
+    path = folder / f"network-{key}.pt"
+    if not path.exists():
+        result = fit(start, train, validation, seed=seed, settings=plan.training)
+        _finished(interrupted=result.interrupted)
+        with written_whole(path, force=True) as temporary:
+            save_state(result.classifier, temporary)
+    return load_torch(path, network=start, n_features=train.n_features, device=plan.training.device)
+
+
+def _stage_seed(seed: int, stage: str) -> int:
+    return int(np.random.SeedSequence(seed, spawn_key=(_STAGES.index(stage),)).generate_state(1)[0])
+
+
+def _finished(*, interrupted: bool) -> None:
+    if interrupted:
+        raise KeyboardInterrupt
