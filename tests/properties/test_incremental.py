@@ -11,17 +11,12 @@ from hypothesis import strategies as st
 from hepfool.attacks.bounded_search import cheapest_on_grid
 from hepfool.attacks.search import Choice, Grid, Rules, scan_grid
 from hepfool.events import EventTable
+from hepfool.statistics.dataset_state import FILL, GROUP, MEAN, DatasetState, find_bin, new_state
 from hepfool.statistics.incremental import (
-    FILL,
-    GROUP,
-    MEAN,
-    DatasetState,
     Probe,
     commit,
     correlation_shift_after,
     divergence_after,
-    find_bin,
-    new_state,
     probe,
     row_change,
     row_distance,

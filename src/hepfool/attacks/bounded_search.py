@@ -17,17 +17,8 @@ import numpy as np
 
 from hepfool.attacks.search import Choice, Grid, Rules, better, grid_value, no_choice, scan_grid
 from hepfool.kernels import inline_kernel
-from hepfool.statistics.incremental import (
-    BLOCK,
-    EDGE,
-    GROUP,
-    UPHILL,
-    Probe,
-    correlation_shift_after,
-    divergence_after,
-    find_bin,
-    row_change,
-)
+from hepfool.statistics.dataset_state import BLOCK, EDGE, GROUP, UPHILL, find_bin
+from hepfool.statistics.incremental import Probe, correlation_shift_after, divergence_after, row_change
 from hepfool.typing import FloatArray
 
 __all__ = ["cheapest_on_grid"]

@@ -26,7 +26,7 @@ from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled
 from hepfool.statistics.budget import check_budget, validation_budget
-from hepfool.statistics.incremental import DatasetState, Nominal, new_state
+from hepfool.statistics.dataset_state import DatasetState, Nominal, new_state
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["CONSERVAttack"]

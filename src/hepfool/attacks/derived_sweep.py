@@ -17,7 +17,7 @@ from hepfool.attacks.candidates import FIXED, Layout, candidate, counter_of, gri
 from hepfool.attacks.search import Rules
 from hepfool.features import FeatureSpace
 from hepfool.kernels import allocating_kernel
-from hepfool.statistics.incremental import (
+from hepfool.statistics.dataset_state import (
     CORRELATION,
     CROSS,
     FILL,
@@ -26,12 +26,9 @@ from hepfool.statistics.incremental import (
     MEAN,
     VARIANCE,
     DatasetState,
-    Probe,
-    commit,
-    divergence_after,
     find_bin,
-    probe,
 )
+from hepfool.statistics.incremental import Probe, commit, divergence_after, probe
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["sweep", "total_slope"]

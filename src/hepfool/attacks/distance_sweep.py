@@ -14,6 +14,7 @@ from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.candidates import FIXED, Layout, candidate, counter_of, grid_of, move_free
 from hepfool.attacks.search import Choice, Grid, Rules
 from hepfool.kernels import allocating_kernel
+from hepfool.statistics.dataset_state import FILL, GROUP, MEAN, DatasetState, find_bin
 from hepfool.statistics.dependence import fill_missing, present_mean
 from hepfool.statistics.distance_correlation import (
     DistanceState,
@@ -24,17 +25,7 @@ from hepfool.statistics.distance_correlation import (
     new_tableau,
     tabulate,
 )
-from hepfool.statistics.incremental import (
-    FILL,
-    GROUP,
-    MEAN,
-    DatasetState,
-    Probe,
-    commit,
-    divergence_after,
-    find_bin,
-    probe,
-)
+from hepfool.statistics.incremental import Probe, commit, divergence_after, probe
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["distance_state", "sweep"]

@@ -26,17 +26,12 @@ from hepfool.attacks.candidates import (
 )
 from hepfool.attacks.search import Choice, Rules
 from hepfool.kernels import inline_kernel, kernel
+from hepfool.statistics.dataset_state import EDGE, FILL, GROUP, MEAN, DatasetState, find_bin
 from hepfool.statistics.incremental import (
-    EDGE,
-    FILL,
-    GROUP,
-    MEAN,
-    DatasetState,
     Probe,
     commit,
     correlation_shift_after,
     divergence_after,
-    find_bin,
     probe,
     row_change,
     row_distance,

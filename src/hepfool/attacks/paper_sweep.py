@@ -25,7 +25,8 @@ from hepfool.attacks.candidates import (
 )
 from hepfool.attacks.search import Choice, Grid, Rules, consider, no_choice
 from hepfool.kernels import inline_kernel, kernel, threads
-from hepfool.statistics.incremental import FILL, MEAN, DatasetState, Probe, commit, probe
+from hepfool.statistics.dataset_state import FILL, MEAN, DatasetState
+from hepfool.statistics.incremental import Probe, commit, probe
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["sweep"]

@@ -13,15 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hepfool.kernels import inline_kernel
-from hepfool.statistics.incremental import (
-    GROUP,
-    Probe,
-    correlation_shift_after,
-    divergence_after,
-    find_bin,
-    row_change,
-    row_distance,
-)
+from hepfool.statistics.dataset_state import GROUP, find_bin
+from hepfool.statistics.incremental import Probe, correlation_shift_after, divergence_after, row_change, row_distance
 from hepfool.typing import FloatArray
 
 __all__ = ["Choice", "Grid", "Rules", "better", "consider", "grid_value", "no_choice", "scan_grid"]

@@ -12,7 +12,8 @@ from hepfool.attacks.derived_sweep import _correlation_changes, total_slope
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import ConstraintError
 from hepfool.features import Derived, Feature, FeatureSpace
-from hepfool.statistics.incremental import FILL, MEAN, new_state, probe
+from hepfool.statistics.dataset_state import FILL, MEAN, new_state
+from hepfool.statistics.incremental import probe
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import FloatArray
 from tests.specimens import SineClassifier
