@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import matplotlib as mpl
@@ -14,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from hepfool.events import EventTable
+from hepfool.inference import Impact, Interval, NuisanceImpact
 from hepfool.plots import (
     AttackPoint,
     Marginal,
@@ -21,6 +23,7 @@ from hepfool.plots import (
     plot_attack_comparison,
     plot_correlations,
     plot_fooling,
+    plot_impacts,
     plot_marginal,
     plot_marginals,
     plot_score,
@@ -94,6 +97,25 @@ SYSTEMATICS = [
     ("Jet energy resolution", 0.011, float("nan")),
 ]
 
+
+def impact() -> Impact:
+    sizes = {"Jet energy scale": 0.17, "adversarial": 0.12, "Tau energy scale": 0.06, "Luminosity": 0.05}
+    ranking = [
+        NuisanceImpact(
+            name=name, adversarial=name == "adversarial", interval=Interval(down=1.0, up=0.9), down=size, up=-0.9 * size
+        )
+        for name, size in sizes.items()
+    ]
+    ranking[1] = replace(ranking[1], down=0.0)
+    return Impact(
+        parameter="mu",
+        value=1.0,
+        before=Interval(down=0.25, up=0.26),
+        after=Interval(down=0.28, up=0.27),
+        ranking=tuple(ranking),
+    )
+
+
 FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "marginal": lambda: plot_marginal(momentum_marginal(), style=STYLE),
     "marginal_log": lambda: plot_marginal(momentum_marginal(), style=STYLE, log_y=True),
@@ -118,6 +140,7 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "fooling": lambda: plot_fooling(ATTACKS, SYSTEMATICS, corrected=CORRECTED, style=STYLE),
     "fooling_log": lambda: plot_fooling(ATTACKS, SYSTEMATICS, style=STYLE, log_x=True),
     "fooling_alone": lambda: plot_fooling(ATTACKS[:1], style=PlotStyle()),
+    "impacts": lambda: plot_impacts(impact(), style=STYLE),
     "comparison": lambda: plot_attack_comparison(
         {
             "CONSERVAttack": [AttackPoint(0.5, 0.004, 0.03), AttackPoint(0.8, 0.03, 0.03)],

@@ -11,6 +11,7 @@ from __future__ import annotations
 from hepfool.plots.comparison import AttackPoint, plot_attack_comparison
 from hepfool.plots.correlations import plot_correlations
 from hepfool.plots.fooling import plot_fooling
+from hepfool.plots.impacts import plot_impacts
 from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
 from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
 from hepfool.plots.style import PlotStyle
@@ -23,6 +24,7 @@ __all__ = [
     "plot_attack_comparison",
     "plot_correlations",
     "plot_fooling",
+    "plot_impacts",
     "plot_marginal",
     "plot_marginals",
     "plot_score",
