@@ -200,6 +200,7 @@ def summary_markdown(summary: Summary, figures: tuple[str, ...] = ()) -> str:
     verdict, events = summary.verdict, summary.events
     lines = [f"# {verdict['decision']}", "", f"{verdict['meaning'].capitalize()}.", ""]
     lines += [f"- {reason}" for reason in verdict["reasons"]] + [""] * bool(verdict["reasons"])
+    lines += [verdict["stability"], ""]
     lines += [f"Attack: `{summary.provenance['attack']}`, seed {summary.provenance['seed']}.", ""]
     if events["interrupted"]:
         lines += [f"**Interrupted** after {events['iterations_done']} iterations.", ""]
@@ -231,7 +232,8 @@ def summary_table(summary: Summary) -> Group:
             table.add_row(*row)
         tables.append(table)
     verdict = summary.verdict
-    text = "\n".join([f"{verdict['meaning'].capitalize()}.", *(f"• {reason}" for reason in verdict["reasons"])])
+    reasons = (f"• {reason}" for reason in verdict["reasons"])
+    text = "\n".join([f"{verdict['meaning'].capitalize()}.", *reasons, verdict["stability"]])
     return Group(*tables, Panel(text, title=verdict["decision"], border_style=_COLOURS[verdict["decision"]]))
 
 

@@ -100,7 +100,16 @@ def test_every_section_is_shown(summary: Summary) -> None:
     console.print(summary_table(summary))
     assert isinstance(console.file, io.StringIO)
     for shown in (text, console.file.getvalue()):
-        for part in ("ASSIGN", "tes_up", "Shift, not flagged", "signal", "high_met", "0: 0.9000", "Size to assign"):
+        for part in (
+            "ASSIGN",
+            "tes_up",
+            "Shift, not flagged",
+            "signal",
+            "high_met",
+            "0: 0.9000",
+            "Size to assign",
+            "with each threshold",
+        ):
             assert part in shown
     assert text.startswith("# ASSIGN")
     assert "seed 7" in text

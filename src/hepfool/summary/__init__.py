@@ -21,7 +21,7 @@ from hepfool.summary.criteria import (
 )
 from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds
 from hepfool.summary.record import Summary, summarise
-from hepfool.summary.verdict import Decision, Verdict, decide
+from hepfool.summary.verdict import Decision, Sensitivity, Verdict, decide
 
 __all__ = [
     "AttackFinished",
@@ -34,6 +34,7 @@ __all__ = [
     "FlaggedFractionsAgree",
     "FoolingWithinSystematics",
     "MarginalsWithinFloor",
+    "Sensitivity",
     "Summary",
     "Thresholds",
     "Verdict",

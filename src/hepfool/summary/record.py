@@ -185,6 +185,8 @@ def _verdict(verdict: Verdict) -> Json:
             "decision": verdict.decision,
             "meaning": verdict.meaning,
             "reasons": verdict.reasons,
+            "stability": verdict.stability,
+            "sensitivity": verdict.sensitivity,
             "size_flips": verdict.size_flips,
             "size_yields": verdict.size_yields,
             "criteria": [

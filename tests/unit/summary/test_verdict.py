@@ -11,7 +11,7 @@ from hepfool.attacks.base import AttackResult
 from hepfool.defences.detector import DetectorReport
 from hepfool.models.protocols import Classifier
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import Evidence, FlaggedFraction, decide, summarise
+from hepfool.summary import Evidence, FlaggedFraction, Thresholds, decide, summarise
 
 
 def systematic(flips: float, shift: float = 0.0) -> SystematicEffect:
@@ -87,6 +87,26 @@ def test_the_assigned_size_fills_the_quadratic_sum(evidence: Evidence) -> None:
     assert verdict.size_yields["all_events"] == pytest.approx(0.4)
     assert verdict.size_yields["low_met"] == pytest.approx(0.1)
     assert math.isnan(verdict.size_yields["empty"])
+
+
+def test_a_verdict_tells_which_thresholds_it_depends_on(evidence: Evidence) -> None:
+    stable = decide(evidence)
+    assert {s.threshold for s in stable.sensitivity} == {f.name for f in dataclasses.fields(Thresholds)}
+    assert {s.decision for s in stable.sensitivity} == {"COVERED"}
+    assert stable.stability == "The verdict stays COVERED with each threshold 50 % lower or higher."
+    attack = dataclasses.replace(evidence.attack, flips=Measured(0.04), yield_shift={})
+    close = decide(dataclasses.replace(evidence, attack=attack, effects=(systematic(0.05),)))
+    assert close.decision == "COVERED"
+    assert (
+        close.stability
+        == "The verdict depends on a threshold: INVESTIGATE with max_systematics_ratio 0.5 instead of 1."
+    )
+    wide = decide(
+        dataclasses.replace(evidence, attack=attack, effects=(systematic(0.03),)),
+        Thresholds(max_systematics_ratio=1),
+    )
+    assert wide.decision == "INVESTIGATE"
+    assert "COVERED with max_systematics_ratio 1.5 instead of 1" in wide.stability
 
 
 def test_the_summary_is_plain_json(
