@@ -22,6 +22,7 @@ from hepfool.plots import (
     PlotStyle,
     plot_attack_comparison,
     plot_correlations,
+    plot_detection,
     plot_fooling,
     plot_impacts,
     plot_marginal,
@@ -29,8 +30,10 @@ from hepfool.plots import (
     plot_score,
     plot_score_stack,
 )
+from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
+from hepfool.statistics.toys import Power
 from hepfool.typing import FloatArray
 
 STYLE = PlotStyle(lumi=59.7, energy=13.6)
@@ -98,6 +101,29 @@ SYSTEMATICS = [
 ]
 
 
+def checks() -> DetectionTable:
+    kinds: list[tuple[CheckKind, tuple[str, ...], float]] = [
+        ("classifier", (), 1.0),
+        ("projection", ("tau_pt", "met"), 0.62),
+        ("ks", ("tau_pt",), 0.23),
+        ("chi2", ("tau_pt",), 0.11),
+        ("correlations", (), 0.05),
+    ]
+    rows = [
+        DetectionPower(
+            check=check,
+            region="high_mt",
+            features=features,
+            power=Power(value, 0.0 if check == "chi2" else 0.02),
+            n_data=3000.0,
+            n_simulated=1e4,
+            n_toys=400,
+        )
+        for check, features, value in kinds
+    ]
+    return DetectionTable(rows=tuple(rows), level=0.05)
+
+
 def impact() -> Impact:
     sizes = {"Jet energy scale": 0.17, "adversarial": 0.12, "Tau energy scale": 0.06, "Luminosity": 0.05}
     ranking = [
@@ -140,6 +166,7 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "fooling": lambda: plot_fooling(ATTACKS, SYSTEMATICS, corrected=CORRECTED, style=STYLE),
     "fooling_log": lambda: plot_fooling(ATTACKS, SYSTEMATICS, style=STYLE, log_x=True),
     "fooling_alone": lambda: plot_fooling(ATTACKS[:1], style=PlotStyle()),
+    "detection": lambda: plot_detection(checks(), style=STYLE),
     "impacts": lambda: plot_impacts(impact(), style=STYLE),
     "comparison": lambda: plot_attack_comparison(
         {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from hepfool.plots.comparison import AttackPoint, plot_attack_comparison
 from hepfool.plots.correlations import plot_correlations
+from hepfool.plots.detection import plot_detection
 from hepfool.plots.fooling import plot_fooling
 from hepfool.plots.impacts import plot_impacts
 from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
@@ -23,6 +24,7 @@ __all__ = [
     "marginal",
     "plot_attack_comparison",
     "plot_correlations",
+    "plot_detection",
     "plot_fooling",
     "plot_impacts",
     "plot_marginal",

@@ -20,7 +20,7 @@ from hepfool.summary.criteria import (
     YieldsWithinSystematics,
 )
 from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds
-from hepfool.summary.record import Summary, summarise
+from hepfool.summary.record import Summary, detection_record, summarise, summary_schema
 from hepfool.summary.verdict import Decision, Sensitivity, Verdict, decide
 
 __all__ = [
@@ -40,5 +40,7 @@ __all__ = [
     "Verdict",
     "YieldsWithinSystematics",
     "decide",
+    "detection_record",
     "summarise",
+    "summary_schema",
 ]
