@@ -24,6 +24,7 @@ from hepfool.plots import (
     plot_correlations,
     plot_detection,
     plot_fooling,
+    plot_frontier,
     plot_impacts,
     plot_marginal,
     plot_marginals,
@@ -34,6 +35,8 @@ from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.toys import Power
+from hepfool.studies.frontier import Frontier, FrontierPoint
+from hepfool.studies.systematics import Measured
 from hepfool.typing import FloatArray
 
 STYLE = PlotStyle(lumi=59.7, energy=13.6)
@@ -124,6 +127,29 @@ def checks() -> DetectionTable:
     return DetectionTable(rows=tuple(rows), level=0.05)
 
 
+def frontier() -> Frontier:
+    points = [
+        FrontierPoint(
+            factor=factor,
+            fooling=Measured(fooling, 0.01),
+            max_js_distance=0.03 * factor,
+            correlation_shift=0.02 * factor,
+            power=Measured(power, 0.02),
+            check="all linear correlations",
+            further_power=Measured(further, 0.03),
+            further_check="classifier two-sample test",
+        )
+        for factor, fooling, power, further in (
+            (0.25, 0.11, 0.05, 0.07),
+            (0.5, 0.24, 0.07, 0.31),
+            (1.0, 0.45, 0.16, 0.88),
+            (2.0, 0.63, 0.55, 1.0),
+            (4.0, 0.72, 0.98, 1.0),
+        )
+    ]
+    return Frontier(points=tuple(points), n_data=3000.0, level=0.05)
+
+
 def impact() -> Impact:
     sizes = {"Jet energy scale": 0.17, "adversarial": 0.12, "Tau energy scale": 0.06, "Luminosity": 0.05}
     ranking = [
@@ -167,6 +193,7 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "fooling_log": lambda: plot_fooling(ATTACKS, SYSTEMATICS, style=STYLE, log_x=True),
     "fooling_alone": lambda: plot_fooling(ATTACKS[:1], style=PlotStyle()),
     "detection": lambda: plot_detection(checks(), style=STYLE),
+    "frontier": lambda: plot_frontier(frontier(), style=STYLE),
     "impacts": lambda: plot_impacts(impact(), style=STYLE),
     "comparison": lambda: plot_attack_comparison(
         {

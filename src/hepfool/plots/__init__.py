@@ -12,6 +12,7 @@ from hepfool.plots.comparison import AttackPoint, plot_attack_comparison
 from hepfool.plots.correlations import plot_correlations
 from hepfool.plots.detection import plot_detection
 from hepfool.plots.fooling import plot_fooling
+from hepfool.plots.frontier import plot_frontier
 from hepfool.plots.impacts import plot_impacts
 from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
 from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
@@ -26,6 +27,7 @@ __all__ = [
     "plot_correlations",
     "plot_detection",
     "plot_fooling",
+    "plot_frontier",
     "plot_impacts",
     "plot_marginal",
     "plot_marginals",
