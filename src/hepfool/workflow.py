@@ -150,7 +150,7 @@ def run_table_attack(
     return Study(result=result, evidence=evidence, summary=summary, threshold=threshold)
 
 
-def with_checks(study: Study, settings: CheckSettings, *, rng: np.random.Generator) -> Study:
+def with_checks(study: Study, settings: CheckSettings, *, seed: int) -> Study:
     """
     Add which check would have caught the attack.
 
@@ -160,14 +160,15 @@ def with_checks(study: Study, settings: CheckSettings, *, rng: np.random.Generat
         A finished study.
     settings : CheckSettings
         The validation, with the number of data events.
-    rng : numpy.random.Generator
-        Source of randomness of the toys.
+    seed : int
+        Of the toys.
 
     Returns
     -------
     Study
         With the table, also in its summary.
     """
+    rng = np.random.default_rng(seed)
     detection = run_checks(study.result.nominal, study.result.adversarial, settings, rng=rng)
     return replace(study, detection=detection, summary=replace(study.summary, detection=detection_record(detection)))
 

@@ -67,7 +67,7 @@ def test_a_study_is_drawn_and_written(
 ) -> None:
     study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7)
     settings = CheckSettings(n_data=300.0, checks=("chi2",))
-    checked = with_checks(study, settings, rng=np.random.default_rng(1))
+    checked = with_checks(study, settings, seed=1)
     folder = write_study(checked, tmp_path / "out")
     names = {path.stem for path in (folder / "figures").iterdir()}
     assert names == {"marginals", "correlations", "score", "fooling", "detection"}
@@ -79,7 +79,7 @@ def test_checks_go_to_summary_and_figures(
 ) -> None:
     study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7)
     settings = CheckSettings(n_data=300.0, checks=("chi2", "ks", "projection"), n_toys=50)
-    checked = with_checks(study, settings, rng=np.random.default_rng(1))
+    checked = with_checks(study, settings, seed=1)
     assert checked.detection is not None
     record = checked.summary.detection
     assert record is not None

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hepfool.inference.templates import UPPER_BOUND
-from hepfool.report.sections import Section, measured, number, sections
+from hepfool.report.sections import Section, detection_remark, measured, number, sections
 from hepfool.summary import Summary
 
 __all__ = ["summary_html"]
@@ -86,6 +86,7 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
     return environment.get_template("report.html").render(
         summary=summary,
         verdict=summary.verdict,
+        remark=detection_remark(summary),
         action=_MEANING_FOR_REVIEW[summary.verdict["decision"]],
         key_numbers=_key_numbers(summary),
         tables=[{"section": table, "numeric": _numeric(table)} for table in tables],

@@ -11,10 +11,13 @@ import numpy as np
 from hepfool.inference.templates import UPPER_BOUND
 from hepfool.summary import Summary
 
-__all__ = ["Section", "measured", "number", "sections"]
+__all__ = ["Section", "detection_remark", "measured", "number", "sections"]
 
 #: Rows of the table of checks; the strongest of every kind comes on top of them.
 _MAX_CHECKS = 12
+
+#: Detection power from which on an attack counts as noticed.
+_NOTICED = 0.5
 
 _FOOLING_NOTE = "Attacked events are those that the network had classified correctly, unless another target is stated."
 _COMPATIBILITY_NOTE = (
@@ -119,6 +122,33 @@ def _compatibility(summary: Summary) -> Section:
         )
     header = ("region", "events", "mean JSD", "max JSD", "JSD floor", "correlation shift", "its floor")
     return Section("What validation would see", header, rows, _COMPATIBILITY_NOTE)
+
+
+def detection_remark(summary: Summary) -> str:
+    """
+    Say whether the attack passes the checks that an analysis makes anyway.
+
+    Parameters
+    ----------
+    summary : Summary
+        The study.
+
+    Returns
+    -------
+    str
+        One or two sentences; empty if no check was evaluated.
+    """
+    if summary.detection is None or summary.detection["strongest_standard"] is None:
+        return ""
+    row = summary.detection["strongest_standard"]
+    power = row["power"]["value"]
+    check = f"{row['title']}, {row['region']}, {row['n_data']:.0f} data events"
+    if power > _NOTICED:
+        return (
+            f"A standard check notices this attack with probability {power:.2f} ({check}). "
+            "It is stronger than what the validation misses: tighten its caps before drawing conclusions from its size."
+        )
+    return f"No standard check notices this attack with a probability above {power:.2f} ({check})."
 
 
 def _detection(detection: Mapping[str, Any]) -> Section:

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.table import Column, Table
 
-from hepfool.report.sections import sections
+from hepfool.report.sections import detection_remark, sections
 from hepfool.summary import Summary
 
 __all__ = ["summary_markdown", "summary_table"]
@@ -36,7 +36,7 @@ def summary_markdown(summary: Summary, figures: tuple[str, ...] = ()) -> str:
     verdict, events = summary.verdict, summary.events
     lines = [f"# {verdict['decision']}", "", f"{verdict['meaning'].capitalize()}.", ""]
     lines += [f"- {reason}" for reason in verdict["reasons"]] + [""] * bool(verdict["reasons"])
-    lines += [verdict["stability"], ""]
+    lines += [line for text in (verdict["stability"], detection_remark(summary)) if text for line in (text, "")]
     lines += [f"Attack: `{summary.provenance['attack']}`, seed {summary.provenance['seed']}.", ""]
     if events["interrupted"]:
         lines += [f"**Interrupted** after {events['iterations_done']} iterations.", ""]
@@ -70,7 +70,8 @@ def summary_table(summary: Summary) -> Group:
         tables.append(table)
     verdict = summary.verdict
     reasons = (f"• {reason}" for reason in verdict["reasons"])
-    text = "\n".join([f"{verdict['meaning'].capitalize()}.", *reasons, verdict["stability"]])
+    lines = [f"{verdict['meaning'].capitalize()}.", *reasons, verdict["stability"], detection_remark(summary)]
+    text = "\n".join(filter(None, lines))
     return Group(*tables, Panel(text, title=verdict["decision"], border_style=_COLOURS[verdict["decision"]]))
 
 

@@ -22,6 +22,9 @@ __all__ = ["Power", "Toys", "binned_power", "correlation_power", "kolmogorov_dis
 #: Statistic of a check: fractions of data and of the prediction, shape (n_toys, n_bins), to (n_toys,).
 Statistic = Callable[[FloatArray, FloatArray], FloatArray]
 
+#: The correlations of more events than these are known better than any toy needs.
+_MAX_EVENTS = 20_000
+
 #: Toys without a deviation for each one with, because they set the threshold.
 _NULL_FACTOR = 2
 
@@ -200,6 +203,9 @@ def correlation_power(
     Power
         With its error; :class:`~hepfool.statistics.budget.CorrelationCheck` has the closed form.
     """
+    if len(weights) > _MAX_EVENTS:
+        part = rng.choice(len(weights), size=_MAX_EVENTS, replace=False)
+        nominal, adversarial, weights = nominal[part], adversarial[part], weights[part]
     fill = present_mean(nominal, weights)
     before, after = fill_missing(nominal, fill), fill_missing(adversarial, fill)
     mean_counts = toys.n_data * np.abs(weights) / weights.sum()
