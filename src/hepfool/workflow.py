@@ -8,7 +8,7 @@ units and judges; :func:`write_study` draws and writes the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,7 +221,14 @@ def _bars_per_dataset(result: AttackResult) -> list[tuple[str, float, float]]:
     return [(name, c.fooling_ratio, np.nan) for name, c in counts.items() if c.n_attacked]
 
 
-def write_study(study: Study, folder: str | Path, *, style: PlotStyle | None = None, **options: Any) -> Path:
+def write_study(
+    study: Study,
+    folder: str | Path,
+    *,
+    style: PlotStyle | None = None,
+    figures: Mapping[str, Figure] | None = None,
+    **options: Any,
+) -> Path:
     """
     Draw a study and write its folder.
 
@@ -233,6 +240,8 @@ def write_study(study: Study, folder: str | Path, *, style: PlotStyle | None = N
         Folder to make.
     style : PlotStyle, optional
         Experiment and label of the figures; CMS by default.
+    figures : mapping of str to matplotlib.figure.Figure, optional
+        Further figures by name, such as ``impacts`` and ``frontier``.
     **options
         Of :func:`hepfool.report.write_report`: ``events``, ``files``, ``force``.
 
@@ -241,4 +250,5 @@ def write_study(study: Study, folder: str | Path, *, style: PlotStyle | None = N
     Path
         The folder, see :mod:`hepfool.report`.
     """
-    return write_report(folder, study.summary, result=study.result, figures=draw_study(study, style=style), **options)
+    drawn = {**draw_study(study, style=style), **(figures or {})}
+    return write_report(folder, study.summary, result=study.result, figures=drawn, **options)

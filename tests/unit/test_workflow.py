@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from hepfool.attacks.base import AttackResult, Iteration
 from hepfool.events import EventTable
@@ -68,10 +69,11 @@ def test_a_study_is_drawn_and_written(
     study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7)
     settings = CheckSettings(n_data=300.0, checks=("chi2",))
     checked = with_checks(study, settings, seed=1)
-    folder = write_study(checked, tmp_path / "out")
+    folder = write_study(checked, tmp_path / "out", figures={"impacts": Figure()})
     names = {path.stem for path in (folder / "figures").iterdir()}
-    assert names == {"marginals", "correlations", "score", "fooling", "detection"}
-    assert len(list((folder / "figures").iterdir())) == 10
+    assert names == {"marginals", "correlations", "score", "fooling", "detection", "impacts"}
+    assert len(list((folder / "figures").iterdir())) == 12
+    assert "How far each nuisance parameter of the fit" in (folder / "report.html").read_text()
 
 
 def test_checks_go_to_summary_and_figures(
