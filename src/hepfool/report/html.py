@@ -30,7 +30,7 @@ _CAPTIONS = {
 
 _GLOSSARY = {
     "Adversarial attack": "A deliberate search for small changes of the inputs that make the network change its answer. "
-    "Here the changes are limited such that the usual comparisons of data and simulation do not notice them.",
+    "Here the changes are limited in what they do to distributions and correlations.",
     "Nominal, adversarial": "The events of the simulation as they are, and the same events after the attack.",
     "Constrained events": "The events of control and validation regions, where data are compared with simulation. "
     "The attack may change their distributions only within caps.",

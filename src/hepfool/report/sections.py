@@ -22,7 +22,7 @@ _NOTICED = 0.5
 _FOOLING_NOTE = "Attacked events are those that the network had classified correctly, unless another target is stated."
 _COMPATIBILITY_NOTE = (
     "Distances between the same events before and after the attack. The floor is what two independent samples of "
-    "this size would show: below it nothing can be seen."
+    "this size would show: a smaller distance cannot be told from chance in these bins."
 )
 _DETECTION_NOTE = (
     "Probability that a check rejects at the level {level:g} when the data follow the attacked events and the prediction "
