@@ -94,6 +94,7 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="Style and name of the figures.",
 )
+@click.option("--n-data", type=float, help="Data events of the validation: adds which check would catch the attack.")
 @click.option("--checkpoint", metavar="FILE", help="Keep finished iterations in FILE, and go on from there.")
 @click.option("--label-text", default="Private work", show_default=True, help="Status behind the experiment's name.")
 @_attack_options
@@ -108,11 +109,13 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         from hepfool.models.files import load_torch  # noqa: PLC0415
         from hepfool.plots.style import PlotStyle  # noqa: PLC0415
         from hepfool.report import check_output  # noqa: PLC0415
-        from hepfool.workflow import run_table_attack, thin, write_study  # noqa: PLC0415
+        from hepfool.statistics.checks import CheckSettings  # noqa: PLC0415
+        from hepfool.workflow import run_table_attack, thin, with_checks, write_study  # noqa: PLC0415
 
         folder = check_output(output, force=force)
         names = (name.removeprefix("--").replace("-", "_") for name, *_ in _ATTACK_OPTIONS)
         configuration = CONSERVAttack(**{name: options[name] for name in names if options[name] is not None})
+        checks = None if options["n_data"] is None else CheckSettings(n_data=options["n_data"])
         settings = {} if options["output_type"] is None else {"output": options["output_type"]}
         classifier = load_torch(options["model"], network=options["network"], **settings)
         table = read_table(
@@ -128,6 +131,8 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         with _progress(configuration.n_iterations) as progress:
             kept = Checkpointed(configuration, options["checkpoint"]) if options["checkpoint"] else configuration
             study = run_table_attack(part, classifier, kept, seed=options["seed"], progress=progress)
+        if checks is not None:
+            study = with_checks(study, checks, seed=options["seed"])
         style = PlotStyle(experiment=options["experiment"], label=options["label_text"])
         write_study(study, folder, style=style, force=force)
         _show(study.summary, folder, interrupted=study.result.interrupted)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "ClippedTemplateWarning",
     "ConstraintError",
     "GradientsUnavailableError",
     "IncompleteInputError",
@@ -48,3 +49,7 @@ class IncompleteInputError(RuntimeError):
 
 class LowStatisticsWarning(UserWarning):
     """Too few events for the stated caps to mean what they say."""
+
+
+class ClippedTemplateWarning(UserWarning):
+    """A varied distribution would be negative somewhere and was set to zero."""

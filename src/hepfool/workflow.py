@@ -8,8 +8,8 @@ units and judges; :func:`write_study` draws and writes the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +20,16 @@ from hepfool.events import EventTable
 from hepfool.io.tables import check_writable
 from hepfool.models.protocols import Classifier
 from hepfool.report import EXTRA_COLUMNS, write_report
+from hepfool.statistics.checks import CheckSettings, DetectionTable, run_checks
 from hepfool.studies.systematics import Measured, SystematicEffect, run_systematics
-from hepfool.summary import Evidence, Summary, Thresholds, decide, summarise
+from hepfool.summary import Evidence, Summary, Thresholds, decide, detection_record, summarise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hepfool.plots.style import PlotStyle
 
-__all__ = ["Study", "draw_study", "run_table_attack", "thin", "write_study"]
+__all__ = ["Study", "draw_study", "run_table_attack", "thin", "with_checks", "write_study"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,12 +47,15 @@ class Study:
         Everything in plain values, the verdict included.
     threshold : float, optional
         Score above which the network says class 1; None for more classes.
+    detection : DetectionTable, optional
+        Which check would have caught the attack, see :func:`with_checks`.
     """
 
     result: AttackResult
     evidence: Evidence
     summary: Summary
     threshold: float | None = None
+    detection: DetectionTable | None = None
 
 
 def thin(table: EventTable, max_events: int | None, *, seed: int) -> EventTable:
@@ -146,9 +150,32 @@ def run_table_attack(
     return Study(result=result, evidence=evidence, summary=summary, threshold=threshold)
 
 
+def with_checks(study: Study, settings: CheckSettings, *, seed: int) -> Study:
+    """
+    Add which check would have caught the attack.
+
+    Parameters
+    ----------
+    study : Study
+        A finished study.
+    settings : CheckSettings
+        The validation, with the number of data events.
+    seed : int
+        Of the toys.
+
+    Returns
+    -------
+    Study
+        With the table, also in its summary.
+    """
+    rng = np.random.default_rng(seed)
+    detection = run_checks(study.result.nominal, study.result.adversarial, settings, rng=rng)
+    return replace(study, detection=detection, summary=replace(study.summary, detection=detection_record(detection)))
+
+
 def draw_study(study: Study, *, style: PlotStyle | None = None) -> dict[str, Figure]:
     """
-    Draw marginals, correlations, scores and fooling ratios.
+    Draw marginals, correlations, scores and fooling ratios, and the checks if they were evaluated.
 
     Parameters
     ----------
@@ -169,7 +196,9 @@ def draw_study(study: Study, *, style: PlotStyle | None = None) -> dict[str, Fig
     attacks = [_bar(evidence.attack), *_bars_per_dataset(result)]
     corrected = [] if evidence.corrected is None else [_bar(evidence.corrected)]
     systematics = [_bar(effect) for effect in evidence.effects if effect.flips is not None]
+    checks = {} if study.detection is None else {"detection": plots.plot_detection(study.detection, style=style)[0]}
     return {
+        **checks,
         "marginals": plots.plot_marginals(plots.representative_marginals(result), style=style)[0],
         "correlations": plots.plot_correlations(result.compatibility, style=style)[0],
         "score": plots.plot_score(plots.score_histogram(result), threshold=study.threshold, density=True, style=style)[
@@ -192,7 +221,14 @@ def _bars_per_dataset(result: AttackResult) -> list[tuple[str, float, float]]:
     return [(name, c.fooling_ratio, np.nan) for name, c in counts.items() if c.n_attacked]
 
 
-def write_study(study: Study, folder: str | Path, *, style: PlotStyle | None = None, **options: Any) -> Path:
+def write_study(
+    study: Study,
+    folder: str | Path,
+    *,
+    style: PlotStyle | None = None,
+    figures: Mapping[str, Figure] | None = None,
+    **options: Any,
+) -> Path:
     """
     Draw a study and write its folder.
 
@@ -204,6 +240,8 @@ def write_study(study: Study, folder: str | Path, *, style: PlotStyle | None = N
         Folder to make.
     style : PlotStyle, optional
         Experiment and label of the figures; CMS by default.
+    figures : mapping of str to matplotlib.figure.Figure, optional
+        Further figures by name, such as ``impacts`` and ``frontier``.
     **options
         Of :func:`hepfool.report.write_report`: ``events``, ``files``, ``force``.
 
@@ -212,4 +250,5 @@ def write_study(study: Study, folder: str | Path, *, style: PlotStyle | None = N
     Path
         The folder, see :mod:`hepfool.report`.
     """
-    return write_report(folder, study.summary, result=study.result, figures=draw_study(study, style=style), **options)
+    drawn = {**draw_study(study, style=style), **(figures or {})}
+    return write_report(folder, study.summary, result=study.result, figures=drawn, **options)

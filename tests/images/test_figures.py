@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import matplotlib as mpl
@@ -18,6 +19,7 @@ from hepfool.defences.detector import DetectorReport
 from hepfool.defences.detector_curves import Calibration, DetectorCurves
 from hepfool.defences.robustness import Ratio, Robustness
 from hepfool.events import EventTable
+from hepfool.inference import Impact, Interval, NuisanceImpact
 from hepfool.plots import (
     AttackPoint,
     Marginal,
@@ -26,8 +28,11 @@ from hepfool.plots import (
     plot_augmentation,
     plot_correlations,
     plot_cross_runs,
+    plot_detection,
     plot_detector,
     plot_fooling,
+    plot_frontier,
+    plot_impacts,
     plot_marginal,
     plot_marginals,
     plot_misclassification,
@@ -35,10 +40,14 @@ from hepfool.plots import (
     plot_score,
     plot_score_stack,
 )
+from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
+from hepfool.statistics.toys import Power
 from hepfool.studies.cross_run import CrossRuns
+from hepfool.studies.frontier import Frontier, FrontierPoint
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
+from hepfool.studies.systematics import Measured
 from hepfool.typing import FloatArray
 
 STYLE = PlotStyle(lumi=59.7, energy=13.6)
@@ -203,6 +212,71 @@ SYSTEMATICS = [
     ("Jet energy resolution", 0.011, float("nan")),
 ]
 
+
+def checks() -> DetectionTable:
+    kinds: list[tuple[CheckKind, tuple[str, ...], float]] = [
+        ("classifier", (), 1.0),
+        ("projection", ("tau_pt", "met"), 0.62),
+        ("ks", ("tau_pt",), 0.23),
+        ("chi2", ("tau_pt",), 0.11),
+        ("correlations", (), 0.05),
+    ]
+    rows = [
+        DetectionPower(
+            check=check,
+            region="high_mt",
+            features=features,
+            power=Power(value, 0.0 if check == "chi2" else 0.02),
+            n_data=3000.0,
+            n_simulated=1e4,
+            n_toys=400,
+        )
+        for check, features, value in kinds
+    ]
+    return DetectionTable(rows=tuple(rows), level=0.05)
+
+
+def frontier() -> Frontier:
+    points = [
+        FrontierPoint(
+            factor=factor,
+            fooling=Measured(fooling, 0.01),
+            max_js_distance=0.03 * factor,
+            correlation_shift=0.02 * factor,
+            power=Measured(power, 0.02),
+            check="all linear correlations",
+            further_power=Measured(further, 0.03),
+            further_check="classifier two-sample test",
+        )
+        for factor, fooling, power, further in (
+            (0.25, 0.11, 0.05, 0.07),
+            (0.5, 0.24, 0.07, 0.31),
+            (1.0, 0.45, 0.16, 0.88),
+            (2.0, 0.63, 0.55, 1.0),
+            (4.0, 0.72, 0.98, 1.0),
+        )
+    ]
+    return Frontier(points=tuple(points), n_data=3000.0, level=0.05)
+
+
+def impact() -> Impact:
+    sizes = {"Jet energy scale": 0.17, "adversarial": 0.12, "Tau energy scale": 0.06, "Luminosity": 0.05}
+    ranking = [
+        NuisanceImpact(
+            name=name, adversarial=name == "adversarial", interval=Interval(down=1.0, up=0.9), down=size, up=-0.9 * size
+        )
+        for name, size in sizes.items()
+    ]
+    ranking[1] = replace(ranking[1], down=0.0)
+    return Impact(
+        parameter="mu",
+        value=1.0,
+        before=Interval(down=0.25, up=0.26),
+        after=Interval(down=0.28, up=0.27),
+        ranking=tuple(ranking),
+    )
+
+
 FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "marginal": lambda: plot_marginal(momentum_marginal(), style=STYLE),
     "marginal_log": lambda: plot_marginal(momentum_marginal(), style=STYLE, log_y=True),
@@ -233,6 +307,9 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "cross_runs_many": lambda: plot_cross_runs(cross_runs(10, 1), style=STYLE),
     "robustness": lambda: plot_robustness(robustness(), style=STYLE),
     "augmentation": lambda: plot_augmentation(augmentation(), style=STYLE),
+    "detection": lambda: plot_detection(checks(), style=STYLE),
+    "frontier": lambda: plot_frontier(frontier(), style=STYLE),
+    "impacts": lambda: plot_impacts(impact(), style=STYLE),
     "comparison": lambda: plot_attack_comparison(
         {
             "CONSERVAttack": [AttackPoint(0.5, 0.004, 0.03), AttackPoint(0.8, 0.03, 0.03)],

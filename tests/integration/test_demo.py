@@ -27,10 +27,10 @@ def test_demo_goes_from_root_files_to_a_verdict(tmp_path: Path) -> None:
     written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     figures = {
         f"figures/{name}.{kind}"
-        for name in ("marginals", "correlations", "score", "fooling")
+        for name in ("marginals", "correlations", "score", "fooling", "detection")
         for kind in ("pdf", "png")
     }
-    assert written >= {"summary.json", "summary.md", "histograms.zip", "network.pt", *figures}
+    assert written >= {"summary.json", "summary.md", "report.html", "histograms.zip", "network.pt", *figures}
     record = json.loads((folder / "summary.json").read_text())
     assert record["verdict"]["decision"] == summary.verdict["decision"]
 

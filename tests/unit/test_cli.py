@@ -148,6 +148,16 @@ def test_the_same_seed_gives_the_same_report(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_data_events_add_the_checks(run: Run, tmp_path: Path) -> None:
+    result = run(n_data="50", weight="w")
+    assert result.exit_code == 0, result.output
+    assert "tandard check notices" in result.stdout
+    detection = json.loads((tmp_path / "out" / "summary.json").read_text())["detection"]
+    assert {row["n_data"] for row in detection["rows"]} == {50.0}
+    assert {row["check"] for row in detection["rows"]} == {"chi2", "ks", "correlations", "projection", "classifier"}
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_features_come_from_a_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "features.txt").write_text("# of the donut\nx\ny  # second\n\nnoise:fixed\n")
     result = run(features=f"@{tmp_path / 'features.txt'}")
@@ -198,6 +208,7 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
         ({"output_type": "probability"}, "no probabilities"),
         ({"n_iterations": "0"}, "n_iterations must be at least 1, got 0"),
         ({"alpha": "-1"}, "alpha must not be negative"),
+        ({"n_data": "0"}, "n_data must be positive, got 0"),
         ({"alpha": "much"}, "'much' is not a valid float"),
         ({"label": None}, "Missing option '--label'"),
         ({"output": "absent/out"}, "does not exist"),

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+import base64
+import dataclasses
 import io
 import json
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,35 @@ from hepfool.events import EventTable
 from hepfool.io.store import read_store
 from hepfool.io.tables import read_table
 from hepfool.models.protocols import Classifier
-from hepfool.report import check_output, result_histograms, summary_markdown, summary_table, write_report
+from hepfool.report import (
+    check_output,
+    result_histograms,
+    summary_html,
+    summary_latex,
+    summary_markdown,
+    summary_table,
+    write_report,
+)
+from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
+from hepfool.statistics.toys import Power
 from hepfool.studies.systematics import Measured, SystematicEffect
 from hepfool.summary import Evidence, Summary, decide, summarise
 from hepfool.typing import FloatArray
+
+
+def power(check: CheckKind, features: tuple[str, ...], value: Power, n_toys: int) -> DetectionPower:
+    return DetectionPower(
+        check=check, region="low_met", features=features, power=value, n_data=300.0, n_simulated=1e4, n_toys=n_toys
+    )
+
+
+DETECTION = DetectionTable(
+    rows=(
+        power("projection", ("lead_jet_pt", "met"), Power(0.9, 0.02), 100),
+        power("chi2", ("met",), Power(0.31), 0),
+    ),
+    level=0.05,
+)
 
 
 @pytest.fixture
@@ -30,7 +58,7 @@ def summary(shifted_result: AttackResult, sign_classifier: Classifier, detector_
     flagged = shifted_result.fooled & (np.cumsum(shifted_result.fooled) % 2 == 0)
     evidence = Evidence.of(shifted_result, sign_classifier, effects=effects, flagged=flagged)
     verdict = decide(evidence, investigated=True)
-    return summarise(shifted_result, evidence, verdict, detector=detector_report, seed=7)
+    return summarise(shifted_result, evidence, verdict, detector=detector_report, detection=DETECTION, seed=7)
 
 
 def test_the_folder_holds_everything(shifted_result: AttackResult, summary: Summary, tmp_path: Path) -> None:
@@ -42,8 +70,10 @@ def test_the_folder_holds_everything(shifted_result: AttackResult, summary: Summ
         "figures/score.pdf",
         "figures/score.png",
         "histograms.zip",
+        "report.html",
         "summary.json",
         "summary.md",
+        "tables.tex",
     ]
     assert json.loads((folder / "summary.json").read_text())["verdict"]["decision"] == "ASSIGN"
     assert "![score](figures/score.png)" in (folder / "summary.md").read_text()
@@ -99,12 +129,103 @@ def test_every_section_is_shown(summary: Summary) -> None:
     console = Console(file=io.StringIO(), width=200)
     console.print(summary_table(summary))
     assert isinstance(console.file, io.StringIO)
-    for shown in (text, console.file.getvalue()):
-        for part in ("ASSIGN", "tes_up", "Shift, not flagged", "signal", "high_met", "0: 0.9000", "Size to assign"):
+    tables = ("tes_up", "Shift, not flagged", "signal", "high_met", "0: 0.9000", "Size to assign", "met")
+    checks = ("Which check would have caught it", "0.9000 ± 0.0200", "0.3100")
+    for shown in (text, console.file.getvalue(), summary_html(summary)):
+        for part in ("ASSIGN", "with each threshold", *tables, *checks):
             assert part in shown
+        assert "None" not in shown
+        assert "No standard check notices this attack with a probability above 0.31 (χ² of a marginal: met" in shown
+    latex = summary_latex(summary)
+    for part in ("tes\\_up", "Shift, not flagged", "0: 0.9000", "Size to assign", "0.9000 $\\pm$ 0.0200"):
+        assert part in latex
     assert text.startswith("# ASSIGN")
     assert "seed 7" in text
-    assert "None" not in text
+
+
+class Page(HTMLParser):
+    """Collect elements and what they load."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in {"meta", "link", "img"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def picture() -> bytes:
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([0, 1])
+    figure.savefig(buffer := io.BytesIO(), format="png", dpi=30)
+    return buffer.getvalue()
+
+
+def test_the_page_loads_nothing_and_is_well_formed(summary: Summary) -> None:
+    html = summary_html(summary, {"own_plot": picture(), "fooling": picture()})
+    page = Page(html)
+    assert page.open == []
+    for tag, attributes in page.elements:
+        assert tag != "iframe"
+        for name in ("src", "href"):
+            assert str(attributes.get(name) or "data:").startswith("data:")
+    assert "url(" not in html
+    assert "http" not in html.replace("http-equiv", "")
+    images = [attributes["src"] for tag, attributes in page.elements if tag == "img"]
+    assert len(images) == 2
+    assert base64.b64decode(str(images[0]).partition(",")[2]) == picture()
+    # Figures with a known caption come first, and the verdict before everything else.
+    assert html.index("figure-fooling") < html.index("figure-own_plot")
+    order = [
+        html.index(part) for part in ("ASSIGN</strong>", "What was done", "Criteria", "Figures", "Tables", "Glossary")
+    ]
+    assert order == sorted(order)
+
+
+def test_names_cannot_break_the_page_or_the_tables(summary: Summary) -> None:
+    name = '<script>alert("x")</script> & 5 % of $p_T$ \\input{x}'
+    systematics = {**summary.systematics, "attack": {**summary.systematics["attack"], "name": name}}
+    hostile = dataclasses.replace(summary, systematics=systematics)
+    html = summary_html(hostile)
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert" in html
+    assert Page(html).open == []
+    latex = summary_latex(hostile)
+    assert r"\& 5 \% of \$p\_T\$ \textbackslash{}input\{x\}" in latex
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 7
+    assert latex.isascii()
+
+
+def test_an_attack_that_the_validation_notices_is_pointed_out(summary: Summary) -> None:
+    assert summary.detection is not None
+    seen = {**summary.detection["rows"][1], "power": {"value": 0.97, "error": 0.0}}
+    noticed = dataclasses.replace(summary, detection={**summary.detection, "strongest_standard": seen})
+    for shown in (summary_markdown(noticed), summary_html(noticed)):
+        assert "A standard check notices this attack with probability 0.97" in shown
+        assert "tighten its caps" in shown
+    none = dataclasses.replace(summary, detection={**summary.detection, "strongest_standard": None})
+    assert "standard check notices" not in summary_markdown(none) + summary_html(none)
+
+
+def test_only_png_images_are_embedded(summary: Summary) -> None:
+    with pytest.raises(ValueError, match="figure 'score' is no PNG image"):
+        summary_html(summary, {"score": b"%PDF"})
+
+
+def test_an_interrupted_attack_and_absent_parts_are_said(summary: Summary) -> None:
+    events = {**summary.events, "interrupted": True, "iterations_done": 3}
+    bare = dataclasses.replace(summary, events=events, detection=None, detector=None)
+    html = summary_html(bare)
+    assert "interrupted</b> after 3 iterations" in html
+    assert "Which check" not in html
+    assert "<h2>Figures" not in html
 
 
 def test_what_exists_is_only_replaced_on_demand(summary: Summary, tmp_path: Path) -> None:

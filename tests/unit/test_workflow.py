@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from hepfool.attacks.base import AttackResult, Iteration
 from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier
-from hepfool.workflow import draw_study, run_table_attack, thin, write_study
+from hepfool.statistics.checks import CheckSettings
+from hepfool.workflow import run_table_attack, thin, with_checks, write_study
 
 
 @pytest.fixture
@@ -65,9 +67,27 @@ def test_a_study_is_drawn_and_written(
     varied: EventTable, shifted_result: AttackResult, sign_classifier: Classifier, tmp_path: Path
 ) -> None:
     study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7)
-    assert list(draw_study(study)) == ["marginals", "correlations", "score", "fooling"]
-    folder = write_study(study, tmp_path / "out")
-    assert len(list((folder / "figures").iterdir())) == 8
+    settings = CheckSettings(n_data=300.0, checks=("chi2",))
+    checked = with_checks(study, settings, seed=1)
+    folder = write_study(checked, tmp_path / "out", figures={"impacts": Figure()})
+    names = {path.stem for path in (folder / "figures").iterdir()}
+    assert names == {"marginals", "correlations", "score", "fooling", "detection", "impacts"}
+    assert len(list((folder / "figures").iterdir())) == 12
+    assert "How far each nuisance parameter of the fit" in (folder / "report.html").read_text()
+
+
+def test_checks_go_to_summary_and_figures(
+    varied: EventTable, shifted_result: AttackResult, sign_classifier: Classifier
+) -> None:
+    study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7)
+    settings = CheckSettings(n_data=300.0, checks=("chi2", "ks", "projection"), n_toys=50)
+    checked = with_checks(study, settings, seed=1)
+    assert checked.detection is not None
+    record = checked.summary.detection
+    assert record is not None
+    assert record["strongest_standard"]["features"] == ["lead_jet_pt"]
+    assert [row["power"]["value"] for row in record["rows"]] == [row.power.value for row in checked.detection.rows]
+    assert study.summary.detection is None
 
 
 def test_thinning_keeps_the_order_and_the_seed(shifted_result: AttackResult) -> None:

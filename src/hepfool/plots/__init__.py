@@ -12,8 +12,11 @@ from hepfool.plots.comparison import AttackPoint, plot_attack_comparison
 from hepfool.plots.correlations import plot_correlations
 from hepfool.plots.cross_run import plot_cross_runs
 from hepfool.plots.defences import plot_augmentation, plot_robustness
+from hepfool.plots.detection import plot_detection
 from hepfool.plots.detector import plot_detector
 from hepfool.plots.fooling import plot_fooling
+from hepfool.plots.frontier import plot_frontier
+from hepfool.plots.impacts import plot_impacts
 from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
 from hepfool.plots.misclassification import plot_misclassification
 from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
@@ -28,8 +31,11 @@ __all__ = [
     "plot_augmentation",
     "plot_correlations",
     "plot_cross_runs",
+    "plot_detection",
     "plot_detector",
     "plot_fooling",
+    "plot_frontier",
+    "plot_impacts",
     "plot_marginal",
     "plot_marginals",
     "plot_misclassification",

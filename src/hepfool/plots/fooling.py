@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from hepfool.inference.templates import UPPER_BOUND
 from hepfool.plots.style import PlotStyle, add_experiment_label
 
 __all__ = ["Measurement", "plot_fooling"]
@@ -18,7 +19,6 @@ __all__ = ["Measurement", "plot_fooling"]
 #: Name, value and standard error; an error of NaN is not drawn.
 Measurement = tuple[str, float, float]
 
-_NOTE = "The attack is an upper bound on such a shift, not one standard deviation."
 _BAR_HEIGHT = 0.38
 _SMALLEST = 1e-3
 
@@ -137,7 +137,7 @@ def _add_legend(figure: Figure, style: PlotStyle, *, with_corrected: bool, with_
         loc="outside lower left",
         ncols=len(handles),
         fontsize=size,
-        title=_NOTE,
+        title=UPPER_BOUND,
         title_fontsize=size,
         alignment="left",
     )

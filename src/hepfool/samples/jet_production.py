@@ -16,7 +16,7 @@ import awkward as ak
 import numpy as np
 import vector
 
-from hepfool.samples.extras import import_extra
+from hepfool.extras import import_extra
 from hepfool.samples.manifest import ComponentRecord, Entry, Manifest, digest
 from hepfool.samples.nanoaod import RunSummary, round_collections, rounded, write_nanoaod
 from hepfool.samples.pythia import EventGenerator, ProcessSettings, final_visible
@@ -175,7 +175,7 @@ def leading_jet(momentum: ak.Array, selection: JetSelection) -> ak.Array:
     MissingExtraError
         If ``fastjet`` is not installed.
     """
-    fastjet = import_extra("fastjet")
+    fastjet = import_extra("fastjet", "samples")
     inputs = ak.zip(
         {
             "px": momentum.px,

@@ -17,7 +17,7 @@ from typing import Final
 import awkward as ak
 import numpy as np
 
-from hepfool.samples.extras import import_extra
+from hepfool.extras import import_extra
 
 __all__ = ["EventGenerator", "ProcessSettings", "final_visible"]
 
@@ -117,7 +117,7 @@ class EventGenerator:
 
     def __init__(self, process: ProcessSettings, *, seed: int) -> None:
         self.process = process
-        self._pythia = import_extra("pythia8mc").Pythia("", False)
+        self._pythia = import_extra("pythia8mc", "samples").Pythia("", False)
         for line in process.lines(seed):
             if not self._pythia.readString(line):
                 msg = f"{process.name}: Pythia does not know the setting {line!r}; correct its spelling"

@@ -15,7 +15,7 @@ import awkward as ak
 import numpy as np
 import vector
 
-from hepfool.samples.extras import import_extra
+from hepfool.extras import import_extra
 from hepfool.typing import IntArray
 
 __all__ = ["charge_of", "cluster_jets", "four_momenta", "hadronic_taus", "heavy_hadrons"]
@@ -178,7 +178,7 @@ def cluster_jets(momentum: ak.Array, charge: ak.Array) -> ak.Array:
     MissingExtraError
         If ``fastjet`` is not installed.
     """
-    fastjet = import_extra("fastjet")
+    fastjet = import_extra("fastjet", "samples")
     definition = fastjet.JetDefinition(fastjet.antikt_algorithm, JET_RADIUS)
     inputs = ak.zip(
         {"px": momentum.px, "py": momentum.py, "pz": momentum.pz, "E": momentum.e},

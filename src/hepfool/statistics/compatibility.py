@@ -22,7 +22,7 @@ from hepfool.statistics.distance_correlation import distance_correlation
 from hepfool.statistics.marginals import Binning, js_distance, merge_bins, sampling_floor
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["Compatibility", "chi2_power", "compare", "compare_sums", "distance_correlation_shift"]
+__all__ = ["Compatibility", "chi2_power", "compare", "compare_sums", "distance_correlation_shift", "reduced_size"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -230,13 +230,14 @@ def distance_correlation_shift(nominal: EventTable, adversarial: EventTable) -> 
 
 
 def chi2_power(
-    js_distance: FloatArray | float, *, n_data: float, n_bins: int, level: float = 0.05
+    js_distance: FloatArray | float, *, n_data: float, n_bins: int, level: float = 0.05, n_simulated: float = np.inf
 ) -> FloatArray | float:
     r"""
     Probability that a binned :math:`\chi^2` check with ``n_data`` events rejects.
 
     The data follow the adversarial distribution and the prediction is the
-    nominal one.  The non-centrality is :math:`\lambda = n\sum(q-p)^2/p \approx 8\ln 2\; n\;\mathrm{JSD}^2`.
+    nominal one.  The non-centrality is :math:`\lambda = n\sum(q-p)^2/p \approx 8\ln 2\; n\;\mathrm{JSD}^2`; a prediction
+    with statistical errors of its own reduces :math:`n` to :math:`n m/(n+m)` (:func:`reduced_size`).
 
     Parameters
     ----------
@@ -248,6 +249,8 @@ def chi2_power(
         Number of bins of the check; the degrees of freedom are one fewer.
     level : float
         Probability to reject when nothing is wrong.
+    n_simulated : float
+        Effective number of events of the prediction; infinitely many by default.
 
     Returns
     -------
@@ -262,6 +265,30 @@ def chi2_power(
     if n_bins < 2:
         msg = f"a shape check needs at least two bins, got {n_bins}"
         raise ValueError(msg)
-    noncentrality = 8.0 * np.log(2.0) * n_data * np.square(js_distance)
+    noncentrality = 8.0 * np.log(2.0) * reduced_size(n_data, n_simulated) * np.square(js_distance)
     threshold = stats.chi2.isf(level, n_bins - 1)
     return np.where(noncentrality > 0, stats.ncx2.sf(threshold, n_bins - 1, np.maximum(noncentrality, 1e-12)), level)
+
+
+def reduced_size(n_data: float, n_simulated: float) -> float:
+    r"""
+    Count the events that would be as precise if the prediction were perfect.
+
+    Parameters
+    ----------
+    n_data : float
+        Data events :math:`n`.
+    n_simulated : float
+        Effective number of simulated events :math:`m`; may be infinite.
+
+    Returns
+    -------
+    float
+        :math:`n m/(n+m)`.
+
+    Examples
+    --------
+    >>> reduced_size(100.0, 300.0), reduced_size(100.0, np.inf)
+    (75.0, 100.0)
+    """
+    return n_data / (1.0 + n_data / n_simulated)

@@ -20,8 +20,8 @@ from hepfool.summary.criteria import (
     YieldsWithinSystematics,
 )
 from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds
-from hepfool.summary.record import Summary, summarise
-from hepfool.summary.verdict import Decision, Verdict, decide
+from hepfool.summary.record import Summary, detection_record, summarise, summary_schema
+from hepfool.summary.verdict import Decision, Sensitivity, Verdict, decide
 
 __all__ = [
     "AttackFinished",
@@ -34,10 +34,13 @@ __all__ = [
     "FlaggedFractionsAgree",
     "FoolingWithinSystematics",
     "MarginalsWithinFloor",
+    "Sensitivity",
     "Summary",
     "Thresholds",
     "Verdict",
     "YieldsWithinSystematics",
     "decide",
+    "detection_record",
     "summarise",
+    "summary_schema",
 ]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.resources
 import json
 import math
 import platform
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepfool.attacks.base import AttackResult, FoolingCounts
+from hepfool.statistics.checks import STANDARD_CHECKS, DetectionTable
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.summary.evidence import Evidence
 from hepfool.summary.verdict import Verdict
@@ -21,7 +23,7 @@ from hepfool.summary.verdict import Verdict
 if TYPE_CHECKING:  # which loads PyTorch
     from hepfool.defences.detector import DetectorReport
 
-__all__ = ["Summary", "summarise"]
+__all__ = ["Summary", "detection_record", "summarise", "summary_schema"]
 
 _REPORTED_PACKAGES = ("hepfool", "coffea", "numba", "numpy", "scipy", "torch", "uproot")
 
@@ -50,7 +52,13 @@ class Summary:
     detector : mapping, optional
         Report of the detector.
     verdict : mapping
-        Decision, reasons and criteria.
+        Decision, reasons, criteria, and how it depends on the thresholds.
+    detection : mapping, optional
+        Which check would have caught the attack.
+    format : str
+        Marks the file.
+    format_version : int
+        Counts changes that a reader of the file has to know of.
     """
 
     versions: Json
@@ -61,6 +69,9 @@ class Summary:
     systematics: Json
     detector: Json | None
     verdict: Json
+    detection: Json | None = None
+    format: str = "hepfool-summary"
+    format_version: int = 1
 
     def to_json(self) -> str:
         """
@@ -80,6 +91,7 @@ def summarise(
     verdict: Verdict,
     *,
     detector: DetectorReport | None = None,
+    detection: DetectionTable | None = None,
     seed: int | None = None,
 ) -> Summary:
     """
@@ -95,6 +107,8 @@ def summarise(
         From :func:`hepfool.summary.decide`.
     detector : DetectorReport, optional
         What the detector does on these events.
+    detection : DetectionTable, optional
+        From :func:`hepfool.statistics.checks.run_checks`.
     seed : int, optional
         Seed of the random generator.
 
@@ -144,7 +158,45 @@ def summarise(
         ),
         detector=None if detector is None else _plain(detector),
         verdict=_verdict(verdict),
+        detection=None if detection is None else detection_record(detection),
     )
+
+
+def detection_record(table: DetectionTable) -> Json:
+    """
+    Turn the checks into plain values.
+
+    Parameters
+    ----------
+    table : DetectionTable
+        From :func:`hepfool.statistics.checks.run_checks`.
+
+    Returns
+    -------
+    dict
+        Level, all rows, and the strongest one that an analysis looks at anyway.
+    """
+    rows = [{**_plain(row), "title": row.title} for row in table.rows]
+    standard = [row for row in rows if row["check"] in STANDARD_CHECKS]
+    return {"level": table.level, "strongest_standard": standard[0] if standard else None, "rows": rows}
+
+
+def summary_schema() -> Json:
+    """
+    Read the JSON schema of ``summary.json``.
+
+    Returns
+    -------
+    dict
+        Draft 2020-12.
+
+    Examples
+    --------
+    >>> summary_schema()["title"]
+    'Summary of an adversarial validation'
+    """
+    schema: Json = json.loads(importlib.resources.files("hepfool.summary").joinpath("summary.schema.json").read_text())
+    return schema
 
 
 def _versions() -> Json:
@@ -185,6 +237,8 @@ def _verdict(verdict: Verdict) -> Json:
             "decision": verdict.decision,
             "meaning": verdict.meaning,
             "reasons": verdict.reasons,
+            "stability": verdict.stability,
+            "sensitivity": verdict.sensitivity,
             "size_flips": verdict.size_flips,
             "size_yields": verdict.size_yields,
             "criteria": [

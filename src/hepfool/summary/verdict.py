@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from hepfool.studies.systematics import SystematicEffect, SystematicTotal
 from hepfool.summary.criteria import CRITERIA, AttackFinished, Criterion, FlaggedFractionsAgree
 from hepfool.summary.evidence import Evidence, Thresholds
 
-__all__ = ["Decision", "Verdict", "decide"]
+__all__ = ["Decision", "Sensitivity", "Verdict", "decide"]
 
 #: Nothing to add, look closer, or assign an uncertainty.
 Decision = Literal["COVERED", "INVESTIGATE", "ASSIGN"]
@@ -22,6 +22,31 @@ _MEANINGS: Mapping[Decision, str] = {
     "INVESTIGATE": "find out why before the network's answer is trusted beyond the assigned systematics",
     "ASSIGN": "after the investigation, assign the uncovered part of the shift as an uncertainty",
 }
+
+
+#: Relative changes of a threshold that a stable verdict survives.
+_CHANGES = (-0.5, 0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensitivity:
+    """
+    What the decision would be with one threshold elsewhere.
+
+    Attributes
+    ----------
+    threshold : str
+        Field of :class:`~hepfool.summary.Thresholds`.
+    used, changed : float
+        Its value, and the one tried instead.
+    decision : {"COVERED", "INVESTIGATE", "ASSIGN"}
+        With the changed value.
+    """
+
+    threshold: str
+    used: float
+    changed: float
+    decision: Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +65,15 @@ class Verdict:
     size_yields : mapping of str to float
         For ``ASSIGN``: relative yield uncertainty per region that makes the quadratic sum with the
         systematics as large as the shift by the attack.
+    sensitivity : tuple of Sensitivity
+        The decision with each threshold by itself 50 % lower and higher.
     """
 
     decision: Decision
     criteria: tuple[Criterion, ...]
     size_flips: float | None = None
     size_yields: Mapping[str, float] = field(default_factory=dict)
+    sensitivity: tuple[Sensitivity, ...] = ()
 
     @property
     def meaning(self) -> str:
@@ -57,6 +85,15 @@ class Verdict:
         """Decisive criteria that did not pass, with their numbers."""
         open_ones = [c for c in self.criteria if c.decisive and c.passed is not True]
         return tuple(f"{type(c).__name__} {c.status}: {c.numbers}" for c in open_ones)
+
+    @property
+    def stability(self) -> str:
+        """How far the decision depends on where the thresholds are."""
+        other = [s for s in self.sensitivity if s.decision != self.decision]
+        if not other:
+            return f"The verdict stays {self.decision} with each threshold 50 % lower or higher."
+        changes = ", ".join(f"{s.decision} with {s.threshold} {s.changed:g} instead of {s.used:g}" for s in other)
+        return f"The verdict depends on a threshold: {changes}."
 
 
 def decide(evidence: Evidence, thresholds: Thresholds | None = None, *, investigated: bool = False) -> Verdict:
@@ -82,6 +119,18 @@ def decide(evidence: Evidence, thresholds: Thresholds | None = None, *, investig
         data and simulation.
     """
     thresholds = Thresholds() if thresholds is None else thresholds
+    verdict = _judge(evidence, thresholds, investigated=investigated)
+    sensitivity = []
+    for name in (f.name for f in fields(thresholds)):
+        used = getattr(thresholds, name)
+        for change in _CHANGES:
+            changed = used * (1.0 + change)
+            other = _judge(evidence, replace(thresholds, **{name: changed}), investigated=investigated)
+            sensitivity.append(Sensitivity(threshold=name, used=used, changed=changed, decision=other.decision))
+    return replace(verdict, sensitivity=tuple(sensitivity))
+
+
+def _judge(evidence: Evidence, thresholds: Thresholds, *, investigated: bool) -> Verdict:
     criteria = tuple(criterion.of(evidence, thresholds) for criterion in CRITERIA)
     if all(criterion.passed is True for criterion in criteria if criterion.decisive):
         return Verdict(decision="COVERED", criteria=criteria)

@@ -10,8 +10,10 @@ import pytest
 from hepfool.attacks.base import AttackResult
 from hepfool.defences.detector import DetectorReport
 from hepfool.models.protocols import Classifier
+from hepfool.statistics.checks import DetectionPower, DetectionTable
+from hepfool.statistics.toys import Power
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import Evidence, FlaggedFraction, decide, summarise
+from hepfool.summary import Evidence, FlaggedFraction, Thresholds, decide, summarise, summary_schema
 
 
 def systematic(flips: float, shift: float = 0.0) -> SystematicEffect:
@@ -89,6 +91,26 @@ def test_the_assigned_size_fills_the_quadratic_sum(evidence: Evidence) -> None:
     assert math.isnan(verdict.size_yields["empty"])
 
 
+def test_a_verdict_tells_which_thresholds_it_depends_on(evidence: Evidence) -> None:
+    stable = decide(evidence)
+    assert {s.threshold for s in stable.sensitivity} == {f.name for f in dataclasses.fields(Thresholds)}
+    assert {s.decision for s in stable.sensitivity} == {"COVERED"}
+    assert stable.stability == "The verdict stays COVERED with each threshold 50 % lower or higher."
+    attack = dataclasses.replace(evidence.attack, flips=Measured(0.04), yield_shift={})
+    close = decide(dataclasses.replace(evidence, attack=attack, effects=(systematic(0.05),)))
+    assert close.decision == "COVERED"
+    assert (
+        close.stability
+        == "The verdict depends on a threshold: INVESTIGATE with max_systematics_ratio 0.5 instead of 1."
+    )
+    wide = decide(
+        dataclasses.replace(evidence, attack=attack, effects=(systematic(0.03),)),
+        Thresholds(max_systematics_ratio=1),
+    )
+    assert wide.decision == "INVESTIGATE"
+    assert "COVERED with max_systematics_ratio 1.5 instead of 1" in wide.stability
+
+
 def test_the_summary_is_plain_json(
     shifted_result: AttackResult, evidence: Evidence, detector_report: DetectorReport
 ) -> None:
@@ -110,3 +132,34 @@ def test_the_summary_is_plain_json(
     assert back["verdict"]["decision"] == "COVERED"
     assert back["verdict"]["criteria"][0]["values"]["max_ratio"] == 1.0
     assert back["versions"]["hepfool"]
+
+
+def test_the_summary_follows_its_published_schema(
+    shifted_result: AttackResult, evidence: Evidence, detector_report: DetectorReport
+) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = summary_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    row = DetectionPower(
+        check="ks",
+        region="low_met",
+        features=("met",),
+        power=Power(0.3, 0.01),
+        n_data=9.0,
+        n_simulated=math.inf,
+        n_toys=4,
+    )
+    detection = DetectionTable(rows=(row,), level=0.05)
+    for verdict in (decide(evidence), decide(dataclasses.replace(evidence, effects=()), investigated=True)):
+        full = summarise(shifted_result, evidence, verdict, detector=detector_report, detection=detection, seed=7)
+        assert list(validator.iter_errors(json.loads(full.to_json()))) == []
+    bare = dataclasses.replace(evidence, effects=(), fractions=())
+    record = json.loads(summarise(shifted_result, bare, decide(bare)).to_json())
+    assert list(validator.iter_errors(record)) == []
+    # Nothing may be added, left out, or misspelt unnoticed.
+    record["verdict"]["decision"] = "FINE"
+    record["events"]["n_extra"] = 1
+    del record["fooling"]["regions"]
+    wrong = {"/".join(map(str, error.absolute_path)) for error in validator.iter_errors(record)}
+    assert wrong == {"verdict/decision", "events", "fooling"}

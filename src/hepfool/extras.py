@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Late imports of the programs that only the making of samples needs."""
+"""Late imports of packages that only some users need."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from hepfool.exceptions import MissingExtraError
 __all__ = ["import_extra"]
 
 
-def import_extra(package: str) -> ModuleType:
+def import_extra(package: str, extra: str) -> ModuleType:
     """
-    Import a package of the extra ``samples``.
+    Import a package of an extra.
 
     Parameters
     ----------
     package : str
         Name of the package, such as ``fastjet``.
+    extra : str
+        Extra of this package that installs it, such as ``samples``.
 
     Returns
     -------
@@ -29,8 +31,13 @@ def import_extra(package: str) -> ModuleType:
     ------
     MissingExtraError
         If it is not installed; the message says how to install it.
+
+    Examples
+    --------
+    >>> import_extra("json", "samples").__name__
+    'json'
     """
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise MissingExtraError(package, "samples") from error
+        raise MissingExtraError(package, extra) from error

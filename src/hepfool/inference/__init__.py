@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Bring an attack into the statistical model of the analysis.
+
+An attack changes the distribution of the *score*, not of the inputs.  :class:`Template` holds that
+change for one process in one channel.  You have a pyhf workspace: :func:`attack_patch` gives a JSON
+patch that adds a nuisance parameter, and :func:`expected_impact` says what it costs.  You have a
+cabinetry configuration: :func:`cabinetry_systematics`.  You have Combine datacards:
+:func:`write_combine_shapes` and :func:`combine_lines`.
+
+The attack is the *worst* deviation that the validation misses.  Its template is an upper bound, not one
+standard deviation, and there is no probability that the data follow it: treated as one standard deviation
+it is conservative.
+"""
+
+from __future__ import annotations
+
+from hepfool.inference.cabinetry_config import cabinetry_systematics
+from hepfool.inference.combine import combine_lines, write_combine_shapes
+from hepfool.inference.impact import Impact, Interval, NuisanceImpact, expected_impact
+from hepfool.inference.templates import UPPER_BOUND, Nuisance, Template, Variation, score_templates
+from hepfool.inference.workspace import attack_patch
+
+__all__ = [
+    "UPPER_BOUND",
+    "Impact",
+    "Interval",
+    "Nuisance",
+    "NuisanceImpact",
+    "Template",
+    "Variation",
+    "attack_patch",
+    "cabinetry_systematics",
+    "combine_lines",
+    "expected_impact",
+    "score_templates",
+    "write_combine_shapes",
+]

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A nuisance parameter for the attack as shapes and a line of a CMS Combine datacard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import uproot
+from hist import Hist
+
+from hepfool.inference.templates import Nuisance, Template
+from hepfool.io.files import written_whole
+
+__all__ = ["combine_lines", "write_combine_shapes"]
+
+_HEADERS = ("bin", "process")
+
+
+def write_combine_shapes(
+    path: str | Path, templates: Iterable[Template], nuisance: Nuisance | None = None, *, force: bool = False
+) -> Path:
+    """
+    Write nominal, up and down histograms to a ROOT file.
+
+    The datacard reads them with
+    ``shapes * * <file> $CHANNEL/$PROCESS $CHANNEL/$PROCESS_$SYSTEMATIC``.
+
+    Parameters
+    ----------
+    path : str or Path
+        ROOT file to write.
+    templates : iterable of Template
+        ``channel`` and ``sample`` are the datacard's bins and processes; bring them to the analyst's
+        yields with :meth:`Template.onto` first.
+    nuisance : Nuisance, optional
+        Name, side, correlation and scale.
+    force : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and ``force`` is False.
+
+    Warns
+    -----
+    ClippedTemplateWarning
+        If a template would be negative.
+    """
+    nuisance, path = nuisance or Nuisance(), Path(path)
+    with written_whole(path, force=force) as temporary, uproot.recreate(temporary) as file:
+        for template in templates:
+            varied = template.variation(nuisance)
+            name = f"{template.channel}/{template.sample}"
+            nominal = _histogram(template)
+            if template.variances is not None:
+                nominal.view()["variance"] = template.variances
+            file[name] = nominal
+            for direction, yields in (("Up", varied.up), ("Down", varied.down)):
+                shifted = _histogram(template)
+                shifted.view()["value"] = yields
+                file[f"{name}_{nuisance.parameter(template.sample)}{direction}"] = shifted
+    return path
+
+
+def _histogram(template: Template) -> Any:
+    histogram: Any = Hist.new.Var(template.bin_edges, name="score").Weight()
+    histogram.view()["value"] = template.nominal
+    return histogram
+
+
+def combine_lines(datacard: str, templates: Iterable[Template], nuisance: Nuisance | None = None) -> tuple[str, ...]:
+    r"""
+    Write the lines that a datacard needs.
+
+    Parameters
+    ----------
+    datacard : str
+        Text of the analyst's datacard, for the order of its columns.
+    templates : iterable of Template
+        As in :func:`write_combine_shapes`.
+    nuisance : Nuisance, optional
+        Name, side, correlation and scale.
+
+    Returns
+    -------
+    tuple of str
+        One line per nuisance parameter, to be appended to the datacard.
+
+    Raises
+    ------
+    ValueError
+        If the datacard has no columns, or none of that channel and sample.
+
+    Examples
+    --------
+    >>> card = "bin SR\nobservation 20\nbin SR SR\nprocess H ttbar\nprocess 0 1\nrate 5 20"
+    >>> shift = Template(channel="SR", sample="ttbar", nominal=[5.0, 5.0], adversarial=[4.0, 6.0])
+    >>> combine_lines(card, [shift])
+    ('adversarial shape - 1',)
+    """
+    nuisance = nuisance or Nuisance()
+    columns = _columns(datacard)
+    affected: dict[str, set[tuple[str, str]]] = {}
+    for template in templates:
+        column = (template.channel, template.sample)
+        if column not in columns:
+            known = ", ".join(f"{channel}/{sample}" for channel, sample in columns)
+            msg = f"the datacard has no column {'/'.join(column)}, only {known}"
+            raise ValueError(msg)
+        affected.setdefault(nuisance.parameter(template.sample), set()).add(column)
+    return tuple(
+        " ".join([parameter, "shape", *("1" if column in chosen else "-" for column in columns)])
+        for parameter, chosen in affected.items()
+    )
+
+
+def _columns(datacard: str) -> list[tuple[str, str]]:
+    rows = [line.split() for line in datacard.splitlines() if line.split()]
+    bins, processes = ([row[1:] for row in rows if row[0] == header] for header in _HEADERS)
+    # The names of the processes come before their numbers, and bins are listed a second time with them.
+    if len(bins) != 2 or len(processes) != 2 or len(bins[1]) != len(processes[0]):
+        msg = "the datacard needs two lines 'bin' and two lines 'process' with the same columns; give the whole text"
+        raise ValueError(msg)
+    return list(zip(bins[1], processes[0], strict=True))

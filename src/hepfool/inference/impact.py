@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: BSD-3-Clause
+r"""
+What the attack costs: the expected uncertainty on the parameter of interest with and without it.
+
+Everything comes from the profile likelihood of the Asimov data set.  A curvature at the minimum, as of a Hessian
+matrix, would be wrong for a one-sided template: the likelihood has a kink there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy import optimize
+
+from hepfool.extras import import_extra
+from hepfool.inference.templates import UPPER_BOUND
+from hepfool.typing import FloatArray
+
+__all__ = ["Impact", "Interval", "NuisanceImpact", "expected_impact"]
+
+Optimizer = Literal["minuit", "scipy"]
+
+_TOLERANCE = 1e-4
+_MAX_DOUBLINGS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """
+    Distances from the best fit at which the profile likelihood ratio is one half, 68 % of a normal distribution.
+
+    Attributes
+    ----------
+    down, up : float
+        Both positive; NaN where the parameter's range ends before.
+    """
+
+    down: float
+    up: float
+
+    @property
+    def size(self) -> float:
+        """Mean of both sides, or the one that exists."""
+        sides = [side for side in (self.down, self.up) if not math.isnan(side)]
+        return sum(sides) / len(sides) if sides else math.nan
+
+    def __str__(self) -> str:
+        """Both sides, rounded for a reader."""
+        return f"-{self.down:.4f} +{self.up:.4f}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NuisanceImpact:
+    """
+    How far one nuisance parameter can move the parameter of interest.
+
+    Attributes
+    ----------
+    name : str
+        Of the nuisance parameter.
+    adversarial : bool
+        Whether it came with the attack.
+    interval : Interval
+        Its own post-fit uncertainty.
+    down, up : float
+        Shift of the parameter of interest where the nuisance is at the end of its interval.
+    """
+
+    name: str
+    adversarial: bool
+    interval: Interval
+    down: float
+    up: float
+
+    @property
+    def size(self) -> float:
+        """Larger one of both shifts."""
+        return float(np.nanmax(np.abs([self.down, self.up, 0.0])))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impact:
+    """
+    Expected uncertainty with and without the attack.
+
+    Attributes
+    ----------
+    parameter : str
+        Parameter of interest.
+    value : float
+        Its value in the Asimov data.
+    before, after : Interval
+        Its uncertainty in the analyst's model, and with the attack.
+    ranking : tuple of NuisanceImpact
+        All nuisance parameters of the patched model, the largest impact first.
+    statement : str
+        What the numbers are and are not.
+    """
+
+    parameter: str
+    value: float
+    before: Interval
+    after: Interval
+    ranking: tuple[NuisanceImpact, ...]
+    statement: str = UPPER_BOUND
+
+    @property
+    def increase(self) -> float:
+        """Relative increase of the uncertainty."""
+        return self.after.size / self.before.size - 1.0
+
+    @property
+    def added(self) -> float:
+        """Uncertainty that was added in quadrature."""
+        return math.sqrt(max(self.after.size**2 - self.before.size**2, 0.0))
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """Place of every parameter of the attack among all, from 1."""
+        return {entry.name: place for place, entry in enumerate(self.ranking, start=1) if entry.adversarial}
+
+
+def expected_impact(
+    workspace: Mapping[str, Any],
+    patch: Sequence[Mapping[str, Any]],
+    *,
+    value: float = 1.0,
+    parameters: Sequence[str] | None = None,
+    optimizer: Optimizer = "minuit",
+    **model_options: Any,
+) -> Impact:
+    """
+    Fit the Asimov data of a workspace before and after the patch.
+
+    Parameters
+    ----------
+    workspace : mapping
+        The analyst's pyhf workspace.
+    patch : sequence of mapping
+        From :func:`~hepfool.inference.attack_patch`.
+    value : float
+        Of the parameter of interest in the Asimov data.
+    parameters : sequence of str, optional
+        Nuisance parameters to rank beside those of the attack; all that are not fixed by default.
+    optimizer : {"minuit", "scipy"}
+        Which minimiser pyhf uses.
+    **model_options
+        Of ``pyhf.Workspace.model``, such as ``measurement_name``, or ``modifier_settings`` for another
+        interpolation: the default is smooth at zero, ``code0`` keeps the kink of a one-sided template.
+
+    Returns
+    -------
+    Impact
+        Uncertainties, and the ranking of the patched model.
+
+    Raises
+    ------
+    MissingExtraError
+        If pyhf, or iminuit for ``minuit``, is not installed.
+    ValueError
+        If the model has no parameter of interest, or a parameter is unknown.
+    """
+    pyhf = import_extra("pyhf", "inference")
+    with _minimiser(pyhf, optimizer):
+        source = pyhf.Workspace(workspace)
+        before = _Profile(source.model(**model_options), value)
+        after = _Profile(source.model(patches=[list(patch)], **model_options), value)
+        new = [name for name in after.names if name not in before.names]
+        chosen = _chosen(after, parameters, new)
+        ranking = [_impact(after, name, adversarial=name in new) for name in chosen]
+        return Impact(
+            parameter=before.names[before.poi],
+            value=value,
+            before=before.interval(before.poi),
+            after=after.interval(after.poi),
+            ranking=tuple(sorted(ranking, key=lambda entry: -entry.size)),
+        )
+
+
+@contextmanager
+def _minimiser(pyhf: Any, optimizer: Optimizer) -> Iterator[None]:
+    """Choose a minimiser for a while: pyhf keeps it globally."""
+    if optimizer == "minuit":
+        import_extra("iminuit", "inference")
+    backend, previous = pyhf.get_backend()
+    make = {"minuit": pyhf.optimize.minuit_optimizer, "scipy": pyhf.optimize.scipy_optimizer}[optimizer]
+    pyhf.set_backend("numpy", make())
+    try:
+        yield
+    finally:
+        pyhf.set_backend(backend, previous)
+
+
+def _chosen(profile: _Profile, wanted: Sequence[str] | None, new: list[str]) -> list[str]:
+    free = [name for k, name in enumerate(profile.names) if k != profile.poi and not profile.fixed[k]]
+    unknown = [name for name in wanted or () if name not in free]
+    if unknown:
+        msg = f"no free nuisance parameter {unknown[0]!r}, only {', '.join(free)}"
+        raise ValueError(msg)
+    return free if wanted is None else list(dict.fromkeys([*wanted, *new]))
+
+
+def _impact(profile: _Profile, name: str, *, adversarial: bool) -> NuisanceImpact:
+    index = profile.names.index(name)
+    (down, lower), (up, upper) = (profile.crossing(index, sign) for sign in (-1.0, 1.0))
+    return NuisanceImpact(name=name, adversarial=adversarial, interval=Interval(down=down, up=up), down=lower, up=upper)
+
+
+class _Profile:
+    """Profile likelihood of one model and its Asimov data."""
+
+    def __init__(self, model: Any, value: float) -> None:
+        if model.config.poi_index is None:
+            msg = "the measurement has no parameter of interest; name one in the workspace"
+            raise ValueError(msg)
+        self.model = model
+        self.names: list[str] = list(model.config.par_names)
+        self.fixed: list[bool] = list(model.config.suggested_fixed())
+        self.poi = int(model.config.poi_index)
+        self.best = np.array(model.config.suggested_init(), dtype=np.float64)
+        self.best[self.poi] = value
+        self.data = model.expected_data(self.best)
+        self.minimum = self._twice_nll(self.best)
+
+    def interval(self, index: int) -> Interval:
+        down, up = (self.crossing(index, sign)[0] for sign in (-1.0, 1.0))
+        return Interval(down=down, up=up)
+
+    def crossing(self, index: int, sign: float) -> tuple[float, float]:
+        """Distance at which the likelihood ratio is one half, and the shift of the parameter of interest there."""
+        lower, upper = self.model.config.suggested_bounds()[index]
+        room = upper - self.best[index] if sign > 0 else self.best[index] - lower
+        far = self._bracket(index, sign, room)
+        if far is None:
+            return math.nan, math.nan
+        # The root of the likelihood ratio is close to linear, which makes this fast.
+        distance = optimize.brentq(lambda d: self._rise(index, sign * d) - 1.0, 0.0, far, xtol=_TOLERANCE * far)
+        _, fitted = self._fit(index, sign * distance)
+        return float(distance), float(fitted[self.poi] - self.best[self.poi])
+
+    def _bracket(self, index: int, sign: float, room: float) -> float | None:
+        distance = min(0.1, room)
+        for _ in range(_MAX_DOUBLINGS):
+            rise = self._rise(index, sign * distance)
+            if rise >= 1.0:
+                return distance
+            if distance >= room:
+                return None
+            distance = min(room, distance * max(1.5, min(4.0, 1.1 / max(rise, 0.1))))
+        return None
+
+    def _rise(self, index: int, shift: float) -> float:
+        """Root of twice the log-likelihood ratio."""
+        return 0.0 if shift == 0.0 else math.sqrt(max(self._fit(index, shift)[0] - self.minimum, 0.0))
+
+    def _fit(self, index: int, shift: float) -> tuple[float, FloatArray]:
+        pyhf = import_extra("pyhf", "inference")
+        start, fixed = self.best.copy(), list(self.fixed)
+        start[index] += shift
+        fixed[index] = True
+        if all(fixed):
+            return self._twice_nll(start), start
+        fitted, twice_nll = pyhf.infer.mle.fit(
+            self.data, self.model, init_pars=start.tolist(), fixed_params=fixed, return_fitted_val=True
+        )
+        return float(twice_nll), np.asarray(fitted)
+
+    def _twice_nll(self, parameters: FloatArray) -> float:
+        return float(-2.0 * self.model.logpdf(parameters, self.data)[0])

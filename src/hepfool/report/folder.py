@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The folder of a finished study."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hist
+import numpy as np
+
+from hepfool.attacks.base import AttackResult
+from hepfool.io.files import check_absent, written_whole
+from hepfool.io.store import Store, write_store
+from hepfool.io.tables import write_table
+from hepfool.report.html import summary_html
+from hepfool.report.latex import summary_latex
+from hepfool.report.text import summary_markdown
+from hepfool.summary import Summary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["EXTRA_COLUMNS", "check_output", "result_histograms", "write_report"]
+
+#: What is written beside the adversarial events: flags and the score before and after.
+EXTRA_COLUMNS = ("attacked", "fooled", "nominal_score", "adversarial_score")
+
+_PNG_DPI = 150
+
+
+def check_output(folder: str | Path, *, force: bool = False) -> Path:
+    """
+    Tell before any work whether a report can be written.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder to be made.
+    force : bool
+        Allow to replace an earlier report.
+
+    Returns
+    -------
+    Path
+        Absolute path of the folder.
+
+    Raises
+    ------
+    FileExistsError
+        If it exists and ``force`` is False, or if it holds something else than a report.
+    FileNotFoundError
+        If its parent folder does not exist.
+    """
+    path = check_absent(Path(folder).resolve(), force=force)
+    replaceable = path.is_dir() and ((path / "summary.json").is_file() or not any(path.iterdir()))
+    if path.exists() and not replaceable:
+        msg = f"{path} exists and is no earlier report, so it is not replaced; choose another name"
+        raise FileExistsError(msg)
+    return path
+
+
+def write_report(
+    folder: str | Path,
+    summary: Summary,
+    *,
+    result: AttackResult | None = None,
+    figures: Mapping[str, Figure] | None = None,
+    events: Sequence[str] = ("adversarial.root",),
+    files: Mapping[str, Callable[[Path], object]] | None = None,
+    force: bool = False,
+) -> Path:
+    """
+    Write a study, completely or not at all.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder to make.
+    summary : Summary
+        The study.
+    result : AttackResult, optional
+        Adds the adversarial events and the histograms.
+    figures : mapping of str to matplotlib.figure.Figure, optional
+        Figures by file name without suffix.
+    events : sequence of str
+        File names of the adversarial events, each ending in ``.root`` or ``.parquet``.
+    files : mapping of str to callable, optional
+        Further files by name, each with the function that writes it to a path.
+    force : bool
+        Replace an earlier report.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    FileExistsError
+        See :func:`check_output`.
+    """
+    path = check_output(folder, force=force)
+    with written_whole(path, force=force) as temporary:
+        temporary.mkdir()
+        images = _save_figures(temporary / "figures", figures or {})
+        texts = {
+            "summary.json": summary.to_json(),
+            "summary.md": summary_markdown(summary, tuple(images)),
+            "report.html": summary_html(summary, images),
+            "tables.tex": summary_latex(summary),
+        }
+        for name, text in texts.items():
+            (temporary / name).write_text(text, encoding="utf-8")
+        if result is not None:
+            write_store(temporary / "histograms.zip", Store(histograms=result_histograms(result)))
+            for name in events:
+                write_table(result.adversarial, temporary / name, columns=_extra_columns(result))
+        for name, write in (files or {}).items():
+            write(temporary / name)
+    return path
+
+
+def _save_figures(folder: Path, figures: Mapping[str, Figure]) -> dict[str, bytes]:
+    """Write every figure as PDF and PNG; give the latter."""
+    images = {}
+    for name, figure in figures.items():
+        folder.mkdir(exist_ok=True)
+        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+        figure.savefig(folder / f"{name}.png", dpi=_PNG_DPI)
+        images[name] = (folder / f"{name}.png").read_bytes()
+    return images
+
+
+def _extra_columns(result: AttackResult) -> dict[str, Any]:
+    before, after = result.nominal_scores, result.adversarial_scores
+    # Of two classes the score of class 1 says it all; of more, that of the class the network had named.
+    column = np.ones(len(before), dtype=np.int64) if before.shape[1] == 2 else before.argmax(axis=1)
+    event = np.arange(len(before))
+    return dict(
+        zip(EXTRA_COLUMNS, (result.attacked, result.fooled, before[event, column], after[event, column]), strict=True)
+    )
+
+
+def result_histograms(result: AttackResult) -> dict[str, hist.Hist[Any]]:
+    """
+    Fill every feature before and after the attack, in the bins of the attack.
+
+    Parameters
+    ----------
+    result : AttackResult
+        The attack.
+
+    Returns
+    -------
+    dict of str to hist.Hist
+        Per feature one histogram with the axes ``dataset``, ``region`` (``constrained`` and those of
+        the table), ``variation`` (``nominal``, ``adversarial``) and the feature, with weights.
+        Missing values are in the overflow.
+    """
+    table, binning = result.nominal, result.binning
+    regions = {"constrained": table.constrained, **{region.name: region.mask for region in table.regions}}
+    axes = [
+        hist.axis.StrCategory(table.datasets, name="dataset", overflow=False),
+        hist.axis.StrCategory(list(regions), name="region", overflow=False),
+        hist.axis.StrCategory(["nominal", "adversarial"], name="variation", overflow=False),
+    ]
+    histograms: dict[str, hist.Hist[Any]] = {}
+    for j, feature in enumerate(table.features):
+        axis = hist.axis.Variable(binning.edges[j], name=feature.name, label=feature.title, underflow=False)
+        name = re.sub(r"[^A-Za-z0-9_]", "_", feature.name)
+        histograms[name if name not in histograms else f"{name}_{j}"] = hist.Hist(
+            *axes, axis, storage=hist.storage.Weight()
+        )
+    for d, dataset in enumerate(table.datasets):
+        for r, mask in enumerate(regions.values()):
+            chosen = mask & table.dataset_mask(dataset)
+            weights = table.weights[chosen]
+            for v, values in enumerate((table.values, result.adversarial.values)):
+                sums = binning.yields(values[chosen], weights)
+                variances = binning.yields(values[chosen], weights**2)
+                for j, histogram in enumerate(histograms.values()):
+                    view: Any = histogram.view(flow=True)
+                    view["value"][d, r, v], view["variance"][d, r, v] = sums[j], variances[j]
+    return histograms

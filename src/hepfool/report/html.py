@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One self-contained page for a reviewer who has never heard of adversarial attacks."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hepfool.inference.templates import UPPER_BOUND
+from hepfool.report.sections import Section, detection_remark, measured, number, sections
+from hepfool.summary import Summary
+
+__all__ = ["summary_html"]
+
+_CAPTIONS = {
+    "fooling": "How often the network changes its answer: under the attack, and under every physics systematic. Bars "
+    "that are as short as those of the systematics are covered by them.",
+    "marginals": "Three input distributions before and after the attack, from the one that moved least to the one that "
+    "moved most. These are the same events, so the band is the statistical error of the prediction alone.",
+    "correlations": "Linear correlations between all inputs before the attack, after it, and their difference, which "
+    "has its own colour scale.",
+    "score": "What the network answers before and after the attack.",
+    "detection": "Which check of the inputs would have noticed the attack, with the data events of this analysis.",
+    "impacts": "How far each nuisance parameter of the fit can move the result, the attack among them.",
+    "frontier": "What an attack gains if it may be noticed more easily.",
+}
+
+_GLOSSARY = {
+    "Adversarial attack": "A deliberate search for small changes of the inputs that make the network change its answer. "
+    "Here the changes are limited in what they do to distributions and correlations.",
+    "Nominal, adversarial": "The events of the simulation as they are, and the same events after the attack.",
+    "Constrained events": "The events of control and validation regions, where data are compared with simulation. "
+    "The attack may change their distributions only within caps.",
+    "Fooling ratio": "Weighted fraction of the attacked events whose predicted class changes.",
+    "Corrected fooling ratio": "The same, without the events that a detector of attacks recognises.",
+    "Flip fraction": "The same quantity for a physics systematic: how many events change their class under its variation.",
+    "Yield shift": "Relative change of a region's weighted yield after the selection on the score.",
+    "Marginal": "The distribution of one input by itself.",
+    "Jensen-Shannon distance (JSD)": "Distance of two distributions: 0 if they are the same, 1 if they have nothing in "
+    "common.",
+    "Correlation shift": "Relative change of the whole matrix of linear correlations.",
+    "Sampling floor": "The distance that two independent samples of this size show by chance.",
+    "Detection power": "Probability that a check notices the attack, at the number of data events of the analysis.",
+    "Physics systematics": "The uncertainties that the analysis assigns already, such as energy scales.",
+}
+
+_MEANING_FOR_REVIEW = {
+    "COVERED": "No action is needed for the approval.",
+    "INVESTIGATE": "The analysers should explain the points below before the approval.",
+    "ASSIGN": "The analysers should add the uncertainty given below.",
+}
+
+
+def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -> str:
+    """
+    Write a study as one page.
+
+    Parameters
+    ----------
+    summary : Summary
+        The study.
+    figures : mapping of str to bytes, optional
+        PNG images by name; those of :func:`hepfool.workflow.draw_study` have captions.
+
+    Returns
+    -------
+    str
+        HTML that loads nothing from anywhere and prints well.
+
+    Raises
+    ------
+    ValueError
+        If an image is no PNG.
+    """
+    environment = Environment(
+        loader=PackageLoader("hepfool.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    tables = [section for section in sections(summary) if section.title != "Criteria"]
+    return environment.get_template("report.html").render(
+        summary=summary,
+        verdict=summary.verdict,
+        remark=detection_remark(summary),
+        action=_MEANING_FOR_REVIEW[summary.verdict["decision"]],
+        key_numbers=_key_numbers(summary),
+        tables=[{"section": table, "numeric": _numeric(table)} for table in tables],
+        figures=[
+            {"name": name, "caption": _CAPTIONS.get(name, name.replace("_", " ")), "source": _data_url(name, image)}
+            for name, image in _ordered(figures or {}).items()
+        ],
+        glossary=_GLOSSARY,
+        upper_bound=UPPER_BOUND,
+    )
+
+
+def _key_numbers(summary: Summary) -> list[tuple[str, str, str]]:
+    """Collect name, value and remark of what the verdict turns on."""
+    systematics, constrained = summary.systematics, summary.compatibility[0]
+    attack, remaining, added = systematics["attack"], systematics["remaining"], systematics["total"]
+    events = summary.events
+    numbers = [
+        (
+            "Fooling ratio",
+            measured(attack["flips"]),
+            f"{events['n_fooled']} of {events['n_attacked']} attacked events change their class",
+        )
+    ]
+    if remaining != attack:
+        numbers.append(
+            ("Corrected fooling ratio", measured(remaining["flips"]), "what the detector does not recognise")
+        )
+    if added is not None:
+        remark = f"{', '.join(added['sources'])} in quadrature, in the same units"
+        numbers.append(("Physics systematics", measured(added["flips"]), remark))
+    name, moved = max(constrained["features"].items(), key=lambda item: item[1]["js_distance"] or 0.0)
+    numbers += [
+        (
+            "Largest change of an input",
+            number(moved["js_distance"]),
+            f"Jensen-Shannon distance of {name}; up to {number(moved['js_floor'])} is chance",
+        ),
+        (
+            "Change of correlations",
+            number(constrained["correlation_shift"]),
+            f"relative; up to {number(constrained['correlation_floor'])} is chance",
+        ),
+    ]
+    if summary.detection is not None and (strongest := summary.detection["strongest_standard"]) is not None:
+        remark = f"probability with {strongest['n_data']:.0f} data events, {strongest['title']}"
+        numbers.append(("Noticed by a standard check", number(strongest["power"]["value"]), remark))
+    return numbers
+
+
+def _ordered(figures: Mapping[str, bytes]) -> dict[str, bytes]:
+    known = [name for name in _CAPTIONS if name in figures]
+    return {name: figures[name] for name in (*known, *(name for name in figures if name not in _CAPTIONS))}
+
+
+def _data_url(name: str, image: bytes) -> str:
+    if not image.startswith(b"\x89PNG"):
+        msg = f"figure {name!r} is no PNG image; save it with format='png'"
+        raise ValueError(msg)
+    return f"data:image/png;base64,{base64.b64encode(image).decode('ascii')}"
+
+
+def _numeric(section: Section) -> list[bool]:
+    """Tell which columns hold numbers."""
+    columns: list[Any] = list(zip(*section.rows, strict=True)) or [()] * len(section.header)
+    return [bool(column) and all(cell[:1].isdigit() or cell[:1] in "-–n" for cell in column) for column in columns]

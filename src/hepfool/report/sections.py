@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The tables of a report, the same in every form of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hepfool.inference.templates import UPPER_BOUND
+from hepfool.summary import Summary
+
+__all__ = ["Section", "detection_remark", "measured", "number", "sections"]
+
+#: Rows of the table of checks; the strongest of every kind comes on top of them.
+_MAX_CHECKS = 12
+
+#: Detection power from which on an attack counts as noticed.
+_NOTICED = 0.5
+
+_FOOLING_NOTE = "Attacked events are those that the network had classified correctly, unless another target is stated."
+_COMPATIBILITY_NOTE = (
+    "Distances between the same events before and after the attack. The floor is what two independent samples of "
+    "this size would show: a smaller distance cannot be told from chance in these bins."
+)
+_DETECTION_NOTE = (
+    "Probability that a check rejects at the level {level:g} when the data follow the attacked events and the prediction "
+    "the nominal ones; the level itself means invisible, 1 means always seen. Each check is counted alone."
+)
+_EFFECTS_NOTE = "All are the same quantities, measured on the same events."
+_DETECTOR_NOTE = "The detector tells attacked from nominal events; it was trained on other events than these."
+_SIZE_NOTE = "In quadrature with the assigned systematics these sizes cover the shift by the attack."
+_CRITERIA_NOTE = "The verdict rests on the decisive criteria; the others inform."
+
+
+class Section(NamedTuple):
+    """
+    One table of a report.
+
+    Attributes
+    ----------
+    title : str
+        Heading.
+    header : sequence of str
+        Names of the columns.
+    rows : sequence of sequence of str
+        Cells.
+    note : str
+        What a reader should know, in one or two sentences.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+def sections(summary: Summary) -> list[Section]:
+    """
+    Collect the tables of a report, once for every way to show them.
+
+    Parameters
+    ----------
+    summary : Summary
+        The study.
+
+    Returns
+    -------
+    list of Section
+        In the order of the report.
+    """
+    found = [_fooling(summary), _compatibility(summary)]
+    if summary.detection is not None:
+        found.append(_detection(summary.detection))
+    found.append(_effects(summary))
+    if summary.detector is not None:
+        rows = [(name.replace("_", " "), _text(value)) for name, value in summary.detector.items()]
+        found.append(Section("Detector", ("quantity", "value"), [row for row in rows if row[1]], _DETECTOR_NOTE))
+    if summary.verdict["decision"] == "ASSIGN":
+        sizes = {"flip fraction": summary.verdict["size_flips"], **summary.verdict["size_yields"]}
+        rows = [(name, number(size)) for name, size in sizes.items()]
+        found.append(Section("Size to assign", ("of", "size"), rows, _SIZE_NOTE))
+    criteria = [
+        (c["status"], c["sentence"] + ("" if c["decisive"] else " (informs)"), c["numbers"])
+        for c in summary.verdict["criteria"]
+    ]
+    return [*found, Section("Criteria", ("status", "criterion", "numbers"), criteria, _CRITERIA_NOTE)]
+
+
+def _fooling(summary: Summary) -> Section:
+    everything = (
+        "all",
+        str(summary.events["n_attacked"]),
+        str(summary.events["n_fooled"]),
+        measured(summary.fooling["fooling_ratio"]),
+    )
+    rows = [everything]
+    # A single dataset says no more than the row of all events.
+    kinds = ("datasets", "regions") if len(summary.fooling["datasets"]) > 1 else ("regions",)
+    for kind in kinds:
+        for name, counts in summary.fooling[kind].items():
+            shown = str(counts["n_attacked"]), str(counts["n_fooled"]), number(counts["fooling_ratio"])
+            rows.append((f"{kind[:-1]} {name}", *shown))
+    return Section("Fooling", ("events", "attacked", "fooled", "fooling ratio"), rows, _FOOLING_NOTE)
+
+
+def _compatibility(summary: Summary) -> Section:
+    rows = []
+    for region in summary.compatibility:
+        floors = [feature["js_floor"] for feature in region["features"].values()]
+        rows.append(
+            (
+                region["region"],
+                str(region["n_events"]),
+                number(region["mean_js_distance"]),
+                number(region["max_js_distance"]),
+                number(float(np.mean(floors))),
+                number(region["correlation_shift"]),
+                number(region["correlation_floor"]),
+            )
+        )
+    header = ("region", "events", "mean JSD", "max JSD", "JSD floor", "correlation shift", "its floor")
+    return Section("What validation would see", header, rows, _COMPATIBILITY_NOTE)
+
+
+def detection_remark(summary: Summary) -> str:
+    """
+    Say whether the attack passes the checks that an analysis makes anyway.
+
+    Parameters
+    ----------
+    summary : Summary
+        The study.
+
+    Returns
+    -------
+    str
+        One or two sentences; empty if no check was evaluated.
+    """
+    if summary.detection is None or summary.detection["strongest_standard"] is None:
+        return ""
+    row = summary.detection["strongest_standard"]
+    power = row["power"]["value"]
+    check = f"{row['title']}, {row['region']}, {row['n_data']:.0f} data events"
+    if power > _NOTICED:
+        return (
+            f"A standard check notices this attack with probability {power:.2f} ({check}). "
+            "It is stronger than what the validation misses: tighten its caps before drawing conclusions from its size."
+        )
+    return f"No standard check notices this attack with a probability above {power:.2f} ({check})."
+
+
+def _detection(detection: Mapping[str, Any]) -> Section:
+    rows: list[tuple[str, ...]] = []
+    kinds: set[tuple[str, str]] = set()
+    for row in detection["rows"]:
+        kind = (row["check"], row["region"])
+        if len(rows) < _MAX_CHECKS or kind not in kinds:
+            power = measured(row["power"]) if row["n_toys"] else number(row["power"]["value"])
+            rows.append((row["title"], row["region"], power, f"{row['n_data']:.0f}"))
+        kinds.add(kind)
+    left_out = len(detection["rows"]) - len(rows)
+    note = _DETECTION_NOTE.format(level=detection["level"]) + (
+        f" {left_out} more are in summary.json." if left_out else ""
+    )
+    return Section(
+        "Which check would have caught it", ("check", "region", "detection power", "data events"), rows, note
+    )
+
+
+def _effects(summary: Summary) -> Section:
+    systematics = summary.systematics
+    attack, remaining = systematics["attack"], systematics["remaining"]
+    rows = [attack, *([] if remaining == attack else [{**remaining, "name": f"{remaining['name']}, not flagged"}])]
+    rows += systematics["effects"]
+    rows += [] if systematics["total"] is None else [{**systematics["total"], "name": "systematics in quadrature"}]
+    regions = tuple(attack["yield_shift"])
+    shown = [
+        (
+            row["name"],
+            measured(row["flips"]),
+            *(measured(row["yield_shift"].get(region)) for region in regions),
+        )
+        for row in rows
+    ]
+    header = ("source", "flip fraction", *(f"yield shift, {region}" for region in regions))
+    return Section("Attack and physics systematics", header, shown, f"{_EFFECTS_NOTE} {UPPER_BOUND}")
+
+
+def measured(value: Mapping[str, float | None] | None) -> str:
+    """
+    Show a number with its error.
+
+    Parameters
+    ----------
+    value : mapping, optional
+        ``value`` and ``error``.
+
+    Returns
+    -------
+    str
+        A dash if there is none.
+
+    Examples
+    --------
+    >>> measured({"value": 0.25, "error": 0.01}), measured(None)
+    ('0.2500 ± 0.0100', '–')
+    """
+    if value is None or value["value"] is None:
+        return "–"
+    return f"{number(value['value'])} ± {number(value['error'])}"
+
+
+def number(value: float | None) -> str:
+    """
+    Show a number.
+
+    Parameters
+    ----------
+    value : float, optional
+        Dimensionless.
+
+    Returns
+    -------
+    str
+        With four decimals; a dash if there is none.
+
+    Examples
+    --------
+    >>> number(0.25), number(None)
+    ('0.2500', '–')
+    """
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _text(value: Any) -> str:
+    """Show a short value of a detector's report, and nothing for arrays."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_text(item)}" for key, item in value.items())
+    if isinstance(value, float):
+        return number(value)
+    return str(value) if isinstance(value, str | int) else ""

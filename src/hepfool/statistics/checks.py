@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: BSD-3-Clause
+r"""
+Which check would have caught it: the detection power of everything a validation may look at.
+
+Detection power is the probability that a check rejects at a stated level when ``n_data`` data events follow the
+adversarial distribution and the prediction is the nominal one; at the level itself the attack is invisible.
+Each check stands alone here: an analysis that looks at many finds something more often, with an attack and without.
+
+The standard checks are those that an analysis makes anyway (``chi2``, ``ks``, ``correlations``).  Two-dimensional
+``projection`` checks and the ``classifier`` two-sample test are stronger and rarely made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
+from typing import Literal, get_args
+
+import numpy as np
+
+from hepfool.events import EventTable
+from hepfool.statistics.compatibility import chi2_power
+from hepfool.statistics.marginals import Binning, js_distance, merge_bins
+from hepfool.statistics.toys import (
+    Power,
+    Statistic,
+    Toys,
+    binned_power,
+    correlation_power,
+    kolmogorov_distance,
+    two_sample_chi2,
+)
+from hepfool.statistics.two_sample import classifier_power
+from hepfool.typing import BoolArray, FloatArray, IntArray
+
+__all__ = [
+    "CHECK_TITLES",
+    "STANDARD_CHECKS",
+    "CheckKind",
+    "CheckSettings",
+    "DetectionPower",
+    "DetectionTable",
+    "run_checks",
+]
+
+CheckKind = Literal["chi2", "ks", "correlations", "projection", "classifier"]
+
+#: What an analysis looks at anyway.
+STANDARD_CHECKS: tuple[CheckKind, ...] = ("chi2", "ks", "correlations")
+
+#: Names for a reader.
+CHECK_TITLES: dict[CheckKind, str] = {
+    "chi2": "χ² of a marginal",
+    "ks": "Kolmogorov-Smirnov test of a marginal",
+    "correlations": "all linear correlations",
+    "projection": "χ² of a two-dimensional projection",
+    "classifier": "classifier two-sample test",
+}
+
+#: Quantiles in which the cumulative distributions are compared.
+_CUMULATIVE_BINS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSettings:
+    """
+    The validation that the attack has to pass.
+
+    Attributes
+    ----------
+    n_data : float
+        Data events in all constrained regions together; a region has its share of the weights.
+    n_simulated : float, optional
+        Effective number of simulated events there, if the attacked events are only a part of them;
+        those of the attacked table by default, ``inf`` for a perfect prediction.
+    checks : tuple of str
+        Which checks to evaluate.
+    n_bins : int
+        Bins of a marginal.
+    projection_bins : int
+        Bins of each axis of a projection, with equal nominal content.
+    n_toys : int
+        Pseudo-experiments per check.
+    n_trainings : int
+        Pseudo-experiments of the classifier test: one training each.
+    level : float
+        Probability to reject when nothing is wrong.
+    """
+
+    n_data: float
+    n_simulated: float | None = None
+    checks: tuple[CheckKind, ...] = get_args(CheckKind)
+    n_bins: int = 50
+    projection_bins: int = 6
+    n_toys: int = 400
+    n_trainings: int = 20
+    level: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Check numbers and names."""
+        if not self.n_data > 0:
+            msg = f"n_data must be positive, got {self.n_data}"
+            raise ValueError(msg)
+        unknown = [check for check in self.checks if check not in get_args(CheckKind)]
+        if unknown or not self.checks:
+            msg = f"checks must be among {', '.join(get_args(CheckKind))}, got {', '.join(self.checks) or 'none'}"
+            raise ValueError(msg)
+        if not 0.0 < self.level < 1.0 or min(self.n_toys, self.n_trainings) < 1:
+            msg = f"level must lie between 0 and 1 and toys be at least 1, got {self.level}, {self.n_toys}, {self.n_trainings}"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionPower:
+    """
+    What one check would notice.
+
+    Attributes
+    ----------
+    check : str
+        Kind of the check.
+    region : str
+        Events it looks at; ``constrained`` for all that are validated.
+    features : tuple of str
+        Features it looks at; empty for all of them.
+    power : Power
+        Probability to reject; its error is 0 for closed forms.
+    n_data, n_simulated : float
+        Data events, and effective number of simulated ones.
+    n_toys : int
+        Pseudo-experiments; 0 for closed forms.
+    """
+
+    check: CheckKind
+    region: str
+    features: tuple[str, ...]
+    power: Power
+    n_data: float
+    n_simulated: float
+    n_toys: int
+
+    @property
+    def title(self) -> str:
+        """Check and features for a reader."""
+        return CHECK_TITLES[self.check] + (f": {', '.join(self.features)}" if self.features else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionTable:
+    """
+    All checks, the strongest first.
+
+    Attributes
+    ----------
+    rows : tuple of DetectionPower
+        In descending power.
+    level : float
+        Probability to reject when nothing is wrong.
+    """
+
+    rows: tuple[DetectionPower, ...]
+    level: float
+
+    def strongest(self, checks: Iterable[CheckKind] = STANDARD_CHECKS) -> DetectionPower:
+        """
+        Find the check that notices most.
+
+        Parameters
+        ----------
+        checks : iterable of str
+            Kinds to choose from; by default those that an analysis makes anyway.
+
+        Returns
+        -------
+        DetectionPower
+            The first such row.
+
+        Raises
+        ------
+        ValueError
+            If none of these checks was evaluated.
+        """
+        wanted = tuple(checks)
+        found = next((row for row in self.rows if row.check in wanted), None)
+        if found is None:
+            msg = f"none of the checks {', '.join(wanted)} was evaluated; add one to CheckSettings.checks"
+            raise ValueError(msg)
+        return found
+
+
+def run_checks(
+    nominal: EventTable, adversarial: EventTable, settings: CheckSettings, *, rng: np.random.Generator
+) -> DetectionTable:
+    """
+    Evaluate every check in every validated region.
+
+    Parameters
+    ----------
+    nominal, adversarial : EventTable
+        The same events in the same order.
+    settings : CheckSettings
+        Data events, checks and toys.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    DetectionTable
+        One row per check, region and feature or pair of features.
+
+    Raises
+    ------
+    ValueError
+        If the tables do not hold the same events, or a region has no positive total weight.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> table = EventTable.from_arrays(rng.normal(size=(500, 2)), features=["pt", "eta"])
+    >>> moved = table.with_values(table.values * np.array([1.5, 1.0]))
+    >>> settings = CheckSettings(n_data=300, checks=("chi2",), n_bins=10)
+    >>> run_checks(table, moved, settings, rng=rng).strongest().title
+    'χ² of a marginal: pt'
+    """
+    if nominal.values.shape != adversarial.values.shape:
+        msg = f"the tables hold different events: {nominal.values.shape} and {adversarial.values.shape}"
+        raise ValueError(msg)
+    regions = {"constrained": nominal.constrained}
+    regions |= {region.name: region.mask for region in nominal.regions if region.constrained}
+    if len(regions) == 2:
+        # A single region holds all constrained events.
+        regions.pop("constrained")
+    rows = [
+        row
+        for name, mask in regions.items()
+        for row in _RegionChecks.of(nominal, adversarial, settings, region=name, mask=mask).rows(rng)
+    ]
+    return DetectionTable(rows=tuple(sorted(rows, key=lambda row: -row.power.value)), level=settings.level)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _RegionChecks:
+    """The events of one region and how they are checked."""
+
+    region: str
+    names: tuple[str, ...]
+    before: FloatArray
+    after: FloatArray
+    weights: FloatArray
+    binning: Binning
+    settings: CheckSettings
+    toys: Toys
+
+    @classmethod
+    def of(
+        cls, nominal: EventTable, adversarial: EventTable, settings: CheckSettings, *, region: str, mask: BoolArray
+    ) -> _RegionChecks:
+        weights, total = nominal.weights[mask], nominal.weights[nominal.constrained].sum()
+        if not weights.sum() > 0:
+            msg = f"region {region!r} has no positive total weight; nothing can be checked there"
+            raise ValueError(msg)
+        share = float(weights.sum() / total)
+        own = float(weights.sum() ** 2 / (weights**2).sum())
+        toys = Toys(
+            n_data=settings.n_data * share,
+            n_simulated=own if settings.n_simulated is None else settings.n_simulated * share,
+            n_toys=settings.n_toys,
+            level=settings.level,
+        )
+        return cls(
+            region=region,
+            names=nominal.features.names,
+            before=nominal.values[mask],
+            after=adversarial.values[mask],
+            weights=weights,
+            binning=Binning.uniform(nominal, n_bins=settings.n_bins),
+            settings=settings,
+            toys=toys,
+        )
+
+    def rows(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
+        kinds: dict[CheckKind, Callable[[np.random.Generator], Iterator[DetectionPower]]] = {
+            "chi2": self._chi2,
+            "ks": self._ks,
+            "correlations": self._correlations,
+            "projection": self._projections,
+            "classifier": self._classifier,
+        }
+        for kind in self.settings.checks:
+            yield from kinds[kind](rng)
+
+    def _row(self, check: CheckKind, features: tuple[str, ...], power: Power, *, n_toys: int = 0) -> DetectionPower:
+        return DetectionPower(
+            check=check,
+            region=self.region,
+            features=features,
+            power=power,
+            n_data=self.toys.n_data,
+            n_simulated=self.toys.n_simulated,
+            n_toys=n_toys,
+        )
+
+    def _chi2(self, rng: np.random.Generator) -> Iterator[DetectionPower]:  # noqa: ARG002 - closed form
+        pair = [self.binning.yields(values, self.weights) for values in (self.before, self.after)]
+        merged = Binning.merged(*pair)
+        p, q = (merge_bins(yields, merged) for yields in pair)
+        occupied = np.count_nonzero((p > 0) | (q > 0), axis=1)
+        for name, distance, n_bins in zip(self.names, js_distance(p, q), occupied, strict=True):
+            power = chi2_power(
+                distance,
+                n_data=self.toys.n_data,
+                n_bins=max(int(n_bins), 2),
+                level=self.toys.level,
+                n_simulated=self.toys.n_simulated,
+            )
+            yield self._row("chi2", (name,), Power(float(power)))
+
+    def _ks(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
+        for j, name in enumerate(self.names):
+            columns = [values[:, j] for values in (self.before, self.after)]
+            edges = _quantiles(np.concatenate(columns), _CUMULATIVE_BINS)
+            cells = [_cells(column, edges) for column in columns]
+            # Missing values have no place in an order; they are the cell that is left out.
+            power = self._from_toys(cells, len(edges) + 1, kolmogorov_distance, rng)
+            yield self._row("ks", (name,), power, n_toys=self.toys.n_toys)
+
+    def _projections(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
+        n_cells = self.settings.projection_bins + 1
+        edges = [_quantiles(column, self.settings.projection_bins) for column in self.before.T]
+        before, after = (
+            np.stack([_cells(column, e) for column, e in zip(values.T, edges, strict=True)])
+            for values in (self.before, self.after)
+        )
+        share = 1.0 / (1.0 + self.toys.n_simulated / self.toys.n_data)
+        statistic = partial(two_sample_chi2, data_share=share)
+        for j, k in combinations(range(len(self.names)), 2):
+            cells = [cell[j] * n_cells + cell[k] for cell in (before, after)]
+            power = self._from_toys(cells, n_cells**2, statistic, rng)
+            yield self._row("projection", (self.names[j], self.names[k]), power, n_toys=self.toys.n_toys)
+
+    def _correlations(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
+        if len(self.names) > 1:
+            power = correlation_power(self.before, self.after, self.weights, self.toys, rng=rng)
+            yield self._row("correlations", (), power, n_toys=self.toys.n_toys)
+
+    def _classifier(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
+        toys = replace(self.toys, n_toys=self.settings.n_trainings)
+        told = classifier_power(self.before, self.after, self.weights, toys, rng=rng)
+        row = self._row("classifier", (), told.power, n_toys=toys.n_toys)
+        yield replace(row, n_data=float(told.n_data))
+
+    def _from_toys(self, cells: list[IntArray], n_cells: int, statistic: Statistic, rng: np.random.Generator) -> Power:
+        pair = [
+            np.asarray(np.bincount(cell, weights=self.weights, minlength=n_cells + 1)[np.newaxis], dtype=np.float64)
+            for cell in cells
+        ]
+        merged = Binning.merged(*pair)
+        p, q = (merge_bins(yields, merged)[0, :-1] for yields in pair)
+        used = (p > 0) | (q > 0)
+        if np.count_nonzero(used) < 2:
+            return Power(self.toys.level)
+        counted = p.sum() / self.weights.sum()
+        toys = replace(self.toys, n_data=self.toys.n_data * counted, n_simulated=self.toys.n_simulated * counted)
+        return binned_power(p[used], q[used], statistic, toys, rng=rng)
+
+
+def _quantiles(values: FloatArray, n_bins: int) -> FloatArray:
+    """Inner edges of bins with equal content, fewer where values repeat."""
+    if np.isnan(values).all():
+        return np.empty(0)
+    return np.unique(np.nanquantile(values, np.arange(1, n_bins) / n_bins))
+
+
+def _cells(values: FloatArray, edges: FloatArray) -> IntArray:
+    """Bin of each value; the one after the last for missing values."""
+    cells = np.searchsorted(edges, values, side="right")
+    return np.where(np.isnan(values), len(edges) + 1, cells)

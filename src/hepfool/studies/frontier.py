@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: BSD-3-Clause
+r"""
+What an attack gains if it may be noticed more easily: fooling ratio against detection power.
+
+A single attack answers for one set of caps.  :func:`run_frontier` repeats it for looser and tighter ones and
+measures at each how often the network is fooled, and with which probability the strongest check that an analysis makes
+anyway would notice.  The attack with its own caps is the operating point.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepfool.attacks.base import Attack, run_attack
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.events import EventTable
+from hepfool.io.files import written_whole
+from hepfool.models.protocols import Classifier
+from hepfool.statistics.checks import STANDARD_CHECKS, CheckSettings, run_checks
+from hepfool.studies.systematics import Measured, attack_effect
+
+__all__ = ["Frontier", "FrontierPoint", "run_frontier", "scaled_caps"]
+
+_CAPS = ("max_js_distance", "max_correlation_shift")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontierPoint:
+    """
+    One attack of a scan.
+
+    Attributes
+    ----------
+    factor : float
+        Caps in units of those at the operating point.
+    fooling : Measured
+        Weighted fraction of the attacked events whose class changes.
+    max_js_distance, correlation_shift : float
+        What the attack did to the constrained events, dimensionless.
+    power : Measured
+        Detection power of the strongest standard check.
+    check : str
+        Which check that is.
+    further_power : Measured
+        Detection power of the strongest of all checks that were evaluated.
+    further_check : str
+        Which check that is.
+    """
+
+    factor: float
+    fooling: Measured
+    max_js_distance: float
+    correlation_shift: float
+    power: Measured
+    check: str
+    further_power: Measured
+    further_check: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontier:
+    """
+    A scan of caps.
+
+    Attributes
+    ----------
+    points : tuple of FrontierPoint
+        From tight to loose caps.
+    n_data : float
+        Data events of the checks.
+    level : float
+        Probability that a check rejects when nothing is wrong.
+    """
+
+    points: tuple[FrontierPoint, ...]
+    n_data: float
+    level: float
+
+    @property
+    def operating_point(self) -> FrontierPoint | None:
+        """The attack with its own caps, if it is in the scan."""
+        return next((point for point in self.points if point.factor == 1.0), None)
+
+    def unnoticed(self, power: float) -> FrontierPoint | None:
+        """
+        Find the strongest attack that the standard checks hardly notice.
+
+        Parameters
+        ----------
+        power : float
+            Largest allowed detection power.
+
+        Returns
+        -------
+        FrontierPoint or None
+            The one with the largest fooling ratio; None if every attack is noticed.
+        """
+        allowed = [point for point in self.points if point.power.value <= power]
+        return max(allowed, key=lambda point: point.fooling.value, default=None)
+
+
+def scaled_caps(attack: CONSERVAttack, factors: Iterable[float]) -> dict[float, CONSERVAttack]:
+    """
+    Loosen and tighten an attack.
+
+    Parameters
+    ----------
+    attack : CONSERVAttack
+        The operating point; with explicit caps, see :meth:`CONSERVAttack.resolved`.
+    factors : iterable of float
+        Of the caps on distances and on the total correlation shift.
+
+    Returns
+    -------
+    dict of float to CONSERVAttack
+        By factor.
+
+    Raises
+    ------
+    ValueError
+        If a factor is negative, or there is no cap to scale.
+
+    Examples
+    --------
+    >>> [a.max_js_distance for a in scaled_caps(CONSERVAttack(max_js_distance=0.02), [0.5, 1.0]).values()]
+    [0.01, 0.02]
+    """
+    caps = {name: getattr(attack, name) for name in _CAPS if math.isfinite(getattr(attack, name))}
+    if not caps or attack.budget != "caps":
+        msg = f"no cap to scale; set one of {', '.join(_CAPS)}, or call attack.resolved(table) first"
+        raise ValueError(msg)
+    return {float(factor): replace(attack, **{name: factor * cap for name, cap in caps.items()}) for factor in factors}
+
+
+def run_frontier(
+    attacks: Mapping[float, Attack],
+    classifier: Classifier,
+    table: EventTable,
+    settings: CheckSettings,
+    *,
+    seed: int,
+    path: str | Path | None = None,
+    progress: Callable[[FrontierPoint], None] | None = None,
+) -> Frontier:
+    """
+    Run every attack of a scan and check it.
+
+    Parameters
+    ----------
+    attacks : mapping of float to Attack
+        By the factor on the caps, such as from :func:`scaled_caps`.
+    classifier : Classifier
+        The network.
+    table : EventTable
+        Labelled events.
+    settings : CheckSettings
+        The validation; among the checks must be one that analyses make anyway.
+    seed : int
+        Of all randomness; every point starts from it, so that their order makes no difference.
+    path : str or Path, optional
+        File of finished points, from which the same call goes on; delete it to start anew.
+    progress : callable, optional
+        Called with each point, also with those from the file.
+
+    Returns
+    -------
+    Frontier
+        From tight to loose caps.
+
+    Raises
+    ------
+    ValueError
+        If there is no attack or no standard check, or the file belongs to another network, table, validation or seed.
+    KeyboardInterrupt
+        If an attack was interrupted; the points before it are in the file.
+    """
+    if not attacks or not set(settings.checks) & set(STANDARD_CHECKS):
+        msg = f"a frontier needs at least one attack, and one of the checks {', '.join(STANDARD_CHECKS)}"
+        raise ValueError(msg)
+    key = _key(classifier, table, settings, seed)
+    known = {} if path is None else _read(Path(path), key)
+    points = []
+    for factor, attack in sorted(attacks.items()):
+        name = f"{factor!r} {attack!r}"
+        if name not in known:
+            point = _point(factor, attack, classifier, table, settings, seed)
+            known[name] = asdict(point)
+            if path is not None:
+                with written_whole(path, force=True) as temporary:
+                    temporary.write_text(json.dumps({"key": key, "points": known}, indent=1), encoding="utf-8")
+        points.append(_from_record(known[name]))
+        if progress is not None:
+            progress(points[-1])
+    return Frontier(points=tuple(points), n_data=settings.n_data, level=settings.level)
+
+
+def _point(
+    factor: float, attack: Attack, classifier: Classifier, table: EventTable, settings: CheckSettings, seed: int
+) -> FrontierPoint:
+    result = run_attack(attack, classifier, table, rng=np.random.default_rng(seed))
+    if result.interrupted:
+        raise KeyboardInterrupt
+    checks = run_checks(result.nominal, result.adversarial, settings, rng=np.random.default_rng([seed, 1]))
+    standard, any_check = checks.strongest(), checks.rows[0]
+    return FrontierPoint(
+        factor=factor,
+        fooling=attack_effect(result, classifier).flips or Measured(math.nan, math.nan),
+        max_js_distance=result.compatibility.max_js_distance,
+        correlation_shift=result.compatibility.correlation_shift,
+        power=Measured(standard.power.value, standard.power.error),
+        check=standard.title,
+        further_power=Measured(any_check.power.value, any_check.power.error),
+        further_check=any_check.title,
+    )
+
+
+def _from_record(record: Mapping[str, Any]) -> FrontierPoint:
+    numbers = {name: Measured(**record[name]) for name in ("fooling", "power", "further_power")}
+    return FrontierPoint(**{**record, **numbers})
+
+
+def _key(classifier: Classifier, table: EventTable, settings: CheckSettings, seed: int) -> dict[str, str]:
+    """Name everything but the attack that a point depends on."""
+    arrays = (table.values, table.weights, table.labels, *(region.mask for region in table.regions))
+    events = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
+    return {"network": classifier.digest, "events": events, "validation": repr(settings), "seed": str(seed)}
+
+
+def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    differing = [name for name in key if stored["key"].get(name) != key[name]]
+    if differing:
+        msg = (
+            f"{path} belongs to another scan: {', '.join(differing)} differ; "
+            "delete it to start anew, or name another file"
+        )
+        raise ValueError(msg)
+    points: dict[str, Any] = stored["points"]
+    return points

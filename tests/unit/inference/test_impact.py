@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hepfool.exceptions import MissingExtraError
+from hepfool.inference import Impact, Nuisance, Template, attack_patch, expected_impact
+
+pyhf = pytest.importorskip("pyhf")
+pytest.importorskip("iminuit")
+
+KINKED = {"normsys": {"interpcode": "code4"}, "histosys": {"interpcode": "code0"}}
+
+
+def counting(signal: float, background: float) -> dict[str, Any]:
+    """One bin, known background."""
+    mu = {"name": "mu", "type": "normfactor", "data": None}
+    samples = [
+        {"name": "signal", "data": [signal], "modifiers": [mu]},
+        {"name": "ttbar", "data": [background], "modifiers": []},
+    ]
+    return {
+        "channels": [{"name": "SR", "samples": samples}],
+        "observations": [{"name": "SR", "data": [signal + background]}],
+        "measurements": [{"name": "strength", "config": {"poi": "mu", "parameters": []}}],
+        "version": "1.0.0",
+    }
+
+
+def counted(side: str, **options: Any) -> Impact:
+    workspace = counting(20_000.0, 1e6)
+    shift = Template(channel="SR", sample="ttbar", nominal=np.array([1e6]), adversarial=np.array([1.001e6]))
+    patch = attack_patch(workspace, [shift], Nuisance(side=side))  # type: ignore[arg-type]
+    return expected_impact(workspace, patch, **options)
+
+
+STATISTICAL = np.sqrt(1.02e6) / 20_000.0
+SHIFT = 1000.0 / 20_000.0
+
+
+@pytest.mark.parametrize("optimizer", ["minuit", "scipy"])
+def test_a_symmetrised_attack_adds_in_quadrature(optimizer: str) -> None:
+    impact = counted("symmetrised", optimizer=optimizer)
+    assert impact.before.down == pytest.approx(STATISTICAL, rel=0.003)
+    for side in (impact.after.down, impact.after.up):
+        assert side == pytest.approx(np.hypot(STATISTICAL, SHIFT), rel=0.003)
+    assert impact.added == pytest.approx(SHIFT, rel=0.01)
+    (entry,) = impact.ranking
+    assert entry.up == pytest.approx(-SHIFT, rel=0.01)
+    assert entry.down == pytest.approx(SHIFT, rel=0.01)
+    assert entry.interval.up == pytest.approx(1.0, rel=0.003)
+    assert "not one standard deviation" in impact.statement
+
+
+def test_a_one_sided_attack_acts_on_one_side_only() -> None:
+    impact = counted("one-sided", modifier_settings=KINKED)
+    # More background than predicted looks like signal: only the lower side grows.
+    assert impact.after.down == pytest.approx(np.hypot(STATISTICAL, SHIFT), rel=0.003)
+    assert impact.after.up == pytest.approx(impact.before.up, rel=1e-3)
+    (entry,) = impact.ranking
+    assert entry.up == pytest.approx(-SHIFT, rel=0.01)
+    assert entry.down == pytest.approx(0.0, abs=1e-3 * SHIFT)
+    # A curvature at the kink sees neither side.
+    model = pyhf.Workspace(counting(20_000.0, 1e6)).model(
+        patches=[
+            attack_patch(
+                counting(20_000.0, 1e6),
+                [Template(channel="SR", sample="ttbar", nominal=np.array([1e6]), adversarial=np.array([1.001e6]))],
+                Nuisance(side="one-sided"),
+            )
+        ],
+        modifier_settings=KINKED,
+    )
+    backend, optimizer = pyhf.get_backend()
+    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer())
+    data = model.expected_data(model.config.suggested_init())
+    hessian = pyhf.infer.mle.fit(data, model, return_uncertainties=True)[model.config.poi_index, 1]
+    pyhf.set_backend(backend, optimizer)
+    assert abs(hessian / impact.after.down - 1.0) > 0.05
+
+
+def test_the_attack_is_ranked_beside_the_other_nuisances(workspace: dict[str, Any], template: Template) -> None:
+    impact = expected_impact(workspace, attack_patch(workspace, [template]))
+    assert impact.parameter == "mu"
+    assert {entry.name for entry in impact.ranking} == {"jes", "adversarial"}
+    assert [entry.size for entry in impact.ranking] == sorted((e.size for e in impact.ranking), reverse=True)
+    assert impact.ranks == {"adversarial": 1}
+    assert impact.after.size > impact.before.size > 0.0
+    assert impact.increase == pytest.approx(impact.after.size / impact.before.size - 1.0)
+    weaker = expected_impact(workspace, attack_patch(workspace, [template], Nuisance(scale=0.02)))
+    assert weaker.ranks == {"adversarial": 2}
+    assert 0.0 < weaker.increase < impact.increase / 10.0
+
+
+def test_impacts_are_those_of_cabinetry(workspace: dict[str, Any], template: Template) -> None:
+    cabinetry = pytest.importorskip("cabinetry")
+    jsonpatch = pytest.importorskip("jsonpatch")
+    patch = attack_patch(workspace, [template])
+    ours = {entry.name: entry for entry in expected_impact(workspace, patch).ranking}
+    model, data = cabinetry.model_utils.model_and_data(jsonpatch.apply_patch(workspace, patch), asimov=True)
+    theirs = cabinetry.fit.ranking(model, data)
+    for name, up, down in zip(theirs.labels, theirs.postfit_up, theirs.postfit_down, strict=True):
+        assert ours[name].up == pytest.approx(up, abs=0.005)
+        assert ours[name].down == pytest.approx(down, abs=0.005)
+
+
+def test_the_back_end_of_the_user_stays(workspace: dict[str, Any], template: Template) -> None:
+    before = pyhf.get_backend()
+    expected_impact(workspace, attack_patch(workspace, [template]), parameters=[])
+    assert pyhf.get_backend() == before
+
+
+def test_an_end_of_the_range_is_no_uncertainty() -> None:
+    workspace = counting(1.0, 1e4)
+    shift = Template(channel="SR", sample="ttbar", nominal=np.array([1e4]), adversarial=np.array([1.01e4]))
+    impact = expected_impact(workspace, attack_patch(workspace, [shift]))
+    assert np.isnan(impact.before.down)
+    assert np.isnan(impact.before.size)
+
+
+def test_impossible_questions_are_refused(workspace: dict[str, Any], template: Template) -> None:
+    patch = attack_patch(workspace, [template])
+    with pytest.raises(ValueError, match="no free nuisance parameter 'tes', only adversarial, jes"):
+        expected_impact(workspace, patch, parameters=["tes"])
+    workspace["measurements"][0]["config"]["poi"] = ""
+    with pytest.raises(ValueError, match="no parameter of interest"):
+        expected_impact(workspace, patch)
+
+
+def test_without_pyhf_the_message_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, workspace: dict[str, Any], template: Template
+) -> None:
+    patch = attack_patch(workspace, [template])
+    monkeypatch.setitem(sys.modules, "pyhf", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'hepfool\[inference\]'"):
+        expected_impact(workspace, patch)

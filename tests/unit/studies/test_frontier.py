@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hepfool.attacks.base import AttackProblem
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.events import EventTable
+from hepfool.statistics.checks import CheckSettings
+from hepfool.studies import frontier
+from hepfool.studies.frontier import FrontierPoint, run_frontier, scaled_caps
+from hepfool.typing import FloatArray
+from tests.specimens import SineClassifier, events
+
+SETTINGS = CheckSettings(n_data=2000.0, checks=("chi2", "correlations"), n_bins=20, n_toys=60)
+ATTACK = CONSERVAttack(n_bins=20, n_iterations=3, beta=20.0, max_js_distance=0.03, max_correlation_shift=0.05)
+
+pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+
+
+@pytest.fixture
+def table() -> EventTable:
+    return events(500, regions=False)
+
+
+def test_looser_caps_fool_more_and_are_noticed_more(table: EventTable) -> None:
+    found = run_frontier(scaled_caps(ATTACK, [1.0, 0.05, 0.2]), SineClassifier(), table, SETTINGS, seed=3)
+    assert [point.factor for point in found.points] == [0.05, 0.2, 1.0]
+    for tight, loose in pairwise(found.points):
+        assert loose.fooling.value > tight.fooling.value
+        assert loose.power.value > tight.power.value
+        assert loose.max_js_distance > tight.max_js_distance
+    for point in found.points:
+        assert point.max_js_distance <= 0.03 * point.factor + 1e-12
+        assert point.further_power.value >= point.power.value
+        assert point.fooling.error > 0.0
+    assert found.operating_point is found.points[2]
+    assert found.unnoticed(found.points[1].power.value) is found.points[1]
+    assert found.unnoticed(0.0) is None
+
+
+def test_finished_points_are_not_run_again(table: EventTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "scan.json"
+    whole = run_frontier(scaled_caps(ATTACK, [0.5, 1.0]), SineClassifier(), table, SETTINGS, seed=3)
+    first = run_frontier(scaled_caps(ATTACK, [1.0]), SineClassifier(), table, SETTINGS, seed=3, path=path)
+    assert first.points == whole.points[1:]
+    ran: list[float] = []
+    original = frontier._point
+
+    def count(factor: float, *arguments: Any) -> FrontierPoint:
+        ran.append(factor)
+        return original(factor, *arguments)
+
+    monkeypatch.setattr(frontier, "_point", count)
+    shown: list[FrontierPoint] = []
+    again = run_frontier(
+        scaled_caps(ATTACK, [0.5, 1.0]), SineClassifier(), table, SETTINGS, seed=3, path=path, progress=shown.append
+    )
+    assert again == whole
+    assert ran == [0.5]
+    assert tuple(shown) == again.points
+    # Another attack at the same factor is another point.
+    other = scaled_caps(replace(ATTACK, n_iterations=1), [1.0])
+    assert run_frontier(other, SineClassifier(), table, SETTINGS, seed=3, path=path).points != whole.points[1:]
+    assert ran == [0.5, 1.0]
+    assert len(json.loads(path.read_text())["points"]) == 3
+
+
+def test_a_file_of_another_scan_is_refused(table: EventTable, tmp_path: Path) -> None:
+    path, attacks = tmp_path / "scan.json", scaled_caps(replace(ATTACK, n_iterations=1), [1.0])
+    quick = replace(SETTINGS, checks=("chi2",))
+    run_frontier(attacks, SineClassifier(), table, quick, seed=3, path=path)
+    lighter = EventTable.from_arrays(table.values[:400], labels=table.labels[:400], features=table.features)
+    for changed, name in (
+        ((SineClassifier(digest="b" * 64), table, quick, 3), "network"),
+        ((SineClassifier(), lighter, quick, 3), "events"),
+        ((SineClassifier(), table, replace(quick, n_data=3.0), 3), "validation"),
+        ((SineClassifier(), table, quick, 4), "seed"),
+    ):
+        *arguments, seed = changed
+        with pytest.raises(ValueError, match=f"belongs to another scan: {name} differ"):
+            run_frontier(attacks, *arguments, seed=seed, path=path)  # type: ignore[arg-type]
+
+
+class Interrupted(CONSERVAttack):
+    """Ctrl-C in the second iteration."""
+
+    def iterate(
+        self, problem: AttackProblem, values: FloatArray, iteration: int, rng: np.random.Generator
+    ) -> FloatArray:
+        if iteration == 1:
+            raise KeyboardInterrupt
+        return values
+
+
+def test_an_interrupted_attack_is_no_point(table: EventTable, tmp_path: Path) -> None:
+    path = tmp_path / "scan.json"
+    quick = replace(SETTINGS, checks=("chi2",))
+    attacks = {0.5: replace(ATTACK, n_iterations=1), 1.0: Interrupted(n_bins=20, n_iterations=2)}
+    with pytest.raises(KeyboardInterrupt):
+        run_frontier(attacks, SineClassifier(), table, quick, seed=3, path=path)
+    assert len(json.loads(path.read_text())["points"]) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["scan.json"]
+
+
+def test_impossible_scans_are_refused(table: EventTable) -> None:
+    with pytest.raises(ValueError, match="no cap to scale; set one of max_js_distance, max_correlation_shift"):
+        scaled_caps(CONSERVAttack(), [1.0])
+    with pytest.raises(ValueError, match="max_js_distance must not be negative"):
+        scaled_caps(ATTACK, [-1.0])
+    for attacks, checks in (({}, ("chi2",)), (scaled_caps(ATTACK, [1.0]), ("classifier",))):
+        with pytest.raises(ValueError, match="at least one attack, and one of the checks chi2, ks, correlations"):
+            run_frontier(attacks, SineClassifier(), table, replace(SETTINGS, checks=checks), seed=1)  # type: ignore[arg-type]
