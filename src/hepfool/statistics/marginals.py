@@ -80,20 +80,83 @@ class Binning:
         ValueError
             If a feature has no finite value or only a single one.
         """
-        if n_bins < 1:
-            msg = f"n_bins must be at least 1, got {n_bins}"
-            raise ValueError(msg)
-        chosen = table.values[table.constrained if events is None else events]
-        if not len(chosen):
-            msg = "no event to take the range from: every constrained region is empty"
-            raise ValueError(msg)
-        lower, upper = _finite_range(chosen)
-        for feature, low, high in zip(table.features, lower, upper, strict=True):
-            if not low < high:
-                state = "missing in every event" if np.isinf(low) else f"constant ({low})"
-                msg = f"feature {feature.name!r} is {state}; drop it: it has no distribution to compare"
-                raise ValueError(msg)
+        _, lower, upper = _measured(table, n_bins, events)
         return cls(np.stack([np.linspace(a, b, n_bins + 1) for a, b in zip(lower, upper, strict=True)]))
+
+    @classmethod
+    def quantiles(cls, table: EventTable, *, n_bins: int, events: BoolArray | None = None) -> Binning:
+        """
+        Cut each feature into bins of about equally many nominal events.
+
+        In uniform bins most events may share a few bins, within which an attack moves them unseen by these bins, though
+        not by a Kolmogorov-Smirnov check; here no move within a bin passes more than about one event in ``n_bins``.
+        A value that many events have in common gets a bin of its own.
+
+        Parameters
+        ----------
+        table : EventTable
+            Nominal events.
+        n_bins : int
+            Number of bins per feature.
+        events : BoolArray, shape (n_events,), optional
+            Events that set the edges; the constrained ones by default.
+
+        Returns
+        -------
+        Binning
+            From the smallest to the largest value of each feature.
+
+        Raises
+        ------
+        ValueError
+            If a feature has no finite value or only a single one.
+
+        Examples
+        --------
+        >>> table = EventTable.from_arrays([[1.0], [2.0], [4.0], [9.0], [25.0]])
+        >>> Binning.quantiles(table, n_bins=4).edges.tolist()
+        [[1.0, 2.0, 4.0, 9.0, 25.0]]
+        """
+        chosen, lower, upper = _measured(table, n_bins, events)
+        edges = [
+            _quantile_edges(column[~np.isnan(column)], n_bins, float(low), float(high))
+            for column, low, high in zip(chosen.T, lower, upper, strict=True)
+        ]
+        return cls(np.stack(edges))
+
+    def united(self, other: Binning) -> Binning:
+        """
+        Cut at the edges of both.
+
+        A distance in finer bins is never smaller, so that a cap which holds in these bins holds in both.
+
+        Parameters
+        ----------
+        other : Binning
+            Of the same features.
+
+        Returns
+        -------
+        Binning
+            With ``n_bins + other.n_bins - 1`` bins per feature; where edges coincide, the widest bins are cut in two.
+
+        Raises
+        ------
+        ValueError
+            If the numbers of features differ.
+
+        Examples
+        --------
+        >>> Binning(np.array([[0.0, 2.0, 4.0]])).united(Binning(np.array([[0.0, 1.0, 4.0]]))).edges.tolist()
+        [[0.0, 1.0, 2.0, 4.0]]
+        """
+        if len(self.edges) != len(other.edges):
+            msg = f"binnings of {len(self.edges)} and {len(other.edges)} features cannot be united; take one table"
+            raise ValueError(msg)
+        n_bins = self.n_bins + other.n_bins - 1
+        return Binning(
+            np.stack([_split(np.union1d(*pair), n_bins) for pair in zip(self.edges, other.edges, strict=True)])
+        )
 
     @property
     def n_bins(self) -> int:
@@ -185,10 +248,8 @@ def bin_of(edges: FloatArray, inverse_width: float, value: float) -> int:
     """
     last = edges.shape[0] - 2
     k = min(max(int((value - edges[0]) * inverse_width), 0), last)
-    while k > 0 and value < edges[k]:
-        k -= 1
-    while k < last and value >= edges[k + 1]:
-        k += 1
+    if not edges[k] <= value < edges[k + 1]:
+        k = min(max(np.searchsorted(edges, value, side="right") - 1, 0), last)
     return int(k)
 
 
@@ -201,6 +262,46 @@ def _add_to_bins(edges: FloatArray, values: FloatArray, weights: FloatArray, res
             if not np.isnan(values[i, j]):
                 k = bin_of(edges[j], n_bins / (edges[j, n_bins] - edges[j, 0]), values[i, j])
             result[j, k] += weights[i]
+
+
+def _measured(table: EventTable, n_bins: int, events: BoolArray | None) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the events that set the edges, and the range of each feature."""
+    if n_bins < 1:
+        msg = f"n_bins must be at least 1, got {n_bins}"
+        raise ValueError(msg)
+    chosen = table.values[table.constrained if events is None else events]
+    if not len(chosen):
+        msg = "no event to take the range from: every constrained region is empty"
+        raise ValueError(msg)
+    lower, upper = _finite_range(chosen)
+    for feature, low, high in zip(table.features, lower, upper, strict=True):
+        if not low < high:
+            state = "missing in every event" if np.isinf(low) else f"constant ({low})"
+            msg = f"feature {feature.name!r} is {state}; drop it: it has no distribution to compare"
+            raise ValueError(msg)
+    return chosen, lower, upper
+
+
+def _quantile_edges(values: FloatArray, n_bins: int, low: float, high: float) -> FloatArray:
+    """Edges between equally many values, and around each value that fills more than a bin."""
+    distinct, counts = np.unique(values, return_counts=True)
+    most = np.argsort(-counts, kind="stable")[: (n_bins - 1) // 2]
+    common = distinct[most[counts[most] > len(values) / n_bins]]
+    beyond = np.nextafter(common.astype(np.float32), np.float32(np.inf)).astype(np.float64)
+    edges = np.unique(np.concatenate([[low, high], common, beyond]))
+    rest = values[~np.isin(values, common)]
+    n_free = n_bins + 1 - len(edges)
+    if len(rest):
+        edges = np.unique(np.concatenate([edges, np.quantile(rest, np.linspace(0.0, 1.0, n_free + 2)[1:-1])]))
+    return _split(edges, n_bins)
+
+
+def _split(edges: FloatArray, n_bins: int) -> FloatArray:
+    """Cut the widest bins in two until there are enough."""
+    while len(edges) <= n_bins:
+        widest = int(np.argmax(np.diff(edges)))
+        edges = np.insert(edges, widest + 1, 0.5 * (edges[widest] + edges[widest + 1]))
+    return edges
 
 
 def _finite_range(values: FloatArray) -> tuple[FloatArray, FloatArray]:
