@@ -138,7 +138,7 @@ class ValidationHistogram:
 
     @property
     def p_value(self) -> float:
-        """Probability of a larger chi-square if both follow the same distribution."""
+        """Probability of a larger chi-square if both follow the same distribution; NaN if no bin is compared."""
         return float(stats.chi2.sf(self.chi2, self.ndf))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from hepfool.studies.significance import (
 from hepfool.training import auroc
 
 __all__ = ["CheckpointRecord", "scan_checkpoints"]
+
+_AnyClassifier = TypeVar("_AnyClassifier", bound=Classifier)
 
 #: Name of the attacked scores in each study.
 ADVERSARIAL = "adversarial"
@@ -50,9 +53,9 @@ class CheckpointRecord:
 
 
 def scan_checkpoints(
-    checkpoints: Mapping[int, Classifier],
+    checkpoints: Mapping[int, _AnyClassifier],
     table: EventTable,
-    attack: Callable[[Classifier], EventTable],
+    attack: Callable[[_AnyClassifier], EventTable],
     *,
     rng: np.random.Generator,
     validation: EventTable | None = None,

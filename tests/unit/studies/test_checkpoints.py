@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier
 from hepfool.studies.checkpoints import scan_checkpoints
 from hepfool.studies.significance import SignificanceSettings, optimal_threshold
 from hepfool.training import auroc
@@ -16,7 +15,7 @@ from tests.specimens import SineClassifier, events
 FEW = SignificanceSettings(n_thresholds=50, min_background=50, n_bootstrap=50)
 
 
-def networks(*gains: float) -> dict[int, Classifier]:
+def networks(*gains: float) -> dict[int, SineClassifier]:
     """Networks that listen to more and more features."""
     weights = SineClassifier().weights
     return {
@@ -24,9 +23,8 @@ def networks(*gains: float) -> dict[int, Classifier]:
     }
 
 
-def lowered(table: EventTable, classifier: Classifier) -> EventTable:
+def lowered(table: EventTable, classifier: SineClassifier) -> EventTable:
     """Move the first feature against the signal as far as its network listens."""
-    assert isinstance(classifier, SineClassifier)
     values = table.values.copy()
     values[:, 0] = np.maximum(values[:, 0] - 5.0 * (classifier.weights > 0).sum() * table.labels, 0.1)
     return replace(table, values=values, regions=())
