@@ -11,8 +11,9 @@ weight that concerns.  Classes count equally unless told otherwise.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,8 @@ class TrainingSettings:
         Whether each class has the same sum of weights in the loss.
     device : str
         Where to train, such as ``cpu`` or ``cuda``.
+    checkpoints : tuple of int
+        Epochs after which to keep a copy of the network, such as deliberately under-trained ones.
     """
 
     max_epochs: int = 50
@@ -68,9 +71,13 @@ class TrainingSettings:
     weight_decay: float = 0.0
     balance_classes: bool = True
     device: str = "cpu"
+    checkpoints: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        if not all(1 <= epoch <= self.max_epochs for epoch in self.checkpoints):
+            msg = f"checkpoints must be epochs from 1 to max_epochs={self.max_epochs}, got {self.checkpoints}"
+            raise ValueError(msg)
         for name in ("max_epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 msg = f"{name} must be at least 1, got {getattr(self, name)}"
@@ -126,6 +133,8 @@ class TrainingResult:
         Of initial parameters, order of events and dropout.
     negative_weight_fraction : float
         Sum of the sizes of negative training weights over that of all.
+    checkpoints : mapping of int to TorchClassifier
+        The network after each of ``settings.checkpoints`` that was reached.
     """
 
     classifier: TorchClassifier
@@ -134,6 +143,7 @@ class TrainingResult:
     settings: TrainingSettings
     seed: int
     negative_weight_fraction: float
+    checkpoints: Mapping[int, TorchClassifier] = field(default_factory=dict)
 
     @property
     def validation_auroc(self) -> float:
@@ -205,7 +215,7 @@ def fit(
             _tensors(table, name, n_classes, settings, dtype)
             for name, table in (("training", train), ("validation", validation))
         ]
-        recorder = _EpochRecorder(validation, progress)
+        recorder = _EpochRecorder(validation, progress, settings.checkpoints)
         # A fraction of zero: every smaller loss counts.
         stopping = EarlyStopping(patience=settings.patience, threshold=0.0, load_best=True, sink=noop)
         net = _net(start, samples[1], settings, [("recorder", recorder), ("stopping", stopping)])
@@ -216,13 +226,15 @@ def fit(
         msg = "training ended without a finite validation loss; lower the learning rate and check the inputs"
         raise ValueError(msg)
     negative = np.minimum(train.weights, 0.0)
+    classifier = partial(TorchClassifier, device=settings.device, n_features=train.n_features)
     return TrainingResult(
-        classifier=TorchClassifier(net.module_, device=settings.device, n_features=train.n_features),
+        classifier=classifier(net.module_),
         history=tuple(recorder.history),
         best_epoch=int(stopping.best_epoch_),
         settings=settings,
         seed=seed,
         negative_weight_fraction=float(-negative.sum() / np.abs(train.weights).sum()),
+        checkpoints={epoch: classifier(module) for epoch, module in recorder.modules.items()},
     )
 
 
@@ -315,9 +327,13 @@ class _WeightedCrossEntropy(nn.Module):
 class _EpochRecorder(Callback):  # type: ignore[misc]  # skorch has no types
     """Keeps the records of the epochs, from the outputs that the validation loss needs anyway."""
 
-    def __init__(self, validation: EventTable, progress: Callable[[Epoch], None] | None) -> None:
+    def __init__(
+        self, validation: EventTable, progress: Callable[[Epoch], None] | None, checkpoints: tuple[int, ...]
+    ) -> None:
         self.labels, self.weights = validation.labels, validation.weights
         self.progress = progress
+        self.checkpoints = checkpoints
+        self.modules: dict[int, nn.Module] = {}
         self.history: list[Epoch] = []
         self.outputs: list[torch.Tensor] = []
 
@@ -342,6 +358,8 @@ class _EpochRecorder(Callback):  # type: ignore[misc]  # skorch has no types
             seconds=last["dur"],
         )
         self.history.append(epoch)
+        if epoch.index in self.checkpoints:
+            self.modules[epoch.index] = copy.deepcopy(net.module_)
         if self.progress is not None:
             self.progress(epoch)
 

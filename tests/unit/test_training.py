@@ -62,6 +62,17 @@ def test_same_seed_same_network(train: EventTable, validation: EventTable) -> No
     assert torch.equal(state, torch.random.get_rng_state())
 
 
+def test_checkpoints_are_the_networks_of_shorter_trainings(train: EventTable, validation: EventTable) -> None:
+    kept = fit(NETWORK, train, validation, seed=3, settings=replace(QUICK, checkpoints=(1, 3)))
+    assert list(kept.checkpoints) == [1, 3]
+    shorter = fit(NETWORK, train, validation, seed=3, settings=replace(QUICK, max_epochs=3))
+    assert shorter.best_epoch == 3
+    assert kept.checkpoints[3].digest == shorter.classifier.digest
+    assert kept.classifier.digest != shorter.classifier.digest != kept.checkpoints[1].digest
+    with pytest.raises(ValueError, match=r"epochs from 1 to max_epochs=6, got \(7,\)"):
+        replace(QUICK, checkpoints=(7,))
+
+
 def test_training_stops_when_nothing_improves(train: EventTable) -> None:
     opposite = replace(train, labels=1 - train.labels)
     result = fit(NETWORK, train, opposite, seed=3, settings=replace(QUICK, max_epochs=40, patience=2))

@@ -8,6 +8,7 @@ a result, or changes Matplotlib's global settings.
 
 from __future__ import annotations
 
+from hepfool.plots.blinded_validation import plot_blinded_validation
 from hepfool.plots.comparison import AttackPoint, plot_attack_comparison
 from hepfool.plots.correlations import plot_correlations
 from hepfool.plots.cross_run import plot_cross_runs
@@ -19,7 +20,9 @@ from hepfool.plots.frontier import plot_frontier
 from hepfool.plots.impacts import plot_impacts
 from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
 from hepfool.plots.misclassification import plot_misclassification
+from hepfool.plots.observables import plot_observables
 from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
+from hepfool.plots.significance import plot_checkpoints, plot_significance
 from hepfool.plots.style import PlotStyle
 
 __all__ = [
@@ -29,6 +32,8 @@ __all__ = [
     "marginal",
     "plot_attack_comparison",
     "plot_augmentation",
+    "plot_blinded_validation",
+    "plot_checkpoints",
     "plot_correlations",
     "plot_cross_runs",
     "plot_detection",
@@ -39,9 +44,11 @@ __all__ = [
     "plot_marginal",
     "plot_marginals",
     "plot_misclassification",
+    "plot_observables",
     "plot_robustness",
     "plot_score",
     "plot_score_stack",
+    "plot_significance",
     "representative_marginals",
     "score_histogram",
 ]

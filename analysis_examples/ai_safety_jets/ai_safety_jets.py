@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+What small moves of a jet's constituents cost a search, after arXiv:1910.08606.
+
+    python ai_safety_jets.py
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import awkward as ak
+import click
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from hepfool import EventTable, run_attack
+from hepfool.attacks import Attack, Noise
+from hepfool.attacks.adversary_training import AdversarySettings, Observable, TrainedAdversary, train_adversary
+from hepfool.attacks.limits import MoveUnit
+from hepfool.attacks.presets import constituent_fgsm
+from hepfool.jets import ConstituentLayout
+from hepfool.jets.observables import jet_d2, jet_mass, jet_pt
+from hepfool.models.jet_networks import high_level_jets, particle_flow_jets
+from hepfool.models.pytorch import TorchClassifier
+from hepfool.plots import PlotStyle, plot_blinded_validation, plot_checkpoints, plot_observables, plot_significance
+from hepfool.samples.jets import main as make_jets
+from hepfool.samples.jets import read_jets
+from hepfool.studies.blinded_validation import BlindedValidation, PairedObservable, validate_blinded
+from hepfool.studies.checkpoints import CheckpointRecord, scan_checkpoints
+from hepfool.studies.significance import (
+    SignificanceSettings,
+    SignificanceStudy,
+    compare_significance,
+    optimal_threshold,
+)
+from hepfool.training import TrainingResult, TrainingSettings, auroc, fit
+
+SEED = 1
+#: Background and signal, in the order of their labels.
+DATASETS = ("Dijet", "ZGamma")
+LOW, HIGH = "Low level", "High level"
+FGSM, ADVERSARY = "FGSM", "Adversarial network"
+NOISE_1, NOISE_2 = "Noise ± 0.01", "Noise ± 0.02"
+PUBLISHED = {(LOW, FGSM): "-30 %", (HIGH, FGSM): "-30 %", (LOW, ADVERSARY): "-25 %", (HIGH, ADVERSARY): "-15 %"}
+#: Largest moves of pt relative to its value, of eta and phi absolute.
+UNITS: tuple[MoveUnit, ...] = ("relative", "absolute", "absolute")
+#: Axis title, function and edges of each observable.
+OBSERVABLES = {
+    "mass": ("Jet mass [GeV]", jet_mass, np.linspace(0.0, 250.0, 26)),
+    "pt": (r"Jet $p_\mathrm{T}$ [GeV]", jet_pt, np.linspace(300.0, 700.0, 21)),
+    "d2": (r"Jet $D_2^{(\beta=2)}$", jet_d2, np.linspace(0.0, 10.0, 26)),
+}
+SCORE_EDGES = np.linspace(0.0, 1.0, 26)
+PLAIN = PlotStyle(experiment="plain", label="", energy=13.0)
+
+
+class Size(NamedTuple):
+    """How much of everything."""
+
+    n_jets: int
+    n_constituents: int
+    epochs: int
+    early: tuple[int, ...]
+    batch_size: int
+    adversary_epochs: int
+    min_background: float
+
+
+FULL, QUICK = Size(12_000, 64, 12, (1, 3), 50, 10, 100.0), Size(400, 8, 6, (4,), 20, 1, 5.0)
+
+
+class Jets(NamedTuple):
+    """Three parts of the sample, of different events."""
+
+    train: EventTable
+    validation: EventTable
+    test: EventTable
+
+
+class Study(NamedTuple):
+    """A network, the test jets after each attack on it, and what that costs."""
+
+    name: str
+    classifier: TorchClassifier
+    adversarial: dict[str, EventTable]
+    signal_moved: SignificanceStudy
+    all_moved: SignificanceStudy
+
+
+def simulate(folder: Path, n_jets: int, name: str) -> None:
+    """Make one dataset; one that lies there already is kept."""
+    options = ["--output", str(folder / name), "--task", "zqq", "--dataset", name, "--jets", str(n_jets)]
+    make_jets(options, standalone_mode=False)
+
+
+def make_sample(folder: Path, n_jets: int) -> None:
+    """Simulate signal and background at the same time."""
+    with ProcessPoolExecutor(len(DATASETS), mp_context=get_context("spawn")) as pool:
+        list(pool.map(partial(simulate, folder, n_jets), DATASETS))
+
+
+def read_sample(folder: Path, size: Size) -> Jets:
+    """
+    Columns of the hardest constituents: half for training, a fifth for validation, the rest for testing.
+
+    Jets are turned and boosted to eta = phi = 0, so that a network that moves constituents sees where they are
+    in the jet; mass, pt and D2 stay.
+    """
+    parts = ak.concatenate([read_jets(folder / name / f"{name}.root")[: size.n_jets] for name in DATASETS])
+    for name in ("eta", "phi"):
+        parts["constituents", name] = parts.constituents[name] - parts[name]
+    labels = np.repeat([0, 1], size.n_jets)
+    table = ConstituentLayout(size.n_constituents).table(parts, labels=labels)
+    share = np.random.default_rng(SEED).random(table.n_events)
+    return Jets(*(table.select((share >= low) & (share < high)) for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 1.0))))
+
+
+def low_level(n_constituents: int) -> nn.Module:
+    """Particle flow network that starts with pt in units of 100 GeV and angles in units of 0.2: few jets suffice."""
+    network = particle_flow_jets(n_constituents, pt_scale=100.0)
+    first = next(layer for layer in network.modules() if isinstance(layer, nn.Linear))
+    with torch.no_grad():
+        first.weight[:, 1:] /= 0.2
+    return network
+
+
+def train(jets: Jets, size: Size) -> tuple[TrainingResult, TrainingResult]:
+    """Train the high-level and the low-level network; the latter keeps its early epochs."""
+    settings = TrainingSettings(max_epochs=size.epochs, batch_size=size.batch_size, learning_rate=1e-3)
+    parts = jets.train, jets.validation
+    high = fit(lambda: high_level_jets(size.n_constituents), *parts, seed=SEED, settings=settings)
+    kept = replace(settings, checkpoints=size.early)
+    low = fit(lambda: low_level(size.n_constituents), *parts, seed=SEED, settings=kept)
+    return high, low
+
+
+def move_signal(attack: Attack, classifier: TorchClassifier, jets: EventTable) -> EventTable:
+    """Attack every signal jet, also those that the network misses at a threshold of one half."""
+    eager = TorchClassifier(classifier.module, n_features=classifier.n_features, threshold=1e-6)
+    return run_attack(attack, eager, jets, rng=np.random.default_rng(SEED), target=1).adversarial
+
+
+def move_all(attack: Attack, classifier: TorchClassifier, jets: EventTable) -> EventTable:
+    """Attack every jet."""
+    return run_attack(attack, classifier, jets, rng=np.random.default_rng(SEED), target="all").adversarial
+
+
+def find_adversary(classifier: TorchClassifier, jets: Jets, size: Size) -> TrainedAdversary:
+    """Train a network that moves each constituent by at most 2 %, keeping mass and pt of the background."""
+    settings = AdversarySettings(
+        rho=0.02,
+        unit=UNITS * size.n_constituents,
+        growth=1.5,
+        max_epochs=size.adversary_epochs,
+        learning_rate=5e-4,
+        batch_size=256,
+    )
+    kept = [Observable(name=name, function=OBSERVABLES[name][1]) for name in ("mass", "pt")]
+    return train_adversary(classifier, jets.train, jets.validation, seed=SEED, observables=kept, settings=settings)
+
+
+def adversarial_jets(classifier: TorchClassifier, jets: Jets, size: Size) -> EventTable:
+    """Test jets as the adversarial network leaves them."""
+    trained = find_adversary(classifier, jets, size)
+    Console().print(trained.summary)
+    if trained.admissible:
+        return move_all(trained.attack, classifier, jets.test)
+    Console().print("So this attack moves nothing below.")
+    return jets.test
+
+
+def scores(classifier: TorchClassifier, table: EventTable) -> np.ndarray:
+    """Score of the signal class."""
+    return classifier.scores(table.network_values)[:, 1]
+
+
+def study(name: str, classifier: TorchClassifier, jets: Jets, size: Size) -> Study:
+    """Attack one network in every way and compare significances."""
+    units = UNITS * size.n_constituents
+    adversarial = {
+        FGSM: move_signal(constituent_fgsm(size.n_constituents), classifier, jets.test),
+        NOISE_1: move_signal(Noise(size=0.01, unit=units), classifier, jets.test),
+        ADVERSARY: adversarial_jets(classifier, jets, size),
+        NOISE_2: move_all(Noise(size=0.02, unit=units), classifier, jets.test),
+    }
+    settings = SignificanceSettings(min_background=size.min_background)
+    threshold = optimal_threshold(jets.validation.labels, scores(classifier, jets.validation), settings=settings)
+
+    def compare(*attacks: str) -> SignificanceStudy:
+        return compare_significance(
+            jets.test.labels,
+            scores(classifier, jets.test),
+            {attack: scores(classifier, adversarial[attack]) for attack in attacks},
+            rng=np.random.default_rng(SEED),
+            threshold=threshold,
+            settings=settings,
+        )
+
+    return Study(name, classifier, adversarial, compare(FGSM, NOISE_1), compare(ADVERSARY, NOISE_2))
+
+
+def scan(early: dict[int, TorchClassifier], final: CheckpointRecord, jets: Jets, size: Size) -> list[CheckpointRecord]:
+    """Attack the under-trained networks, too."""
+    records = scan_checkpoints(
+        early,
+        jets.test,
+        lambda classifier: adversarial_jets(classifier, jets, size),
+        rng=np.random.default_rng(SEED),
+        validation=jets.validation,
+        settings=SignificanceSettings(min_background=size.min_background),
+    )
+    return [*records, final]
+
+
+def observed(jets: EventTable, adversarial: EventTable) -> list[PairedObservable]:
+    """Observables of jets before and after an attack."""
+    before, after = (torch.from_numpy(table.network_values.copy()) for table in (jets, adversarial))
+    return [
+        PairedObservable(
+            label=label, edges=edges, nominal=function(before).numpy(), adversarial=function(after).numpy()
+        )
+        for label, function, edges in OBSERVABLES.values()
+    ]
+
+
+def paired_score(found: Study, jets: EventTable, attack: str) -> PairedObservable:
+    """Score of jets before and after an attack."""
+    before, after = (scores(found.classifier, table) for table in (jets, found.adversarial[attack]))
+    return PairedObservable(label=f"Score, {found.name.lower()}", edges=SCORE_EDGES, nominal=before, adversarial=after)
+
+
+def draw(found: Study, jets: EventTable) -> dict[str, Figure]:
+    """Figures of one network: significance and observables, as figs. 2 to 5 of the paper."""
+    short = found.name.split()[0].lower()
+    figures = {}
+    for attack, file, result in ((FGSM, "fgsm", found.signal_moved), (ADVERSARY, "adversary", found.all_moved)):
+        moved = "signal" if attack == FGSM else "all jets"
+        note = f"{found.name}, {moved} moved"
+        figures[f"significance_{file}_{short}"], _ = plot_significance(result, note=note, style=PLAIN)
+        shown = [paired_score(found, jets, attack), *observed(jets, found.adversarial[attack])]
+        names = ("Dijet", r"Z $\to$ qq")
+        figures[f"observables_{file}_{short}"], _ = plot_observables(
+            shown, jets.labels, label_names=names, note=attack, style=PLAIN
+        )
+    return figures
+
+
+def validate(found: Study, jets: EventTable) -> BlindedValidation:
+    """Blinded validation, as fig. 1 of the paper."""
+    return validate_blinded(
+        jets.labels,
+        paired_score(found, jets, ADVERSARY),
+        observed(jets, found.adversarial[ADVERSARY])[:2],
+        rng=np.random.default_rng(SEED),
+        optimum=found.all_moved.threshold,
+    )
+
+
+def show(studies: list[Study], stages: list[CheckpointRecord], seen: BlindedValidation, jets: EventTable) -> None:
+    """Print the numbers behind the figures."""
+    console = Console(width=120)
+    table = Table("network", "AUROC", "jets moved by", "expected", "change [68 %]", "published")
+    for found in studies:
+        area = f"{auroc(jets.labels, scores(found.classifier, jets)):.3f}"
+        for result in (found.signal_moved, found.all_moved):
+            for curve in result.varied:
+                published = PUBLISHED.get((found.name, curve.name), "")
+                expected, change = f"{result.expected:.2f}", str(result.change(curve.name))
+                table.add_row(found.name, area, curve.name, expected, change, published)
+    for record in stages[:-1]:
+        result = record.significance
+        name, area = f"{LOW}, epoch {record.epoch}", f"{record.auroc:.3f}"
+        table.add_row(name, area, ADVERSARY, f"{result.expected:.2f}", str(result.change(result.varied[0].name)), "")
+    console.print(table)
+    for name, histogram in zip(("score", *OBSERVABLES), (seen.score, *seen.observables), strict=False):
+        console.print(f"{name}: chi2/ndf {histogram.chi2:.1f}/{histogram.ndf}, p = {histogram.p_value:.2g}")
+    console.print(f"{len(jets.labels)} test jets; control region: {seen.n_observed} against {seen.n_expected} dijets")
+
+
+@click.command()
+@click.option("-o", "--output", default="output", show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--sample", type=click.Path(path_type=Path), help="Folder of the simulated jets; in the output by default."
+)
+@click.option("--quick", is_flag=True, help="Few jets and epochs.")
+def main(output: Path, sample: Path | None, *, quick: bool) -> None:
+    """Simulate jets, train two networks, attack them, and draw what a search loses and what its validation sees."""
+    size = QUICK if quick else FULL
+    folder = sample or output / ("sample-quick" if quick else "sample")
+    output.mkdir(parents=True, exist_ok=True)
+    make_sample(folder, size.n_jets)
+    jets = read_sample(folder, size)
+    high, low = train(jets, size)
+    studies = [study(HIGH, high.classifier, jets, size), study(LOW, low.classifier, jets, size)]
+    areas = [auroc(jets.test.labels, scores(found.classifier, jets.test)) for found in studies]
+    last_high, last_low = (
+        CheckpointRecord(epoch=result.best_epoch, auroc=area, significance=found.all_moved)
+        for result, area, found in zip((high, low), areas, studies, strict=True)
+    )
+    stages = scan(dict(low.checkpoints), last_low, jets, size)
+    seen = validate(studies[1], jets.test)
+    figures = {name: figure for found in studies for name, figure in draw(found, jets.test).items()}
+    figures["checkpoints"], _ = plot_checkpoints({LOW: stages, HIGH: [last_high]}, note=ADVERSARY, style=PLAIN)
+    figures["blinded_validation"], _ = plot_blinded_validation(seen, style=PLAIN)
+    for name, figure in figures.items():
+        for kind in ("pdf", "png"):
+            figure.savefig(output / f"{name}.{kind}")
+    show(studies, stages, seen, jets.test)
+
+
+if __name__ == "__main__":
+    main()
