@@ -15,8 +15,9 @@ import numpy as np
 from hepfool.events import EventTable
 from hepfool.events.arrays import rows_of
 from hepfool.kernels import inline_kernel
+from hepfool.statistics.bins import bin_of
 from hepfool.statistics.dependence import Moments, present_mean
-from hepfool.statistics.marginals import Binning, bin_of, merge_bins
+from hepfool.statistics.marginals import Binning, merge_bins
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["BLOCK", "DatasetState", "Nominal", "find_bin", "new_state", "refresh_bin", "refresh_blocks_of", "term"]

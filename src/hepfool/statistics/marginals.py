@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepfool.events import EventTable
-from hepfool.kernels import inline_kernel, kernel
+from hepfool.statistics.bins import add_to_bins, merge_negative, quantile_edges, split_edges
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Binning", "bin_of", "js_distance", "js_divergence_terms", "merge_bins", "sampling_floor"]
+__all__ = ["Binning", "js_distance", "js_divergence_terms", "merge_bins", "sampling_floor"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +119,7 @@ class Binning:
         """
         chosen, lower, upper = _measured(table, n_bins, events)
         edges = [
-            _quantile_edges(column[~np.isnan(column)], n_bins, float(low), float(high))
+            quantile_edges(column[~np.isnan(column)], n_bins, float(low), float(high))
             for column, low, high in zip(chosen.T, lower, upper, strict=True)
         ]
         return cls(np.stack(edges))
@@ -155,7 +155,7 @@ class Binning:
             raise ValueError(msg)
         n_bins = self.n_bins + other.n_bins - 1
         return Binning(
-            np.stack([_split(np.union1d(*pair), n_bins) for pair in zip(self.edges, other.edges, strict=True)])
+            np.stack([split_edges(np.union1d(*pair), n_bins) for pair in zip(self.edges, other.edges, strict=True)])
         )
 
     @property
@@ -202,7 +202,7 @@ class Binning:
         """
         result = np.zeros((len(self.edges), self.n_bins + 1))
         columns = np.ascontiguousarray(values, dtype=np.float64)
-        _add_to_bins(self.edges, columns, np.ascontiguousarray(weights, dtype=np.float64), result)
+        add_to_bins(self.edges, columns, np.ascontiguousarray(weights, dtype=np.float64), result)
         return result
 
     @staticmethod
@@ -224,44 +224,7 @@ class Binning:
         IntArray, shape (n_features, n_bins + 1)
             For each bin the index of the merged bin it belongs to; the identity where nothing is merged.
         """
-        return np.stack([_merge_negative(np.stack(rows)) for rows in zip(*yields, strict=True)])
-
-
-@inline_kernel
-def bin_of(edges: FloatArray, inverse_width: float, value: float) -> int:
-    """
-    Tell the bin of one value exactly as :meth:`Binning.indices` does.
-
-    Parameters
-    ----------
-    edges : FloatArray, shape (n_bins + 1,)
-        Of one feature, in its unit.
-    inverse_width : float
-        Bins per unit, to guess the bin.
-    value : float
-        In the feature's unit, not NaN.
-
-    Returns
-    -------
-    int
-        From 0 to ``n_bins - 1``.
-    """
-    last = edges.shape[0] - 2
-    k = min(max(int((value - edges[0]) * inverse_width), 0), last)
-    if not edges[k] <= value < edges[k + 1]:
-        k = min(max(np.searchsorted(edges, value, side="right") - 1, 0), last)
-    return int(k)
-
-
-@kernel
-def _add_to_bins(edges: FloatArray, values: FloatArray, weights: FloatArray, result: FloatArray) -> None:
-    n_features, n_bins = edges.shape[0], edges.shape[1] - 1
-    for i in range(values.shape[0]):
-        for j in range(n_features):
-            k = n_bins
-            if not np.isnan(values[i, j]):
-                k = bin_of(edges[j], n_bins / (edges[j, n_bins] - edges[j, 0]), values[i, j])
-            result[j, k] += weights[i]
+        return np.stack([merge_negative(np.stack(rows)) for rows in zip(*yields, strict=True)])
 
 
 def _measured(table: EventTable, n_bins: int, events: BoolArray | None) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -282,50 +245,9 @@ def _measured(table: EventTable, n_bins: int, events: BoolArray | None) -> tuple
     return chosen, lower, upper
 
 
-def _quantile_edges(values: FloatArray, n_bins: int, low: float, high: float) -> FloatArray:
-    """Edges between equally many values, and around each value that fills more than a bin."""
-    distinct, counts = np.unique(values, return_counts=True)
-    most = np.argsort(-counts, kind="stable")[: (n_bins - 1) // 2]
-    common = distinct[most[counts[most] > len(values) / n_bins]]
-    beyond = np.nextafter(common.astype(np.float32), np.float32(np.inf)).astype(np.float64)
-    edges = np.unique(np.concatenate([[low, high], common, beyond]))
-    rest = values[~np.isin(values, common)]
-    n_free = n_bins + 1 - len(edges)
-    if len(rest):
-        edges = np.unique(np.concatenate([edges, np.quantile(rest, np.linspace(0.0, 1.0, n_free + 2)[1:-1])]))
-    return _split(edges, n_bins)
-
-
-def _split(edges: FloatArray, n_bins: int) -> FloatArray:
-    """Cut the widest bins in two until there are enough."""
-    while len(edges) <= n_bins:
-        widest = int(np.argmax(np.diff(edges)))
-        edges = np.insert(edges, widest + 1, 0.5 * (edges[widest] + edges[widest + 1]))
-    return edges
-
-
 def _finite_range(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     missing = np.isnan(values)
     return np.where(missing, np.inf, values).min(axis=0), np.where(missing, -np.inf, values).max(axis=0)
-
-
-def _merge_negative(rows: FloatArray) -> IntArray:
-    n_bins = rows.shape[1] - 1
-    if (rows[:, :n_bins] >= 0).all():
-        return np.arange(n_bins + 1)
-    groups = [[k] for k in range(n_bins)]
-    k = 0
-    while k < len(groups):
-        if (rows[:, groups[k]].sum(axis=1) < 0).any() and len(groups) > 1:
-            left = max(k - 1, 0)
-            groups[left : left + 2] = [groups[left] + groups[left + 1]]
-            k = left
-        else:
-            k += 1
-    result = np.arange(n_bins + 1)
-    for group in groups:
-        result[group] = group[0]
-    return result
 
 
 def merge_bins(yields: FloatArray, merged: IntArray) -> FloatArray:

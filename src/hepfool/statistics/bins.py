@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Edges of bins, the bin of a value, and the sums of weights in bins."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hepfool.kernels import inline_kernel, kernel
+from hepfool.typing import FloatArray, IntArray
+
+__all__ = ["add_to_bins", "bin_of", "merge_negative", "quantile_edges", "split_edges"]
+
+
+def quantile_edges(values: FloatArray, n_bins: int, low: float, high: float) -> FloatArray:
+    """
+    Edges between equally many values, and around each value that fills more than a bin.
+
+    Parameters
+    ----------
+    values : FloatArray, shape (n_events,)
+        All present values of a feature, in its unit.
+    n_bins : int
+        Number of bins.
+    low, high : float
+        Smallest and largest value.
+
+    Returns
+    -------
+    FloatArray, shape (n_bins + 1,)
+        Increasing, in the feature's unit.
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    most = np.argsort(-counts, kind="stable")[: (n_bins - 1) // 2]
+    common = distinct[most[counts[most] > len(values) / n_bins]]
+    beyond = np.nextafter(common.astype(np.float32), np.float32(np.inf)).astype(np.float64)
+    edges = np.unique(np.concatenate([[low, high], common, beyond]))
+    rest = values[~np.isin(values, common)]
+    n_free = n_bins + 1 - len(edges)
+    if len(rest):
+        edges = np.unique(np.concatenate([edges, np.quantile(rest, np.linspace(0.0, 1.0, n_free + 2)[1:-1])]))
+    return split_edges(edges, n_bins)
+
+
+def split_edges(edges: FloatArray, n_bins: int) -> FloatArray:
+    """
+    Cut the widest bins in two until there are enough.
+
+    Parameters
+    ----------
+    edges : FloatArray
+        Increasing.
+    n_bins : int
+        Number of bins wanted.
+
+    Returns
+    -------
+    FloatArray, shape (n_bins + 1,)
+        The given edges and middles of bins.
+    """
+    while len(edges) <= n_bins:
+        widest = int(np.argmax(np.diff(edges)))
+        edges = np.insert(edges, widest + 1, 0.5 * (edges[widest] + edges[widest + 1]))
+    return edges
+
+
+def merge_negative(rows: FloatArray) -> IntArray:
+    """
+    Group neighbouring bins until no group has a negative content.
+
+    Parameters
+    ----------
+    rows : FloatArray, shape (n_histograms, n_bins + 1)
+        Contents of one feature, the last column for missing values.
+
+    Returns
+    -------
+    IntArray, shape (n_bins + 1,)
+        First bin of each bin's group.
+    """
+    n_bins = rows.shape[1] - 1
+    if (rows[:, :n_bins] >= 0).all():
+        return np.arange(n_bins + 1)
+    groups = [[k] for k in range(n_bins)]
+    k = 0
+    while k < len(groups):
+        if (rows[:, groups[k]].sum(axis=1) < 0).any() and len(groups) > 1:
+            left = max(k - 1, 0)
+            groups[left : left + 2] = [groups[left] + groups[left + 1]]
+            k = left
+        else:
+            k += 1
+    result = np.arange(n_bins + 1)
+    for group in groups:
+        result[group] = group[0]
+    return result
+
+
+@inline_kernel
+def bin_of(edges: FloatArray, inverse_width: float, value: float) -> int:
+    """
+    Tell the bin of one value exactly as :meth:`~hepfool.statistics.marginals.Binning.indices` does.
+
+    Parameters
+    ----------
+    edges : FloatArray, shape (n_bins + 1,)
+        Of one feature, in its unit.
+    inverse_width : float
+        Bins per unit, to guess the bin.
+    value : float
+        In the feature's unit, not NaN.
+
+    Returns
+    -------
+    int
+        From 0 to ``n_bins - 1``.
+    """
+    last = edges.shape[0] - 2
+    k = min(max(int((value - edges[0]) * inverse_width), 0), last)
+    if not edges[k] <= value < edges[k + 1]:
+        k = min(max(np.searchsorted(edges, value, side="right") - 1, 0), last)
+    return int(k)
+
+
+@kernel
+def add_to_bins(edges: FloatArray, values: FloatArray, weights: FloatArray, result: FloatArray) -> None:
+    """
+    Add up the weights per bin.
+
+    Parameters
+    ----------
+    edges : FloatArray, shape (n_features, n_bins + 1)
+        Of the bins, in each feature's unit.
+    values : FloatArray, shape (n_events, n_features)
+        NaN where missing.
+    weights : FloatArray, shape (n_events,)
+        Event weights.
+    result : FloatArray, shape (n_features, n_bins + 1)
+        Added to; the last column takes missing values.
+    """
+    n_features, n_bins = edges.shape[0], edges.shape[1] - 1
+    for i in range(values.shape[0]):
+        for j in range(n_features):
+            k = n_bins
+            if not np.isnan(values[i, j]):
+                k = bin_of(edges[j], n_bins / (edges[j, n_bins] - edges[j, 0]), values[i, j])
+            result[j, k] += weights[i]
