@@ -10,6 +10,7 @@ __all__ = [
     "IncompleteInputError",
     "LowStatisticsWarning",
     "MissingExtraError",
+    "RegionWarning",
 ]
 
 
@@ -53,3 +54,7 @@ class LowStatisticsWarning(UserWarning):
 
 class ClippedTemplateWarning(UserWarning):
     """A varied distribution would be negative somewhere and was set to zero."""
+
+
+class RegionWarning(UserWarning):
+    """An iteration was given up, because its moves took more and more events out of a region."""

@@ -12,6 +12,7 @@ measures success and compatibility.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from hepfool.attacks.checks import Target, attacked_events, check_input, check_s
 from hepfool.attacks.problem import Attack, AttackProblem
 from hepfool.attacks.result import AttackResult, FoolingCounts, Iteration
 from hepfool.events import Envelope, EventTable
+from hepfool.exceptions import RegionWarning
 from hepfool.models.protocols import Classifier, is_fooled
 from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
@@ -165,6 +167,11 @@ def _step_within_regions(
             return moved
         problem = replace(problem, frozen=problem.frozen | outside)
         rng.bit_generator.state = state
+    msg = (
+        f"iteration {iteration + 1} moves nothing: after {_MAX_REGION_RETRIES} tries without the events that left a region "
+        "others still do; state the region by cuts, within which values are kept"
+    )
+    warnings.warn(msg, RegionWarning, stacklevel=4)
     return values
 
 

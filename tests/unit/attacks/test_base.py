@@ -13,7 +13,7 @@ from hepfool.attacks.base import Iteration, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import EventTable, Region
-from hepfool.exceptions import ConstraintError
+from hepfool.exceptions import ConstraintError, RegionWarning
 from hepfool.features import Feature
 from hepfool.typing import FloatArray, IntArray
 from tests.specimens import SineClassifier, events
@@ -96,6 +96,26 @@ def test_events_whose_region_is_decided_by_a_function_stay_in_it() -> None:
         result = run_attack(attack, classifier, start, rng=np.random.default_rng(1))
         assert np.array_equal(select(result.adversarial.values), mask)
         assert (result.adversarial.values != values).any(axis=1).mean() > 0.3
+
+
+def test_a_step_that_always_throws_some_event_out_is_given_up_with_a_warning() -> None:
+    values = np.random.default_rng(1).normal(size=(100, 6))
+
+    def first_to_move_leaves(x: FloatArray) -> np.ndarray:
+        mask = np.ones(100, dtype=bool)
+        mask[np.flatnonzero((x != values).any(axis=1))[:1]] = False
+        return mask
+
+    regions = (Region("all", np.ones(100, dtype=bool), select=first_to_move_leaves),)
+    with pytest.warns(RegionWarning, match=r"iteration 1 moves nothing: after 20 tries .* state the region by cuts"):
+        result = run_attack(
+            Noise(size=0.1, n_bins=10),
+            SineClassifier(scales=np.ones(6), offset=0.0),
+            table(values=values, regions=regions),
+            rng=np.random.default_rng(1),
+            target="all",
+        )
+    assert np.array_equal(result.adversarial.values, values)
 
 
 class Rogue:
