@@ -40,6 +40,7 @@ from hepfool.processors.analysis import feature_matrix, leading
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.passes import TableProcessor
 from hepfool.samples import htautau
+from hepfool.studies.variations import weight_variations
 from hepfool.typing import FloatArray
 
 __all__ = ["HiggsToTauTau"]
@@ -173,10 +174,7 @@ class HiggsToTauTau:
                 Region("low_mt", mt < CONTROL_MT, "signal", cuts={"mt": (-np.inf, CONTROL_MT)}),
             ),
             shape_variations=values,
-            weight_variations={
-                name.replace("Up", "_up").replace("Down", "_down"): weights.weight(name)
-                for name in sorted(weights.variations)
-            },
+            weight_variations=weight_variations(weights),
             spectators={name: ak.to_numpy(events[name]) for name in ("run", "luminosityBlock", "event")},
         )
 

@@ -6,87 +6,48 @@ A variation is described by two numbers that an attack has as well: the *flip
 fraction*, the weighted fraction of attacked events whose predicted class
 changes, and the *yield shift* of each region, the relative change of its
 weighted yield after the score selection.  Variations of the weights alone move
-no input, so they flip nothing and only shift yields.
+no input, so they flip nothing and only shift yields, and so do yields from histograms, see
+:mod:`hepfool.studies.variations`.  What an attack does beyond them is in :mod:`hepfool.studies.excess`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 
 from hepfool.attacks.base import AttackResult
-from hepfool.events import EventTable, Region
+from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier
+from hepfool.studies.contributions import (
+    ALL_EVENTS,
+    EffectKind,
+    Measured,
+    SystematicEffect,
+    attack_contributions,
+    variation_contributions,
+)
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = [
     "ALL_EVENTS",
+    "Correlations",
     "EffectKind",
     "Measured",
     "SystematicEffect",
     "SystematicTotal",
     "attack_effect",
+    "combined",
     "run_systematics",
     "total",
 ]
 
-EffectKind = Literal["shape", "weight", "attack"]
+#: Correlation coefficients of pairs of sources; pairs that are not named are independent.
+Correlations = Mapping[tuple[str, str], float]
 
-#: Region of all events, reported beside those of the analysis.
-ALL_EVENTS = "all_events"
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """
-    A number with its statistical uncertainty.
-
-    Attributes
-    ----------
-    value : float
-        Dimensionless; NaN where it does not exist.
-    error : float
-        One standard deviation.
-    """
-
-    value: float
-    error: float = 0.0
-
-    def __str__(self) -> str:
-        """Both numbers, rounded for a reader."""
-        return f"{self.value:.4f} ± {self.error:.4f}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystematicEffect:
-    """
-    What one variation, or one attack, does to the network's answers.
-
-    Attributes
-    ----------
-    name : str
-        Such as ``tau_energy_up``; for an attack its class name.
-    kind : {"shape", "weight", "attack"}
-        Whether inputs, weights, or adversarial events make the difference.
-    flips : Measured, optional
-        Flip fraction of the attacked events; None for variations of the weights.
-    yield_shift : mapping of str to Measured
-        Relative change of each region's yield after the score selection.
-    """
-
-    name: str
-    kind: EffectKind
-    flips: Measured | None
-    yield_shift: Mapping[str, Measured] = field(default_factory=dict)
-
-    @property
-    def source(self) -> str:
-        """Name without its ``_up`` or ``_down``."""
-        return self.name.removesuffix("_up").removesuffix("_down")
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +60,7 @@ class SystematicTotal:
     sources : tuple of str
         Names of the sources.
     flips : Measured
-        Flip fractions in quadrature, per source the larger one of up and down.
+        Flip fractions in quadrature, or with their correlations; per source the larger one of up and down.
     flips_envelope : float
         Largest flip fraction of any single variation.
     yield_shift : mapping of str to Measured
@@ -154,30 +115,10 @@ def run_systematics(
     --------
     See :func:`total`.
     """
-    classes = classifier.predict(table.network_values)
-    attacked = classes == table.labels if attacked is None else attacked
-    if attacked.shape != (table.n_events,) or not attacked.any():
-        msg = f"flips need a mask of {table.n_events} events with at least one attacked; got shape {attacked.shape}"
-        raise ValueError(msg)
-    chosen = _regions(table, regions)
-    kept = classes == selected_class
-    effects = []
-    for name in table.shape_variations:
-        varied = table.variation(name)
-        new_classes = classifier.predict(varied.network_values)
-        flips = _ratio(table.weights * (attacked & (new_classes != classes)), table.weights * attacked)
-        shifts = {
-            region.name: _shift(
-                table.weights * (region.mask & kept),
-                table.weights * (_varied_mask(region, table, varied.values) & (new_classes == selected_class)),
-            )
-            for region in chosen
-        }
-        effects.append(SystematicEffect(name=name, kind="shape", flips=flips, yield_shift=shifts))
-    for name, weights in table.weight_variations.items():
-        shifts = {r.name: _shift(table.weights * (r.mask & kept), weights * (r.mask & kept)) for r in chosen}
-        effects.append(SystematicEffect(name=name, kind="weight", flips=None, yield_shift=shifts))
-    return tuple(effects)
+    contributions = variation_contributions(
+        classifier, table, attacked=attacked, regions=regions, selected_class=selected_class
+    )
+    return tuple(contribution.effect() for contribution in contributions)
 
 
 def attack_effect(
@@ -210,34 +151,24 @@ def attack_effect(
     SystematicEffect
         Of kind ``attack``.
     """
-    table = result.nominal
-    classes = classifier.predict(table.network_values)
-    new_classes = classifier.predict(result.adversarial.network_values)
-    if flagged is not None:
-        new_classes = np.where(flagged, classes, new_classes)
-    attacked = table.weights * result.attacked
-    return SystematicEffect(
-        name=repr(result.attack).partition("(")[0],
-        kind="attack",
-        flips=_ratio(attacked * (new_classes != classes), attacked),
-        yield_shift={
-            region.name: _shift(
-                table.weights * (region.mask & (classes == selected_class)),
-                table.weights * (region.mask & (new_classes == selected_class)),
-            )
-            for region in _regions(table, regions)
-        },
-    )
+    return attack_contributions(
+        result, classifier, flagged=flagged, regions=regions, selected_class=selected_class
+    ).effect()
 
 
-def total(effects: Iterable[SystematicEffect]) -> SystematicTotal:
-    """
-    Add all sources in quadrature.
+def total(effects: Iterable[SystematicEffect], correlations: Correlations | None = None) -> SystematicTotal:
+    r"""
+    Add all sources in quadrature, or with their correlations.
+
+    With correlations :math:`\rho` the total is :math:`\sqrt{\sum_{kl} \rho_{kl} s_k s_l}`. A yield shift has the sign
+    that it has where its source goes up; flip fractions have no sign, so that a correlation of either sign adds to them.
 
     Parameters
     ----------
     effects : iterable of SystematicEffect
         Results of :func:`run_systematics`.
+    correlations : mapping of (str, str) to float, optional
+        Correlation coefficients of pairs of sources; independent where left out.
 
     Returns
     -------
@@ -247,7 +178,7 @@ def total(effects: Iterable[SystematicEffect]) -> SystematicTotal:
     Raises
     ------
     ValueError
-        If there is no effect, so that nothing could cover anything.
+        If there is no effect, so that nothing could cover anything, or the correlations are none of these sources.
 
     Examples
     --------
@@ -263,64 +194,83 @@ def total(effects: Iterable[SystematicEffect]) -> SystematicTotal:
     if not effects:
         msg = "there is no systematic effect to add up; give the table shape or weight variations"
         raise ValueError(msg)
+    sources = tuple(dict.fromkeys(effect.source for effect in effects))
+    _check_correlations(sources, correlations or {})
     regions = dict.fromkeys(region for effect in effects for region in effect.yield_shift)
-    flips = [(effect.source, effect.flips) for effect in effects if effect.flips is not None]
-    shifts = {
-        region: [(e.source, e.yield_shift[region]) for e in effects if region in e.yield_shift] for region in regions
-    }
+    flips = {e.name: e.flips for e in effects if e.flips is not None}
+    shifts = {r: {e.name: e.yield_shift[r] for e in effects if r in e.yield_shift} for r in regions}
     return SystematicTotal(
-        sources=tuple(dict.fromkeys(effect.source for effect in effects)),
-        flips=_quadrature(flips),
-        flips_envelope=max((number.value for _, number in flips), default=0.0),
-        yield_shift={region: _quadrature(numbers) for region, numbers in shifts.items()},
-        yield_envelope={region: max(abs(number.value) for _, number in shifts[region]) for region in regions},
+        sources=sources,
+        flips=_added(flips, correlations, signed=False),
+        flips_envelope=max((number.value for number in flips.values()), default=0.0),
+        yield_shift={region: _added(numbers, correlations, signed=True) for region, numbers in shifts.items()},
+        yield_envelope={region: max(abs(n.value) for n in numbers.values()) for region, numbers in shifts.items()},
     )
 
 
-def _quadrature(numbers: Iterable[tuple[str, Measured]]) -> Measured:
-    largest: dict[str, Measured] = {}
-    for source, number in numbers:
-        if source not in largest or abs(number.value) > abs(largest[source].value):
-            largest[source] = number
-    value = math.sqrt(sum(number.value**2 for number in largest.values()))
-    squared_error = sum((number.value * number.error) ** 2 for number in largest.values())
-    return Measured(value, math.sqrt(squared_error) / value if value else 0.0)
-
-
-def _regions(table: EventTable, names: Sequence[str] | None) -> tuple[Region, ...]:
-    chosen = table.regions if names is None else tuple(table.region(name) for name in names)
-    return (*chosen, Region(ALL_EVENTS, np.ones(table.n_events, dtype=np.bool_)))
-
-
-def _varied_mask(region: Region, table: EventTable, values: FloatArray) -> BoolArray:
-    """Events of a region under a variation: they may migrate if we know what defines it."""
-    if region.select is not None:
-        return np.asarray(region.select(values), dtype=np.bool_)
-    if region.cuts and np.array_equal(_within(region, table, table.values), region.mask):
-        return _within(region, table, values)
-    return region.mask
-
-
-def _within(region: Region, table: EventTable, values: FloatArray) -> BoolArray:
-    inside = np.ones(len(values), dtype=np.bool_)
-    for name, (lower, upper) in region.cuts.items():
-        column = values[:, table.features.index(name)]
-        inside &= (column >= lower) & (column < upper)
-    return inside
-
-
-def _ratio(numerator: FloatArray, denominator: FloatArray) -> Measured:
-    r"""
-    Ratio of two sums over the same events, with the error that a bootstrap over events converges to.
-
-    :math:`\sigma^2 = \sum_i (a_i - R\,b_i)^2 / (\sum_i b_i)^2`, which needs no random numbers.
+def combined(
+    numbers: Mapping[str, float], correlations: Correlations | None = None, *, signed: bool
+) -> tuple[float, dict[str, float]]:
     """
-    norm = float(denominator.sum())
-    if norm == 0.0:
-        return Measured(math.nan, math.nan)
-    value = float(numerator.sum()) / norm
-    return Measured(value, float(np.linalg.norm(numerator - value * denominator)) / abs(norm))
+    Combine the larger effect of every source.
+
+    Parameters
+    ----------
+    numbers : mapping of str to float
+        Effect of each variation, by its name.
+    correlations : mapping of (str, str) to float, optional
+        Of pairs of sources.
+    signed : bool
+        Whether effects of opposite sign cancel.
+
+    Returns
+    -------
+    total : float
+        Of all sources.
+    slopes : dict of str to float
+        Change of the total with each number that counts.
+
+    Examples
+    --------
+    >>> combined({"tes_up": 0.3, "tes_down": -0.2, "jes_up": 0.4}, {("tes", "jes"): 1.0}, signed=True)[0]
+    0.7
+    """
+    largest: dict[str, str] = {}
+    for name, number in numbers.items():
+        source = name.removesuffix("_up").removesuffix("_down")
+        if source not in largest or abs(number) > abs(numbers[largest[source]]):
+            largest[source] = name
+    matrix = _matrix(tuple(largest), correlations or {})
+    values = np.array([numbers[name] for name in largest.values()])
+    signs = np.array([-1.0 if name.endswith("_down") else 1.0 for name in largest.values()])
+    if not signed:
+        matrix, signs = np.abs(matrix), np.sign(values)
+    pull = matrix @ (signs * values)
+    size = math.sqrt(max(float(signs * values @ pull), 0.0))
+    slopes = signs * pull / size if size else np.zeros(len(values))
+    return size, dict(zip(largest.values(), slopes.tolist(), strict=True))
 
 
-def _shift(nominal: FloatArray, varied: FloatArray) -> Measured:
-    return _ratio(varied - nominal, nominal)
+def _added(numbers: Mapping[str, Measured], correlations: Correlations | None, *, signed: bool) -> Measured:
+    value, slopes = combined({name: n.value for name, n in numbers.items()}, correlations, signed=signed)
+    return Measured(value, math.hypot(*(slope * numbers[name].error for name, slope in slopes.items())))
+
+
+def _matrix(sources: Sequence[str], correlations: Correlations) -> FloatArray:
+    matrix = np.eye(len(sources))
+    for (first, second), value in correlations.items():
+        if first in sources and second in sources:
+            i, j = sources.index(first), sources.index(second)
+            matrix[i, j] = matrix[j, i] = value
+    return matrix
+
+
+def _check_correlations(sources: Sequence[str], correlations: Correlations) -> None:
+    for pair, value in correlations.items():
+        unknown = [name for name in pair if name not in sources]
+        if unknown or pair[0] == pair[1] or not -1.0 <= value <= 1.0:
+            msg = f"correlation {value:g} of {' and '.join(pair)}: name two of {', '.join(sources)}, and a number in [-1, 1]"
+            raise ValueError(msg)
+    if correlations and np.linalg.eigvalsh(_matrix(sources, correlations)).min() < -_ROUNDING:
+        msg = "the correlations contradict each other (their matrix has a negative eigenvalue); lower some of them"
+        raise ValueError(msg)

@@ -178,3 +178,47 @@ def test_nothing_to_measure_is_refused(table: EventTable) -> None:
         run_systematics(StepClassifier(), table, attacked=np.zeros(4, dtype=np.bool_))
     with pytest.raises(ValueError, match="no region named"):
         run_systematics(StepClassifier(), table, regions=["middle"])
+
+
+def shifts(first: float, second: float) -> list[SystematicEffect]:
+    return [
+        SystematicEffect(name="a_up", kind="shape", flips=Measured(0.03), yield_shift={"r": Measured(first, 0.1)}),
+        SystematicEffect(name="b_up", kind="shape", flips=Measured(0.04), yield_shift={"r": Measured(second, 0.2)}),
+    ]
+
+
+def test_correlated_sources_add_or_cancel() -> None:
+    together = total(shifts(0.3, 0.4), {("b", "a"): 1.0})
+    assert together.yield_shift["r"].value == pytest.approx(0.7)
+    assert together.yield_shift["r"].error == pytest.approx(np.hypot(0.1, 0.2))
+    assert together.flips.value == pytest.approx(0.07)
+    apart = total(shifts(0.3, -0.4), {("a", "b"): 1.0})
+    assert apart.yield_shift["r"].value == pytest.approx(0.1)
+    # Flips have no sign: they never cancel.
+    assert total(shifts(0.3, 0.4), {("a", "b"): -1.0}).flips.value == pytest.approx(0.07)
+    half = total(shifts(0.3, 0.4), {("a", "b"): 0.5}).yield_shift["r"].value
+    assert half == pytest.approx(np.sqrt(0.09 + 0.16 + 0.12))
+
+
+def test_the_down_side_counts_with_the_sign_of_its_source() -> None:
+    down = SystematicEffect(name="b_down", kind="shape", flips=None, yield_shift={"r": Measured(-0.4)})
+    assert total([shifts(0.3, 0.0)[0], down], {("a", "b"): 1.0}).yield_shift["r"].value == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    ("correlations", "message"),
+    [
+        ({("a", "c"): 0.5}, "0.5 of a and c: name two of a, b"),
+        ({("a", "a"): 0.5}, "name two of a, b"),
+        ({("a", "b"): 1.5}, r"a number in \[-1, 1\]"),
+    ],
+)
+def test_impossible_correlations_are_refused(correlations: dict[tuple[str, str], float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        total(shifts(0.3, 0.4), correlations)
+
+
+def test_correlations_that_contradict_each_other_are_refused() -> None:
+    third = SystematicEffect(name="c_up", kind="shape", flips=Measured(0.1))
+    with pytest.raises(ValueError, match="contradict each other"):
+        total([*shifts(0.3, 0.4), third], {("a", "b"): 1.0, ("b", "c"): 1.0, ("a", "c"): -1.0})

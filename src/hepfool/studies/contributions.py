@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Effects of variations and attacks, and what each event contributes to them.
+
+Sums of the contributions give an effect with its error; the contributions of several effects to the same events give
+the error of their difference, see :mod:`hepfool.studies.excess`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from hepfool.attacks.base import AttackResult
+from hepfool.events import EventTable, Region
+from hepfool.models.protocols import Classifier
+from hepfool.typing import BoolArray, FloatArray
+
+__all__ = [
+    "ALL_EVENTS",
+    "Contributions",
+    "EffectKind",
+    "Measured",
+    "Summands",
+    "SystematicEffect",
+    "attack_contributions",
+    "variation_contributions",
+]
+
+EffectKind = Literal["shape", "weight", "yield", "attack"]
+
+#: Summands of numerator and denominator of a ratio, shape (n_events,) each.
+Summands = tuple[FloatArray, FloatArray]
+
+#: Region of all events, reported beside those of the analysis.
+ALL_EVENTS = "all_events"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """
+    A number with its statistical uncertainty.
+
+    Attributes
+    ----------
+    value : float
+        Dimensionless; NaN where it does not exist.
+    error : float
+        One standard deviation.
+    """
+
+    value: float
+    error: float = 0.0
+
+    def __str__(self) -> str:
+        """Both numbers, rounded for a reader."""
+        return f"{self.value:.4f} ± {self.error:.4f}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystematicEffect:
+    """
+    What one variation, or one attack, does to the network's answers.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``tau_energy_up``; for an attack its class name.
+    kind : {"shape", "weight", "yield", "attack"}
+        Whether inputs, weights, yields known from elsewhere, or adversarial events make the difference.
+    flips : Measured, optional
+        Flip fraction of the attacked events; None for variations that move no input.
+    yield_shift : mapping of str to Measured
+        Relative change of each region's yield after the score selection.
+    """
+
+    name: str
+    kind: EffectKind
+    flips: Measured | None
+    yield_shift: Mapping[str, Measured] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """Name without its ``_up`` or ``_down``."""
+        return self.name.removesuffix("_up").removesuffix("_down")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Contributions:
+    """
+    What each event contributes to a :class:`SystematicEffect`.
+
+    Attributes
+    ----------
+    name : str
+        Of the effect.
+    kind : {"shape", "weight", "attack"}
+        Of the effect.
+    flips : (FloatArray, FloatArray), optional
+        Weights of flipped and of attacked events.
+    yields : mapping of str to (FloatArray, FloatArray)
+        Change of the yield and nominal yield, per region.
+    """
+
+    name: str
+    kind: EffectKind
+    flips: Summands | None
+    yields: Mapping[str, Summands]
+
+    def effect(self) -> SystematicEffect:
+        """
+        Add the events up.
+
+        Returns
+        -------
+        SystematicEffect
+            With errors.
+        """
+        return SystematicEffect(
+            name=self.name,
+            kind=self.kind,
+            flips=None if self.flips is None else _ratio(*self.flips),
+            yield_shift={region: _ratio(*summands) for region, summands in self.yields.items()},
+        )
+
+
+def variation_contributions(
+    classifier: Classifier,
+    table: EventTable,
+    *,
+    attacked: BoolArray | None = None,
+    regions: Sequence[str] | None = None,
+    selected_class: int = 1,
+) -> Iterator[Contributions]:
+    """
+    Find what each event contributes to the effects of variations.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        The network.
+    table : EventTable
+        Events with variations.
+    attacked : BoolArray, shape (n_events,), optional
+        Events whose flips count.
+    regions : sequence of str, optional
+        Regions whose yields count.
+    selected_class : int
+        Class that the score selection keeps.
+
+    Yields
+    ------
+    Contributions
+        One per variation.
+
+    Raises
+    ------
+    ValueError
+        If a region is unknown, or no event is attacked.
+    """
+    classes = classifier.predict(table.network_values)
+    attacked = classes == table.labels if attacked is None else attacked
+    if attacked.shape != (table.n_events,) or not attacked.any():
+        msg = f"flips need a mask of {table.n_events} events with at least one attacked; got shape {attacked.shape}"
+        raise ValueError(msg)
+    chosen = _regions(table, regions)
+    nominal = {region.name: table.weights * (region.mask & (classes == selected_class)) for region in chosen}
+    for name in table.shape_variations:
+        varied = table.variation(name)
+        new_classes = classifier.predict(varied.network_values)
+        kept = new_classes == selected_class
+        yields = {r.name: table.weights * (_varied_mask(r, table, varied.values) & kept) for r in chosen}
+        yield Contributions(
+            name=name,
+            kind="shape",
+            flips=(table.weights * (attacked & (new_classes != classes)), table.weights * attacked),
+            yields={region: (yields[region] - events, events) for region, events in nominal.items()},
+        )
+    for name, weights in table.weight_variations.items():
+        change = weights - table.weights
+        yield Contributions(
+            name=name,
+            kind="weight",
+            flips=None,
+            yields={r.name: (change * (r.mask & (classes == selected_class)), nominal[r.name]) for r in chosen},
+        )
+
+
+def attack_contributions(
+    result: AttackResult,
+    classifier: Classifier,
+    *,
+    flagged: BoolArray | None = None,
+    regions: Sequence[str] | None = None,
+    selected_class: int = 1,
+) -> Contributions:
+    """
+    Find what each event contributes to the effect of an attack.
+
+    Parameters
+    ----------
+    result : AttackResult
+        Nominal and adversarial events.
+    classifier : Classifier
+        The attacked network.
+    flagged : BoolArray, shape (n_events,), optional
+        Adversarial events that a detector recognises.
+    regions : sequence of str, optional
+        Regions whose yields count.
+    selected_class : int
+        Class that the score selection keeps.
+
+    Returns
+    -------
+    Contributions
+        Of kind ``attack``.
+    """
+    table = result.nominal
+    classes = classifier.predict(table.network_values)
+    new_classes = classifier.predict(result.adversarial.network_values)
+    if flagged is not None:
+        new_classes = np.where(flagged, classes, new_classes)
+    attacked = table.weights * result.attacked
+    change = (new_classes == selected_class).astype(np.float64) - (classes == selected_class)
+    return Contributions(
+        name=repr(result.attack).partition("(")[0],
+        kind="attack",
+        flips=(attacked * (new_classes != classes), attacked),
+        yields={
+            r.name: (table.weights * r.mask * change, table.weights * (r.mask & (classes == selected_class)))
+            for r in _regions(table, regions)
+        },
+    )
+
+
+def _regions(table: EventTable, names: Sequence[str] | None) -> tuple[Region, ...]:
+    chosen = table.regions if names is None else tuple(table.region(name) for name in names)
+    return (*chosen, Region(ALL_EVENTS, np.ones(table.n_events, dtype=np.bool_)))
+
+
+def _varied_mask(region: Region, table: EventTable, values: FloatArray) -> BoolArray:
+    """Events of a region under a variation: they may migrate if we know what defines it."""
+    if region.select is not None:
+        return np.asarray(region.select(values), dtype=np.bool_)
+    if region.cuts and np.array_equal(_within(region, table, table.values), region.mask):
+        return _within(region, table, values)
+    return region.mask
+
+
+def _within(region: Region, table: EventTable, values: FloatArray) -> BoolArray:
+    inside = np.ones(len(values), dtype=np.bool_)
+    for name, (lower, upper) in region.cuts.items():
+        column = values[:, table.features.index(name)]
+        inside &= (column >= lower) & (column < upper)
+    return inside
+
+
+def _ratio(numerator: FloatArray, denominator: FloatArray) -> Measured:
+    r"""
+    Ratio of two sums over the same events, with the error that a bootstrap over events converges to.
+
+    :math:`\sigma^2 = \sum_i (a_i - R\,b_i)^2 / (\sum_i b_i)^2`, which needs no random numbers.
+    """
+    norm = float(denominator.sum())
+    if norm == 0.0:
+        return Measured(math.nan, math.nan)
+    value = float(numerator.sum()) / norm
+    return Measured(value, float(np.linalg.norm(numerator - value * denominator)) / abs(norm))

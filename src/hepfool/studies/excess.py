@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-3-Clause
+r"""
+What an attack does beyond all physics systematics, with the error of that difference.
+
+Attack and variations are measured on the same events, so their errors are not independent.  The
+error here is that of the difference: with :math:`R = \sum a_i/\sum b_i` an event contributes
+:math:`(a_i - R\,b_i)/\sum b` to a ratio, and to the difference what it contributes to the attack
+less what it contributes to the total of the systematics, to first order.  A bootstrap over events
+converges to the same, but needs random numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hepfool.attacks.base import AttackResult
+from hepfool.models.protocols import Classifier
+from hepfool.studies.contributions import (
+    Measured,
+    Summands,
+    SystematicEffect,
+    attack_contributions,
+    variation_contributions,
+)
+from hepfool.studies.systematics import Correlations, combined
+from hepfool.typing import BoolArray, FloatArray
+
+__all__ = ["Excess", "run_excess"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excess:
+    """
+    Effect of an attack less that of all systematics together.
+
+    Attributes
+    ----------
+    flips : Measured
+        Flip fraction of the attack less the total of the systematics; negative if they cover it.
+    yield_shift : mapping of str to Measured
+        The same for the sizes of the relative yield shifts per region.
+    """
+
+    flips: Measured
+    yield_shift: Mapping[str, Measured]
+
+
+def run_excess(
+    result: AttackResult,
+    classifier: Classifier,
+    *,
+    flagged: BoolArray | None = None,
+    regions: Sequence[str] | None = None,
+    selected_class: int = 1,
+    correlations: Correlations | None = None,
+    others: Iterable[SystematicEffect] = (),
+) -> Excess:
+    """
+    Compare an attack with the variations of the table that was attacked.
+
+    Parameters
+    ----------
+    result : AttackResult
+        The attack; its nominal table holds the variations.
+    classifier : Classifier
+        The attacked network.
+    flagged : BoolArray, shape (n_events,), optional
+        Adversarial events that a detector recognises; they keep their nominal class.
+    regions : sequence of str, optional
+        Regions whose yields are compared; all by default.
+    selected_class : int
+        Class that the score selection keeps.
+    correlations : mapping of (str, str) to float, optional
+        Of pairs of sources, as for :func:`~hepfool.studies.systematics.total`.
+    others : iterable of SystematicEffect
+        Effects of other events, such as from :func:`~hepfool.studies.variations.yield_effects`; independent of these.
+
+    Returns
+    -------
+    Excess
+        With errors.
+
+    Raises
+    ------
+    ValueError
+        If there is no systematic effect at all.
+    """
+    varied = list(
+        variation_contributions(
+            classifier, result.nominal, attacked=result.attacked, regions=regions, selected_class=selected_class
+        )
+    )
+    others = tuple(others)
+    if not varied and not others:
+        msg = "there is no systematic effect to compare with; give the table shape or weight variations"
+        raise ValueError(msg)
+    attack = attack_contributions(result, classifier, flagged=flagged, regions=regions, selected_class=selected_class)
+    flips = {c.name: c.flips for c in varied if c.flips is not None}
+    foreign = {e.name: e.flips for e in others if e.flips is not None}
+    return Excess(
+        flips=Measured(math.nan, math.nan)
+        if attack.flips is None
+        else _difference(attack.flips, flips, foreign, correlations, signed=False),
+        yield_shift={
+            region: _difference(
+                summands,
+                {c.name: c.yields[region] for c in varied},
+                {e.name: e.yield_shift[region] for e in others if region in e.yield_shift},
+                correlations,
+                signed=True,
+            )
+            for region, summands in attack.yields.items()
+        },
+    )
+
+
+def _difference(
+    attack: Summands,
+    varied: Mapping[str, Summands],
+    foreign: Mapping[str, Measured],
+    correlations: Correlations | None,
+    *,
+    signed: bool,
+) -> Measured:
+    value, per_event = _ratio(attack)
+    per_event = np.sign(value) * per_event if signed else per_event
+    found = {name: _ratio(summands) for name, summands in varied.items()}
+    numbers = {name: number for name, (number, _) in found.items()} | {name: n.value for name, n in foreign.items()}
+    size, slopes = combined(numbers, correlations, signed=signed)
+    for name in found.keys() & slopes.keys():
+        per_event = per_event - slopes[name] * found[name][1]
+    independent = [slopes[name] * foreign[name].error for name in foreign.keys() & slopes.keys()]
+    return Measured(abs(value) - size, math.hypot(float(np.linalg.norm(per_event)), *independent))
+
+
+def _ratio(summands: Summands) -> tuple[float, FloatArray]:
+    """Ratio, and what each event contributes to its fluctuation."""
+    numerator, denominator = summands
+    norm = float(denominator.sum())
+    if norm == 0.0:
+        return math.nan, np.full_like(numerator, np.nan)
+    value = float(numerator.sum()) / norm
+    return value, np.asarray((numerator - value * denominator) / norm)

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Bring the systematics that an analysis has already into a table, or beside it.
+
+You have coffea ``Weights``: :func:`weight_variations`.  You have corrections of correctionlib with up and down:
+:func:`correction_variations`.  Both give ``EventTable.weight_variations``.  Inputs that change, such as with an energy
+scale, are ``EventTable.shape_variations``: compute them in ``Analysis.build``.  You have finished histograms only:
+:func:`yield_effects`; they tell how yields shift, but not which events change their class.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from hist import Hist
+from numpy.typing import ArrayLike
+
+from hepfool.studies.contributions import Measured, SystematicEffect
+from hepfool.typing import FloatArray
+
+__all__ = ["correction_variations", "weight_variations", "yield_effects"]
+
+_SIDE = re.compile(r"_?(up|down)$", re.IGNORECASE)
+_ALIGNED = 1e-9
+
+
+def weight_variations(weights: Any) -> dict[str, FloatArray]:
+    """
+    Take every variation of the event weights.
+
+    Parameters
+    ----------
+    weights : coffea.analysis_tools.Weights
+        With variations such as ``pileupUp`` and ``pileupDown``.
+
+    Returns
+    -------
+    dict of str to FloatArray, shape (n_events,)
+        By ``<source>_up`` and ``<source>_down``, as a table wants them.
+
+    Examples
+    --------
+    >>> from coffea.analysis_tools import Weights
+    >>> weights = Weights(2)
+    >>> weights.add("pileup", np.array([1.0, 2.0]), np.array([1.5, 2.0]), np.array([0.5, 2.0]))
+    >>> weight_variations(weights)["pileup_up"]
+    array([1.5, 2. ])
+    """
+    return {_side_last(name): np.asarray(weights.weight(name), dtype=np.float64) for name in sorted(weights.variations)}
+
+
+def correction_variations(
+    correction: Any,
+    inputs: Mapping[str, ArrayLike],
+    weights: ArrayLike,
+    *,
+    source: str,
+    systematic: str = "systematic",
+    keys: tuple[str, str, str] = ("nominal", "up", "down"),
+) -> dict[str, FloatArray]:
+    """
+    Vary the event weights by a correction of correctionlib.
+
+    Parameters
+    ----------
+    correction : correctionlib.highlevel.Correction
+        One of its inputs is the name of the variation.
+    inputs : mapping of str to array_like, shape (n_events,) or single values
+        All other inputs by name.
+    weights : array_like, shape (n_events,)
+        Event weights that hold the nominal correction already.
+    source : str
+        Name of the systematic.
+    systematic : str
+        Name of the input that chooses the variation, often ``systematic`` or ``ValType``.
+    keys : (str, str, str)
+        What that input is for nominal, up and down.
+
+    Returns
+    -------
+    dict of str to FloatArray, shape (n_events,)
+        ``<source>_up`` and ``<source>_down``.
+
+    Raises
+    ------
+    ValueError
+        If the inputs are not those of the correction, or the nominal correction is zero for an event that counts.
+    """
+    names = [variable.name for variable in correction.inputs]
+    given = {*inputs, systematic}
+    if given != set(names):
+        msg = f"{source}: the correction takes {', '.join(names)}, got {', '.join(sorted(given))}"
+        raise ValueError(msg)
+    nominal, *varied = (
+        np.asarray(
+            correction.evaluate(*(key if name == systematic else inputs[name] for name in names)), dtype=np.float64
+        )
+        for key in keys
+    )
+    weights = np.asarray(weights, dtype=np.float64)
+    lost = (np.broadcast_to(nominal, weights.shape) == 0.0) & (weights != 0.0)
+    if lost.any():
+        msg = (
+            f"{source}: the nominal correction is 0 for {int(lost.sum())} events of other weight; "
+            "pass weights that hold the correction"
+        )
+        raise ValueError(msg)
+    safe = np.where(nominal == 0.0, 1.0, nominal)
+    return {f"{source}_{side}": weights * value / safe for side, value in zip(("up", "down"), varied, strict=True)}
+
+
+def yield_effects(
+    histograms: Mapping[str, Hist[Any]], nominal: Mapping[str, str], *, above: float | None = None
+) -> tuple[SystematicEffect, ...]:
+    """
+    Take yield shifts from finished histograms.
+
+    Parameters
+    ----------
+    histograms : mapping of str to hist.Hist
+        Of the score or of anything else, with one axis; from :func:`hepfool.io.histograms.read_histograms`.
+    nominal : mapping of str to str
+        Name of the nominal histogram per region.  The variations of ``name`` are those called
+        ``name_<source>Up``, ``name_<source>_up`` and so on.
+    above : float, optional
+        Edge from which on bins count, such as the threshold of the score; all by default, and flow bins with them.
+
+    Returns
+    -------
+    tuple of SystematicEffect
+        Of kind ``yield``, without flip fractions.  Errors are those of independent events, which is too large
+        where nominal and varied histogram hold the same events.
+
+    Raises
+    ------
+    ValueError
+        If a histogram is absent, has several axes or no such edge, or nothing is varied.
+
+    Examples
+    --------
+    >>> made = {name: Hist.new.Reg(2, 0, 1).Weight().fill([0.7], weight=w) for name, w in [("bkg", 2), ("bkg_jesUp", 3)]}
+    >>> [(effect.name, effect.yield_shift["SR"].value) for effect in yield_effects(made, {"SR": "bkg"}, above=0.5)]
+    [('jes_up', 0.5)]
+    """
+    shifts: dict[str, dict[str, Measured]] = {}
+    for region, name in nominal.items():
+        if name not in histograms:
+            msg = f"no histogram {name!r} for region {region!r}, only {', '.join(histograms)}"
+            raise ValueError(msg)
+        before = _yield(histograms[name], above, name)
+        for other, histogram in histograms.items():
+            source = other.removeprefix(f"{name}_")
+            if source != other and _SIDE.search(source):
+                after = _yield(histogram, above, other)
+                shifts.setdefault(_side_last(source), {})[region] = _relative(before, after)
+    if not shifts:
+        msg = f"no varied histogram such as {next(iter(nominal.values()), 'name')}_jesUp beside the nominal ones"
+        raise ValueError(msg)
+    return tuple(
+        SystematicEffect(name=name, kind="yield", flips=None, yield_shift=shift) for name, shift in shifts.items()
+    )
+
+
+def _side_last(name: str) -> str:
+    """Write ``pileupUp`` as ``pileup_up``."""
+    return _SIDE.sub(lambda match: f"_{match[1].lower()}", name)
+
+
+def _yield(histogram: Hist[Any], above: float | None, name: str) -> tuple[float, float]:
+    """Content and variance."""
+    if histogram.ndim != 1:
+        msg = f"histogram {name!r} has {histogram.ndim} axes; project it on one"
+        raise ValueError(msg)
+    counted = slice(None)
+    axis: Any = histogram.axes[0]
+    if above is not None:
+        edges = np.asarray(axis.edges)
+        nearest = int(np.argmin(np.abs(edges - above)))
+        if abs(edges[nearest] - above) > _ALIGNED * max(1.0, abs(above)):
+            msg = f"{above:g} is no bin edge of histogram {name!r}; the nearest is {edges[nearest]:g}"
+            raise ValueError(msg)
+        counted = slice(nearest + int(axis.traits.underflow), None)
+    contents = histogram.values(flow=True)
+    variances = histogram.variances(flow=True)
+    return float(contents[counted].sum()), float((contents if variances is None else variances)[counted].sum())
+
+
+def _relative(before: tuple[float, float], after: tuple[float, float]) -> Measured:
+    if before[0] == 0.0:
+        return Measured(math.nan, math.nan)
+    ratio = after[0] / before[0]
+    return Measured(ratio - 1.0, math.sqrt(after[1] + ratio**2 * before[1]) / abs(before[0]))
