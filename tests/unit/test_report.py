@@ -18,6 +18,7 @@ from rich.console import Console
 from hepfool.attacks.base import AttackProblem, AttackResult, run_attack
 from hepfool.defences.detector import DetectorReport
 from hepfool.events import EventTable
+from hepfool.inference import Impact, Interval, NuisanceImpact, impact_record
 from hepfool.io.store import read_store
 from hepfool.io.tables import read_table
 from hepfool.models.protocols import Classifier
@@ -32,6 +33,7 @@ from hepfool.report import (
 )
 from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics.toys import Power
+from hepfool.studies.excess import Excess
 from hepfool.studies.systematics import Measured, SystematicEffect
 from hepfool.summary import Evidence, Summary, decide, summarise
 from hepfool.typing import FloatArray
@@ -141,6 +143,51 @@ def test_every_section_is_shown(summary: Summary) -> None:
         assert part in latex
     assert text.startswith("# ASSIGN")
     assert "seed 7" in text
+
+
+def test_what_the_attack_costs_in_a_fit_is_shown(summary: Summary) -> None:
+    side = Interval(down=0.125, up=0.25)
+    other = NuisanceImpact(name="jes", adversarial=False, interval=side, down=-0.1, up=0.1)
+    own = NuisanceImpact(name="adversarial", adversarial=True, interval=side, down=-0.03, up=0.04)
+    after = Interval(down=0.135, up=0.27)
+    impact = Impact(parameter="mu", value=1.0, before=side, after=after, ranking=(other, own))
+    full = dataclasses.replace(summary, impact=impact_record(impact))
+    parts = ("-0.1250 / +0.2500", "-0.1350 / +0.2700", "0.0800", "adversarial, place 2 of 2 nuisance parameters")
+    for shown in (summary_markdown(full), summary_html(full), summary_latex(full)):
+        for part in parts:
+            assert part in shown
+    assert impact.statement in summary_latex(full)
+    assert "-0.1250 / +0.2500 without the attack" in summary_html(full)
+    assert "place 2 of 2" not in summary_markdown(summary)
+
+
+def test_envelope_excess_and_adaptive_attack_stand_beside_the_systematics(
+    shifted_result: AttackResult, sign_classifier: Classifier
+) -> None:
+    effects = (
+        SystematicEffect(name="tes_up", kind="shape", flips=Measured(0.012, 0.001)),
+        SystematicEffect(name="jes_up", kind="shape", flips=Measured(0.016, 0.001)),
+    )
+    evidence = Evidence.of(
+        shifted_result,
+        sign_classifier,
+        effects=effects,
+        flagged=shifted_result.fooled,
+        adaptive=SystematicEffect(name="Shift", kind="attack", flips=Measured(0.0333, 0.004)),
+        excess=Excess(flips=Measured(0.0213, 0.005), yield_shift={}),
+        correlations={("tes", "jes"): 1.0},
+    )
+    text = summary_markdown(summarise(shifted_result, evidence, decide(evidence)))
+    assert "| Shift that knows the detector, not flagged | 0.0333 ± 0.0040 |" in text
+    assert "| systematics with their correlations | 0.0280 ± 0.0014 |" in text
+    assert "| largest systematic | 0.0160 |" in text
+    assert "| excess of the attack over the systematics | 0.0213 ± 0.0050 |" in text
+    assert "If the attack knows the detector, the verdict stays INVESTIGATE" in text
+
+
+def test_the_tables_for_a_note_tell_how_stable_the_verdict_is(summary: Summary) -> None:
+    assert summary.verdict["stability"].replace("%", "\\%").replace("_", "\\_") in summary_latex(summary)
+    assert summary_html(summary).count(summary.verdict["stability"]) == 1
 
 
 class Page(HTMLParser):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from hepfool.inference.cabinetry_config import cabinetry_systematics
 from hepfool.inference.combine import combine_lines, write_combine_shapes
-from hepfool.inference.impact import Impact, Interval, NuisanceImpact, expected_impact
+from hepfool.inference.impact import Impact, Interval, NuisanceImpact, expected_impact, impact_record
 from hepfool.inference.templates import UPPER_BOUND, Nuisance, Template, Variation, score_templates
 from hepfool.inference.workspace import attack_patch
 
@@ -33,6 +33,7 @@ __all__ = [
     "cabinetry_systematics",
     "combine_lines",
     "expected_impact",
+    "impact_record",
     "score_templates",
     "write_combine_shapes",
 ]

@@ -19,9 +19,10 @@ from scipy import optimize
 
 from hepfool.extras import import_extra
 from hepfool.inference.templates import UPPER_BOUND
+from hepfool.summary.record import plain_values
 from hepfool.typing import FloatArray
 
-__all__ = ["Impact", "Interval", "NuisanceImpact", "expected_impact"]
+__all__ = ["Impact", "Interval", "NuisanceImpact", "expected_impact", "impact_record"]
 
 Optimizer = Literal["minuit", "scipy"]
 
@@ -180,6 +181,23 @@ def expected_impact(
             after=after.interval(after.poi),
             ranking=tuple(sorted(ranking, key=lambda entry: -entry.size)),
         )
+
+
+def impact_record(impact: Impact) -> dict[str, Any]:
+    """
+    Turn an impact into plain values for ``Summary.impact``.
+
+    Parameters
+    ----------
+    impact : Impact
+        From :func:`expected_impact`.
+
+    Returns
+    -------
+    dict
+        Its fields, ``increase`` and ``added``.
+    """
+    return {**plain_values(impact), "increase": plain_values(impact.increase), "added": plain_values(impact.added)}
 
 
 @contextmanager

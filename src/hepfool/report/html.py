@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hepfool.inference.templates import UPPER_BOUND
-from hepfool.report.sections import Section, detection_remark, measured, number, sections
+from hepfool.report.sections import Section, detection_remark, interval, measured, number, sections
 from hepfool.summary import Summary
 
 __all__ = ["summary_html"]
@@ -115,8 +115,12 @@ def _key_numbers(summary: Summary) -> list[tuple[str, str, str]]:
         numbers.append(
             ("Corrected fooling ratio", measured(remaining["flips"]), "what the detector does not recognise")
         )
+    if systematics.get("adaptive") is not None:
+        remark = "the same for an attack that knows the detector"
+        numbers.append(("Adaptive attack", measured(systematics["adaptive"]["flips"]), remark))
     if added is not None:
-        remark = f"{', '.join(added['sources'])} in quadrature, in the same units"
+        how = "with their correlations" if systematics.get("correlations") else "in quadrature"
+        remark = f"{', '.join(added['sources'])} {how}, in the same units"
         numbers.append(("Physics systematics", measured(added["flips"]), remark))
     name, moved = max(constrained["features"].items(), key=lambda item: item[1]["js_distance"] or 0.0)
     numbers += [
@@ -134,6 +138,9 @@ def _key_numbers(summary: Summary) -> list[tuple[str, str, str]]:
     if summary.detection is not None and (strongest := summary.detection["strongest_standard"]) is not None:
         remark = f"probability with {strongest['n_data']:.0f} data events, {strongest['title']}"
         numbers.append(("Noticed by a standard check", number(strongest["power"]["value"]), remark))
+    if summary.impact is not None:
+        before, after = (interval(summary.impact[key]) for key in ("before", "after"))
+        numbers.append((f"Uncertainty on {summary.impact['parameter']}", after, f"{before} without the attack"))
     return numbers
 
 

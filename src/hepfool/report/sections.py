@@ -11,7 +11,7 @@ import numpy as np
 from hepfool.inference.templates import UPPER_BOUND
 from hepfool.summary import Summary
 
-__all__ = ["Section", "detection_remark", "measured", "number", "sections"]
+__all__ = ["Section", "detection_remark", "interval", "measured", "number", "sections"]
 
 #: Rows of the table of checks; the strongest of every kind comes on top of them.
 _MAX_CHECKS = 12
@@ -74,6 +74,8 @@ def sections(summary: Summary) -> list[Section]:
     if summary.detection is not None:
         found.append(_detection(summary.detection))
     found.append(_effects(summary))
+    if summary.impact is not None:
+        found.append(_impact(summary.impact))
     if summary.detector is not None:
         rows = [(name.replace("_", " "), _text(value)) for name, value in summary.detector.items()]
         found.append(Section("Detector", ("quantity", "value"), [row for row in rows if row[1]], _DETECTOR_NOTE))
@@ -85,7 +87,8 @@ def sections(summary: Summary) -> list[Section]:
         (c["status"], c["sentence"] + ("" if c["decisive"] else " (informs)"), c["numbers"])
         for c in summary.verdict["criteria"]
     ]
-    return [*found, Section("Criteria", ("status", "criterion", "numbers"), criteria, _CRITERIA_NOTE)]
+    note = f"{_CRITERIA_NOTE} {summary.verdict['stability']}"
+    return [*found, Section("Criteria", ("status", "criterion", "numbers"), criteria, note)]
 
 
 def _fooling(summary: Summary) -> Section:
@@ -173,8 +176,16 @@ def _effects(summary: Summary) -> Section:
     systematics = summary.systematics
     attack, remaining = systematics["attack"], systematics["remaining"]
     rows = [attack, *([] if remaining == attack else [{**remaining, "name": f"{remaining['name']}, not flagged"}])]
+    if systematics.get("adaptive") is not None:
+        name = systematics["adaptive"]["name"]
+        rows.append({**systematics["adaptive"], "name": f"{name} that knows the detector, not flagged"})
     rows += systematics["effects"]
-    rows += [] if systematics["total"] is None else [{**systematics["total"], "name": "systematics in quadrature"}]
+    if systematics["total"] is not None:
+        name = "systematics with their correlations" if systematics.get("correlations") else "systematics in quadrature"
+        rows.append({**systematics["total"], "name": name})
+        rows.append(_envelope(systematics["total"]))
+    if systematics.get("excess") is not None:
+        rows.append({**systematics["excess"], "name": "excess of the attack over the systematics"})
     regions = tuple(attack["yield_shift"])
     shown = [
         (
@@ -186,6 +197,53 @@ def _effects(summary: Summary) -> Section:
     ]
     header = ("source", "flip fraction", *(f"yield shift, {region}" for region in regions))
     return Section("Attack and physics systematics", header, shown, f"{_EFFECTS_NOTE} {UPPER_BOUND}")
+
+
+def _envelope(added: Mapping[str, Any]) -> dict[str, Any]:
+    """Largest single variation, which has no error of its own."""
+    return {
+        "name": "largest systematic",
+        "flips": {"value": added["flips_envelope"], "error": None},
+        "yield_shift": {region: {"value": v, "error": None} for region, v in added["yield_envelope"].items()},
+    }
+
+
+def _impact(impact: Mapping[str, Any]) -> Section:
+    rows = [
+        ("without the attack", interval(impact["before"])),
+        ("with the attack", interval(impact["after"])),
+        ("relative increase", number(impact["increase"])),
+        ("added in quadrature", number(impact["added"])),
+    ]
+    n_ranked = len(impact["ranking"])
+    for place, entry in enumerate(impact["ranking"], start=1):
+        if entry["adversarial"]:
+            shift = f"{number(entry['down'])} with the parameter down, {number(entry['up'])} up"
+            rows.append((f"{entry['name']}, place {place} of {n_ranked} nuisance parameters", shift))
+    title = "Expected uncertainty of the fit"
+    return Section(title, ("", f"uncertainty on {impact['parameter']}"), rows, impact["statement"])
+
+
+def interval(record: Mapping[str, float | None]) -> str:
+    """
+    Show an asymmetric uncertainty.
+
+    Parameters
+    ----------
+    record : mapping
+        ``down`` and ``up``, both positive.
+
+    Returns
+    -------
+    str
+        Both sides.
+
+    Examples
+    --------
+    >>> interval({"down": 0.5, "up": None})
+    '-0.5000 / +–'
+    """
+    return f"-{number(record['down'])} / +{number(record['up'])}"
 
 
 def measured(value: Mapping[str, float | None] | None) -> str:
@@ -209,7 +267,7 @@ def measured(value: Mapping[str, float | None] | None) -> str:
     """
     if value is None or value["value"] is None:
         return "–"
-    return f"{number(value['value'])} ± {number(value['error'])}"
+    return number(value["value"]) + ("" if value["error"] is None else f" ± {number(value['error'])}")
 
 
 def number(value: float | None) -> str:

@@ -5,13 +5,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from hepfool.attacks.base import AttackResult
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.compatibility import Compatibility
-from hepfool.studies.systematics import Measured, SystematicEffect, SystematicTotal, attack_effect, total
+from hepfool.studies.excess import Excess
+from hepfool.studies.systematics import (
+    Correlations,
+    Measured,
+    SystematicEffect,
+    SystematicTotal,
+    attack_effect,
+    total,
+)
 from hepfool.typing import BoolArray
 
 __all__ = ["Evidence", "FlaggedFraction", "Thresholds"]
@@ -86,6 +94,12 @@ class Evidence:
         Distances of the constrained events.
     iterations_done, n_iterations : int
         Finished and wanted iterations of the attack.
+    adaptive : SystematicEffect, optional
+        Effect of the events that an attack on network *and* detector fools without being flagged.
+    excess : Excess, optional
+        Effect of the attack, after the detector if there is one, beyond the systematics.
+    correlations : mapping of (str, str) to float
+        Of pairs of systematic sources.
     """
 
     attack: SystematicEffect
@@ -95,6 +109,9 @@ class Evidence:
     compatibility: Compatibility
     iterations_done: int
     n_iterations: int
+    adaptive: SystematicEffect | None = None
+    excess: Excess | None = None
+    correlations: Correlations = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -105,6 +122,9 @@ class Evidence:
         effects: Iterable[SystematicEffect] = (),
         flagged: BoolArray | None = None,
         fractions: Iterable[FlaggedFraction] = (),
+        adaptive: SystematicEffect | None = None,
+        excess: Excess | None = None,
+        correlations: Correlations | None = None,
     ) -> Self:
         """
         Collect the evidence of one attack.
@@ -121,6 +141,12 @@ class Evidence:
             Adversarial events that the detector flags; None without a detector.
         fractions : iterable of FlaggedFraction
             Flagged fractions in data and simulation.
+        adaptive : SystematicEffect, optional
+            Of a finished attack on network and detector, see :func:`hepfool.defences.adaptive.attack_defended`.
+        excess : Excess, optional
+            From :func:`hepfool.studies.excess.run_excess`.
+        correlations : mapping of (str, str) to float, optional
+            Of pairs of systematic sources; independent by default.
 
         Returns
         -------
@@ -135,6 +161,9 @@ class Evidence:
             compatibility=result.compatibility,
             iterations_done=result.iterations_done,
             n_iterations=result.attack.n_iterations,
+            adaptive=adaptive,
+            excess=excess,
+            correlations=correlations or {},
         )
 
     @property
@@ -144,5 +173,5 @@ class Evidence:
 
     @property
     def total(self) -> SystematicTotal | None:
-        """Physics systematics in quadrature; None if there are none."""
-        return total(self.effects) if self.effects else None
+        """Physics systematics in quadrature, or with their correlations; None if there are none."""
+        return total(self.effects, self.correlations) if self.effects else None

@@ -23,7 +23,7 @@ from hepfool.summary.verdict import Verdict
 if TYPE_CHECKING:  # which loads PyTorch
     from hepfool.defences.detector import DetectorReport
 
-__all__ = ["Summary", "detection_record", "summarise", "summary_schema"]
+__all__ = ["Summary", "detection_record", "plain_values", "summarise", "summary_schema"]
 
 _REPORTED_PACKAGES = ("hepfool", "coffea", "numba", "numpy", "scipy", "torch", "uproot")
 
@@ -55,6 +55,8 @@ class Summary:
         Decision, reasons, criteria, and how it depends on the thresholds.
     detection : mapping, optional
         Which check would have caught the attack.
+    impact : mapping, optional
+        What the attack costs in the statistical model, see :func:`hepfool.inference.impact_record`.
     format : str
         Marks the file.
     format_version : int
@@ -70,6 +72,7 @@ class Summary:
     detector: Json | None
     verdict: Json
     detection: Json | None = None
+    impact: Json | None = None
     format: str = "hepfool-summary"
     format_version: int = 1
 
@@ -124,7 +127,7 @@ def summarise(
     added = evidence.total
     return Summary(
         versions=_versions(),
-        provenance=_plain(
+        provenance=plain_values(
             {
                 **result.provenance,
                 "seed": seed,
@@ -133,7 +136,7 @@ def summarise(
                 "features": list(table.features.names),
             }
         ),
-        events=_plain(
+        events=plain_values(
             {
                 "n_events": table.n_events,
                 "n_constrained": int(table.constrained.sum()),
@@ -143,7 +146,7 @@ def summarise(
                 "interrupted": result.interrupted,
             }
         ),
-        fooling=_plain(
+        fooling=plain_values(
             {
                 "fooling_ratio": evidence.attack.flips,
                 "datasets": {name: _counts(result.counts(mask)) for name, mask in masks.items() if mask.any()},
@@ -153,10 +156,20 @@ def summarise(
         compatibility=[
             _compatibility(c) for c in (result.compatibility, *(result.compare(name) for name in constrained))
         ],
-        systematics=_plain(
-            {"effects": evidence.effects, "total": added, "attack": evidence.attack, "remaining": evidence.remaining}
+        systematics=plain_values(
+            {
+                "effects": evidence.effects,
+                "total": added,
+                "attack": evidence.attack,
+                "remaining": evidence.remaining,
+                "adaptive": evidence.adaptive,
+                "excess": evidence.excess,
+                "correlations": [
+                    {"sources": pair, "coefficient": value} for pair, value in evidence.correlations.items()
+                ],
+            }
         ),
-        detector=None if detector is None else _plain(detector),
+        detector=None if detector is None else plain_values(detector),
         verdict=_verdict(verdict),
         detection=None if detection is None else detection_record(detection),
     )
@@ -176,7 +189,7 @@ def detection_record(table: DetectionTable) -> Json:
     dict
         Level, all rows, and the strongest one that an analysis looks at anyway.
     """
-    rows = [{**_plain(row), "title": row.title} for row in table.rows]
+    rows = [{**plain_values(row), "title": row.title} for row in table.rows]
     standard = [row for row in rows if row["check"] in STANDARD_CHECKS]
     return {"level": table.level, "strongest_standard": standard[0] if standard else None, "rows": rows}
 
@@ -215,7 +228,7 @@ def _counts(counts: FoolingCounts) -> Json:
 
 def _compatibility(compared: Compatibility) -> Json:
     per_feature = zip(compared.features, compared.js_distance, compared.js_floor, strict=True)
-    plain: Json = _plain(
+    plain: Json = plain_values(
         {
             "region": compared.region,
             "n_events": compared.n_events,
@@ -232,13 +245,14 @@ def _compatibility(compared: Compatibility) -> Json:
 
 
 def _verdict(verdict: Verdict) -> Json:
-    plain: Json = _plain(
+    plain: Json = plain_values(
         {
             "decision": verdict.decision,
             "meaning": verdict.meaning,
             "reasons": verdict.reasons,
             "stability": verdict.stability,
             "sensitivity": verdict.sensitivity,
+            "adaptive": verdict.adaptive,
             "size_flips": verdict.size_flips,
             "size_yields": verdict.size_yields,
             "criteria": [
@@ -257,16 +271,33 @@ def _verdict(verdict: Verdict) -> Json:
     return plain
 
 
-def _plain(value: Any) -> Any:
-    """Turn records, arrays and numbers into what JSON knows."""
+def plain_values(value: Any) -> Any:
+    """
+    Turn records, arrays and numbers into what JSON knows.
+
+    Parameters
+    ----------
+    value : object
+        Records, mappings, sequences, arrays and numbers, in any depth.
+
+    Returns
+    -------
+    object
+        The same as dictionaries, lists and plain values; numbers that do not exist become None.
+
+    Examples
+    --------
+    >>> plain_values({1: np.array([0.5, np.nan])})
+    {'1': [0.5, None]}
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: plain_values(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_values(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain_values(value.tolist())
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [plain_values(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, bool | int | str) else str(value)

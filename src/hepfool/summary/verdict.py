@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
-from hepfool.studies.systematics import SystematicEffect, SystematicTotal
+from hepfool.studies.systematics import Measured, SystematicEffect, SystematicTotal
 from hepfool.summary.criteria import CRITERIA, AttackFinished, Criterion, FlaggedFractionsAgree
 from hepfool.summary.evidence import Evidence, Thresholds
 
@@ -67,6 +67,10 @@ class Verdict:
         systematics as large as the shift by the attack.
     sensitivity : tuple of Sensitivity
         The decision with each threshold by itself 50 % lower and higher.
+    adaptive : {"COVERED", "INVESTIGATE", "ASSIGN"}, optional
+        The decision if the attack knows the detector; None if no such attack was made.
+    adaptive_flips : Measured, optional
+        Fooled and not flagged fraction of that attack.
     """
 
     decision: Decision
@@ -74,6 +78,8 @@ class Verdict:
     size_flips: float | None = None
     size_yields: Mapping[str, float] = field(default_factory=dict)
     sensitivity: tuple[Sensitivity, ...] = ()
+    adaptive: Decision | None = None
+    adaptive_flips: Measured | None = None
 
     @property
     def meaning(self) -> str:
@@ -88,12 +94,21 @@ class Verdict:
 
     @property
     def stability(self) -> str:
-        """How far the decision depends on where the thresholds are."""
+        """How far the decision depends on where the thresholds are, and on what the attack knows."""
         other = [s for s in self.sensitivity if s.decision != self.decision]
-        if not other:
-            return f"The verdict stays {self.decision} with each threshold 50 % lower or higher."
         changes = ", ".join(f"{s.decision} with {s.threshold} {s.changed:g} instead of {s.used:g}" for s in other)
-        return f"The verdict depends on a threshold: {changes}."
+        lines = [
+            f"The verdict depends on a threshold: {changes}."
+            if other
+            else f"The verdict stays {self.decision} with each threshold 50 % lower or higher."
+        ]
+        if self.adaptive is not None:
+            changed = "stays" if self.adaptive == self.decision else "becomes"
+            lines.append(
+                f"If the attack knows the detector, the verdict {changed} {self.adaptive} "
+                f"(corrected fooling ratio {self.adaptive_flips})."
+            )
+        return " ".join(lines)
 
 
 def decide(evidence: Evidence, thresholds: Thresholds | None = None, *, investigated: bool = False) -> Verdict:
@@ -127,7 +142,11 @@ def decide(evidence: Evidence, thresholds: Thresholds | None = None, *, investig
             changed = used * (1.0 + change)
             other = _judge(evidence, replace(thresholds, **{name: changed}), investigated=investigated)
             sensitivity.append(Sensitivity(threshold=name, used=used, changed=changed, decision=other.decision))
-    return replace(verdict, sensitivity=tuple(sensitivity))
+    adaptive = evidence.adaptive
+    if adaptive is None:
+        return replace(verdict, sensitivity=tuple(sensitivity))
+    known = _judge(replace(evidence, corrected=adaptive), thresholds, investigated=investigated)
+    return replace(verdict, sensitivity=tuple(sensitivity), adaptive=known.decision, adaptive_flips=adaptive.flips)
 
 
 def _judge(evidence: Evidence, thresholds: Thresholds, *, investigated: bool) -> Verdict:

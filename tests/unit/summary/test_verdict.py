@@ -9,9 +9,11 @@ import pytest
 
 from hepfool.attacks.base import AttackResult
 from hepfool.defences.detector import DetectorReport
+from hepfool.inference import Impact, Interval, NuisanceImpact, impact_record
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import DetectionPower, DetectionTable
 from hepfool.statistics.toys import Power
+from hepfool.studies.excess import Excess
 from hepfool.studies.systematics import Measured, SystematicEffect
 from hepfool.summary import Evidence, FlaggedFraction, Thresholds, decide, summarise, summary_schema
 
@@ -111,6 +113,29 @@ def test_a_verdict_tells_which_thresholds_it_depends_on(evidence: Evidence) -> N
     assert "COVERED with max_systematics_ratio 1.5 instead of 1" in wide.stability
 
 
+def test_a_verdict_tells_what_an_attack_that_knows_the_detector_would_change(evidence: Evidence) -> None:
+    assert decide(evidence).adaptive is None
+    naive = dataclasses.replace(evidence.attack, flips=Measured(0.01), yield_shift={})
+    known = dataclasses.replace(evidence.attack, flips=Measured(0.09, 0.002), yield_shift={})
+    changed = dataclasses.replace(evidence, corrected=naive, adaptive=known, effects=(systematic(0.03),))
+    verdict = decide(changed)
+    assert (verdict.decision, verdict.adaptive) == ("COVERED", "INVESTIGATE")
+    sentence = (
+        "If the attack knows the detector, the verdict becomes INVESTIGATE (corrected fooling ratio 0.0900 ± 0.0020)."
+    )
+    assert verdict.stability.endswith(sentence)
+    covered = decide(dataclasses.replace(changed, effects=(systematic(0.3),)))
+    assert covered.stability.endswith("the verdict stays COVERED (corrected fooling ratio 0.0900 ± 0.0020).")
+
+
+def test_correlated_systematics_cover_more(evidence: Evidence) -> None:
+    effects = (systematic(0.03), dataclasses.replace(systematic(0.04), name="jes_up"))
+    attack = dataclasses.replace(evidence.attack, flips=Measured(0.06), yield_shift={})
+    apart = dataclasses.replace(evidence, attack=attack, effects=effects)
+    assert decide(apart).decision == "INVESTIGATE"
+    assert decide(dataclasses.replace(apart, correlations={("tes", "jes"): 1.0})).decision == "COVERED"
+
+
 def test_the_summary_is_plain_json(
     shifted_result: AttackResult, evidence: Evidence, detector_report: DetectorReport
 ) -> None:
@@ -154,6 +179,23 @@ def test_the_summary_follows_its_published_schema(
     for verdict in (decide(evidence), decide(dataclasses.replace(evidence, effects=()), investigated=True)):
         full = summarise(shifted_result, evidence, verdict, detector=detector_report, detection=detection, seed=7)
         assert list(validator.iter_errors(json.loads(full.to_json()))) == []
+    effects = (systematic(0.1), dataclasses.replace(systematic(0.1), name="jes_up", kind="yield", flips=None))
+    defended = dataclasses.replace(
+        evidence,
+        effects=effects,
+        correlations={("tes", "jes"): 0.5},
+        adaptive=evidence.attack,
+        excess=Excess(flips=Measured(-0.1, 0.01), yield_shift={"all_events": Measured(math.nan, math.nan)}),
+    )
+    interval = Interval(down=0.1, up=math.nan)
+    nuisance = NuisanceImpact(name="adversarial", adversarial=True, interval=interval, down=-0.01, up=0.02)
+    impact = Impact(parameter="mu", value=1.0, before=interval, after=interval, ranking=(nuisance,))
+    whole = dataclasses.replace(summarise(shifted_result, defended, decide(defended)), impact=impact_record(impact))
+    record = json.loads(whole.to_json())
+    assert list(validator.iter_errors(record)) == []
+    assert record["impact"]["before"] == {"down": 0.1, "up": None}
+    assert record["systematics"]["correlations"] == [{"sources": ["tes", "jes"], "coefficient": 0.5}]
+    assert record["verdict"]["adaptive"] == "COVERED"
     bare = dataclasses.replace(evidence, effects=(), fractions=())
     record = json.loads(summarise(shifted_result, bare, decide(bare)).to_json())
     assert list(validator.iter_errors(record)) == []
