@@ -9,9 +9,10 @@ says what), 130 after Ctrl-C.  Other failures keep their traceback.
 from __future__ import annotations
 
 import dis
+import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +28,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 from hepfool._version import __version__
 from hepfool.attacks.base import Iteration
@@ -153,6 +155,46 @@ def demo(output: str, *, force: bool, pretrained: bool, seed: int) -> None:
         _show(summary, folder)
 
 
+@main.command()
+@click.argument("configuration", required=False, metavar="CONFIG.yaml")
+@click.option("--dry-run", is_flag=True, help="List the steps, what is finished, and how long the rest takes.")
+@click.option("--from-step", metavar="STEP", help="Do this step and those after it again.")
+@click.option("--force", is_flag=True, help="Replace an earlier report.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of the configuration.")
+def workflow(configuration: str | None, from_step: str | None, *, dry_run: bool, force: bool, schema: bool) -> None:
+    """Run the whole procedure from events to a report; an interrupted run goes on where it was."""
+    with _user_errors("Interrupted; finished steps are kept, the same command goes on from there."):
+        from hepfool.workflow import (  # noqa: PLC0415 - loaded late, so that --help stays quick
+            plan_workflow,
+            read_configuration,
+            run_workflow,
+            workflow_schema,
+        )
+
+        if schema:
+            click.echo(json.dumps(workflow_schema(), indent=2))
+            return
+        if configuration is None:
+            msg = "name a configuration file, or say --schema"
+            raise ValueError(msg)
+        settings = read_configuration(configuration)
+        if dry_run:
+            _show_plan(plan_workflow(settings, from_step=from_step))
+            return
+        with _steps() as progress:
+            summary = run_workflow(settings, from_step=from_step, force=force, progress=progress)
+        _show(summary, settings.output)
+
+
+def _show_plan(plan: Iterable[Any]) -> None:
+    table = Table("step", "what", "state", "time", "time from")
+    for step in plan:
+        state = "finished" if step.finished else "to do"
+        seconds = "?" if step.seconds is None else f"{step.seconds:.0f} s"
+        table.add_row(step.name, step.title, state, seconds, step.basis)
+    Console().print(table)
+
+
 def _features(text: str) -> list[Feature]:
     """Read ``a,b:angle`` or, after an @, a file with one feature per line and # for remarks."""
     if text.startswith("@"):
@@ -176,14 +218,14 @@ def _classes(text: str | None) -> dict[str, int] | None:
 
 
 @contextmanager
-def _user_errors() -> Iterator[None]:
+def _user_errors(interrupted: str = "Interrupted; nothing was written.") -> Iterator[None]:
     """Turn what the user can repair into one line and exit status 2."""
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
             yield
         except KeyboardInterrupt:
-            click.echo("Interrupted; nothing was written.", err=True)
+            click.echo(interrupted, err=True)
             sys.exit(_INTERRUPTED)
         except (OSError, ImportError, TypeError, ValueError) as error:
             if not (isinstance(error, OSError) or _raised_on_purpose(error)):
@@ -232,7 +274,7 @@ def _progress(n_iterations: int) -> Iterator[Callable[[Iteration], None]]:
 @contextmanager
 def _steps() -> Iterator[Callable[[str, float], None]]:
     """Show one bar per step, from the first step on: until then coffea shows its own."""
-    columns = (TextColumn("{task.description:32}"), BarColumn(bar_width=20), TimeElapsedColumn())
+    columns = (TextColumn("{task.description:40}"), BarColumn(bar_width=20), TimeElapsedColumn())
     bar = Progress(*columns, console=Console(stderr=True))
     tasks: dict[str, TaskID] = {}
 

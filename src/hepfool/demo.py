@@ -3,7 +3,7 @@
 The main job from end to end, on the sample that comes with the package.
 
 :func:`run_demo` opens the ROOT files with coffea, trains a network, attacks it,
-trains a detector of the attack, measures the physics systematics in the same
+trains a detector of the attack, attacks both together, measures the physics systematics in the same
 units, compares the detector in data and simulation, and judges.  Control region
 events may go anywhere within the range as long as marginals and correlations
 stay; signal region events stay within their own energy scale uncertainties.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -26,8 +26,9 @@ from torch import nn
 
 from hepfool.attacks.base import AttackResult, Iteration, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, evaluate, train_detector
-from hepfool.events import UNLABELLED, Envelope, EventTable
+from hepfool.events import UNLABELLED, EventTable
 from hepfool.models.files import load_torch, save_state
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
@@ -38,10 +39,11 @@ from hepfool.samples.htautau_analysis import FEATURES, HiggsToTauTau
 from hepfool.statistics.checks import CheckSettings
 from hepfool.statistics.marginals import Binning
 from hepfool.studies.data_check import check_data
-from hepfool.studies.systematics import run_systematics
+from hepfool.studies.excess import run_excess
+from hepfool.studies.systematics import SystematicEffect, attack_effect, run_systematics
 from hepfool.summary import Evidence, FlaggedFraction, Summary, decide, summarise
 from hepfool.training import Epoch, TrainingSettings, fit
-from hepfool.workflow import Study, with_checks, write_study
+from hepfool.workflow.study import Study, signal_region_envelope, with_checks, write_study
 
 __all__ = ["ATTACK", "DemoEvents", "attack_bins", "read_events", "run_demo", "train_network"]
 
@@ -199,7 +201,7 @@ def run_demo(
     }
     with _step(tell, "Train the detector"):
         detector = train_detector(attacked["training"], attacked["validation"], seed=seed)
-    with _step(tell, "Measure systematics"):
+    with _step(tell, "Attack the detector, measure systematics"):
         study = judge(attacked["test"], classifier, detector, data=events.data, seed=seed)
     with _step(tell, "Evaluate the checks"):
         study = with_checks(study, CheckSettings(n_data=events.data.n_events, n_toys=200), seed=seed)
@@ -234,6 +236,7 @@ def judge(
         With the verdict.
     """
     effects = run_systematics(classifier, result.nominal, attacked=result.attacked)
+    flagged = detector.flags(result.adversarial.network_values)
     data_scores, simulated_scores = (detector.score(t.network_values) for t in (data, result.nominal))
     check = check_data(
         (data, data_scores),
@@ -245,12 +248,31 @@ def judge(
         result,
         classifier,
         effects=effects,
-        flagged=detector.flags(result.adversarial.network_values),
+        flagged=flagged,
+        adaptive=_adaptive(result, classifier, detector, seed=seed),
+        excess=run_excess(result, classifier, flagged=flagged),
         fractions=[FlaggedFraction(region=CONTROL_REGION, data=check.data[0], simulation=check.simulation[0])],
     )
     report = evaluate(detector, result, rng=np.random.default_rng(seed))
     summary = summarise(result, evidence, decide(evidence), detector=report, seed=seed)
     return Study(result=result, evidence=evidence, summary=summary, threshold=classifier.threshold)
+
+
+def _adaptive(
+    result: AttackResult, classifier: TorchClassifier, detector: Detector, *, seed: int
+) -> SystematicEffect | None:
+    """Attack network and detector together; None if that was interrupted."""
+    table = result.nominal
+    outcome = attack_defended(
+        ATTACK,
+        DefendedClassifier(classifier=classifier, detector=detector),
+        table,
+        rng=np.random.default_rng(seed),
+        envelope=signal_region_envelope(table),
+        naive=result,
+    ).adaptive_result
+    flagged = detector.flags(outcome.adversarial.network_values)
+    return None if outcome.interrupted else attack_effect(outcome, classifier, flagged=flagged)
 
 
 def _network(preprocessing: Standardise) -> nn.Module:
@@ -264,19 +286,8 @@ def _attack(name: str, part: EventTable, classifier: TorchClassifier, *, seed: i
             advance(iteration.index / ATTACK.n_iterations)
 
         rng = np.random.default_rng(seed)
-        envelope, binning = _signal_region_envelope(part), attack_bins(part)
+        envelope, binning = signal_region_envelope(part), attack_bins(part)
         return run_attack(ATTACK, classifier, part, rng=rng, envelope=envelope, binning=binning, progress=show)
-
-
-def _signal_region_envelope(table: EventTable) -> Envelope:
-    """Bounds of the energy scale variations where nothing is validated, none elsewhere."""
-    varied = Envelope.from_variations(table)
-    constrained = table.constrained[:, np.newaxis]
-    return replace(
-        varied,
-        lower=np.where(constrained, -np.inf, varied.lower),
-        upper=np.where(constrained, np.inf, varied.upper),
-    )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hepfool.cli import main
+from hepfool.workflow import plan_workflow, read_configuration
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,6 +23,21 @@ def test_the_ten_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out.splitlines()
     assert 0.5 < float(printed[0]) <= 1.0
     assert float(printed[2]) <= 0.02
+
+
+def test_the_configuration_is_valid(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    for name in ("ntuples/ttbar.root", "data/run.root", "higgs.pt2", "shapes.root"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    configuration = read_configuration(tmp_path / "study.yaml")
+    assert configuration.attack.strategy == "frugal"
+    steps = [step.name for step in plan_workflow(configuration)]
+    assert {"detector", "adaptive", "systematics", "data_check", "checks", "report"} <= set(steps)
+    known = {option for parameter in main.commands["workflow"].params for option in parameter.opts}
+    (section,) = re.findall(r"## The whole procedure.*?\n## ", README, flags=re.DOTALL)
+    assert set(re.findall(r"`(--[a-z-]+)", section)) <= known
 
 
 def test_links_lead_to_files_and_options_exist() -> None:

@@ -94,7 +94,7 @@ def run(donut: Path, tmp_path: Path) -> Run:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out, which take most of the time."""
-    monkeypatch.setattr(workflow, "draw_study", lambda _, **__: {})
+    monkeypatch.setattr(workflow.study, "draw_study", lambda _, **__: {})
 
 
 def test_version() -> None:

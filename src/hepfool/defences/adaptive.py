@@ -249,7 +249,7 @@ def attack_defended(
     envelope : Envelope, optional
         Per-event bounds.
     naive : AttackResult, optional
-        The attack on the classifier alone, if it was run before.
+        The attack on the classifier alone, if it was run before; the bins of its marginals are used for both.
 
     Returns
     -------
@@ -268,7 +268,9 @@ def attack_defended(
     elif naive.nominal is not table or naive.classifier_digest != defended.classifier.digest:
         msg = "the naive attack is one on other events or another network; leave it out to run it here"
         raise ValueError(msg)
-    adaptive = run_attack(attack, defended, table, rng=second, target=naive.attacked, envelope=envelope)
+    adaptive = run_attack(
+        attack, defended, table, rng=second, target=naive.attacked, envelope=envelope, binning=naive.binning
+    )
     # Both are judged alike: classifier and detector one after the other.
     judged = transferred(adaptive, defended.classifier, attacked=adaptive.attacked)
     reports = [evaluate(defended.detector, result, rng=third) for result in (naive, judged)]

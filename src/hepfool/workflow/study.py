@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-The procedure from events to a verdict.
+A single attack with its judgement.
 
 :func:`run_table_attack` attacks a table, measures its systematics in the same
 units and judges; :func:`write_study` draws and writes the result.
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepfool.attacks.base import Attack, AttackResult, Iteration, Target, run_attack
-from hepfool.events import EventTable
+from hepfool.events import Envelope, EventTable
+from hepfool.inference.impact import Impact, impact_record
 from hepfool.io.tables import check_writable
 from hepfool.models.protocols import Classifier
 from hepfool.report import EXTRA_COLUMNS, write_report
 from hepfool.statistics.checks import CheckSettings, DetectionTable, run_checks
+from hepfool.studies.excess import run_excess
 from hepfool.studies.systematics import Measured, SystematicEffect, run_systematics
 from hepfool.summary import Evidence, Summary, Thresholds, decide, detection_record, summarise
 
@@ -29,7 +31,16 @@ if TYPE_CHECKING:
 
     from hepfool.plots.style import PlotStyle
 
-__all__ = ["Study", "draw_study", "run_table_attack", "thin", "with_checks", "write_study"]
+__all__ = [
+    "Study",
+    "draw_study",
+    "run_table_attack",
+    "signal_region_envelope",
+    "thin",
+    "with_checks",
+    "with_impact",
+    "write_study",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,6 +60,8 @@ class Study:
         Score above which the network says class 1; None for more classes.
     detection : DetectionTable, optional
         Which check would have caught the attack, see :func:`with_checks`.
+    impact : Impact, optional
+        What the attack costs in a fit, see :func:`with_impact`.
     """
 
     result: AttackResult
@@ -56,6 +69,7 @@ class Study:
     summary: Summary
     threshold: float | None = None
     detection: DetectionTable | None = None
+    impact: Impact | None = None
 
 
 def thin(table: EventTable, max_events: int | None, *, seed: int) -> EventTable:
@@ -143,7 +157,8 @@ def run_table_attack(
     result = run_attack(attack, classifier, table, rng=rng, target=target, progress=progress)
     varied = bool(table.shape_variations or table.weight_variations)
     effects = run_systematics(classifier, table, attacked=result.attacked) if varied else ()
-    evidence = Evidence.of(result, classifier, effects=effects)
+    excess = run_excess(result, classifier) if varied else None
+    evidence = Evidence.of(result, classifier, effects=effects, excess=excess)
     verdict = decide(evidence, thresholds, investigated=investigated)
     summary = summarise(result, evidence, verdict, seed=seed)
     threshold = getattr(classifier, "threshold", None)
@@ -173,9 +188,51 @@ def with_checks(study: Study, settings: CheckSettings, *, seed: int) -> Study:
     return replace(study, detection=detection, summary=replace(study.summary, detection=detection_record(detection)))
 
 
+def with_impact(study: Study, impact: Impact) -> Study:
+    """
+    Add what the attack costs in the analyst's fit.
+
+    Parameters
+    ----------
+    study : Study
+        A finished study.
+    impact : Impact
+        From :func:`hepfool.inference.expected_impact`.
+
+    Returns
+    -------
+    Study
+        With the impact, also in its summary.
+    """
+    return replace(study, impact=impact, summary=replace(study.summary, impact=impact_record(impact)))
+
+
+def signal_region_envelope(table: EventTable) -> Envelope:
+    """
+    Bound events by their shape variations where nothing is validated, and nowhere else.
+
+    Parameters
+    ----------
+    table : EventTable
+        Events with regions and shape variations.
+
+    Returns
+    -------
+    Envelope
+        Infinite in control and validation regions.
+    """
+    varied = Envelope.from_variations(table)
+    constrained = table.constrained[:, np.newaxis]
+    return replace(
+        varied,
+        lower=np.where(constrained, -np.inf, varied.lower),
+        upper=np.where(constrained, np.inf, varied.upper),
+    )
+
+
 def draw_study(study: Study, *, style: PlotStyle | None = None) -> dict[str, Figure]:
     """
-    Draw marginals, correlations, scores and fooling ratios, and the checks if they were evaluated.
+    Draw marginals, correlations, scores and fooling ratios, and checks and impacts if there are any.
 
     Parameters
     ----------
@@ -197,8 +254,10 @@ def draw_study(study: Study, *, style: PlotStyle | None = None) -> dict[str, Fig
     corrected = [] if evidence.corrected is None else [_bar(evidence.corrected)]
     systematics = [_bar(effect) for effect in evidence.effects if effect.flips is not None]
     checks = {} if study.detection is None else {"detection": plots.plot_detection(study.detection, style=style)[0]}
+    impacts = {} if study.impact is None else {"impacts": plots.plot_impacts(study.impact, style=style)[0]}
     return {
         **checks,
+        **impacts,
         "marginals": plots.plot_marginals(plots.representative_marginals(result), style=style)[0],
         "correlations": plots.plot_correlations(result.compatibility, style=style)[0],
         "score": plots.plot_score(plots.score_histogram(result), threshold=study.threshold, density=True, style=style)[

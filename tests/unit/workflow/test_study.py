@@ -40,6 +40,8 @@ def test_systematics_are_measured_on_the_attacked_events(
     assert effects["jes_up"].flips is not None
     assert effects["jes_up"].flips.value == pytest.approx(up.sum() / (varied.labels == 0).sum())
     assert study.summary.systematics["total"]["sources"] == ["jes", "pileup"]
+    excess = study.result.fooling_ratio - study.summary.systematics["total"]["flips"]["value"]
+    assert study.summary.systematics["excess"]["flips"]["value"] == pytest.approx(excess)
     assert study.summary.verdict["decision"] == "INVESTIGATE"
 
 

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+The procedure from events to a verdict.
+
+You have a table and a network: :func:`run_table_attack` attacks, measures systematics in the same units and judges;
+:func:`write_study` draws and writes.  You want everything, from files or a coffea output to the report:
+:func:`read_configuration` and :func:`run_workflow`, or the command ``hepfool workflow``.
+"""
+
+from __future__ import annotations
+
+from hepfool.workflow.configuration import WorkflowConfiguration, workflow_schema
+from hepfool.workflow.configuration_file import read_configuration
+from hepfool.workflow.plan import PlannedStep, plan_workflow
+from hepfool.workflow.procedure import run_workflow
+from hepfool.workflow.study import Study, draw_study, run_table_attack, thin, with_checks, with_impact, write_study
+
+__all__ = [
+    "PlannedStep",
+    "Study",
+    "WorkflowConfiguration",
+    "draw_study",
+    "plan_workflow",
+    "read_configuration",
+    "run_table_attack",
+    "run_workflow",
+    "thin",
+    "with_checks",
+    "with_impact",
+    "workflow_schema",
+    "write_study",
+]

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+What a configuration file may say, with every default.
+
+Parts of it are the records of the package itself, such as ``CONSERVAttack`` and ``CheckSettings``, field by field.
+Unknown names are errors.  Paths are relative to the folder of the file.
+"""
+
+from __future__ import annotations
+
+import glob
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.defences.detector import DetectorSettings
+from hepfool.events import RegionRole
+from hepfool.features import Feature, FeatureKind
+from hepfool.inference.impact import Optimizer
+from hepfool.inference.templates import Nuisance
+from hepfool.statistics.checks import CheckSettings
+from hepfool.summary import Thresholds
+from hepfool.training import TrainingSettings
+
+__all__ = [
+    "EventsConfiguration",
+    "FeatureConfiguration",
+    "FitConfiguration",
+    "FrontierConfiguration",
+    "HistogramsConfiguration",
+    "NetworkConfiguration",
+    "RegionConfiguration",
+    "ReportConfiguration",
+    "SplitConfiguration",
+    "SystematicsConfiguration",
+    "WorkflowConfiguration",
+    "workflow_schema",
+]
+
+
+def _placed(path: Path, info: ValidationInfo) -> Path:
+    return Path((info.context or {}).get("folder", ".")).resolve() / path
+
+
+def _found(path: Path, info: ValidationInfo) -> Path:
+    placed = _placed(path, info)
+    if not placed.exists() and not (glob.has_magic(str(placed)) and glob.glob(str(placed))):  # noqa: PTH207 - absolute patterns
+        msg = f"no such file: {placed}"
+        raise ValueError(msg)
+    return placed
+
+
+def _as_feature(given: Any) -> Any:
+    """Read ``name`` and ``name:kind``."""
+    if not isinstance(given, str):
+        return given
+    name, _, kind = given.partition(":")
+    return {"name": name, **({"kind": kind} if kind else {})}
+
+
+#: A file that exists; * and ? are allowed.
+InputPath = Annotated[Path, AfterValidator(_found)]
+OutputPath = Annotated[Path, AfterValidator(_placed)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FeatureConfiguration(_Strict):
+    """One input of the network; a text ``name`` or ``name:kind`` does as well."""
+
+    name: str
+    label: str = ""
+    unit: str = ""
+    lower: float = -math.inf
+    upper: float = math.inf
+    kind: FeatureKind = "continuous"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.feature()
+        return self
+
+    def feature(self) -> Feature:
+        """
+        Describe the input.
+
+        Returns
+        -------
+        Feature
+            With name, range and kind.
+        """
+        return Feature(**self.model_dump())
+
+
+class RegionConfiguration(_Strict):
+    """A region by cuts on features: ``[lower, upper)``, null for no bound."""
+
+    role: RegionRole = "control"
+    cuts: dict[str, tuple[float | None, float | None]] = Field(min_length=1)
+
+
+class EventsConfiguration(_Strict):
+    """
+    Where the events come from.
+
+    Either flat ``files`` with their layout, or ``coffea_output``: a file of ``coffea.util.save`` with the output of a
+    ``TableProcessor``.  Such a file is pickled: reading it runs code of whoever wrote it.
+    """
+
+    files: tuple[InputPath, ...] = ()
+    coffea_output: InputPath | None = None
+    data_files: tuple[InputPath, ...] = Field(default=(), description="Collision data, without a label column.")
+    features: tuple[
+        Annotated[
+            FeatureConfiguration, BeforeValidator(_as_feature, json_schema_input_type=str | FeatureConfiguration)
+        ],
+        ...,
+    ] = ()
+    label: str | None = None
+    classes: dict[str, int] | None = None
+    weight: str | None = None
+    tree: str = "Events"
+    missing_value: float | None = None
+    max_events: int | None = Field(default=None, ge=1)
+    regions: dict[str, RegionConfiguration] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if bool(self.files) == (self.coffea_output is not None):
+            msg = "name either files or coffea_output"
+            raise ValueError(msg)
+        if self.files and (not self.features or self.label is None):
+            msg = "files need features, and a label column"
+            raise ValueError(msg)
+        layout = {"data_files", "features", "label", "classes", "weight", "missing_value", "regions"}
+        given = sorted(layout & self.model_fields_set)
+        if self.coffea_output is not None and given:
+            msg = f"{given[0]} goes with files; a coffea output holds it already"
+            raise ValueError(msg)
+        for name, region in self.regions.items():
+            unknown = [cut for cut in region.cuts if cut not in {feature.name for feature in self.features}]
+            if unknown:
+                msg = f"regions: {name} cuts on {unknown[0]!r}, which is none of the features"
+                raise ValueError(msg)
+        return self
+
+
+class SplitConfiguration(_Strict):
+    """Fractions of the simulated events of each dataset; the rest is the test part, on which everything is judged."""
+
+    train: float = Field(default=0.5, ge=0, lt=1)
+    validation: float = Field(default=0.25, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.train + self.validation < 1:
+            msg = f"train and validation add up to {self.train + self.validation:g}; leave something to the test part"
+            raise ValueError(msg)
+        return self
+
+
+class NetworkConfiguration(_Strict):
+    """A network from a file, which should not have seen the test part; without a file one is trained."""
+
+    file: InputPath | None = None
+    network: str | None = Field(default=None, description="Reference network that a state dictionary belongs to.")
+    output: Literal["probability", "logit"] | None = None
+    hidden: tuple[int, ...] = Field(
+        default=(64, 64, 32), description="Nodes of the hidden layers of a trained network."
+    )
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+
+
+class HistogramsConfiguration(_Strict):
+    """Yield shifts from finished histograms, see :func:`hepfool.studies.variations.yield_effects`."""
+
+    file: InputPath
+    nominal: dict[str, str] = Field(min_length=1, description="Name of the nominal histogram per region.")
+    above: float | None = None
+
+
+class CorrelationConfiguration(_Strict):
+    """Correlation of two sources."""
+
+    sources: tuple[str, str]
+    coefficient: float = Field(ge=-1, le=1)
+
+
+class SystematicsConfiguration(_Strict):
+    """Systematics beside the variations of the table."""
+
+    histograms: tuple[HistogramsConfiguration, ...] = ()
+    correlations: tuple[CorrelationConfiguration, ...] = ()
+
+    def coefficients(self) -> dict[tuple[str, str], float]:
+        """
+        Collect the correlations.
+
+        Returns
+        -------
+        dict of (str, str) to float
+            By pair of sources.
+        """
+        return {entry.sources: entry.coefficient for entry in self.correlations}
+
+
+class FrontierConfiguration(_Strict):
+    """A scan of caps."""
+
+    factors: tuple[float, ...] = Field(default=(0.5, 1.0, 2.0), min_length=1)
+
+
+class FitConfiguration(_Strict):
+    """The analyst's pyhf workspace, one channel of which is a histogram of the score with uniform bins in [0, 1]."""
+
+    workspace: InputPath
+    channel: str
+    region: str | None = Field(default=None, description="Region of the events; all by default.")
+    samples: tuple[str, ...] | None = Field(
+        default=None, description="Datasets that are samples of the channel; all by default."
+    )
+    n_bins: int = Field(ge=1)
+    nuisance: Nuisance = Field(default_factory=Nuisance)
+    optimizer: Optimizer = "minuit"
+
+
+class ReportConfiguration(_Strict):
+    """How the report looks."""
+
+    experiment: Literal["plain", "CMS", "ATLAS", "LHCb", "ALICE"] = "plain"
+    label: str = "Private work"
+    events: tuple[str, ...] = ("adversarial.root",)
+
+
+class WorkflowConfiguration(_Strict):
+    """Everything that ``hepfool workflow`` does; see the fields."""
+
+    output: OutputPath = Field(description="Folder of the report.")
+    work: OutputPath | None = Field(default=None, description="Folder of finished steps; <output>-work by default.")
+    seed: int = 1
+    events: EventsConfiguration | None = Field(default=None, description="Needed unless a table is passed in Python.")
+    split: SplitConfiguration = SplitConfiguration()
+    network: NetworkConfiguration = NetworkConfiguration()
+    attack: CONSERVAttack = Field(default_factory=CONSERVAttack)
+    target: Literal["correct", "all"] | int = "correct"
+    envelope: Literal["none", "variations"] = Field(
+        default="none",
+        description="Bounds of events outside of control and validation regions: their shape variations.",
+    )
+    detector: DetectorSettings | None = Field(default_factory=DetectorSettings, description="null for none.")
+    adaptive: bool = Field(default=True, description="Repeat the attack with knowledge of the detector.")
+    systematics: SystematicsConfiguration = SystematicsConfiguration()
+    data_regions: tuple[str, ...] | None = Field(
+        default=None,
+        description="Where data are compared with simulation; all control and validation regions by default.",
+    )
+    checks: CheckSettings | None = Field(default=None, description="The validation; needs n_data.")
+    frontier: FrontierConfiguration | None = None
+    fit: FitConfiguration | None = None
+    thresholds: Thresholds = Field(default_factory=Thresholds)
+    investigated: bool = False
+    report: ReportConfiguration = ReportConfiguration()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.frontier is not None and self.checks is None:
+            msg = "frontier needs checks"
+            raise ValueError(msg)
+        if self.frontier is not None and (self.envelope != "none" or self.target != "correct"):
+            msg = "frontier goes without envelope and target"
+            raise ValueError(msg)
+        if self.detector is not None and not min(self.split.train, self.split.validation):
+            msg = "split: a detector needs training and validation events"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def work_folder(self) -> Path:
+        """Where finished steps are kept."""
+        return self.output.with_name(f"{self.output.name}-work") if self.work is None else self.work
+
+
+def workflow_schema() -> dict[str, Any]:
+    """
+    Describe the configuration for editors and other tools.
+
+    Returns
+    -------
+    dict
+        JSON schema, draft 2020-12.
+
+    Examples
+    --------
+    >>> workflow_schema()["properties"]["seed"]["default"]
+    1
+    """
+    schema: dict[str, Any] = _plain(WorkflowConfiguration.model_json_schema())
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _plain(value: Any) -> Any:
+    """Leave infinite defaults out, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {
+            key: _plain(item)
+            for key, item in value.items()
+            if not (key == "default" and isinstance(item, float) and math.isinf(item))
+        }
+    return [_plain(item) for item in value] if isinstance(value, list) else value

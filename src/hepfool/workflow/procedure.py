@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+The whole procedure: which steps there are, which are finished, and the report at the end.
+
+baseline → attack → detector → attack that knows the detector → physics systematics → data against simulation → checks →
+frontier → fit → report.  A step is kept under a digest of its settings, its files and the steps before it; what is
+kept is never done again, so that an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepfool.defences.detector import evaluate
+from hepfool.events import EventTable
+from hepfool.models.protocols import Classifier
+from hepfool.plots.frontier import plot_frontier
+from hepfool.plots.style import PlotStyle
+from hepfool.report import check_output
+from hepfool.summary import Evidence, Summary, decide, summarise
+from hepfool.workflow.cache import StepCache
+from hepfool.workflow.configuration import WorkflowConfiguration
+from hepfool.workflow.plan import STEPS, Step, repeated_steps, step_keys, wanted_steps
+from hepfool.workflow.steps import WORK, StepInput
+from hepfool.workflow.study import Study, with_impact, write_study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["run_workflow"]
+
+#: Called with the name of a step and the finished fraction of it.
+Progress = Callable[[str, float], None]
+
+
+def run_workflow(
+    configuration: WorkflowConfiguration,
+    *,
+    table: EventTable | None = None,
+    classifier: Classifier | None = None,
+    from_step: str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Summary:
+    """
+    Go from events to a report.
+
+    Parameters
+    ----------
+    configuration : WorkflowConfiguration
+        From :func:`~hepfool.workflow.read_configuration`, or made in Python.
+    table : EventTable, optional
+        Simulated events, and data without labels, in place of files.
+    classifier : Classifier, optional
+        Network in place of a file; it should not have seen the test part.
+    from_step : str, optional
+        Do this step and those after it again, even if they are finished.
+    force : bool
+        Replace an earlier report.
+    progress : callable, optional
+        Called with the title of a step and its finished fraction.
+
+    Returns
+    -------
+    Summary
+        What was measured, with the verdict; the report is in ``configuration.output``.
+
+    Raises
+    ------
+    ValueError
+        If the events, the network or the settings do not fit together.
+    FileExistsError
+        If the report exists and ``force`` is False.
+    KeyboardInterrupt
+        After an interrupt; the same call goes on from the steps, and within an attack from the iterations, that are done.
+    """
+    check_output(configuration.output, force=force)
+    cache, keys = StepCache(configuration.work_folder), step_keys(configuration, table, classifier)
+    again = repeated_steps(configuration, from_step)
+    results: dict[str, Any] = {}
+    tell = progress or (lambda *_: None)
+    for step in wanted_steps(configuration):
+        if step.name in keys and (step.name in again or not cache.holds(step.name, keys[step.name])):
+            tell(step.title, 0.0)
+            _do(
+                step,
+                keys[step.name],
+                cache,
+                StepInput(
+                    configuration=configuration,
+                    results=results,
+                    table=table,
+                    classifier=classifier,
+                    scratch=partial(cache.scratch, step.name, keys[step.name]),
+                    progress=partial(tell, step.title),
+                ),
+            )
+            tell(step.title, 1.0)
+        if step.name in keys:
+            results[step.name] = cache.load(step.name, keys[step.name])
+    tell(STEPS[-1].title, 0.0)
+    start = time.perf_counter()
+    summary = _report(configuration, results, keys, force=force)
+    cache.save("report", "latest", None, seconds=time.perf_counter() - start)
+    tell(STEPS[-1].title, 1.0)
+    return summary
+
+
+def _do(step: Step, key: str, cache: StepCache, given: StepInput) -> None:
+    start = time.perf_counter()
+    result = WORK[step.name](given)
+    size = {}
+    if step.name == "events":
+        parts = result.simulation
+        size = {"n_events": sum(part.n_events for part in parts.values()), "n_features": parts["test"].n_features}
+    cache.save(step.name, key, result, seconds=time.perf_counter() - start, **size)
+    for unfinished in cache.folder.glob(f"{given.scratch('').name}*"):
+        unfinished.unlink()
+
+
+def _report(
+    configuration: WorkflowConfiguration, results: Mapping[str, Any], keys: Mapping[str, str], *, force: bool
+) -> Summary:
+    study = _study(configuration, results)
+    style = PlotStyle(experiment=configuration.report.experiment, label=configuration.report.label)
+    figures: dict[str, Figure] = {}
+    if "frontier" in results:
+        figures["frontier"] = plot_frontier(results["frontier"], style=style)[0]
+    record = {
+        "configuration": configuration.model_dump(mode="json"),
+        "steps": dict(keys),
+        "auroc_test": results["baseline"].auroc,
+    }
+    files: dict[str, Callable[[Path], object]] = {"workflow.json": partial(_write_json, record)}
+    if "fit" in results:
+        files["patch.json"] = partial(_write_json, results["fit"].patch)
+    write_study(
+        study,
+        configuration.output,
+        style=style,
+        figures=figures,
+        files=files,
+        events=configuration.report.events,
+        force=force,
+    )
+    return study.summary
+
+
+def _study(configuration: WorkflowConfiguration, results: Mapping[str, Any]) -> Study:
+    classifier, result = results["baseline"].classifier, results["attack"]["test"]
+    detector, adaptive = results.get("detector"), results.get("adaptive")
+    evidence = Evidence.of(
+        result,
+        classifier,
+        effects=results["systematics"].effects,
+        flagged=None if detector is None else detector.flags(result.adversarial.network_values),
+        fractions=results.get("data_check", ()),
+        adaptive=None if adaptive is None else adaptive.effect,
+        excess=results["systematics"].excess,
+        correlations=configuration.systematics.coefficients(),
+    )
+    verdict = decide(evidence, configuration.thresholds, investigated=configuration.investigated)
+    rng = np.random.default_rng(configuration.seed)
+    report = None if detector is None else evaluate(detector, result, rng=rng)
+    summary = summarise(
+        result, evidence, verdict, detector=report, detection=results.get("checks"), seed=configuration.seed
+    )
+    study = Study(
+        result=result,
+        evidence=evidence,
+        summary=summary,
+        threshold=getattr(classifier, "threshold", None),
+        detection=results.get("checks"),
+    )
+    return with_impact(study, results["fit"].impact) if "fit" in results else study
+
+
+def _write_json(record: Any, path: Path) -> None:
+    path.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")

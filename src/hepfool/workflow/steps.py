@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+The steps of the procedure, each from earlier results to one result that can be kept.
+
+Every step draws its random numbers from the seed and its own name, so that a step gives the same whether those before
+it were done now or taken from the folder of finished steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from coffea.util import load
+
+from hepfool.attacks.base import AttackResult, Iteration, run_attack
+from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.defences.adaptive import DefendedClassifier, attack_defended
+from hepfool.defences.detector import Detector, train_detector
+from hepfool.events import UNLABELLED, Envelope, EventTable, Region
+from hepfool.features import FeatureSpace
+from hepfool.inference import attack_patch, expected_impact, score_templates
+from hepfool.io.histograms import read_histograms
+from hepfool.io.tables import check_writable, read_table
+from hepfool.models.files import load_torch
+from hepfool.models.networks import Standardise, mlp
+from hepfool.models.protocols import Classifier
+from hepfool.plots.score import score_histogram
+from hepfool.processors.chunk import without_blinded
+from hepfool.report import EXTRA_COLUMNS
+from hepfool.statistics.checks import DetectionTable, run_checks
+from hepfool.studies.data_check import check_data
+from hepfool.studies.excess import run_excess
+from hepfool.studies.frontier import Frontier, FrontierPoint, run_frontier, scaled_caps
+from hepfool.studies.systematics import attack_effect, run_systematics, total
+from hepfool.studies.variations import yield_effects
+from hepfool.summary import FlaggedFraction
+from hepfool.training import Epoch, auroc, fit
+from hepfool.workflow.configuration import EventsConfiguration, WorkflowConfiguration
+from hepfool.workflow.outcomes import AdaptiveOutcome, Baseline, EventParts, FitOutcome, SystematicsOutcome
+from hepfool.workflow.study import signal_region_envelope, thin
+
+__all__ = ["WORK", "StepInput"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepInput:
+    """
+    What a step may read.
+
+    Attributes
+    ----------
+    configuration : WorkflowConfiguration
+        All settings.
+    results : mapping of str to object
+        Results of earlier steps by name.
+    table, classifier : optional
+        Events and network that were passed instead of files.
+    scratch : callable
+        Gives the path of a file for unfinished work from the end of its name.
+    progress : callable
+        Takes the finished fraction.
+    """
+
+    configuration: WorkflowConfiguration
+    results: Mapping[str, Any]
+    table: EventTable | None
+    classifier: Classifier | None
+    scratch: Callable[[str], Path]
+    progress: Callable[[float], None]
+
+    def rng(self, name: str) -> np.random.Generator:
+        """
+        Random numbers for one purpose.
+
+        Parameters
+        ----------
+        name : str
+            Of the purpose.
+
+        Returns
+        -------
+        numpy.random.Generator
+            The same each time.
+        """
+        return np.random.default_rng([self.configuration.seed, *hashlib.sha256(name.encode()).digest()[:4]])
+
+
+def _read_events(given: StepInput) -> EventParts:
+    """Read or take the events, and split them."""
+    configuration = given.configuration
+    everything = _table(configuration.events) if given.table is None else given.table
+    simulated = everything.labels != UNLABELLED
+    chosen = everything.select(simulated)
+    if configuration.events is not None:
+        chosen = thin(chosen, configuration.events.max_events, seed=configuration.seed)
+    check_writable(chosen, EXTRA_COLUMNS)
+    data = without_blinded(everything.select(~simulated), unblind=False)
+    parts = _split(chosen, configuration.split.train, configuration.split.validation, given.rng("split"))
+    return EventParts(simulation=parts, data=data if data.n_events else None)
+
+
+def _table(events: EventsConfiguration | None) -> EventTable:
+    if events is None:
+        msg = "the configuration names no events; add events, or pass a table"
+        raise ValueError(msg)
+    if events.coffea_output is not None:
+        output = load(events.coffea_output)
+        table = output.get("table") if isinstance(output, Mapping) else None
+        if not isinstance(table, EventTable):
+            msg = f"{events.coffea_output} holds no 'table'; save the output of a TableProcessor"
+            raise ValueError(msg)
+        return table
+    features = FeatureSpace(feature.feature() for feature in events.features)
+    layout: dict[str, Any] = {
+        "features": features,
+        "tree": events.tree,
+        "weight": events.weight,
+        "missing_value": events.missing_value,
+    }
+    tables = [read_table(events.files, label=events.label, classes=events.classes, **layout)]
+    if events.data_files:
+        tables.append(read_table(events.data_files, dataset="data", **{**layout, "weight": None}))
+    return EventTable.concatenate([_with_regions(table, events) for table in tables])
+
+
+def _with_regions(table: EventTable, events: EventsConfiguration) -> EventTable:
+    regions = []
+    for name, region in events.regions.items():
+        cuts = {
+            feature: (-np.inf if lower is None else lower, np.inf if upper is None else upper)
+            for feature, (lower, upper) in region.cuts.items()
+        }
+        inside = [(table.column(f) >= lower) & (table.column(f) < upper) for f, (lower, upper) in cuts.items()]
+        regions.append(Region(name, np.logical_and.reduce(inside), region.role, cuts))
+    return replace(table, regions=tuple(regions))
+
+
+def _split(table: EventTable, train: float, validation: float, rng: np.random.Generator) -> dict[str, EventTable]:
+    """Divide the events of every dataset alike."""
+    part = np.empty(table.n_events, dtype=np.int64)
+    for dataset in range(len(table.datasets)):
+        events = rng.permutation(np.flatnonzero(table.dataset_index == dataset))
+        first, second = (round(fraction * len(events)) for fraction in (train, train + validation))
+        part[events[:first]], part[events[first:second]], part[events[second:]] = 0, 1, 2
+    return {name: table.select(part == k) for k, name in enumerate(("train", "validation", "test"))}
+
+
+def _load_or_train(given: StepInput) -> Baseline:
+    """Read the network, or train one."""
+    settings, parts = given.configuration.network, given.results["events"].simulation
+    classifier: Classifier
+    if given.classifier is not None:
+        classifier = given.classifier
+    elif settings.file is not None:
+        options: dict[str, Any] = {} if settings.output is None else {"output": settings.output}
+        classifier = load_torch(settings.file, network=settings.network, **options)
+    else:
+        train = parts["train"]
+        if not min(train.n_events, parts["validation"].n_events):
+            msg = "split: a network needs training and validation events; name the file of a trained one, or split otherwise"
+            raise ValueError(msg)
+        n_classes = int(train.labels.max()) + 1
+
+        def tell(epoch: Epoch) -> None:
+            given.progress(epoch.index / settings.training.max_epochs)
+
+        trained = fit(
+            partial(
+                mlp,
+                train.n_features,
+                settings.hidden,
+                n_outputs=n_classes if n_classes > 2 else 1,
+                preprocessing=Standardise.of(train),
+            ),
+            train,
+            parts["validation"],
+            seed=given.configuration.seed,
+            settings=settings.training,
+            progress=tell,
+        )
+        if trained.interrupted:
+            raise KeyboardInterrupt
+        classifier = trained.classifier
+    test = parts["test"]
+    several = len(np.unique(test.labels)) == classifier.n_classes
+    area = auroc(test.labels, classifier.scores(test.network_values), test.weights) if several else float("nan")
+    return Baseline(classifier=classifier, auroc=area)
+
+
+def _attack_parts(given: StepInput) -> dict[str, AttackResult]:
+    """Attack the test part, and for a detector the others."""
+    configuration, parts = given.configuration, given.results["events"].simulation
+    names = ["test"] if configuration.detector is None else ["train", "validation", "test"]
+    results = {}
+    for k, name in enumerate(names):
+
+        def tell(iteration: Iteration, before: int = k) -> None:
+            given.progress((before + iteration.index / iteration.n_iterations) / len(names))
+
+        path = given.scratch(f"-{name}.zip")
+        result = run_attack(
+            Checkpointed(configuration.attack, path),
+            given.results["baseline"].classifier,
+            parts[name],
+            rng=given.rng(f"attack {name}"),
+            target=configuration.target,
+            envelope=_envelope(configuration, parts[name]),
+            progress=tell,
+        )
+        if result.interrupted:
+            raise KeyboardInterrupt
+        # Times belong to a run, not to its result.
+        results[name] = replace(result, attack=configuration.attack, history=())
+    return results
+
+
+def _envelope(configuration: WorkflowConfiguration, table: EventTable) -> Envelope | None:
+    if configuration.envelope == "none":
+        return None
+    return signal_region_envelope(table)
+
+
+def _make_detector(given: StepInput) -> Detector:
+    """Train on the attacks on the training and the validation part."""
+    settings, attacks = given.configuration.detector, given.results["attack"]
+
+    def tell(epoch: Epoch) -> None:
+        given.progress(epoch.index / (1 if settings is None else settings.training.max_epochs))
+
+    seed = given.configuration.seed
+    detector = train_detector(attacks["train"], attacks["validation"], seed=seed, settings=settings, progress=tell)
+    if detector.provenance["interrupted"]:
+        raise KeyboardInterrupt
+    return detector
+
+
+def _attack_both(given: StepInput) -> AdaptiveOutcome:
+    """Attack network and detector together."""
+    configuration, naive = given.configuration, given.results["attack"]["test"]
+    classifier, detector = given.results["baseline"].classifier, given.results["detector"]
+    outcome = attack_defended(
+        Checkpointed(configuration.attack, given.scratch(".zip")),
+        DefendedClassifier(classifier=classifier, detector=detector),
+        naive.nominal,
+        rng=given.rng("adaptive"),
+        target=configuration.target,
+        envelope=_envelope(configuration, naive.nominal),
+        naive=naive,
+    )
+    if outcome.adaptive_result.interrupted:
+        raise KeyboardInterrupt
+    flagged = detector.flags(outcome.adaptive_result.adversarial.network_values)
+    effect = attack_effect(outcome.adaptive_result, classifier, flagged=flagged)
+    return AdaptiveOutcome(effect=effect, naive=outcome.naive, adaptive=outcome.adaptive)
+
+
+def _measure_systematics(given: StepInput) -> SystematicsOutcome:
+    """Measure all variations in the units of the attack."""
+    settings, result = given.configuration.systematics, given.results["attack"]["test"]
+    classifier, detector = given.results["baseline"].classifier, given.results.get("detector")
+    others = tuple(
+        effect
+        for source in settings.histograms
+        for effect in yield_effects(read_histograms(source.file), source.nominal, above=source.above)
+    )
+    effects = (*run_systematics(classifier, result.nominal, attacked=result.attacked), *others)
+    if not effects:
+        return SystematicsOutcome(effects=(), excess=None)
+    total(effects, settings.coefficients())  # which checks the correlations
+    flagged = None if detector is None else detector.flags(result.adversarial.network_values)
+    excess = run_excess(result, classifier, flagged=flagged, correlations=settings.coefficients(), others=others)
+    return SystematicsOutcome(effects=effects, excess=excess)
+
+
+def _compare_data(given: StepInput) -> tuple[FlaggedFraction, ...]:
+    """Compare flagged fractions of data and simulation."""
+    data, test = given.results["events"].data, given.results["events"].simulation["test"]
+    detector: Detector = given.results["detector"]
+    if data is None:
+        return ()
+    wanted = given.configuration.data_regions
+    regions = [r.name for r in test.regions if r.constrained] if wanted is None else list(wanted)
+    scores = [(table, detector.score(table.network_values)) for table in (data, test)]
+    checks = [check_data(*scores, region=name, thresholds=np.array([detector.threshold])) for name in regions]
+    return tuple(FlaggedFraction(region=c.region, data=c.data[0], simulation=c.simulation[0]) for c in checks)
+
+
+def _evaluate_checks(given: StepInput) -> DetectionTable:
+    """Find which check would have caught the attack."""
+    result, settings = given.results["attack"]["test"], given.configuration.checks
+    if settings is None:  # pragma: no cover - such a step is not planned
+        raise ValueError
+    return run_checks(result.nominal, result.adversarial, settings, rng=given.rng("checks"))
+
+
+def _scan_frontier(given: StepInput) -> Frontier:
+    """Repeat attack and checks for looser and tighter caps."""
+    configuration, table = given.configuration, given.results["events"].simulation["test"]
+    if configuration.frontier is None or configuration.checks is None:  # pragma: no cover - not planned
+        raise ValueError
+    attacks = scaled_caps(configuration.attack.resolved(table), configuration.frontier.factors)
+    finished = 0
+
+    def tell(_: FrontierPoint) -> None:
+        nonlocal finished
+        finished += 1
+        given.progress(finished / len(attacks))
+
+    return run_frontier(
+        attacks,
+        given.results["baseline"].classifier,
+        table,
+        configuration.checks,
+        seed=configuration.seed,
+        path=given.scratch(".json"),
+        progress=tell,
+    )
+
+
+def _fit_templates(given: StepInput) -> FitOutcome:
+    """Bring the attack into the analyst's workspace."""
+    settings = given.configuration.fit
+    if settings is None:  # pragma: no cover - not planned
+        raise ValueError
+    workspace = json.loads(settings.workspace.read_text(encoding="utf-8"))
+    result = given.results["attack"]["test"]
+    histogram = score_histogram(result, by="dataset", region=settings.region, n_bins=settings.n_bins)
+    templates = score_templates(histogram, channel=settings.channel, samples=settings.samples)
+    patch = attack_patch(workspace, templates, settings.nuisance)
+    return FitOutcome(patch=patch, impact=expected_impact(workspace, patch, optimizer=settings.optimizer))
+
+
+#: What each step does, by its name.
+WORK: Mapping[str, Callable[[StepInput], Any]] = {
+    "events": _read_events,
+    "baseline": _load_or_train,
+    "attack": _attack_parts,
+    "detector": _make_detector,
+    "adaptive": _attack_both,
+    "systematics": _measure_systematics,
+    "data_check": _compare_data,
+    "checks": _evaluate_checks,
+    "frontier": _scan_frontier,
+    "fit": _fit_templates,
+}

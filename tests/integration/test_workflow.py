@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The whole procedure on the sample of the package, from a coffea output to a verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from coffea.nanoevents import NanoAODSchema
+from coffea.processor import IterativeExecutor, Runner
+from coffea.util import save
+
+from hepfool import workflow
+from hepfool.processors.completeness import run_processor
+from hepfool.processors.passes import TableProcessor
+from hepfool.samples import htautau
+from hepfool.samples.htautau_analysis import HiggsToTauTau
+from hepfool.workflow import read_configuration, run_workflow
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning"),
+]
+
+CONFIGURATION = """\
+output: report
+events: {coffea_output: out.coffea, max_events: 4000}
+network: {hidden: [32, 16], training: {max_epochs: 5, batch_size: 256}}
+attack: {alpha: 4.0, beta: 20.0, n_iterations: 2, n_bins: 50, max_js_distance: 0.05, max_correlation_shift: 0.05}
+envelope: variations
+detector: {hidden: [16], training: {max_epochs: 3}}
+systematics:
+  correlations: [{sources: [tau_energy, unclustered_energy], coefficient: 0.5}]
+checks: {n_data: 200, checks: [chi2, correlations], n_toys: 20}
+data_regions: [high_mt]
+"""
+
+
+def test_from_a_coffea_output_to_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workflow.study, "draw_study", lambda _, **__: {})
+    fileset = {**htautau.fileset(), **htautau.pseudodata_fileset()}
+    chosen = {name: fileset[name] for name in ("ggH", "WJets", "pseudodata")}
+    runner = Runner(IterativeExecutor(status=False), schema=NanoAODSchema)
+    out = run_processor(runner, chosen, TableProcessor(HiggsToTauTau(luminosity_pb=htautau.luminosity_pb())))
+    save(out, tmp_path / "out.coffea")
+    (tmp_path / "study.yaml").write_text(CONFIGURATION)
+    configuration = read_configuration(tmp_path / "study.yaml")
+    summary = run_workflow(configuration)
+    record = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert record["verdict"]["decision"] == summary.verdict["decision"]
+    # Splitting is by dataset, and of a thinned table.
+    assert record["events"]["n_events"] == pytest.approx(1000, abs=2)
+    assert set(record["fooling"]["datasets"]) == {"ggH", "WJets"}
+    assert 0 < record["events"]["n_fooled"] < record["events"]["n_attacked"]
+    sources = record["systematics"]["total"]["sources"]
+    assert {"tau_energy", "unclustered_energy", "tau_id"} <= set(sources)
+    assert record["systematics"]["correlations"] == [
+        {"sources": ["tau_energy", "unclustered_energy"], "coefficient": 0.5}
+    ]
+    constrained = record["compatibility"][0]
+    assert constrained["max_js_distance"] <= 0.05
+    assert constrained["correlation_shift"] <= 0.05
+    (criterion,) = (c for c in record["verdict"]["criteria"] if c["name"] == "FlaggedFractionsAgree")
+    assert criterion["numbers"].startswith("high_mt: data ")
+    assert run_workflow(configuration, force=True).to_json() == summary.to_json()

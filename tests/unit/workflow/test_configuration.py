@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.features import Feature
+from hepfool.workflow import read_configuration, workflow_schema
+
+GOOD = """\
+output: report
+events:
+  files: [events.csv]
+  features:
+    - tau_pt
+    - phi:angle
+    - {name: met, unit: GeV, lower: 0.0}
+  label: truth
+  regions:
+    high_met: {role: signal, cuts: {met: [70, null]}}
+attack:
+  alpha: 1e-1
+  max_js_distance: 0.02
+checks:
+  n_data: 300
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "events.csv").write_text("tau_pt\n1\n")
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "c.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_becomes_records_of_the_package(folder: Path) -> None:
+    found = read_configuration(write(folder, GOOD))
+    assert found.attack == CONSERVAttack(alpha=0.1, max_js_distance=0.02)
+    assert found.output == folder / "report"
+    assert found.work_folder == folder / "report-work"
+    assert found.events is not None
+    assert found.events.files == (folder / "events.csv",)
+    features = [feature.feature() for feature in found.events.features]
+    assert features[:2] == [Feature(name="tau_pt"), Feature(name="phi", kind="angle")]
+    assert features[2] == Feature(name="met", unit="GeV", lower=0.0)
+    assert found.checks is not None
+    assert found.checks.n_data == 300.0
+
+
+@pytest.mark.parametrize(
+    ("change", "position", "message"),
+    [
+        (("output: report", "outptu: report"), "line 1, column 1", "outptu: there is no such setting"),
+        (("  alpha: 1e-1", "  alpha: -1"), "line 12, column 3", "attack: alpha must not be negative, got -1.0"),
+        (("  alpha: 1e-1", "  alhpa: 1"), "line 12, column 3", "attack.alhpa: there is no such setting"),
+        (("  alpha: 1e-1", "  alpha: much"), "line 12, column 3", "attack.alpha: Input should be a valid number"),
+        (("n_data: 300", "n_toys: 3"), "line 14, column 1", "checks.n_data: Field required"),
+        (("phi:angle", "phi:wobbly"), "line 6, column 7", "events.features.1.kind: Input should be 'continuous'"),
+        (("events.csv", "absent.csv"), "line 3, column 11", "no such file: {folder}/absent.csv"),
+        (("met: [70", "mt: [70"), "line 9, column 3", "high_met cuts on 'mt', which is none of the features"),
+        (("[70, null]", "[70]"), "line 10, column 37", "cuts.met.1: Field required"),
+        (("checks:\n  n_data: 300", "frontier: {}"), "line 14, column 1", "frontier needs checks"),
+        (
+            ("  label: truth", "  label: truth\n  label: other"),
+            "line 9, column 3",
+            "'label' stands here for the second",
+        ),
+        (("files: [events.csv]", "files: [events.csv"), "line 4, column", "expected ',' or ']'"),
+        (("alpha: 1e-1", "alpha: !!python/object:os.system x"), "line 12, column 10", "could not determine a constr"),
+        (("attack:", "split: {train: 0.6, validation: 0.5}\nattack:"), "line 11", "leave something to the test part"),
+    ],
+)
+def test_an_error_has_a_line_and_a_column(change: tuple[str, str], position: str, message: str, folder: Path) -> None:
+    text = GOOD.replace(*change)
+    assert text != GOOD
+    with pytest.raises(ValueError, match=r"c\.yaml") as caught:
+        read_configuration(write(folder, text))
+    assert position in str(caught.value)
+    assert message.format(folder=folder) in str(caught.value)
+
+
+def test_every_error_is_told(folder: Path) -> None:
+    text = GOOD.replace("alpha: 1e-1", "alhpa: 1").replace("n_data: 300", "n_data: none")
+    with pytest.raises(ValueError, match=r"line 12, column 3: attack.alhpa.*; line 15, column 3: checks.n_data"):
+        read_configuration(write(folder, text))
+
+
+@pytest.mark.parametrize("text", ["", "just text", "- a\n- b"])
+def test_a_file_without_settings_is_refused(text: str, folder: Path) -> None:
+    with pytest.raises(ValueError, match="holds no configuration"):
+        read_configuration(write(folder, text))
+
+
+def test_bytes_are_no_configuration(folder: Path) -> None:
+    (folder / "c.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="is no text"):
+        read_configuration(folder / "c.yaml")
+
+
+def test_events_come_from_one_place(folder: Path) -> None:
+    (folder / "out.coffea").write_bytes(b"")
+    both = GOOD.replace("  files: [events.csv]", "  files: [events.csv]\n  coffea_output: out.coffea")
+    with pytest.raises(ValueError, match="name either files or coffea_output"):
+        read_configuration(write(folder, both))
+    with pytest.raises(ValueError, match="features goes with files"):
+        read_configuration(write(folder, GOOD.replace("files: [events.csv]", "coffea_output: out.coffea")))
+
+
+def test_the_schema_is_plain_json_and_takes_what_the_reader_takes(folder: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(json.dumps(workflow_schema(), allow_nan=False))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    content = yaml.safe_load(GOOD.replace("1e-1", "0.1"))
+    assert list(validator.iter_errors(content)) == []
+    content["attack"]["alhpa"] = 1.0
+    content["checks"].pop("n_data")
+    assert len(list(validator.iter_errors(content))) == 2

@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from click.testing import CliRunner
+
+from hepfool import cli, workflow
+from hepfool.attacks.base import AttackProblem
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.events import UNLABELLED, EventTable
+from hepfool.io.tables import read_table
+from hepfool.models.files import export_program
+from hepfool.models.networks import Standardise, mlp
+from hepfool.training import TrainingSettings, fit
+from hepfool.typing import FloatArray
+from hepfool.workflow import WorkflowConfiguration, plan_workflow, run_workflow
+from tests.specimens import FEATURES, SineClassifier, events
+
+pytestmark = pytest.mark.torch
+
+STEPS = ("events", "baseline", "attack", "detector", "adaptive", "systematics", "data_check", "checks", "report")
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out, which take most of the time."""
+    monkeypatch.setattr(workflow.study, "draw_study", lambda _, **__: {})
+
+
+@pytest.fixture(scope="module")
+def table() -> EventTable:
+    """Simulation with a shape and a weight variation, and data."""
+    simulation, data = events(1200, seed=3), events(300, seed=4, weighted=False)
+    both = EventTable.concatenate(
+        [simulation, dataclasses.replace(data, labels=np.full(300, UNLABELLED), datasets=("data",))]
+    )
+    shifted = both.values.copy()
+    shifted[:, 0] *= 1.02
+    return dataclasses.replace(
+        both,
+        shape_variations={"pt_scale_up": shifted},
+        weight_variations={"pileup_up": 1.05 * both.weights},
+    )
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Callable[..., WorkflowConfiguration]:
+    """A configuration with few iterations, and changes of it."""
+
+    def configure(**changes: Any) -> WorkflowConfiguration:
+        content = {
+            "output": tmp_path / "report",
+            "seed": 5,
+            "attack": {"n_iterations": 2, "n_bins": 20, "max_js_distance": 0.05, "beta": 20.0},
+            "detector": {"hidden": [8], "training": {"max_epochs": 2}},
+            "checks": {"n_data": 200, "checks": ["chi2", "correlations"], "n_toys": 20},
+        }
+        return WorkflowConfiguration.model_validate({**content, **changes})
+
+    return configure
+
+
+def steps_done(configuration: WorkflowConfiguration, table: EventTable, **options: Any) -> tuple[list[str], Any]:
+    """Run, and tell which steps were not taken from the folder."""
+    started: list[str] = []
+    names = {step.title: step.name for step in plan_workflow(configuration, table=table)}
+
+    def tell(title: str, fraction: float) -> None:
+        if fraction == 0.0:
+            started.append(names[title])
+
+    summary = run_workflow(
+        configuration, table=table, classifier=SineClassifier(), force=True, progress=tell, **options
+    )
+    return started, summary
+
+
+def test_the_whole_procedure_ends_in_a_report(
+    settings: Callable[..., WorkflowConfiguration], table: EventTable
+) -> None:
+    configuration = settings()
+    started, summary = steps_done(configuration, table)
+    assert tuple(started) == STEPS
+    record = json.loads((configuration.output / "summary.json").read_text())
+    assert record == json.loads(summary.to_json())
+    # A quarter of the simulation is judged, and no data.
+    assert record["events"]["n_events"] == 300
+    assert record["systematics"]["total"]["sources"] == ["pt_scale", "pileup"]
+    assert record["systematics"]["excess"]["flips"]["error"] > 0
+    flips = record["systematics"]["remaining"]["flips"]["value"] - record["systematics"]["total"]["flips"]["value"]
+    assert record["systematics"]["excess"]["flips"]["value"] == pytest.approx(flips)
+    assert record["systematics"]["adaptive"]["flips"]["value"] >= 0
+    assert "If the attack knows the detector" in record["verdict"]["stability"]
+    assert record["detection"]["strongest_standard"]["power"]["value"] >= 0.05
+    (criterion,) = (c for c in record["verdict"]["criteria"] if c["name"] == "FlaggedFractionsAgree")
+    assert criterion["status"] != "not evaluated"
+    assert criterion["numbers"].startswith("low_pt: data ")
+    assert record["compatibility"][0]["max_js_distance"] <= 0.05
+    kept = json.loads((configuration.output / "workflow.json").read_text())
+    assert list(kept["steps"]) == list(STEPS[:-1])
+    assert 0.5 < kept["auroc_test"] <= 1.0
+    assert not list(configuration.work_folder.glob("unfinished*"))
+
+
+def test_only_what_depends_on_a_change_is_done_again(
+    settings: Callable[..., WorkflowConfiguration], table: EventTable
+) -> None:
+    first = steps_done(settings(), table)[1]
+    done, again = steps_done(settings(), table)
+    assert done == ["report"]
+    assert again.to_json() == first.to_json()
+    assert steps_done(settings(thresholds={"max_systematics_ratio": 9.0}), table)[0] == ["report"]
+    checks = {"n_data": 100, "checks": ["chi2"]}
+    assert steps_done(settings(checks=checks), table)[0] == ["checks", "report"]
+    correlated = {"correlations": [{"sources": ["pt_scale", "pileup"], "coefficient": 0.5}]}
+    assert steps_done(settings(systematics=correlated), table)[0] == ["systematics", "report"]
+    # What was kept for the first settings is still there.
+    assert steps_done(settings(), table)[0] == ["report"]
+    assert steps_done(settings(), table, from_step="systematics")[0] == [
+        "systematics",
+        "data_check",
+        "checks",
+        "report",
+    ]
+    moved = table.with_values(np.where(np.isnan(table.values), np.nan, table.values * np.array([1.01, *[1] * 5])))
+    assert steps_done(settings(), moved)[0][0] == "events"
+    with pytest.raises(ValueError, match="no step 'frontier' in this configuration, only events"):
+        steps_done(settings(), table, from_step="frontier")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("stop", [1, 4, 5, 7])
+def test_an_interrupted_run_goes_on_with_the_same_result(
+    stop: int, settings: Callable[..., WorkflowConfiguration], table: EventTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    iterate, calls = CONSERVAttack.iterate, 0
+
+    def counted(
+        self: CONSERVAttack, problem: AttackProblem, values: FloatArray, iteration: int, rng: np.random.Generator
+    ) -> FloatArray:
+        nonlocal calls
+        if calls == limit:
+            raise KeyboardInterrupt
+        calls += 1
+        return iterate(self, problem, values, iteration, rng)
+
+    monkeypatch.setattr(CONSERVAttack, "iterate", counted)
+    # Two iterations on three parts, and two more on the defended network.
+    limit = 8
+    whole = steps_done(settings(), table)[1]
+    assert calls == limit
+    other = settings(output=settings().output.with_name("other"))
+    calls, limit = 0, stop
+    with pytest.raises(KeyboardInterrupt):
+        steps_done(other, table)
+    assert not other.output.exists()
+    calls, limit = 0, 8
+    resumed = steps_done(other, table)[1]
+    assert calls == 8 - stop
+    assert resumed.to_json() == whole.to_json()
+    written = [
+        read_table(folder / "adversarial.root", features=FEATURES, missing_value=-999.0).values
+        for folder in (settings().output, other.output)
+    ]
+    np.testing.assert_array_equal(*written)
+
+
+def test_a_plan_tells_what_is_finished_and_how_long_the_rest_takes(
+    settings: Callable[..., WorkflowConfiguration], table: EventTable
+) -> None:
+    classifier = SineClassifier()
+    before = {step.name: step for step in plan_workflow(settings(), table=table, classifier=classifier)}
+    assert tuple(before) == STEPS
+    assert {(step.finished, step.basis) for step in before.values()} == {(False, "estimate")}
+    unknown = plan_workflow(settings())
+    assert {(step.seconds, step.basis) for step in unknown} == {(None, "unknown")}
+    assert not settings().work_folder.exists()
+    steps_done(settings(), table)
+    after = plan_workflow(settings(), table=table, classifier=classifier)
+    assert [step.name for step in after if not step.finished] == ["report"]
+    assert {step.basis for step in after} == {"recorded"}
+    attack = next(step for step in after if step.name == "attack")
+    stored = json.loads(next(settings().work_folder.glob("attack-*.json")).read_text())
+    assert attack.seconds == stored["seconds"] > 0
+    again = plan_workflow(settings(), table=table, classifier=classifier, from_step="adaptive")
+    assert [step.name for step in again if step.finished] == ["events", "baseline", "attack", "detector"]
+
+
+@pytest.mark.faults
+def test_a_damaged_step_is_named(settings: Callable[..., WorkflowConfiguration], table: EventTable) -> None:
+    steps_done(settings(), table)
+    (kept,) = settings().work_folder.glob("attack-*.pkl")
+    kept.write_bytes(kept.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"attack-.*pkl cannot be read .*; delete it"):
+        steps_done(settings(), table)
+
+
+def test_without_a_detector_there_is_less_to_do(
+    settings: Callable[..., WorkflowConfiguration], table: EventTable
+) -> None:
+    done, summary = steps_done(settings(detector=None, checks=None, split={"train": 0, "validation": 0}), table)
+    assert done == ["events", "baseline", "attack", "systematics", "report"]
+    assert summary.events["n_events"] == 1200
+    assert summary.detector is None
+    assert "knows the detector" not in summary.verdict["stability"]
+
+
+def test_a_network_is_trained_where_none_is_given(
+    settings: Callable[..., WorkflowConfiguration], table: EventTable
+) -> None:
+    network = {"hidden": [8], "training": {"max_epochs": 8, "batch_size": 100}}
+    configuration = settings(network=network, detector=None, checks=None)
+    run_workflow(configuration, table=table)
+    kept = json.loads((configuration.output / "workflow.json").read_text())
+    assert kept["auroc_test"] > 0.6
+    with pytest.raises(ValueError, match="split: a network needs training"):
+        run_workflow(settings(detector=None, split={"train": 0.0}), table=table, force=True)
+
+
+def test_a_frontier_and_a_fit_are_added_on_demand(
+    settings: Callable[..., WorkflowConfiguration], table: EventTable, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyhf")
+    samples = [
+        {"name": "events", "data": [100.0, 50.0], "modifiers": []},
+        {"name": "signal", "data": [5.0, 20.0], "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]},
+    ]
+    workspace = {
+        "channels": [{"name": "SR", "samples": samples}],
+        "observations": [{"name": "SR", "data": [105.0, 70.0]}],
+        "measurements": [{"name": "strength", "config": {"poi": "mu", "parameters": []}}],
+        "version": "1.0.0",
+    }
+    (tmp_path / "workspace.json").write_text(json.dumps(workspace))
+    fit = {"workspace": tmp_path / "workspace.json", "channel": "SR", "n_bins": 2, "optimizer": "scipy"}
+    configuration = settings(fit=fit, frontier={"factors": [0.5, 1.0]}, report={"events": []})
+    done, summary = steps_done(configuration, table)
+    assert done[-3:] == ["frontier", "fit", "report"]
+    assert summary.impact is not None
+    assert summary.impact["ranking"][0]["name"] == "adversarial"
+    assert summary.impact["after"]["up"] > summary.impact["before"]["up"]
+    patch = json.loads((configuration.output / "patch.json").read_text())
+    assert [entry["op"] for entry in patch] == ["test", "test", "add"]
+    assert (configuration.output / "figures" / "frontier.png").is_file()
+    assert "Expected uncertainty of the fit" in (configuration.output / "report.html").read_text()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder with simulation and data in Parquet files, a network, and a configuration."""
+    simulation, data = events(900, seed=3), events(200, seed=4)
+    for name, part in (("simulation", simulation), ("data", data)):
+        columns = dict(zip(FEATURES.names, part.network_values.T, strict=True))
+        if name == "simulation":
+            columns |= {"truth": part.labels, "w": part.weights}
+        pyarrow.parquet.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    trained = fit(
+        lambda: mlp(len(FEATURES), (8,), preprocessing=Standardise.of(simulation)),
+        simulation,
+        simulation,
+        seed=1,
+        settings=TrainingSettings(max_epochs=10, batch_size=100),
+    )
+    export_program(trained.classifier, tmp_path / "model.pt2")
+    (tmp_path / "study.yaml").write_text(
+        """\
+output: report
+events:
+  files: [simul*.parquet]
+  data_files: [data.parquet]
+  features: [pt, eta, phi:angle, n_jets:integer, charge:fixed, jet_pt]
+  label: truth
+  weight: w
+  missing_value: -999
+  max_events: 800
+  regions:
+    low_pt: {cuts: {pt: [null, 60]}}
+    high_pt: {role: signal, cuts: {pt: [60, null]}}
+network: {file: model.pt2}
+attack: {n_iterations: 1, n_bins: 20, max_js_distance: 0.05}
+target: all
+detector: {hidden: [8], training: {max_epochs: 2}}
+adaptive: false
+"""
+    )
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+def test_the_command_goes_from_files_to_a_report(files: Path) -> None:
+    def call(*arguments: str) -> Any:
+        return CliRunner(env={"COLUMNS": "120"}).invoke(cli.main, ["workflow", *arguments])
+
+    path = str(files / "study.yaml")
+    plan = call(path, "--dry-run")
+    assert plan.exit_code == 0, plan.output
+    assert "to do" in plan.output
+    assert "estimate" in plan.output
+    assert not (files / "report-work").exists()
+    done = call(path)
+    assert done.exit_code == 0, done.output
+    record = json.loads((files / "report" / "summary.json").read_text())
+    assert record["events"]["n_events"] == 200
+    assert record["events"]["n_attacked"] == 200
+    assert set(record["fooling"]["regions"]) == {"low_pt", "high_pt"}
+    (criterion,) = (c for c in record["verdict"]["criteria"] if c["name"] == "FlaggedFractionsAgree")
+    assert criterion["numbers"].startswith("low_pt: data ")
+    assert "finished" in call(path, "--dry-run").output
+    refused = call(path)
+    assert (refused.exit_code, "exists already" in refused.stderr) == (2, True)
+    assert call(path, "--force", "--from-step", "report").exit_code == 0
+    (files / "study.yaml").write_text((files / "study.yaml").read_text().replace("n_iterations: 1", "n_iterations: 0"))
+    wrong = call(path, "--force")
+    assert wrong.exit_code == 2
+    assert "line 14, column 10: attack: n_iterations must be at least 1, got 0" in wrong.stderr
+
+
+def test_the_command_prints_its_schema() -> None:
+    shown = CliRunner().invoke(cli.main, ["workflow", "--schema"])
+    assert json.loads(shown.stdout)["title"] == "WorkflowConfiguration"
+    assert "name a configuration file" in CliRunner().invoke(cli.main, ["workflow"]).stderr
