@@ -59,9 +59,9 @@ def test_a_file_becomes_records_of_the_package(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "position", "message"),
     [
-        (("output: report", "outptu: report"), "line 1, column 1", "outptu: there is no such setting"),
+        (("output: report", "outlet: report"), "line 1, column 1", "outlet: there is no such setting"),
         (("  alpha: 1e-1", "  alpha: -1"), "line 12, column 3", "attack: alpha must not be negative, got -1.0"),
-        (("  alpha: 1e-1", "  alhpa: 1"), "line 12, column 3", "attack.alhpa: there is no such setting"),
+        (("  alpha: 1e-1", "  price: 1"), "line 12, column 3", "attack.price: there is no such setting"),
         (("  alpha: 1e-1", "  alpha: much"), "line 12, column 3", "attack.alpha: Input should be a valid number"),
         (("n_data: 300", "n_toys: 3"), "line 14, column 1", "checks.n_data: Field required"),
         (("phi:angle", "phi:wobbly"), "line 6, column 7", "events.features.1.kind: Input should be 'continuous'"),
@@ -89,8 +89,8 @@ def test_an_error_has_a_line_and_a_column(change: tuple[str, str], position: str
 
 
 def test_every_error_is_told(folder: Path) -> None:
-    text = GOOD.replace("alpha: 1e-1", "alhpa: 1").replace("n_data: 300", "n_data: none")
-    with pytest.raises(ValueError, match=r"line 12, column 3: attack.alhpa.*; line 15, column 3: checks.n_data"):
+    text = GOOD.replace("alpha: 1e-1", "price: 1").replace("n_data: 300", "n_data: none")
+    with pytest.raises(ValueError, match=r"line 12, column 3: attack.price.*; line 15, column 3: checks.n_data"):
         read_configuration(write(folder, text))
 
 
@@ -122,6 +122,6 @@ def test_the_schema_is_plain_json_and_takes_what_the_reader_takes(folder: Path) 
     validator = jsonschema.Draft202012Validator(schema)
     content = yaml.safe_load(GOOD.replace("1e-1", "0.1"))
     assert list(validator.iter_errors(content)) == []
-    content["attack"]["alhpa"] = 1.0
+    content["attack"]["price"] = 1.0
     content["checks"].pop("n_data")
     assert len(list(validator.iter_errors(content))) == 2

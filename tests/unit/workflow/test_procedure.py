@@ -171,7 +171,7 @@ def test_an_interrupted_run_goes_on_with_the_same_result(
         read_table(folder / "adversarial.root", features=FEATURES, missing_value=-999.0).values
         for folder in (settings().output, other.output)
     ]
-    np.testing.assert_array_equal(*written)
+    np.testing.assert_array_equal(written[0], written[1])
 
 
 def test_a_plan_tells_what_is_finished_and_how_long_the_rest_takes(
