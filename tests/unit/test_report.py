@@ -167,6 +167,7 @@ def test_envelope_excess_and_adaptive_attack_stand_beside_the_systematics(
     effects = (
         SystematicEffect(name="tes_up", kind="shape", flips=Measured(0.012, 0.001)),
         SystematicEffect(name="jes_up", kind="shape", flips=Measured(0.016, 0.001)),
+        SystematicEffect(name="lumi_up", kind="yield", flips=None, yield_shift={"low_met": Measured(0.02, 0.0)}),
     )
     evidence = Evidence.of(
         shifted_result,
@@ -177,7 +178,9 @@ def test_envelope_excess_and_adaptive_attack_stand_beside_the_systematics(
         excess=Excess(flips=Measured(0.0213, 0.005), yield_shift={}),
         correlations={("tes", "jes"): 1.0},
     )
-    text = summary_markdown(summarise(shifted_result, evidence, decide(evidence)))
+    whole = summarise(shifted_result, evidence, decide(evidence))
+    assert "Yield shifts from given histograms are those of other events" in summary_html(whole)
+    text = summary_markdown(whole)
     assert "| Shift that knows the detector, not flagged | 0.0333 ± 0.0040 |" in text
     assert "| systematics with their correlations | 0.0280 ± 0.0014 |" in text
     assert "| largest systematic | 0.0160 |" in text

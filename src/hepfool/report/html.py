@@ -36,6 +36,7 @@ _GLOSSARY = {
     "The attack may change their distributions only within caps.",
     "Fooling ratio": "Weighted fraction of the attacked events whose predicted class changes.",
     "Corrected fooling ratio": "The same, without the events that a detector of attacks recognises.",
+    "Adaptive attack": "The same search by someone who knows the network and the detector.",
     "Flip fraction": "The same quantity for a physics systematic: how many events change their class under its variation.",
     "Yield shift": "Relative change of a region's weighted yield after the selection on the score.",
     "Marginal": "The distribution of one input by itself.",

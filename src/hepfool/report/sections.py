@@ -29,6 +29,7 @@ _DETECTION_NOTE = (
     "the nominal ones; the level itself means invisible, 1 means always seen. Each check is counted alone."
 )
 _EFFECTS_NOTE = "All are the same quantities, measured on the same events."
+_FOREIGN_NOTE = " Yield shifts from given histograms are those of other events, and have no flip fraction."
 _DETECTOR_NOTE = "The detector tells attacked from nominal events; it was trained on other events than these."
 _SIZE_NOTE = "In quadrature with the assigned systematics these sizes cover the shift by the attack."
 _CRITERIA_NOTE = "The verdict rests on the decisive criteria; the others inform."
@@ -196,7 +197,9 @@ def _effects(summary: Summary) -> Section:
         for row in rows
     ]
     header = ("source", "flip fraction", *(f"yield shift, {region}" for region in regions))
-    return Section("Attack and physics systematics", header, shown, f"{_EFFECTS_NOTE} {UPPER_BOUND}")
+    foreign = any(row["kind"] == "yield" for row in systematics["effects"])
+    note = _EFFECTS_NOTE + (_FOREIGN_NOTE if foreign else "")
+    return Section("Attack and physics systematics", header, shown, f"{note} {UPPER_BOUND}")
 
 
 def _envelope(added: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -313,4 +314,4 @@ def _size(
 
 
 def _matches(path: Path) -> list[Path]:
-    return [path] if path.exists() else sorted(path.parent.glob(path.name))
+    return [path] if path.exists() else sorted(map(Path, glob.glob(str(path))))  # noqa: PTH207 - absolute patterns

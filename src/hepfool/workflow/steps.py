@@ -111,7 +111,7 @@ def _table(events: EventsConfiguration | None) -> EventTable:
         msg = "the configuration names no events; add events, or pass a table"
         raise ValueError(msg)
     if events.coffea_output is not None:
-        output = load(events.coffea_output)
+        output = _loaded(events.coffea_output)
         table = output.get("table") if isinstance(output, Mapping) else None
         if not isinstance(table, EventTable):
             msg = f"{events.coffea_output} holds no 'table'; save the output of a TableProcessor"
@@ -128,6 +128,15 @@ def _table(events: EventsConfiguration | None) -> EventTable:
     if events.data_files:
         tables.append(read_table(events.data_files, dataset="data", **{**layout, "weight": None}))
     return EventTable.concatenate([_with_regions(table, events) for table in tables])
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        return load(path)
+    except Exception as error:
+        # A damaged file can fail anywhere, with any error.
+        msg = f"{path} cannot be read as a coffea output ({type(error).__name__}: {' '.join(str(error).split())})"
+        raise ValueError(msg) from error
 
 
 def _with_regions(table: EventTable, events: EventsConfiguration) -> EventTable:

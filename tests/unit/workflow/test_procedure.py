@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
+from coffea.util import save
 
 from hepfool import cli, workflow
 from hepfool.attacks.base import AttackProblem
@@ -252,6 +253,18 @@ def test_a_frontier_and_a_fit_are_added_on_demand(
     assert [entry["op"] for entry in patch] == ["test", "test", "add"]
     assert (configuration.output / "figures" / "frontier.png").is_file()
     assert "Expected uncertainty of the fit" in (configuration.output / "report.html").read_text()
+
+
+@pytest.mark.faults
+def test_a_coffea_output_must_hold_a_table(settings: Callable[..., WorkflowConfiguration], tmp_path: Path) -> None:
+    (tmp_path / "broken.coffea").write_bytes(b"broken")
+    save({"histograms": {}}, tmp_path / "other.coffea")
+    for name, message in (("broken", "cannot be read as a coffea output"), ("other", "holds no 'table'")):
+        configuration = settings(events={"coffea_output": tmp_path / f"{name}.coffea"})
+        with pytest.raises(ValueError, match=message):
+            run_workflow(configuration)
+    with pytest.raises(ValueError, match="names no events"):
+        run_workflow(settings())
 
 
 @pytest.fixture
