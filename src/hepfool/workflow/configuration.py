@@ -253,6 +253,11 @@ class WorkflowConfiguration(_Strict):
         default="none",
         description="Bounds of events outside of control and validation regions: their shape variations.",
     )
+    quantile_bins: int | None = Field(
+        default=None,
+        ge=2,
+        description="Bins of equal content in which marginals are constrained besides the uniform ones of the attack.",
+    )
     detector: DetectorSettings | None = Field(default_factory=DetectorSettings, description="null for none.")
     adaptive: bool = Field(default=True, description="Repeat the attack with knowledge of the detector.")
     systematics: SystematicsConfiguration = SystematicsConfiguration()
@@ -272,8 +277,8 @@ class WorkflowConfiguration(_Strict):
         if self.frontier is not None and self.checks is None:
             msg = "frontier needs checks"
             raise ValueError(msg)
-        if self.frontier is not None and (self.envelope != "none" or self.target != "correct"):
-            msg = "frontier goes without envelope and target"
+        if self.frontier is not None and (self.envelope, self.target, self.quantile_bins) != ("none", "correct", None):
+            msg = "frontier goes without envelope, target and quantile_bins"
             raise ValueError(msg)
         if self.detector is not None and not min(self.split.train, self.split.validation):
             msg = "split: a detector needs training and validation events"

@@ -78,7 +78,7 @@ STEPS: Final[tuple[Step, ...]] = (
         name="attack",
         title="attack",
         needs=("events", "baseline"),
-        settings=("seed", "attack", "target", "envelope"),
+        settings=("seed", "attack", "target", "envelope", "quantile_bins"),
         seconds=lambda c, n, d: _attack_seconds(c, int(n * (_test_share(c) if c.detector is None else 1.0)), d),
     ),
     Step(

@@ -35,6 +35,7 @@ from hepfool.plots.score import score_histogram
 from hepfool.processors.chunk import without_blinded
 from hepfool.report import EXTRA_COLUMNS
 from hepfool.statistics.checks import DetectionTable, run_checks
+from hepfool.statistics.marginals import Binning
 from hepfool.studies.data_check import check_data
 from hepfool.studies.excess import run_excess
 from hepfool.studies.frontier import Frontier, FrontierPoint, run_frontier, scaled_caps
@@ -221,6 +222,7 @@ def _attack_parts(given: StepInput) -> dict[str, AttackResult]:
             rng=given.rng(f"attack {name}"),
             target=configuration.target,
             envelope=_envelope(configuration, parts[name]),
+            binning=_binning(configuration, parts[name]),
             progress=tell,
         )
         if result.interrupted:
@@ -234,6 +236,12 @@ def _envelope(configuration: WorkflowConfiguration, table: EventTable) -> Envelo
     if configuration.envelope == "none":
         return None
     return signal_region_envelope(table)
+
+
+def _binning(configuration: WorkflowConfiguration, table: EventTable) -> Binning:
+    uniform = Binning.uniform(table, n_bins=configuration.attack.n_bins)
+    n_bins = configuration.quantile_bins
+    return uniform if n_bins is None else uniform.united(Binning.quantiles(table, n_bins=n_bins))
 
 
 def _make_detector(given: StepInput) -> Detector:

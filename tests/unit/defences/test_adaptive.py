@@ -21,6 +21,7 @@ from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.blackbox import CallableClassifier, FiniteDifference
 from hepfool.models.protocols import Defended, DifferentiableClassifier, is_fooled
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.statistics.marginals import Binning
 from hepfool.surrogate import Surrogate
 
 pytestmark = pytest.mark.torch
@@ -151,9 +152,13 @@ def test_the_paired_error_is_that_of_the_differences() -> None:
 
 def test_a_finished_attack_is_not_repeated() -> None:
     table, defended = events(), system()
-    naive = run_attack(ATTACKS["pgd"], defended.classifier, table, rng=np.random.default_rng(1), target=1)
+    binning = Binning.uniform(table, n_bins=7)
+    naive = run_attack(
+        ATTACKS["pgd"], defended.classifier, table, rng=np.random.default_rng(1), target=1, binning=binning
+    )
     found = attack_defended(ATTACKS["pgd"], defended, table, rng=np.random.default_rng(1), naive=naive)
     assert found.naive_result is naive
+    assert found.adaptive_result.binning is binning
     np.testing.assert_array_equal(found.adaptive_result.attacked, naive.attacked)
     with pytest.raises(ValueError, match="other events or another network"):
         attack_defended(ATTACKS["pgd"], defended, events(), rng=np.random.default_rng(1), naive=naive)

@@ -215,6 +215,19 @@ def test_without_a_detector_there_is_less_to_do(
     assert "knows the detector" not in summary.verdict["stability"]
 
 
+def test_quantile_bins_constrain_what_uniform_bins_do_not_see(
+    settings: Callable[..., WorkflowConfiguration], table: EventTable
+) -> None:
+    changes = {"detector": None, "split": {"train": 0, "validation": 0}, "checks": {"n_data": 200, "checks": ["ks"]}}
+    strict = {"n_iterations": 2, "n_bins": 5, "max_js_distance": 0.01, "beta": 20.0}
+    powers = []
+    for bins in (None, 60):
+        summary = steps_done(settings(attack=strict, quantile_bins=bins, **changes), table)[1]
+        assert summary.detection is not None
+        powers.append(summary.detection["rows"][0]["power"]["value"])
+    assert powers[1] < powers[0]
+
+
 def test_a_network_is_trained_where_none_is_given(
     settings: Callable[..., WorkflowConfiguration], table: EventTable
 ) -> None:
