@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from hepfool.cli import main
 from hepfool.workflow import plan_workflow, read_configuration
@@ -19,7 +20,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_ten_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     names: dict[str, object] = {}
-    exec(compile(code, "README.md", "exec"), names)
+    # The network of the ten lines is untrained: with other parameters another fraction of the events is fooled.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        exec(compile(code, "README.md", "exec"), names)
     printed = capsys.readouterr().out.splitlines()
     assert 0.5 < float(printed[0]) <= 1.0
     assert float(printed[2]) <= 0.02
