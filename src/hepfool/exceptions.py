@@ -11,6 +11,7 @@ __all__ = [
     "LowStatisticsWarning",
     "MissingExtraError",
     "RegionWarning",
+    "WorkerLostError",
 ]
 
 
@@ -46,6 +47,10 @@ class ConstraintError(RuntimeError):
 
 class IncompleteInputError(RuntimeError):
     """Fewer events were processed than the input files hold."""
+
+
+class WorkerLostError(RuntimeError):
+    """A worker died or ran out of memory, or the cluster went away."""
 
 
 class LowStatisticsWarning(UserWarning):

@@ -19,9 +19,19 @@ from coffea.processor import Runner
 
 from hepfool.exceptions import IncompleteInputError
 
-__all__ = ["check_complete", "expected_entries", "run_processor"]
+__all__ = [
+    "broken_file",
+    "check_complete",
+    "expected_entries",
+    "files_and_trees",
+    "incomplete_message",
+    "run_processor",
+]
 
-_REPAIR = "fetch these files again, or take them out of the fileset and of the luminosity"
+_REPAIR = (
+    "fetch these files again, or take them out of the fileset and of the luminosity "
+    "(run_analysis goes on without unreadable files if you say allow_missing=True)"
+)
 
 
 def run_processor(
@@ -62,7 +72,7 @@ def run_processor(
     except Exception as error:
         broken = _broken_files(fileset, treename)
         if broken:
-            raise IncompleteInputError(_message("cannot be read", broken)) from error
+            raise IncompleteInputError(incomplete_message("cannot be read", broken)) from error
         raise
     merged: dict[str, Any] = out[0] if runner.savemetrics else out
     check_complete(expected, merged)
@@ -93,7 +103,7 @@ def expected_entries(
     for chunk in runner.preprocess(fileset, treename=treename):
         entries[chunk.dataset, chunk.filename] += len(chunk)
     expected: dict[str, dict[str, int | None]] = {}
-    for dataset, files in _files(fileset, treename).items():
+    for dataset, files in files_and_trees(fileset, treename).items():
         counted = {file: entries.get((dataset, file)) for file in files}
         if runner.maxchunks is not None:  # the user asked for a part only
             counted = {file: n for file, n in counted.items() if n is not None}
@@ -128,15 +138,16 @@ def check_complete(expected: Mapping[str, Mapping[str, int | None]], out: Mappin
                     f"{processed} of {entries} events of {dataset!r} were processed, {entries - processed} lack"
                 )
     if wrong:
-        raise IncompleteInputError(_message("are incomplete", wrong))
+        raise IncompleteInputError(incomplete_message("are incomplete", wrong))
 
 
-def _message(problem: str, files: Mapping[str, str]) -> str:
+def incomplete_message(problem: str, files: Mapping[str, str]) -> str:
+    """Name each file with its reason, and the repair."""
     lines = [f"  {name}: {reason}" for name, reason in files.items()]
     return "\n".join([f"{len(files)} input files {problem}, so the result would lack events:", *lines, _REPAIR])
 
 
-def _files(fileset: Mapping[str, Any], treename: str) -> dict[str, dict[str, str]]:
+def files_and_trees(fileset: Mapping[str, Any], treename: str) -> dict[str, dict[str, str]]:
     """Tree name by dataset and file, for all forms of a fileset."""
     result = {}
     for dataset, entry in fileset.items():
@@ -149,15 +160,15 @@ def _files(fileset: Mapping[str, Any], treename: str) -> dict[str, dict[str, str
 
 def _broken_files(fileset: Mapping[str, Any], treename: str) -> dict[str, str]:
     reasons = {}
-    for files in _files(fileset, treename).values():
+    for files in files_and_trees(fileset, treename).values():
         for file, tree in files.items():
-            reason = _broken(file, tree)
+            reason = broken_file(file, tree)
             if reason:
                 reasons[file] = reason
     return reasons
 
 
-def _broken(file: str, tree: str) -> str | None:
+def broken_file(file: str, tree: str) -> str | None:
     """Why a file cannot be read, or None if it opens and is as long as it says."""
     try:
         with uproot.open(file) as opened:
