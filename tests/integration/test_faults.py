@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from hepfool.exceptions import IncompleteInputError, WorkerLostError
 from hepfool.processors import driver
 from hepfool.processors.driver import AnalysisRun, AttackPlan, RunSettings, run_analysis
 from hepfool.processors.ordered import OrderedSum
+from tests.faulty_run import disturbed_run, read_result
 from tests.toy_analysis import FaultyAnalysis, Logistic, Push, ToyAnalysis, listed, toy_fileset, write_events
 
 pytestmark = [
@@ -150,7 +152,9 @@ def test_worker_killed_while_it_merges(files: Path, tmp_path: Path, client: Any,
 def test_worker_that_dies_of_every_attempt(files: Path, tmp_path: Path, client: Any, row: Row) -> None:
     client.cluster.scheduler.allowed_failures = 0
     analysis = FaultyAnalysis(fault="always exit", flag=str(tmp_path / "flag"))
-    with pytest.raises(WorkerLostError, match=r"signal_2.root, events 0 to 100 .*Lower chunksize \(now 100") as caught:
+    with pytest.raises(
+        WorkerLostError, match=r"signal_2.root, events \d+ to \d+ .*Lower chunksize \(now 100"
+    ) as caught:
         run(on_dask(client), listed(files), analysis, checkpoint=tmp_path / "checkpoint")
     assert "chunks are kept in" in str(caught.value)
     assert caught.value.__cause__ is None
@@ -159,10 +163,14 @@ def test_worker_that_dies_of_every_attempt(files: Path, tmp_path: Path, client: 
 
 
 @pytest.mark.slow
-def test_worker_of_a_process_pool_killed(files: Path, tmp_path: Path, row: Row) -> None:
-    runner = Runner(FuturesExecutor(workers=2, status=False, retries=0), schema=BaseSchema, chunksize=100)
+def test_worker_of_a_process_pool_killed(files: Path, tmp_path: Path, row: Row, clean: AnalysisRun) -> None:
+    ranges = clean.ranges
+    assert ranges is not None
+    pool = FuturesExecutor(workers=1, status=False, retries=0)
+    runner = Runner(pool, pre_executor=iterative().executor, schema=BaseSchema, chunksize=100)
     analysis = FaultyAnalysis(fault="exit", flag=str(tmp_path / "flag"))
-    result = run(runner, listed(files), analysis, checkpoint=tmp_path / "checkpoint")
+    plan = replace(PLAN, binning=ranges.binning(PLAN.attack.n_bins))  # one pass is enough to kill a worker
+    result = run_analysis(runner, listed(files), analysis, plan, checkpoint=tmp_path / "checkpoint")
     assert (tmp_path / "flag").exists()
     row("pool worker killed mid-chunk", "second attempt of the pass", result)
 
@@ -181,13 +189,13 @@ def test_attempts_are_bounded(files: Path, monkeypatch: pytest.MonkeyPatch) -> N
     from concurrent.futures.process import BrokenProcessPool
 
     attempts = []
+    inputs = driver.open_fileset(iterative(), listed(files))
 
     def fail(*_: Any, **__: Any) -> None:
         attempts.append(1)
         raise BrokenProcessPool
 
     monkeypatch.setattr(IterativeExecutor, "__call__", fail)
-    inputs = driver.Inputs(chunks=(), bad={})
     monkeypatch.setattr(driver, "open_fileset", lambda *_, **__: inputs)
     with pytest.raises(WorkerLostError, match="workers or their scheduler were lost in pass 'ranges'"):
         run(iterative(), listed(files), settings=RunSettings(retries=3))
@@ -199,15 +207,18 @@ def test_attempts_are_bounded(files: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.dask
 @pytest.mark.slow
-def test_scheduler_restart(files: Path, tmp_path: Path, row: Row) -> None:
-    distributed = pytest.importorskip("distributed")
+def test_scheduler_restart(files: Path, tmp_path: Path, client: Any, row: Row) -> None:
+    import dask
+    import distributed
+
     checkpoint = tmp_path / "checkpoint"
-    slow = FaultyAnalysis(seconds=0.2)
-
-    def local() -> Any:
-        return distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0")
-
-    with local() as cluster, distributed.Client(cluster) as client:
+    slow = FaultyAnalysis(seconds=0.1)
+    one = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+        distributed.LocalCluster(**one) as cluster,
+        distributed.Client(cluster) as first,
+    ):
 
         def restart() -> None:
             wait_for_chunks(checkpoint, 2)
@@ -216,12 +227,27 @@ def test_scheduler_restart(files: Path, tmp_path: Path, row: Row) -> None:
         thread = threading.Thread(target=restart)
         thread.start()
         with pytest.raises(WorkerLostError, match=r"replace the cluster if it is gone.* are kept in"):
-            run(on_dask(client), listed(files), slow, checkpoint=checkpoint)
+            run(on_dask(first), listed(files), slow, checkpoint=checkpoint)
         thread.join()
-    with local() as cluster, distributed.Client(cluster) as client:
-        result = run(on_dask(client), listed(files), slow, checkpoint=checkpoint)
+    result = run(on_dask(client), listed(files), slow, checkpoint=checkpoint)
     assert result.provenance["passes"]["ranges"]["n_resumed"] >= 2
     row("scheduler lost, new cluster", "advice; went on from checkpoint", result)
+
+
+@pytest.mark.dask
+@pytest.mark.slow
+def test_workers_restarted_under_the_client(files: Path, tmp_path: Path, client: Any, row: Row) -> None:
+    checkpoint = tmp_path / "checkpoint"
+
+    def restart() -> None:
+        wait_for_chunks(checkpoint, 2)
+        client.restart(wait_for_workers=False)
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    result = run(on_dask(client), listed(files), FaultyAnalysis(seconds=0.2), checkpoint=checkpoint)
+    thread.join()
+    row("client.restart()", "second attempt of the pass", result)
 
 
 def wait_for_chunks(checkpoint: Path, n: int) -> None:
@@ -232,31 +258,40 @@ def wait_for_chunks(checkpoint: Path, n: int) -> None:
         time.sleep(0.02)
 
 
-def program(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.faulty_run", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+@pytest.fixture(scope="module")
+def start() -> Callable[..., Any]:
+    """Return a function that starts the run in a new process, whose imports are done already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.faulty_run"])
 
+    def begin(*places: Path) -> Any:
+        process = context.Process(target=disturbed_run, args=places)
+        process.start()
+        return process
 
-def finished(process: subprocess.Popen[str]) -> tuple[int, int, str]:
-    out, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, errors
-    expected, processed, digest = out.splitlines()[-1].split()
-    return int(expected), int(processed), digest
+    return begin
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
-def test_signals(files: Path, tmp_path: Path, row: Row, sent: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGINT, 1), (signal.SIGTERM, 143), (signal.SIGKILL, -9)], ids=["INT", "TERM", "KILL"]
+)
+def test_signals(
+    files: Path, tmp_path: Path, row: Row, start: Callable[..., Any], sent: signal.Signals, status: int
+) -> None:
     places = files, tmp_path / "checkpoint", tmp_path / "run.zip"
-    process = program(*places)
-    wait_for_chunks(tmp_path / "checkpoint", 16)
-    process.send_signal(sent)
-    process.communicate(timeout=PATIENCE)
-    assert process.returncode == {signal.SIGTERM: 143}.get(sent, -sent)
+    process = start(*places)
+    wait_for_chunks(tmp_path / "checkpoint", 15)
+    os.kill(process.pid, sent)
+    process.join(PATIENCE)
+    assert process.exitcode == status
     kept = len(list((tmp_path / "checkpoint").rglob("*.chunk")))
-    assert 16 <= kept < 26
+    assert 15 <= kept < 26
     assert not (tmp_path / "run.zip").exists()
-    row(sent.name, f"status {process.returncode}, {kept} of 26 chunks kept", finished(program(*places)))
+    again = start(*places)
+    again.join(PATIENCE)
+    assert again.exitcode == 0
+    row(sent.name, f"status {status}, {kept} of 26 chunks kept", read_result(tmp_path / "run.zip"))
 
 
 # Files
@@ -354,10 +389,10 @@ def test_file_without_events(files: Path, row: Row) -> None:
 
 
 def small_disk(*arguments: str | Path) -> subprocess.Popen[str]:
-    """Run the program where ``small`` beside the files is a disk of 200 kB."""
+    """Run the program where ``small`` beside the files is a disk of 12 kB."""
     small = Path(arguments[0]) / "small"
     small.mkdir(exist_ok=True)
-    inner = f'mount -t tmpfs -o size=200k none "{small}" && exec "$@"'
+    inner = f'mount -t tmpfs -o size=12k none "{small}" && exec "$@"'
     command = ["unshare", "-rm", "sh", "-c", inner, "sh", sys.executable, "-m", "tests.faulty_run"]
     return subprocess.Popen(
         [*command, *map(str, arguments)], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -377,13 +412,14 @@ def mounting(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("mounting")
-def test_full_disk(own_files: Path, tmp_path: Path, row: Row) -> None:
+def test_full_disk(own_files: Path, tmp_path: Path, row: Row, start: Callable[..., Any]) -> None:
     small = own_files / "small"
     process = small_disk(own_files, tmp_path / "checkpoint", small / "run.zip")
     out, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "No space left on device" in errors.splitlines()[-1]
-    result = finished(program(own_files, tmp_path / "checkpoint", tmp_path / "run.zip"))
+    start(own_files, tmp_path / "checkpoint", tmp_path / "run.zip").join(PATIENCE)
+    result = read_result(tmp_path / "run.zip")
     assert out.split()[-1] == result[2]
     row("full disk at the output", "failed; went on from checkpoint", result)
 
@@ -395,7 +431,7 @@ def test_full_disk_under_the_checkpoint(own_files: Path, tmp_path: Path, row: Ro
     out, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert "chunks could not be kept" in errors
-    expected, processed, digest = out.split()
+    expected, processed, digest = out.splitlines()[-1].split()
     row("full disk at the checkpoint", "warned; ran to the end", (int(expected), int(processed), digest))
 
 

@@ -90,7 +90,8 @@ def fileset_digest(chunks: Iterable[Any]) -> str:
     files: dict[tuple[str, str, str, str], list[Any]] = {}
     for chunk in chunks:
         key = chunk.dataset, Path(chunk.filename).name, bytes(chunk.fileuuid).hex(), chunk.treename
-        entry = files.setdefault(key, [0, identity(chunk.usermeta)])
+        metadata = {name: value for name, value in (chunk.usermeta or {}).items() if name != "chunk_index"}
+        entry = files.setdefault(key, [0, identity(metadata)])
         entry[0] += len(chunk)
     return identity(files)
 
@@ -173,9 +174,14 @@ def _source(value: Any) -> str:
     except (OSError, TypeError):
         code = getattr(value, "__code__", None)
         if code is not None:
-            return f"{code.co_code.hex()} {code.co_names} {[c for c in code.co_consts if not inspect.iscode(c)]}"
+            return _compiled(code)
         methods = {name: item for name, item in vars(value).items() if isinstance(item, types.FunctionType)}
         return " ".join(f"{name} {_source(methods[name])}" for name in sorted(methods))
+
+
+def _compiled(code: types.CodeType) -> str:
+    constants = [_compiled(c) if inspect.iscode(c) else identity(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"
 
 
 def _source_of_module(value: Any) -> bytes:
