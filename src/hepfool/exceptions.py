@@ -11,6 +11,7 @@ __all__ = [
     "LowStatisticsWarning",
     "MissingExtraError",
     "RegionWarning",
+    "UnreadableFileError",
     "WorkerLostError",
 ]
 
@@ -47,6 +48,10 @@ class ConstraintError(RuntimeError):
 
 class IncompleteInputError(RuntimeError):
     """Fewer events were processed than the input files hold."""
+
+
+class UnreadableFileError(ValueError):
+    """A file is damaged, truncated or empty."""
 
 
 class WorkerLostError(RuntimeError):
