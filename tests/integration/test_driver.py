@@ -101,7 +101,7 @@ def test_dask_gives_the_same_to_the_last_bit(
 ) -> None:
     executor = DaskExecutor(client=dask_client, status=False)
     inline = run_analysis(_runner(executor), toy_fileset, ToyAnalysis(), plan)
-    options = {"checkpoint": tmp_path / "kept", "settings": RunSettings(large_bytes=1000, threads=2)}
+    options: dict[str, Any] = {"checkpoint": tmp_path / "kept", "settings": RunSettings(large_bytes=1000, threads=2)}
     through_files = run_analysis(_runner(executor), toy_fileset, ToyAnalysis(), plan, **options)
     assert inline.digest == through_files.digest == expected.digest
     assert list((tmp_path / "kept" / "state").iterdir())

@@ -25,6 +25,7 @@ from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, R
 from hepfool.exceptions import IncompleteInputError, WorkerLostError
 from hepfool.processors import driver
 from hepfool.processors.driver import AnalysisRun, AttackPlan, RunSettings, run_analysis
+from hepfool.processors.inputs import open_fileset
 from hepfool.processors.ordered import OrderedSum
 from tests.faulty_run import disturbed_run, read_result
 from tests.toy_analysis import FaultyAnalysis, Logistic, Push, ToyAnalysis, listed, toy_fileset, write_events
@@ -189,7 +190,7 @@ def test_attempts_are_bounded(files: Path, monkeypatch: pytest.MonkeyPatch) -> N
     from concurrent.futures.process import BrokenProcessPool
 
     attempts = []
-    inputs = driver.open_fileset(iterative(), listed(files))
+    inputs = open_fileset(iterative(), listed(files))
 
     def fail(*_: Any, **__: Any) -> None:
         attempts.append(1)
@@ -208,9 +209,7 @@ def test_attempts_are_bounded(files: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.dask
 @pytest.mark.slow
 def test_scheduler_restart(files: Path, tmp_path: Path, client: Any, row: Row) -> None:
-    import dask
-    import distributed
-
+    dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
     checkpoint = tmp_path / "checkpoint"
     slow = FaultyAnalysis(seconds=0.1)
     one = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numba
 import pytest
 import threadpoolctl
 
@@ -51,7 +52,7 @@ def test_limits_of_the_driver_are_taken_back() -> None:
 
 
 def test_the_environment_stays_the_upper_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels.numba.config, "NUMBA_NUM_THREADS", 3)
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 3)
     former = kernels.limit_threads(8)
     try:
         assert kernels.threads() == 3
