@@ -307,9 +307,11 @@ def test_truncated_file(own_files: Path, row: Row) -> None:
     row("truncated file", "refused by name; ran when fetched again", run(iterative(), listed(own_files)))
 
 
-def test_a_truncated_file_may_be_left_out_on_purpose(own_files: Path) -> None:
+@pytest.mark.parametrize("kept", [0.1, 0.67, 0.999])
+def test_a_truncated_file_may_be_left_out_on_purpose(own_files: Path, kept: float) -> None:
     bad = own_files / "signal_2.root"
-    bad.write_bytes(bad.read_bytes()[:2000])
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[: int(kept * len(whole))])
     result = run(iterative(), listed(own_files), allow_missing=True)
     assert list(result.completeness.bad) == [str(bad)]
     assert "truncated" in result.completeness.bad[str(bad)]

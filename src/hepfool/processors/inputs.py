@@ -15,7 +15,7 @@ import uproot
 from coffea.processor import Runner
 
 from hepfool.exceptions import IncompleteInputError
-from hepfool.processors.completeness import broken_file, files_and_trees, incomplete_message
+from hepfool.processors.completeness import broken_file, files_and_trees, incomplete_message, truncation
 
 __all__ = ["Completeness", "Inputs", "open_fileset"]
 
@@ -143,6 +143,10 @@ def open_fileset(
             if not bad:
                 raise
             chunks = list(lenient.preprocess(_normalised(fileset, trees, bad))) if allow_missing else []
+    # A file may open and still lack its end.
+    cut = {file: truncation(file) for file in {chunk.filename for chunk in chunks}}
+    bad |= {file: reason for file, reason in sorted(cut.items()) if reason}
+    chunks = [chunk for chunk in chunks if chunk.filename not in bad]
     opened = {(chunk.dataset, chunk.filename) for chunk in chunks}
     if runner.maxchunks is None:
         absent = {f: t for d, files in trees.items() for f, t in files.items() if (d, f) not in opened and f not in bad}
