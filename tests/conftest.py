@@ -64,3 +64,19 @@ def dask_client() -> Iterator[Any]:
         distributed.Client(cluster) as client,
     ):
         yield client
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the table of faults; reports carry its rows, also from the processes of pytest-xdist."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    rows = [value for report in reports for name, value in getattr(report, "user_properties", []) if name == "fault"]
+    if not rows:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    header = ("fault", "what happened", "events expected", "processed", "lost", "result equal to the clean run")
+    table = Table(*header, title="Faults")
+    for cells in rows:
+        table.add_row(*cells)
+    Console(width=150).print(table)

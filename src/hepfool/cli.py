@@ -83,6 +83,7 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--weight", help="Column with the event weight.")
 @click.option("--tree", default="Events", show_default=True, help="Tree of ROOT files.")
 @click.option("--missing-value", type=float, help="Number that stands for a missing value, such as -999.")
+@click.option("--allow-missing", is_flag=True, help="Go on without absent or damaged files; the report names them.")
 @click.option("--max-events", type=int, help="Attack a random part of so many events.")
 @click.option(
     "--model", required=True, metavar="FILE", help="Network: exported program (.pt2) or state dictionary (.pt)."
@@ -128,6 +129,7 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
             tree=options["tree"],
             missing_value=options["missing_value"],
             classes=_classes(options["classes"]),
+            allow_missing=options["allow_missing"],
         )
         part = thin(table, options["max_events"], seed=options["seed"])
         with _progress(configuration.n_iterations) as progress:

@@ -11,6 +11,8 @@ __all__ = [
     "LowStatisticsWarning",
     "MissingExtraError",
     "RegionWarning",
+    "UnreadableFileError",
+    "WorkerLostError",
 ]
 
 
@@ -46,6 +48,14 @@ class ConstraintError(RuntimeError):
 
 class IncompleteInputError(RuntimeError):
     """Fewer events were processed than the input files hold."""
+
+
+class UnreadableFileError(ValueError):
+    """A file is damaged, truncated or empty."""
+
+
+class WorkerLostError(RuntimeError):
+    """A worker died or ran out of memory, or the cluster went away."""
 
 
 class LowStatisticsWarning(UserWarning):

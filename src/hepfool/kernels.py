@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import numba
 from numba.core.options import DefaultOptions
 
-__all__ = ["allocating_kernel", "inline_kernel", "kernel", "summing_kernel", "threads"]
+__all__ = ["allocating_kernel", "inline_kernel", "kernel", "limit_threads", "summing_kernel", "threads"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +45,17 @@ def allocating_kernel(function: Callable[P, R]) -> Callable[P, R]:
     return compiled
 
 
+_limit: int | None = None
+
+
+def limit_threads(n_threads: int | None) -> int | None:
+    """Allow this process fewer threads than ``NUMBA_NUM_THREADS``, or all of them again; return the former limit."""
+    global _limit
+    former, _limit = _limit, n_threads
+    return former
+
+
 def threads() -> int:
-    """Return how many threads ``NUMBA_NUM_THREADS`` allows, all cores unless it is set, without starting any."""
-    return int(vars(numba.config)["NUMBA_NUM_THREADS"])
+    """Return how many threads may be used, without starting any: ``NUMBA_NUM_THREADS`` (all cores) or fewer."""
+    allowed = int(vars(numba.config)["NUMBA_NUM_THREADS"])
+    return allowed if _limit is None else min(allowed, _limit)

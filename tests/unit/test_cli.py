@@ -111,6 +111,21 @@ def test_the_shown_defaults_are_those_of_the_attack() -> None:
             assert kind(shown) == defaults[name]
 
 
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.filterwarnings("default:the events of 1 files lack")
+def test_missing_files_are_allowed_and_named_in_the_report(run: Run, donut: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.root"
+    bad.write_bytes((donut / "donut.root").read_bytes()[:500])
+    refused = run(str(bad))
+    assert refused.exit_code == 2
+    assert "bad.root cannot be read" in refused.stderr
+    result = run(str(bad), "--allow-missing")
+    assert result.exit_code == 0, result.output
+    assert "Warning: the events of 1 files lack" in result.stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert list(summary["provenance"]["input"]["missing"]) == [str(bad)]
+
+
 def test_from_a_root_file_to_a_report(run: Run, donut: Path, tmp_path: Path) -> None:
     result = run(weight="w")
     assert result.exit_code == 0, result.output

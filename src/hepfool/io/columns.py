@@ -19,6 +19,8 @@ import pyarrow.parquet
 import uproot
 from numpy.typing import NDArray
 
+from hepfool.exceptions import UnreadableFileError
+
 __all__ = ["FORMATS", "read_columns"]
 
 Columns = dict[str, NDArray[Any]]
@@ -45,7 +47,9 @@ def read_columns(path: Path, names: Sequence[str], *, tree: str = "Events") -> C
     Raises
     ------
     ValueError
-        If the format is unknown, the file is damaged, or the tree or a column is not there.
+        If the format is unknown, or the tree or a column is not there.
+    UnreadableFileError
+        If the file is damaged, truncated or empty.
     FileNotFoundError
         If there is no such file.
     """
@@ -58,15 +62,17 @@ def read_columns(path: Path, names: Sequence[str], *, tree: str = "Events") -> C
         raise FileNotFoundError(msg)
     if not path.stat().st_size:
         msg = f"{path} is empty (0 bytes); write it again"
-        raise ValueError(msg)
+        raise UnreadableFileError(msg)
     try:
         return reader(path, list(dict.fromkeys(names)), tree)
+    except UnreadableFileError:
+        raise
     except _ColumnError as error:
         raise ValueError(str(error)) from None
     except Exception as error:
         # A damaged file can fail anywhere inside the reading libraries, with any error.
         msg = f"{path} cannot be read, is it complete? ({type(error).__name__}: {' '.join(str(error).split())})"
-        raise ValueError(msg) from error
+        raise UnreadableFileError(msg) from error
 
 
 class _ColumnError(Exception):
@@ -88,7 +94,7 @@ def _read_root(path: Path, names: Sequence[str], tree: str) -> Columns:
         size = path.stat().st_size
         if file.file.fEND > size:
             msg = f"{path} is truncated: {size} of {file.file.fEND} bytes are there; copy it again"
-            raise _ColumnError(msg)
+            raise UnreadableFileError(msg)
         kinds = file.classnames(cycle=False)
         trees = [key for key, kind in kinds.items() if kind.startswith(("TTree", "TNtuple", "ROOT::RNTuple"))]
         _require(path, [tree], trees, "tree")

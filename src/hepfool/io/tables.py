@@ -22,6 +22,7 @@ import uproot
 from numpy.typing import NDArray
 
 from hepfool.events import UNLABELLED, EventTable
+from hepfool.exceptions import UnreadableFileError
 from hepfool.features import Feature, FeatureSpace
 from hepfool.io.columns import FORMATS, Columns, read_columns
 from hepfool.io.files import written_whole
@@ -47,6 +48,7 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
     dataset: str | None = None,
     classes: Mapping[str, int] | None = None,
     spectators: Sequence[str] = (),
+    allow_missing: bool = False,
 ) -> EventTable:
     r"""
     Read events from flat files.
@@ -72,6 +74,8 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
         strings are numbered in sorted order, with ``s``, ``sig``, ``signal`` or ``1`` of two strings as class 1.
     spectators : sequence of str
         Further columns that travel along, such as ``run`` and ``event``.
+    allow_missing : bool
+        Go on without files that are absent or damaged; they are warned of and listed in the table's metadata.
 
     Returns
     -------
@@ -101,9 +105,10 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
     ([1, 0, 0], 1, ('higgs',))
     """
     space = features if isinstance(features, FeatureSpace) else FeatureSpace(features)
-    files = _expand(paths)
+    given = _expand(paths)
     wanted = [*space.names, *(name for name in (label, weight) if name is not None), *spectators]
-    parts = [_read_part(path, wanted, tree) for path in files]
+    found, missing = _read_parts(given, wanted, tree, allow_missing=allow_missing)
+    files, parts = [path for path, _ in found], [part for _, part in found]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in dict.fromkeys(wanted)}
     origin = np.repeat([dataset or _stem(path) for path in files], [len(part[wanted[0]]) for part in parts])
     values = np.stack([_numeric(columns[name], name) for name in space.names], axis=1)
@@ -117,7 +122,7 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
         sentinel=missing_value,
         dataset=origin,
         spectators={name: columns[name] for name in spectators},
-        metadata={"files": tuple(str(path) for path in files)},
+        metadata={"files": tuple(str(path) for path in files), **({"missing": missing} if missing else {})},
     )
 
 
@@ -149,6 +154,25 @@ def _expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
 def _stem(path: Path) -> str:
     suffix = max((s for s in FORMATS if path.name.lower().endswith(s)), key=len, default="")
     return path.name[: len(path.name) - len(suffix)] or path.name
+
+
+def _read_parts(
+    paths: Sequence[Path], names: Sequence[str], tree: str, *, allow_missing: bool
+) -> tuple[list[tuple[Path, Columns]], dict[str, str]]:
+    """Return what the files hold, and why others could not be read."""
+    parts, missing = [], {}
+    for path in paths:
+        try:
+            parts.append((path, _read_part(path, names, tree)))
+        except (FileNotFoundError, UnreadableFileError) as error:
+            if not allow_missing or (path is paths[-1] and not parts):
+                raise
+            missing[str(path)] = str(error)
+    if missing:
+        warnings.warn(
+            f"the events of {len(missing)} files lack: {'; '.join(missing.values())}", UserWarning, stacklevel=3
+        )
+    return parts, missing
 
 
 def _read_part(path: Path, names: Sequence[str], tree: str) -> Columns:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from coffea.processor import accumulate
@@ -17,9 +17,13 @@ from hepfool.attacks.base import Attack, run_attack
 from hepfool.events import UNLABELLED, Envelope, EventTable
 from hepfool.exceptions import LowStatisticsWarning
 from hepfool.models.protocols import Classifier
+from hepfool.processors.detection import detector_sums
 from hepfool.processors.results import RegionSums, sort_categories
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray
+
+if TYPE_CHECKING:  # which loads PyTorch
+    from hepfool.defences.detector import Detector
 
 __all__ = ["ChunkAttack", "attack_table"]
 
@@ -48,6 +52,8 @@ class ChunkAttack:
         Bounds from the events.
     unblind : bool
         Whether to read unlabelled events (data) in signal regions.
+    detector : Detector, optional
+        Scores all events beside the attack.
     """
 
     classifier: Classifier
@@ -57,6 +63,7 @@ class ChunkAttack:
     target: Literal["correct", "all"] | int = "correct"
     envelope: Callable[[EventTable], Envelope] | None = None
     unblind: bool = False
+    detector: Detector | None = None
 
     def run(self, table: EventTable, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -78,7 +85,7 @@ class ChunkAttack:
         data = kept.labels == UNLABELLED
         parts = []
         if data.any() or not kept.n_events:
-            parts.append(nominal_sums(kept.select(data), self.classifier, self.binning))
+            parts.append(nominal_sums(kept.select(data), self.classifier, self.binning, self.detector))
         constrained: dict[str, Any] = {}
         if not data.all():
             simulated = kept.select(~data)
@@ -99,7 +106,7 @@ class ChunkAttack:
         if isinstance(self.target, int):
             attacked &= table.labels == self.target
         if not (attacked.any() and table.constrained.any()):
-            return attack_sums(table, table, (attacked, np.zeros_like(attacked)), self.classifier, self.binning)
+            return self._sums(table, table, (attacked, np.zeros_like(attacked)))
         populated = replace(table, regions=tuple(r for r in table.regions if r.mask.any()))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LowStatisticsWarning)  # said once, for all chunks
@@ -113,7 +120,12 @@ class ChunkAttack:
                 binning=self.binning,
             )
         adversarial = table.with_values(result.adversarial.values)
-        return attack_sums(table, adversarial, (result.attacked, result.fooled), self.classifier, self.binning)
+        return self._sums(table, adversarial, (result.attacked, result.fooled))
+
+    def _sums(
+        self, nominal: EventTable, adversarial: EventTable, outcome: tuple[BoolArray, BoolArray]
+    ) -> dict[str, Any]:
+        return attack_sums(nominal, adversarial, outcome, self.classifier, self.binning, detector=self.detector)
 
 
 def attack_table(
@@ -141,7 +153,7 @@ def attack_table(
     metadata : mapping, optional
         ``events.metadata``: gives the chunk's own random numbers and counts what was read.
     **options
-        ``seed``, ``target``, ``envelope`` and ``unblind`` as for :class:`ChunkAttack`.
+        ``seed``, ``target``, ``envelope``, ``unblind`` and ``detector`` as for :class:`ChunkAttack`.
 
     Returns
     -------
@@ -165,6 +177,8 @@ def attack_sums(
     outcome: tuple[BoolArray, BoolArray],
     classifier: Classifier,
     binning: Binning,
+    *,
+    detector: Detector | None = None,
 ) -> dict[str, Any]:
     """Sum up nominal, adversarial and systematically varied events."""
     names = ["nominal", "adversarial", *nominal.shape_variations, *nominal.weight_variations]
@@ -181,14 +195,19 @@ def attack_sums(
         sums.count(name, attacked, attacked & (_predict(classifier, varied) != classes))
     for name in nominal.weight_variations:
         sums.fill(name, nominal.variation(name), scores)
-    return sums.as_dict()
+    if detector is None:
+        return sums.as_dict()
+    flags = detector_sums(detector, nominal, binning, adversarial=adversarial, outcome=outcome)
+    return {**sums.as_dict(), "detector": flags}
 
 
-def nominal_sums(table: EventTable, classifier: Classifier, binning: Binning) -> dict[str, Any]:
+def nominal_sums(
+    table: EventTable, classifier: Classifier, binning: Binning, detector: Detector | None = None
+) -> dict[str, Any]:
     """Sum up events that are not attacked: data, or none."""
     sums = RegionSums(table, binning, ["nominal"], _score_classes(classifier))
     sums.fill("nominal", table, _scores(classifier, table), moments=True)
-    return sums.as_dict()
+    return {**sums.as_dict(), **({} if detector is None else {"detector": detector_sums(detector, table, binning)})}
 
 
 def _score_classes(classifier: Classifier) -> tuple[int, ...]:
@@ -230,7 +249,11 @@ def chunk_rng(seed: int, metadata: Mapping[str, Any]) -> np.random.Generator:
 
 
 def in_order(out: dict[str, Any]) -> dict[str, Any]:
-    ordered = {k: {name: sort_categories(h) for name, h in out[k].items()} for k in ("histograms", "scores")}
+    ordered: dict[str, Any] = {
+        k: {name: sort_categories(h) for name, h in out[k].items()} for k in ("histograms", "scores")
+    }
+    if "detector" in out:
+        ordered["detector"] = {**out["detector"], "scores": sort_categories(out["detector"]["scores"])}
     return {**out, **ordered}
 
 

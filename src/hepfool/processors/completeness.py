@@ -9,6 +9,7 @@ with what the fileset holds and names the files that are broken or missing.
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,9 +20,25 @@ from coffea.processor import Runner
 
 from hepfool.exceptions import IncompleteInputError
 
-__all__ = ["check_complete", "expected_entries", "run_processor"]
+__all__ = [
+    "broken_file",
+    "check_complete",
+    "expected_entries",
+    "files_and_trees",
+    "incomplete_message",
+    "run_processor",
+    "truncation",
+]
 
-_REPAIR = "fetch these files again, or take them out of the fileset and of the luminosity"
+#: Start of a ROOT file: magic, version, first record, and the end as 4 bytes or, in large files, as 8.
+_HEADER = struct.Struct(">4siii4x")
+_LARGE_END = struct.Struct(">q")
+_LARGE_VERSION = 1_000_000
+
+_REPAIR = (
+    "fetch these files again, or take them out of the fileset and of the luminosity "
+    "(run_analysis goes on without unreadable files if you say allow_missing=True)"
+)
 
 
 def run_processor(
@@ -62,7 +79,7 @@ def run_processor(
     except Exception as error:
         broken = _broken_files(fileset, treename)
         if broken:
-            raise IncompleteInputError(_message("cannot be read", broken)) from error
+            raise IncompleteInputError(incomplete_message("cannot be read", broken)) from error
         raise
     merged: dict[str, Any] = out[0] if runner.savemetrics else out
     check_complete(expected, merged)
@@ -93,7 +110,7 @@ def expected_entries(
     for chunk in runner.preprocess(fileset, treename=treename):
         entries[chunk.dataset, chunk.filename] += len(chunk)
     expected: dict[str, dict[str, int | None]] = {}
-    for dataset, files in _files(fileset, treename).items():
+    for dataset, files in files_and_trees(fileset, treename).items():
         counted = {file: entries.get((dataset, file)) for file in files}
         if runner.maxchunks is not None:  # the user asked for a part only
             counted = {file: n for file, n in counted.items() if n is not None}
@@ -128,15 +145,16 @@ def check_complete(expected: Mapping[str, Mapping[str, int | None]], out: Mappin
                     f"{processed} of {entries} events of {dataset!r} were processed, {entries - processed} lack"
                 )
     if wrong:
-        raise IncompleteInputError(_message("are incomplete", wrong))
+        raise IncompleteInputError(incomplete_message("are incomplete", wrong))
 
 
-def _message(problem: str, files: Mapping[str, str]) -> str:
+def incomplete_message(problem: str, files: Mapping[str, str]) -> str:
+    """Name each file with its reason, and the repair."""
     lines = [f"  {name}: {reason}" for name, reason in files.items()]
     return "\n".join([f"{len(files)} input files {problem}, so the result would lack events:", *lines, _REPAIR])
 
 
-def _files(fileset: Mapping[str, Any], treename: str) -> dict[str, dict[str, str]]:
+def files_and_trees(fileset: Mapping[str, Any], treename: str) -> dict[str, dict[str, str]]:
     """Tree name by dataset and file, for all forms of a fileset."""
     result = {}
     for dataset, entry in fileset.items():
@@ -149,24 +167,35 @@ def _files(fileset: Mapping[str, Any], treename: str) -> dict[str, dict[str, str
 
 def _broken_files(fileset: Mapping[str, Any], treename: str) -> dict[str, str]:
     reasons = {}
-    for files in _files(fileset, treename).values():
+    for files in files_and_trees(fileset, treename).values():
         for file, tree in files.items():
-            reason = _broken(file, tree)
+            reason = broken_file(file, tree)
             if reason:
                 reasons[file] = reason
     return reasons
 
 
-def _broken(file: str, tree: str) -> str | None:
+def broken_file(file: str, tree: str) -> str | None:
     """Why a file cannot be read, or None if it opens and is as long as it says."""
     try:
         with uproot.open(file) as opened:
             trees = opened.keys(cycle=False, filter_classname=["TTree", "ROOT::RNTuple"])
             if tree not in trees:
                 return f"has no tree {tree!r} (it has {', '.join(trees) or 'none'}); name yours with treename"
-            path = Path(file)
-            if path.exists() and path.stat().st_size < opened.file.fEND:
-                return f"is truncated: {path.stat().st_size} of {opened.file.fEND} bytes"
+            return truncation(file)
     except Exception as error:  # noqa: BLE001 - any failure to open is the answer
         return f"is unreadable or truncated ({type(error).__name__}: {str(error).splitlines()[0][:120]})"
-    return None
+
+
+def truncation(file: str) -> str | None:
+    """Why a ROOT file on this machine is too short, by its own header; None for any other."""
+    path = Path(file)
+    if not path.is_file():
+        return None
+    with path.open("rb") as opened:
+        head = opened.read(_HEADER.size)
+    if len(head) < _HEADER.size or not head.startswith(b"root"):
+        return None
+    _, version, _, small_end, large_end = (*_HEADER.unpack(head), *_LARGE_END.unpack_from(head, 12))
+    end, size = large_end if version >= _LARGE_VERSION else small_end, path.stat().st_size
+    return f"is truncated: {size} of {end} bytes" if size < end else None

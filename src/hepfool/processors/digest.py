@@ -12,7 +12,7 @@ import hist
 import numpy as np
 
 from hepfool.attacks.base import AttackResult, FoolingCounts
-from hepfool.processors.results import MaskedMoments, sort_categories
+from hepfool.processors.results import FlagCounts, MaskedMoments, sort_categories
 
 __all__ = ["digest"]
 
@@ -69,8 +69,9 @@ def _arrays(value: Any) -> dict[str, Any]:
             return {" weights": np.zeros(1)}
         sums = value.sums
         return {" weights": np.array([sums.sum_weights]), " mean": sums.mean, " correlation": sums.correlation}
-    if isinstance(value, FoolingCounts):
-        return {" counts": np.array(astuple(value)[:3]), " weights": np.array(astuple(value)[3:])}
+    if isinstance(value, FoolingCounts | FlagCounts):
+        numbers = astuple(value)
+        return {" counts": np.array(numbers[:-2]), " weights": np.array(numbers[-2:])}
     if isinstance(value, AttackResult):
         return {" adversarial": np.nan_to_num(value.adversarial.values), " fooled": value.fooled}
     return {"": np.atleast_1d(np.asarray(value, dtype=np.float64))}

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from coffea.processor import ProcessorABC, accumulate
@@ -33,6 +33,9 @@ from hepfool.processors.chunk import (
 )
 from hepfool.processors.passes import TableProcessor, joined
 from hepfool.statistics.marginals import Binning
+
+if TYPE_CHECKING:  # which loads PyTorch
+    from hepfool.defences.detector import Detector
 
 __all__ = ["AttackProcessor"]
 
@@ -64,13 +67,16 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
         Bounds from the events, such as :meth:`Envelope.from_variations`.
     unblind : bool
         Whether to read unlabelled events (data) in signal regions.
+    detector : Detector, optional
+        Scores all events beside the attack, and counts those that are fooled and not flagged.
 
     Notes
     -----
     The output holds, for the categories ``nominal``, ``adversarial`` and every systematic variation:
     ``histograms`` by feature and ``scores`` by class, with the axes dataset, region and variation;
     ``moments`` and ``fooling`` by dataset, region and variation; ``n_events`` (selected) and ``processed``
-    (read) by dataset and file; with ``scope="dataset"`` also the ``result`` itself.
+    (read) by dataset and file; with a detector ``detector``, see
+    :func:`~hepfool.processors.detection.detector_sums`; with ``scope="dataset"`` also the ``result`` itself.
     """
 
     analysis: Analysis
@@ -83,6 +89,7 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
     target: Literal["correct", "all"] | int = "correct"
     envelope: Callable[[EventTable], Envelope] | None = None
     unblind: bool = False
+    detector: Detector | None = None
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the workers."""
@@ -98,7 +105,7 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the network at home where workers only select events."""
-        at_home = {"classifier": None, "attack": None} if self.scope == "dataset" else {}
+        at_home = {"classifier": None, "attack": None, "detector": None} if self.scope == "dataset" else {}
         return {**self.__dict__, **at_home}
 
     def process(self, events: Any) -> dict[str, Any]:
@@ -162,9 +169,10 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
             binning=self.binning,
         )
         outcome = (result.attacked, result.fooled)
-        parts = [attack_sums(labelled, result.adversarial, outcome, self.classifier, result.binning)]
+        settings = self.classifier, result.binning
+        parts = [attack_sums(labelled, result.adversarial, outcome, *settings, detector=self.detector)]
         if data is not None:
-            parts.append(nominal_sums(data, self.classifier, result.binning))
+            parts.append(nominal_sums(data, *settings, self.detector))
         rest = {k: accumulator[k] for k in ("n_events", "processed")}
         return in_order({**accumulate(parts), **rest, "result": result})
 
@@ -181,4 +189,5 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
             target=self.target,
             envelope=self.envelope,
             unblind=self.unblind,
+            detector=self.detector,
         )

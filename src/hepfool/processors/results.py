@@ -23,7 +23,7 @@ from hepfool.statistics.dependence import Moments
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["MaskedMoments", "RegionSums", "compatibility", "sort_categories"]
+__all__ = ["FlagCounts", "MaskedMoments", "RegionSums", "compatibility", "sort_categories"]
 
 #: Bins of a score between 0 and 1.
 N_SCORE_BINS = 50
@@ -119,6 +119,39 @@ class MaskedMoments:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagCounts:
+    """
+    Events that a detector took for adversarial, which can be added.
+
+    Attributes
+    ----------
+    n_events, n_flagged : int
+        Plain numbers.
+    weight, weight_flagged : float
+        Sums of weights.
+    """
+
+    n_events: int = 0
+    n_flagged: int = 0
+    weight: float = 0.0
+    weight_flagged: float = 0.0
+
+    @property
+    def fraction(self) -> float:
+        """Weighted fraction of flagged events; NaN without events."""
+        return self.weight_flagged / self.weight if self.weight else float("nan")
+
+    def __add__(self, other: FlagCounts) -> FlagCounts:
+        """Add the counts of other events."""
+        return FlagCounts(
+            n_events=self.n_events + other.n_events,
+            n_flagged=self.n_flagged + other.n_flagged,
+            weight=self.weight + other.weight,
+            weight_flagged=self.weight_flagged + other.weight_flagged,
+        )
+
+
 class RegionSums:
     """
     Histograms, moments and counts by dataset, region and variation.
@@ -177,15 +210,31 @@ class RegionSums:
             Whether to keep the moments too.
         """
         bins = self.binning.indices(table.values)
-        score_bins = np.clip((scores * N_SCORE_BINS).astype(np.int64), 0, N_SCORE_BINS - 1)
-        for dataset, region, mask in self._parts():
+        self.fill_scores(variation, table, scores)
+        for dataset, region, mask in self.parts():
             weights = table.weights[mask]
             for j, histogram in enumerate(self.histograms.values()):
                 _add(histogram, (dataset, region, variation), bins[mask, j], weights)
-            for k, histogram in self.scores.items():
-                _add(histogram, (dataset, region, variation), score_bins[mask, k], weights)
             if moments:
                 self.moments[dataset][region][variation] = MaskedMoments.of(table.values[mask], weights)
+
+    def fill_scores(self, variation: str, table: EventTable, scores: FloatArray) -> None:
+        """
+        Add the scores of the events under one variation.
+
+        Parameters
+        ----------
+        variation : str
+            Category to fill.
+        table : EventTable
+            The same events as in the constructor, with varied weights if they vary.
+        scores : FloatArray, shape (n_events, n_classes)
+            Class probabilities.
+        """
+        bins = np.clip((scores * N_SCORE_BINS).astype(np.int64), 0, N_SCORE_BINS - 1)
+        for dataset, region, mask in self.parts():
+            for k, histogram in self.scores.items():
+                _add(histogram, (dataset, region, variation), bins[mask, k], table.weights[mask])
 
     def count(self, variation: str, attacked: BoolArray, fooled: BoolArray) -> None:
         """
@@ -198,7 +247,7 @@ class RegionSums:
         attacked, fooled : BoolArray, shape (n_events,)
             Events asked about, and those among them with a changed class.
         """
-        for dataset, region, mask in self._parts():
+        for dataset, region, mask in self.parts():
             weights = self.table.weights
             self.fooling[dataset][region][variation] = FoolingCounts(
                 n_events=int(mask.sum()),
@@ -225,7 +274,8 @@ class RegionSums:
             "fooling": self.fooling,
         }
 
-    def _parts(self) -> Iterable[tuple[str, str, BoolArray]]:
+    def parts(self) -> Iterable[tuple[str, str, BoolArray]]:
+        """Go through datasets and regions, with the mask of their events."""
         for dataset in self.table.datasets:
             events = self.table.dataset_mask(dataset)
             for region, mask in self.masks.items():

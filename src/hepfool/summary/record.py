@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.resources
 import json
 import math
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepfool.attacks.base import AttackResult, FoolingCounts
+from hepfool.io.versions import installed_versions
 from hepfool.statistics.checks import STANDARD_CHECKS, DetectionTable
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.summary.evidence import Evidence
@@ -24,8 +23,6 @@ if TYPE_CHECKING:  # which loads PyTorch
     from hepfool.defences.detector import DetectorReport
 
 __all__ = ["Summary", "detection_record", "plain_values", "summarise", "summary_schema"]
-
-_REPORTED_PACKAGES = ("hepfool", "coffea", "numba", "numpy", "scipy", "torch", "uproot")
 
 Json = dict[str, Any]
 
@@ -126,7 +123,7 @@ def summarise(
     constrained = [region.name for region in table.regions if region.constrained]
     added = evidence.total
     return Summary(
-        versions=_versions(),
+        versions=dict(installed_versions()),
         provenance=plain_values(
             {
                 **result.provenance,
@@ -210,16 +207,6 @@ def summary_schema() -> Json:
     """
     schema: Json = json.loads(importlib.resources.files("hepfool.summary").joinpath("summary.schema.json").read_text())
     return schema
-
-
-def _versions() -> Json:
-    versions: Json = {"python": platform.python_version()}
-    for name in _REPORTED_PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    return versions
 
 
 def _counts(counts: FoolingCounts) -> Json:

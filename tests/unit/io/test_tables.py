@@ -16,6 +16,7 @@ import uproot
 from numpy.typing import NDArray
 
 from hepfool.events import EventTable, Region
+from hepfool.exceptions import UnreadableFileError
 from hepfool.features import Feature
 from hepfool.io.tables import read_table, write_table
 
@@ -200,6 +201,26 @@ def test_a_truncated_file_is_refused_even_if_its_events_are_there(tmp_path: Path
     (tmp_path / "a.root").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=f"is truncated: {len(whole) // 2} of {len(whole)} bytes"):
         read_table(tmp_path / "a.root", features=FEATURES)
+
+
+def test_bad_files_are_left_out_only_on_purpose(tmp_path: Path, content: Content) -> None:
+    options: dict[str, Any] = {"features": FEATURES, "missing_value": -999}
+    for name in ("a", "b"):
+        write_parquet(tmp_path / f"{name}.parquet", content)
+    good = tmp_path / "a.parquet"
+    bad, absent = tmp_path / "b.parquet", tmp_path / "c.parquet"
+    bad.write_bytes(bad.read_bytes()[:-20])
+    with pytest.raises(UnreadableFileError, match=r"b\.parquet cannot be read"):
+        read_table([bad, good], **options)
+    with pytest.warns(UserWarning, match=r"events of 2 files lack: .*b\.parquet.*c\.parquet"):
+        table = read_table([bad, absent, good], **options, allow_missing=True)
+    assert table.n_events == read_table(good, **options).n_events
+    assert list(table.metadata["missing"]) == [str(bad), str(absent)]
+    assert table.metadata["files"] == (str(good),)
+    with pytest.raises(FileNotFoundError):
+        read_table([bad, absent], **options, allow_missing=True)
+    with pytest.raises(ValueError, match="has no column"):  # a mistake is no bad file
+        read_table(good, features=["pt", "nowhere"], allow_missing=True)
 
 
 def test_a_file_without_events_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+From a fileset to the result of an attack, whatever happens on the way.
+
+:func:`run_analysis` opens the files once, makes every pass over the same chunks, and checks that no event is lost.
+With a ``checkpoint`` a killed run goes on where it was, and its result is the same to the last bit.  The passes are
+``ranges`` (nominal statistics; only for ``scope="chunk"``) and ``attack``, in which systematics and detector are
+measured too, while the events are there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from coffea.nanoevents import NanoAODSchema
+from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, Runner
+
+from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.exceptions import IncompleteInputError, WorkerLostError
+from hepfool.processors.analysis import Analysis
+from hepfool.processors.checkpoint import RunCheckpoint
+from hepfool.processors.completeness import check_complete, incomplete_message
+from hepfool.processors.digest import digest
+from hepfool.processors.handles import Handle
+from hepfool.processors.inputs import Completeness, Inputs, open_fileset, quiet_retries
+from hepfool.processors.passes import RangeProcessor, Ranges
+from hepfool.processors.plan import AttackPlan, RunSettings
+from hepfool.processors.processor import AttackProcessor
+from hepfool.processors.provenance import run_key, run_provenance
+from hepfool.processors.threads import limited_threads
+from hepfool.processors.worker import Failure, WorkerPass
+
+__all__ = ["AnalysisRun", "AttackPlan", "RunSettings", "run_analysis"]
+
+_TERMINATED = 128 + signal.SIGTERM
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AnalysisRun:
+    """
+    What came out.
+
+    Attributes
+    ----------
+    out : dict
+        As of :class:`~hepfool.processors.processor.AttackProcessor`.
+    ranges : Ranges, optional
+        Nominal statistics of the first pass.
+    completeness : Completeness
+        Expected and processed events of every file.
+    provenance : dict
+        Versions, configuration, seed, digests, chunks and executor, in plain JSON.
+    """
+
+    out: dict[str, Any]
+    ranges: Ranges | None
+    completeness: Completeness
+    provenance: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Fingerprint of the result to the last bit, wherever the files lie."""
+        return digest({k: v for k, v in self.out.items() if k not in {"processed", "n_events"}}, digits=17)
+
+
+def run_analysis(
+    runner: Any,
+    fileset: Mapping[str, Any],
+    analysis: Analysis,
+    plan: AttackPlan,
+    *,
+    checkpoint: str | Path | None = None,
+    allow_missing: bool = False,
+    treename: str = "Events",
+    settings: RunSettings | None = None,
+) -> AnalysisRun:
+    """
+    Attack the events of a fileset.
+
+    Parameters
+    ----------
+    runner : coffea.processor.Runner or distributed.Client
+        Your runner; a client gets one with ``NanoAODSchema`` and coffea's chunk size.
+    fileset : mapping
+        As coffea takes it.
+    analysis : Analysis
+        Selection, features, regions and variations; of its ``branches`` only these are read.
+    plan : AttackPlan
+        Network, attack and seed.
+    checkpoint : str or Path, optional
+        Folder that all workers share: finished chunks and iterations are kept there, and the same call goes on from them.
+    allow_missing : bool
+        Go on without files that cannot be read; they are listed in ``completeness``.
+    treename : str
+        Name of the tree where the fileset does not give one.
+    settings : RunSettings, optional
+        Threads, attempts and the like.
+
+    Returns
+    -------
+    AnalysisRun
+        Result, completeness and provenance.
+
+    Raises
+    ------
+    IncompleteInputError
+        If a file cannot be read, was replaced between two passes, or lacks events.
+    WorkerLostError
+        If workers died, for want of memory by custom, more often than ``settings.retries`` allows.
+    ValueError
+        If the checkpoint belongs to another run, or the attack refuses its input.
+    """
+    settings = settings or RunSettings()
+    runner = _own_runner(runner)
+    inputs = open_fileset(runner, fileset, treename=treename, allow_missing=allow_missing)
+    key = run_key(inputs, analysis, plan)
+    kept = None
+    if checkpoint is not None:
+        kept = RunCheckpoint.open(checkpoint, key)
+        if plan.scope == "dataset" and not isinstance(plan.attack, Checkpointed):
+            plan = dataclasses.replace(plan, attack=Checkpointed(plan.attack, kept.folder / "attack.zip"))
+    with ExitStack() as stack:
+        stack.enter_context(_terminable())
+        folder = kept.state() if kept else _local_folder(runner, stack)
+        passes = _Passes(runner, inputs, getattr(analysis, "branches", None), settings, kept, folder)
+        ranges: Ranges | None = None
+        if plan.scope == "chunk" and plan.binning is None:
+            ranges = passes.run("ranges", RangeProcessor(analysis))["ranges"]
+            plan = dataclasses.replace(plan, binning=ranges.binning(plan.attack.n_bins))
+        out = passes.run("attack", AttackProcessor(analysis, plan.classifier, plan.attack, **plan.options))
+    result = out.get("result")
+    if result is not None and result.interrupted and kept:
+        raise KeyboardInterrupt  # whoever gave a checkpoint wants all iterations, later
+    completeness = Completeness(expected=inputs.expected, processed=out["processed"], bad=inputs.bad)
+    provenance = run_provenance(
+        runner, inputs, analysis, plan, {"digests": key, "completeness": completeness.as_dict(), **passes.report()}
+    )
+    if result is not None:
+        named = dataclasses.replace(result, provenance={**result.provenance, "run": provenance})
+        out = {**out, "result": named}
+    return AnalysisRun(out=out, ranges=ranges, completeness=completeness, provenance=provenance)
+
+
+@dataclass(slots=True)
+class _Passes:
+    """Runs one processor after the other over the same chunks."""
+
+    runner: Runner
+    inputs: Inputs
+    branches: Any
+    settings: RunSettings
+    checkpoint: RunCheckpoint | None
+    folder: Path | None
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def threads(self) -> int | None:
+        """Threads of one chunk."""
+        alone = isinstance(self.runner.executor, IterativeExecutor)
+        return self.settings.threads or (None if alone else 1)
+
+    def run(self, name: str, processor: Any) -> dict[str, Any]:
+        """Make one pass and check that it saw every event."""
+        handle = Handle.of(processor, folder=self.folder, large=self.settings.large_bytes)
+        worker = WorkerPass(handle, self.threads, check_files=self.runner.format == "root")
+        chunks = self.checkpoint.chunks(name) if self.checkpoint else None
+        resumed = chunks.n_chunks if chunks else 0
+        own = dataclasses.replace(
+            self.runner, checkpointer=chunks, skipbadfiles=False, use_result_type=False, savemetrics=True
+        )
+        merged, metrics = self._attempts(name, own, worker)
+        # Of the chunks, not of this attempt: what a checkpoint holds was read some time.
+        self.metrics[name] = {
+            "n_chunks": metrics["chunks"],
+            "n_resumed": resumed,
+            "state_bytes": handle.size,
+            "bytes_read": int(metrics.get("bytesread", 0)),
+            "columns": sorted({str(column).rpartition("-")[0] for column in metrics.get("columns", ())}),
+        }
+        total = merged.total()
+        check_complete(self.inputs.expected, total)
+        if chunks is not None and chunks.n_chunks < metrics["chunks"]:
+            lacking = metrics["chunks"] - chunks.n_chunks
+            _log.warning("%d chunks could not be kept in %s: is the disk full?", lacking, chunks.folder)
+        finished = processor.postprocess(total) if hasattr(processor, "postprocess") else None
+        return total if finished is None else dict(finished)
+
+    def report(self) -> dict[str, Any]:
+        """Tell what was read, by pass, and how."""
+        return {"passes": self.metrics, "threads": self.threads, "branches": list(self.branches or ())}
+
+    def _attempts(self, name: str, runner: Runner, worker: WorkerPass) -> Any:
+        options = {"iteritems_options": {"filter_name": list(self.branches)}} if self.branches else {}
+        if runner.format == "root":
+            options["uproot_options"] = dict(self.settings.uproot_options)
+        for attempt in range(self.settings.retries + 1):
+            try:
+                with quiet_retries(), limited_threads(self.threads):
+                    return runner(list(self.inputs.chunks), worker, **options)
+            except Exception as error:
+                failure = Failure(error)
+                if not failure.of_worker:
+                    changes = self.inputs.changes() if runner.format == "root" else {}
+                    if changes:
+                        raise IncompleteInputError(incomplete_message("cannot be read any more", changes)) from error
+                    raise
+                if failure.of_memory or attempt == self.settings.retries or not _alive(runner.executor):
+                    advice = failure.advice(
+                        name=name, chunks=self.inputs.chunks, chunksize=runner.chunksize, kept=self._kept(name)
+                    )
+                    raise WorkerLostError(advice) from None
+                _log.warning("pass %s lost its workers (%s), attempt %d", name, type(error).__name__, attempt + 2)
+        return None  # not reached: the last attempt returns or raises
+
+    def _kept(self, name: str) -> str:
+        if self.checkpoint is None:
+            return "Nothing is kept; with a checkpoint folder the same call would go on from the finished chunks."
+        done = self.checkpoint.chunks(name).n_chunks
+        return (
+            f"{done} of {len(self.inputs.chunks)} chunks are kept in {self.checkpoint.folder}; the same call goes on from "
+            "there (another chunksize needs another folder)."
+        )
+
+
+def _own_runner(runner: Any) -> Runner:
+    if not isinstance(runner, Runner):
+        runner = Runner(DaskExecutor(client=runner, status=False), schema=NanoAODSchema)
+    if runner.checkpointer is not None:
+        msg = (
+            "the runner's checkpointer does not tell one pass from another; take it off and give run_analysis a folder "
+            "with checkpoint=..."
+        )
+        raise ValueError(msg)
+    return runner
+
+
+def _local_folder(runner: Runner, stack: ExitStack) -> Path | None:
+    """Make a folder for large states where all workers are on this machine."""
+    if isinstance(runner.executor, IterativeExecutor | FuturesExecutor):
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hepfool-")))
+    return None
+
+
+def _alive(executor: Any) -> bool:
+    client = getattr(executor, "client", None)
+    return client is None or client.status == "running"
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, which batch systems send first, clean up like any exit."""
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise SystemExit(_TERMINATED)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Digests of what a result depends on: configuration, code and input."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import pickle
+import sys
+import types
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["chunks_digest", "code_digest", "fileset_digest", "identity"]
+
+
+def identity(value: Any) -> str:
+    """
+    Fingerprint of a configuration, the same in every process.
+
+    Records count by their fields, arrays by their content, functions and classes by their source, networks by
+    their own ``digest``, everything else by its attributes.
+
+    Parameters
+    ----------
+    value : object
+        Such as an analysis, an attack or a function.
+
+    Returns
+    -------
+    str
+        Hexadecimal SHA-256.
+
+    Raises
+    ------
+    ValueError
+        If something in it has no fingerprint.
+
+    Examples
+    --------
+    >>> identity({"a": (1, 2.0)}) == identity({"a": (1, 2.0)}) != identity({"a": (1, 2.5)})
+    True
+    """
+    sha = hashlib.sha256()
+    for text in _describe(value, ()):
+        sha.update(text.encode() + b"\n")
+    return sha.hexdigest()
+
+
+def code_digest(*objects: Any) -> str:
+    """
+    Fingerprint of the code that makes a result.
+
+    Parameters
+    ----------
+    *objects : object
+        User's objects and functions, such as an analysis; the files that define them count beside this package.
+
+    Returns
+    -------
+    str
+        Hexadecimal SHA-256.
+    """
+    sha = hashlib.sha256(_package_source())
+    for value in objects:
+        sha.update(_source_of_module(value))
+    return sha.hexdigest()
+
+
+def fileset_digest(chunks: Iterable[Any]) -> str:
+    """
+    Fingerprint of the input, wherever it lies.
+
+    Parameters
+    ----------
+    chunks : iterable of coffea.processor.executor.WorkItem
+        All chunks, with the UUID of each file as it was opened.
+
+    Returns
+    -------
+    str
+        Hexadecimal SHA-256 of dataset, file name, UUID, tree, entries and metadata of every file.
+    """
+    files: dict[tuple[str, str, str, str], list[Any]] = {}
+    for chunk in chunks:
+        key = chunk.dataset, Path(chunk.filename).name, bytes(chunk.fileuuid).hex(), chunk.treename
+        metadata = {name: value for name, value in (chunk.usermeta or {}).items() if name != "chunk_index"}
+        entry = files.setdefault(key, [0, identity(metadata)])
+        entry[0] += len(chunk)
+    return identity(files)
+
+
+def chunks_digest(chunks: Iterable[Any]) -> str:
+    """
+    Fingerprint of the way the input is cut.
+
+    Parameters
+    ----------
+    chunks : iterable of coffea.processor.executor.WorkItem
+        All chunks in their order.
+
+    Returns
+    -------
+    str
+        Hexadecimal SHA-256 of full file names and entry ranges.
+    """
+    return identity([(c.dataset, c.filename, c.treename, c.entrystart, c.entrystop) for c in chunks])
+
+
+def _describe(value: Any, seen: tuple[int, ...]) -> Iterable[str]:  # noqa: C901, PLR0912 - one case per kind
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes | np.generic | Path):
+        yield f"{type(value).__name__} {value!r}"
+        return
+    if id(value) in seen:
+        yield "itself"
+        return
+    inside = (*seen, id(value))
+    yield _name(value)
+    if isinstance(getattr(value, "digest", None), str):
+        yield value.digest
+    elif isinstance(value, np.ndarray):
+        yield f"{value.dtype} {value.shape} {hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}"
+    elif isinstance(value, Mapping):
+        yield from sorted(identity((k, v)) for k, v in value.items())
+    elif isinstance(value, AbstractSet):
+        yield from sorted(identity(item) for item in value)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _describe(item, inside)
+    elif isinstance(value, functools.partial):
+        yield from _describe((value.func, value.args, value.keywords), inside)
+    elif isinstance(value, types.MethodType):
+        yield from _describe((value.__func__, value.__self__), inside)
+    elif isinstance(value, types.FunctionType):
+        yield _source(value)
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        yield from _describe((cells, value.__defaults__, value.__kwdefaults__), inside)
+    elif isinstance(value, type | types.BuiltinFunctionType | types.ModuleType):
+        return
+    elif is_dataclass(value):
+        yield _source(type(value))
+        for field in fields(value):
+            yield from _describe((field.name, getattr(value, field.name)), inside)
+    elif getattr(value, "__dict__", None):
+        yield _source(type(value))
+        yield from _describe(vars(value), inside)
+    else:
+        yield _pickled(value)
+
+
+def _name(value: Any) -> str:
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{getattr(named, '__module__', '')}.{getattr(named, '__qualname__', named)}"
+
+
+def _pickled(value: Any) -> str:
+    try:
+        return hashlib.sha256(pickle.dumps(value, protocol=5)).hexdigest()
+    except Exception as error:
+        msg = f"a {type(value).__name__} has no fingerprint ({error}); give it an attribute digest with a text"
+        raise ValueError(msg) from error
+
+
+def _source(value: Any) -> str:
+    """Source of a function or class, or its code where there is no file."""
+    try:
+        return inspect.getsource(value)
+    except (OSError, TypeError):
+        code = getattr(value, "__code__", None)
+        if code is not None:
+            return _compiled(code)
+        methods = {name: item for name, item in vars(value).items() if isinstance(item, types.FunctionType)}
+        return " ".join(f"{name} {_source(methods[name])}" for name in sorted(methods))
+
+
+def _compiled(code: types.CodeType) -> str:
+    constants = [_compiled(c) if inspect.iscode(c) else identity(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"
+
+
+def _source_of_module(value: Any) -> bytes:
+    file = getattr(sys.modules.get(getattr(value, "__module__", "")), "__file__", None)
+    if file and Path(file).is_file():
+        return Path(file).read_bytes()
+    return _source(value if hasattr(value, "__qualname__") else type(value)).encode()
+
+
+@functools.cache
+def _package_source() -> bytes:
+    root = Path(__file__).parents[1]
+    sha = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        sha.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return sha.digest()

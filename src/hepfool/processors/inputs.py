@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which events there are to be read, once for all passes, and which were."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uproot
+from coffea.processor import Runner
+
+from hepfool.exceptions import IncompleteInputError
+from hepfool.processors.completeness import broken_file, files_and_trees, incomplete_message, truncation
+
+__all__ = ["Completeness", "Inputs", "open_fileset"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completeness:
+    """
+    Expected and processed events of every file.
+
+    Attributes
+    ----------
+    expected, processed : mapping of str to mapping of str to int
+        Events by dataset and file.
+    bad : mapping of str to str
+        Why a file was left out, by file; none unless that was allowed.
+    """
+
+    expected: Mapping[str, Mapping[str, int]]
+    processed: Mapping[str, Mapping[str, int]]
+    bad: Mapping[str, str]
+
+    @property
+    def n_expected(self) -> int:
+        """Events of all files that could be opened."""
+        return sum(sum(files.values()) for files in self.expected.values())
+
+    @property
+    def n_processed(self) -> int:
+        """Events that were read."""
+        return sum(sum(files.values()) for files in self.processed.values())
+
+    @property
+    def n_lost(self) -> int:
+        """Events that were not."""
+        return self.n_expected - self.n_processed
+
+    def as_dict(self) -> dict[str, Any]:
+        """Sum up in plain JSON."""
+        numbers = {"expected": self.n_expected, "processed": self.n_processed, "lost": self.n_lost}
+        return {**numbers, "allowed_missing": dict(self.bad)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """
+    The chunks of all passes.
+
+    Attributes
+    ----------
+    chunks : tuple of coffea.processor.executor.WorkItem
+        Ordered by dataset, file and entry, empty ones last, with their position as ``chunk_index`` in the metadata.
+    bad : mapping of str to str
+        Why a file is not among them.
+    """
+
+    chunks: tuple[Any, ...]
+    bad: Mapping[str, str]
+
+    @property
+    def expected(self) -> dict[str, dict[str, int]]:
+        """Events by dataset and file."""
+        events: dict[str, Counter[str]] = defaultdict(Counter)
+        for chunk in self.chunks:
+            events[chunk.dataset][chunk.filename] += len(chunk)
+        return {dataset: dict(files) for dataset, files in events.items()}
+
+    def changes(self) -> dict[str, str]:
+        """
+        Open every file again.
+
+        Returns
+        -------
+        dict of str to str
+            Why a file cannot be read any more, or how it has changed.
+        """
+        files = {chunk.filename: chunk for chunk in self.chunks}
+        found = {name: broken_file(name, chunk.treename) or _changed(chunk) for name, chunk in files.items()}
+        return {name: reason for name, reason in found.items() if reason}
+
+
+def open_fileset(
+    runner: Runner, fileset: Mapping[str, Any], *, treename: str = "Events", allow_missing: bool = False
+) -> Inputs:
+    """
+    Open every file once and cut it into chunks.
+
+    Parameters
+    ----------
+    runner : coffea.processor.Runner
+        Its executor opens the files, its chunk size cuts them.
+    fileset : mapping
+        As coffea takes it.
+    treename : str
+        Name of the tree where the fileset does not give one.
+    allow_missing : bool
+        Go on without files that cannot be read.
+
+    Returns
+    -------
+    Inputs
+        Chunks, and the files left out.
+
+    Raises
+    ------
+    ValueError
+        If a dataset lists a file twice.
+    IncompleteInputError
+        If a file cannot be read and ``allow_missing`` is False, or if none can.
+
+    Warns
+    -----
+    UserWarning
+        If two files have the same UUID, as copies of a file do: their events would count twice.
+    """
+    trees = files_and_trees(fileset, treename)
+    _refuse_repeated(fileset)
+    # A cache of its own: that of coffea lives as long as the process and knows nothing of files that changed.
+    lenient = dataclasses.replace(runner, skipbadfiles=(Exception,), metadata_cache={}, use_result_type=False)
+    bad: dict[str, str] = {}
+    with quiet_retries():
+        try:
+            chunks = list(lenient.preprocess(_normalised(fileset, trees, {})))
+        except Exception:  # coffea's reduction fails if all of its files do
+            bad = _broken(trees)
+            if not bad:
+                raise
+            chunks = list(lenient.preprocess(_normalised(fileset, trees, bad))) if allow_missing else []
+    # A file may open and still lack its end.
+    cut = {file: truncation(file) for file in {chunk.filename for chunk in chunks}}
+    bad |= {file: reason for file, reason in sorted(cut.items()) if reason}
+    chunks = [chunk for chunk in chunks if chunk.filename not in bad]
+    opened = {(chunk.dataset, chunk.filename) for chunk in chunks}
+    if runner.maxchunks is None:
+        absent = {f: t for d, files in trees.items() for f, t in files.items() if (d, f) not in opened and f not in bad}
+        bad |= {file: broken_file(file, tree) or "could not be opened" for file, tree in absent.items()}
+    if bad and not (allow_missing and chunks):
+        raise IncompleteInputError(incomplete_message("cannot be read", bad))
+    _warn_of_copies(chunks)
+    return Inputs(chunks=_numbered(chunks), bad=bad)
+
+
+@contextmanager
+def quiet_retries() -> Iterator[None]:
+    """Leave out what coffea says about each attempt: what matters is said at the end."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Performed attempt|Skipping bad file")
+        yield
+
+
+def _refuse_repeated(fileset: Mapping[str, Any]) -> None:
+    for dataset, entry in fileset.items():
+        files = entry["files"] if isinstance(entry, Mapping) else entry
+        twice = [str(file) for file, n in Counter(map(str, files)).items() if n > 1]
+        if twice:
+            msg = f"dataset {dataset!r} lists {', '.join(twice)} twice, so its events would count twice; list it once"
+            raise ValueError(msg)
+
+
+def _normalised(
+    fileset: Mapping[str, Any], trees: Mapping[str, Mapping[str, str]], bad: Mapping[str, str]
+) -> dict[str, Any]:
+    """Give every file its tree, without the bad ones and datasets that hold no other."""
+    normalised = {}
+    for dataset, files in trees.items():
+        entry = fileset[dataset] if isinstance(fileset[dataset], Mapping) else {}
+        kept = {file: tree for file, tree in files.items() if file not in bad}
+        if kept:
+            # A dataset's own tree, or a treename given to coffea, would win over those of the files.
+            normalised[dataset] = {
+                **entry,
+                "metadata": dict(entry.get("metadata") or {}),
+                "files": kept,
+                "treename": None,
+            }
+    return normalised
+
+
+def _broken(trees: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    found = {file: broken_file(file, tree) for files in trees.values() for file, tree in files.items()}
+    return {file: reason for file, reason in found.items() if reason}
+
+
+def _warn_of_copies(chunks: Iterable[Any]) -> None:
+    files: dict[bytes, set[str]] = defaultdict(set)
+    for chunk in chunks:
+        files[bytes(chunk.fileuuid)].add(chunk.filename)
+    copies = [", ".join(sorted(names)) for names in files.values() if len(names) > 1]
+    if copies:
+        warnings.warn(
+            f"files with the same UUID look like copies, whose events count twice: {'; '.join(copies)}; "
+            "all are processed, take copies out of the fileset",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _numbered(chunks: Iterable[Any]) -> tuple[Any, ...]:
+    # Empty ones last: they change nothing then, not even the order in which the others are summed.
+    ordered = sorted(chunks, key=lambda c: (not len(c), c.dataset, c.filename, c.treename, c.entrystart))
+    return tuple(
+        dataclasses.replace(chunk, usermeta={**(chunk.usermeta or {}), "chunk_index": k})
+        for k, chunk in enumerate(ordered)
+    )
+
+
+def _changed(chunk: Any) -> str | None:
+    with uproot.open(chunk.filename) as file:
+        if file.file.fUUID != chunk.fileuuid:
+            return "was replaced by another file while the analysis ran; start again with the files as they are now"
+    return None

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a run was: enough to tell another from it, and to make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from coffea.processor import Runner
+
+from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.io.versions import installed_versions
+from hepfool.processors.analysis import Analysis
+from hepfool.processors.identity import chunks_digest, code_digest, fileset_digest, identity
+from hepfool.processors.inputs import Inputs
+from hepfool.processors.plan import AttackPlan
+
+__all__ = ["run_key", "run_provenance"]
+
+
+def run_key(inputs: Inputs, analysis: Analysis, plan: AttackPlan) -> dict[str, str]:
+    """
+    Name everything that a chunk's output depends on.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Chunks of the fileset.
+    analysis : Analysis
+        The user's analysis.
+    plan : AttackPlan
+        Network, attack and seed.
+
+    Returns
+    -------
+    dict of str to str
+        Digests by name.
+    """
+    attack = plan.attack.attack if isinstance(plan.attack, Checkpointed) else plan.attack
+    binning = None if plan.binning is None else plan.binning.edges
+    detector = plan.detector
+    return {
+        "analysis": identity(analysis),
+        "attack": identity((attack, plan.scope, plan.target, plan.unblind, plan.envelope, binning)),
+        "network": plan.classifier.digest,
+        "detector": "" if detector is None else identity((detector.classifier, detector.threshold)),
+        "seed": str(plan.seed),
+        "fileset": fileset_digest(inputs.chunks),
+        "chunks": chunks_digest(inputs.chunks),
+        "code": code_digest(*(part for part in (analysis, attack, plan.envelope) if part is not None)),
+        "versions": identity(installed_versions()),
+    }
+
+
+def run_provenance(
+    runner: Runner, inputs: Inputs, analysis: Analysis, plan: AttackPlan, report: Mapping[str, Any]
+) -> dict[str, Any]:
+    """
+    Write down a finished run.
+
+    Parameters
+    ----------
+    runner : coffea.processor.Runner
+        As it was used.
+    inputs : Inputs
+        Chunks of the fileset.
+    analysis : Analysis
+        The user's analysis.
+    plan : AttackPlan
+        Network, attack and seed.
+    report : mapping
+        What the driver knows: ``digests``, ``completeness``, ``passes``, ``threads`` and ``branches``.
+
+    Returns
+    -------
+    dict
+        Plain JSON.
+    """
+    executor = runner.executor
+    names = ("workers", "retries", "treereduction")
+    return {
+        "versions": dict(installed_versions()),
+        "configuration": {
+            "analysis": f"{type(analysis).__module__}.{type(analysis).__qualname__}",
+            "attack": repr(plan.attack),
+            "scope": plan.scope,
+            "target": str(plan.target),
+            "envelope": None if plan.envelope is None else getattr(plan.envelope, "__qualname__", repr(plan.envelope)),
+            "unblind": plan.unblind,
+            "branches": report["branches"],
+        },
+        "seed": plan.seed,
+        "digests": report["digests"],
+        "chunking": {
+            "chunksize": runner.chunksize,
+            "n_chunks": len(inputs.chunks),
+            "largest_chunk": max(len(chunk) for chunk in inputs.chunks),
+            "n_files": len({(chunk.dataset, chunk.filename) for chunk in inputs.chunks}),
+            "maxchunks": runner.maxchunks,
+        },
+        "executor": {
+            "name": type(executor).__name__,
+            **{name: getattr(executor, name) for name in names if hasattr(executor, name)},
+            "threads_per_chunk": report["threads"],
+            "schema": runner.schema.__name__,
+        },
+        "passes": report["passes"],
+        "completeness": report["completeness"],
+    }

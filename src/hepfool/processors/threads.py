@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""As many threads as a worker was given: torch, numba kernels and linear algebra would each take all cores."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from threadpoolctl import threadpool_limits
+
+from hepfool import kernels
+
+__all__ = ["limited_threads", "use_threads"]
+
+
+def use_threads(n_threads: int) -> None:
+    """
+    Limit the threads of this process from now on.
+
+    Parameters
+    ----------
+    n_threads : int
+        For torch, if it is loaded, for compiled kernels (``NUMBA_NUM_THREADS`` may allow fewer), BLAS and OpenMP.
+    """
+    kernels.limit_threads(n_threads)
+    threadpool_limits(n_threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(n_threads)
+
+
+@contextmanager
+def limited_threads(n_threads: int | None) -> Iterator[None]:
+    """
+    Limit the threads of this process for a while.
+
+    Parameters
+    ----------
+    n_threads : int, optional
+        See :func:`use_threads`; nothing is changed when left out.
+
+    Yields
+    ------
+    None
+    """
+    if n_threads is None:
+        yield
+        return
+    torch = sys.modules.get("torch")
+    former = torch.get_num_threads() if torch else None
+    limit = kernels.limit_threads(n_threads)
+    try:
+        with threadpool_limits(n_threads):
+            use_threads(n_threads)
+            yield
+    finally:
+        kernels.limit_threads(limit)
+        if torch and former:
+            torch.set_num_threads(former)

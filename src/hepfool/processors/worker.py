@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a worker does with a chunk, and what is said when it cannot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from concurrent.futures import BrokenExecutor, CancelledError
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Final
+
+from coffea.nanoevents.util import key_to_tuple
+from coffea.processor import ProcessorABC
+
+from hepfool.processors.handles import Handle
+from hepfool.processors.ordered import OrderedSum
+from hepfool.processors.threads import use_threads
+
+__all__ = ["Failure", "WorkerPass"]
+
+#: Raised by dask, which may not be installed.
+_LOST_NAMES: Final = ("KilledWorker", "CommClosedError", "FutureCancelledError")
+_MEMORY_NAMES: Final = ("MemoryError", "OutOfMemoryError", "KilledWorker")
+_CHUNK: Final = re.compile(r"filename='(?P<file>[^']*)'.*?entrystart=(?P<start>\d+), entrystop=(?P<stop>\d+)")
+
+
+@dataclass(frozen=True)
+class WorkerPass(ProcessorABC):  # type: ignore[misc]  # coffea has no types
+    """
+    One pass of an analysis on the workers.
+
+    Parameters
+    ----------
+    handle : Handle
+        The processor of this pass.
+    threads : int, optional
+        Threads of one chunk; unlimited when left out.
+    check_files : bool
+        Whether to compare the UUID of the open file with that at the start.
+    """
+
+    handle: Handle
+    threads: int | None = None
+    check_files: bool = True
+
+    def process(self, events: Any) -> OrderedSum:
+        """
+        Process one chunk.
+
+        Parameters
+        ----------
+        events : NanoEvents
+            The chunk, with its position among all as ``chunk_index`` in the metadata.
+
+        Returns
+        -------
+        OrderedSum
+            Of this chunk.
+
+        Raises
+        ------
+        RuntimeError
+            If the file is another one than at the start.
+        """
+        if self.check_files:
+            _check_file(events)
+        processor = self.handle.get()
+        if self.threads is not None:
+            use_threads(self.threads)  # after the processor, whose network has loaded PyTorch
+        return OrderedSum.of(int(events.metadata["chunk_index"]), processor.process(events))
+
+    def postprocess(self, accumulator: OrderedSum) -> OrderedSum:
+        """Leave the rest to the driver."""
+        return accumulator
+
+
+def _check_file(events: Any) -> None:
+    factory = events.attrs["@events_factory"]
+    found, *_ = key_to_tuple(factory._partition_key)  # noqa: SLF001 - coffea shows it nowhere else
+    expected = events.metadata["fileuuid"]
+    if found != expected:
+        msg = (
+            f"{events.metadata['filename']} was replaced while the analysis ran: its UUID was {expected} and is {found}"
+        )
+        raise RuntimeError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """
+    Why a pass failed.
+
+    Attributes
+    ----------
+    error : Exception
+        What the runner raised.
+    """
+
+    error: BaseException
+
+    @property
+    def of_worker(self) -> bool:
+        """Whether the workers failed, not the analysis or its input."""
+        lost = (BrokenExecutor, CancelledError, MemoryError)
+        return any(isinstance(e, lost) for e in _chain(self.error)) or self._names(_LOST_NAMES) or self.of_memory
+
+    @property
+    def of_memory(self) -> bool:
+        """Whether another attempt would fail again for lack of memory."""
+        return any(isinstance(e, MemoryError) for e in _chain(self.error)) or self._names(_MEMORY_NAMES)
+
+    def advice(self, *, name: str, chunks: Iterable[Any], chunksize: int, kept: str) -> str:
+        """
+        Say what to do.
+
+        Parameters
+        ----------
+        name : str
+            Of the pass.
+        chunks : iterable of coffea.processor.executor.WorkItem
+            All chunks.
+        chunksize : int
+            Of the runner, in events.
+        kept : str
+            What is not lost.
+
+        Returns
+        -------
+        str
+            A few lines.
+        """
+        where = _CHUNK.search(str(self.error))
+        at = f" at {PurePath(where['file']).name}, events {where['start']} to {where['stop']}" if where else ""
+        largest = max((len(chunk) for chunk in chunks), default=0)
+        what = "a worker died or ran out of memory" if self.of_memory else "workers or their scheduler were lost"
+        *_, first = _chain(self.error)
+        cause = type(first).__name__
+        return (
+            f"{what} in pass {name!r}{at} ({cause}). Lower chunksize (now {chunksize}, largest chunk {largest} events), give "
+            f"each worker more memory or fewer threads, or replace the cluster if it is gone. {kept}"
+        )
+
+    def _names(self, names: Iterable[str]) -> bool:
+        return any(name in f"{type(e).__name__} {e}" for e in _chain(self.error) for name in names)
+
+
+def _chain(error: BaseException | None) -> Iterable[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        yield error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One call for a whole analysis; what may go wrong is in ``test_faults.py``."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+import torch
+import uproot
+from coffea.nanoevents import BaseSchema, NanoAODSchema
+from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, Runner, SimpleCheckpointer
+
+from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.defences.detector import Detector
+from hepfool.events import UNLABELLED, EventTable
+from hepfool.io.store import read_store
+from hepfool.models.networks import mlp
+from hepfool.models.pytorch import TorchClassifier
+from hepfool.processors.completeness import run_processor
+from hepfool.processors.digest import digest
+from hepfool.processors.driver import AnalysisRun, AttackPlan, RunSettings, run_analysis
+from hepfool.processors.output import write_run
+from hepfool.processors.passes import RangeProcessor
+from hepfool.processors.processor import AttackProcessor
+from hepfool.samples import htautau
+from hepfool.samples.htautau_analysis import HiggsToTauTau
+from hepfool.workflow import run_table_attack
+from tests.toy_analysis import Logistic, Push, ToyAnalysis
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning"),
+]
+
+
+def _runner(executor: Any = None, **options: Any) -> Runner:
+    executor = executor or IterativeExecutor(status=False, retries=0)
+    return Runner(executor, **{"schema": BaseSchema, "chunksize": 100, **options})
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    """A line through the events."""
+    line = torch.nn.Linear(3, 1)
+    with torch.no_grad():
+        line.weight[:] = torch.tensor([[0.05, 0.01, 0.0]])
+        line.bias[:] = -3.0
+    return Detector(
+        classifier=TorchClassifier(line), threshold=0.45, features=("lepton_pt", "met", "jet_pt"), hidden=()
+    )
+
+
+@pytest.fixture(params=["dataset", "chunk"])
+def plan(request: pytest.FixtureRequest, detector: Detector) -> AttackPlan:
+    return AttackPlan(classifier=Logistic(), attack=Push(), scope=request.param, seed=7, detector=detector)
+
+
+@pytest.fixture
+def expected(toy_fileset: dict[str, Any], plan: AttackPlan) -> AnalysisRun:
+    return run_analysis(_runner(), toy_fileset, ToyAnalysis(), plan)
+
+
+def test_the_passes_give_what_the_processors_give(
+    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun
+) -> None:
+    binning = run_processor(_runner(), toy_fileset, RangeProcessor(ToyAnalysis()))["ranges"].binning(20)
+    options = {**plan.options, "binning": binning}
+    separate = run_processor(
+        _runner(), toy_fileset, AttackProcessor(ToyAnalysis(), plan.classifier, plan.attack, **options)
+    )
+    assert digest(separate) == digest(expected.out)
+    assert (expected.ranges is not None) == (plan.scope == "chunk")
+    assert list(expected.provenance["passes"]) == (["ranges", "attack"] if plan.scope == "chunk" else ["attack"])
+
+
+@pytest.mark.parametrize(
+    "pool", [pytest.param(None, marks=pytest.mark.slow), ThreadPoolExecutor], ids=["processes", "threads"]
+)
+def test_pools_give_the_same_to_the_last_bit(
+    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun, pool: Any
+) -> None:
+    executor = FuturesExecutor(workers=2, status=False, **({} if pool is None else {"pool": pool}))
+    runner = _runner(executor, pre_executor=IterativeExecutor(status=False))
+    other = run_analysis(runner, toy_fileset, ToyAnalysis(), plan, settings=RunSettings(large_bytes=1000))
+    assert other.digest == expected.digest
+    assert other.provenance["executor"]["threads_per_chunk"] == 1
+
+
+@pytest.mark.dask
+@pytest.mark.slow
+def test_dask_gives_the_same_to_the_last_bit(
+    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun, dask_client: Any, tmp_path: Path
+) -> None:
+    executor = DaskExecutor(client=dask_client, status=False)
+    inline = run_analysis(_runner(executor), toy_fileset, ToyAnalysis(), plan)
+    options: dict[str, Any] = {"checkpoint": tmp_path / "kept", "settings": RunSettings(large_bytes=1000, threads=2)}
+    through_files = run_analysis(_runner(executor), toy_fileset, ToyAnalysis(), plan, **options)
+    assert inline.digest == through_files.digest == expected.digest
+    assert list((tmp_path / "kept" / "state").iterdir())
+
+
+def test_the_order_of_files_and_datasets_does_not_matter(
+    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun
+) -> None:
+    turned = {
+        name: {**toy_fileset[name], "files": toy_fileset[name]["files"][::-1]} for name in reversed(list(toy_fileset))
+    }
+    assert run_analysis(_runner(), turned, ToyAnalysis(), plan).digest == expected.digest
+
+
+def test_trees_may_be_named_by_file(toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun) -> None:
+    named = {name: {**entry, "files": dict.fromkeys(entry["files"], "Events")} for name, entry in toy_fileset.items()}
+    assert run_analysis(_runner(), named, ToyAnalysis(), plan, treename="Other").digest == expected.digest
+
+
+def test_a_part_of_the_events_is_complete(toy_fileset: dict[str, Any], plan: AttackPlan) -> None:
+    run = run_analysis(_runner(maxchunks=1), toy_fileset, ToyAnalysis(), plan)
+    assert run.completeness.n_expected == run.completeness.n_processed == 300
+
+
+def test_detector_counts_what_is_fooled_and_not_flagged(
+    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun, detector: Detector
+) -> None:
+    found = expected.out["detector"]
+    assert set(found["flags"]["signal"]["all"]) == {"nominal", "adversarial", "jet_energy_up"}
+    assert set(found["flags"]["collisions"]["all"]) == {"nominal"}
+    for dataset in ("signal", "background"):
+        flags, corrected = found["flags"][dataset]["low_met"], found["corrected"][dataset]["low_met"]["adversarial"]
+        counts = expected.out["fooling"][dataset]["low_met"]["adversarial"]
+        assert 0 < flags["nominal"].fraction < 1
+        assert corrected.n_attacked == counts.n_attacked
+        histogram = found["scores"][dataset, "low_met", "adversarial", :]
+        assert histogram.sum().value == pytest.approx(flags["adversarial"].weight)
+    if plan.scope == "dataset":
+        result = expected.out["result"]
+        missed = result.fooled & ~detector.flags(result.adversarial.network_values)
+        numbers = [found["corrected"][dataset]["all"]["adversarial"].n_fooled for dataset in ("signal", "background")]
+        assert sum(numbers) == missed.sum() > 0
+        assert missed.sum() < result.fooled.sum()
+
+
+# Provenance and output
+
+
+def test_provenance_tells_one_run_from_another(
+    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun
+) -> None:
+    provenance = json.loads(json.dumps(expected.provenance))
+    assert provenance == expected.provenance
+    assert provenance["configuration"]["attack"] == repr(plan.attack)
+    assert (provenance["seed"], provenance["digests"]["network"]) == (7, plan.classifier.digest)
+    assert provenance["versions"]["coffea"]
+    assert (provenance["chunking"]["n_chunks"], provenance["chunking"]["n_files"]) == (13, 5)
+    assert provenance["executor"]["name"] == "IterativeExecutor"
+    assert provenance["completeness"] == {"expected": 1200, "processed": 1200, "lost": 0, "allowed_missing": {}}
+    other = run_analysis(_runner(), toy_fileset, ToyAnalysis(min_pt=25.0), replace(plan, seed=8)).provenance
+    different = {name for name, value in provenance["digests"].items() if other["digests"][name] != value}
+    assert different == {"analysis", "seed"}
+
+
+def test_output_holds_everything(tmp_path: Path, plan: AttackPlan, expected: AnalysisRun) -> None:
+    write_run(tmp_path / "run.zip", expected)
+    store = read_store(tmp_path / "run.zip")
+    assert store.metadata["provenance"] == expected.provenance
+    assert store.metadata["digest"] == expected.digest
+    assert set(store.histograms) == {"marginal_lepton_pt", "marginal_met", "marginal_jet_pt", "score_1", "detector"}
+    assert store.histograms["marginal_met"] == expected.out["histograms"]["met"]
+    k = store.metadata["moments"].index(["signal", "low_met", "adversarial"])
+    sums = expected.out["moments"]["signal"]["low_met"]["adversarial"].sums
+    np.testing.assert_array_equal(store.arrays["moments_second"][k], sums.second)
+    fooling = store.metadata["fooling"]["signal"]["all"]["adversarial"]
+    assert fooling["n_fooled"] == expected.out["fooling"]["signal"]["all"]["adversarial"].n_fooled
+    with pytest.raises(FileExistsError):
+        write_run(tmp_path / "run.zip", expected)
+
+
+def test_a_summary_says_which_run_it_is_of(toy_fileset: dict[str, Any], plan: AttackPlan) -> None:
+    run = run_analysis(_runner(), toy_fileset, ToyAnalysis(), replace(plan, scope="dataset", detector=None))
+    assert run.out["result"].provenance["run"] == run.provenance
+    table = run.out["result"].nominal
+    study = run_table_attack(table, plan.classifier, plan.attack, seed=1)
+    assert "run" not in study.summary.provenance
+
+
+# Traps of the ecosystem
+
+
+def test_a_checkpointer_that_confuses_passes_is_refused(
+    toy_fileset: dict[str, Any], plan: AttackPlan, tmp_path: Path
+) -> None:
+    runner = _runner(checkpointer=SimpleCheckpointer(str(tmp_path)))
+    with pytest.raises(ValueError, match="does not tell one pass from another"):
+        run_analysis(runner, toy_fileset, ToyAnalysis(), plan)
+
+
+def test_one_file_cannot_keep_an_attack_of_every_chunk(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="give run_analysis a checkpoint"):
+        AttackPlan(classifier=Logistic(), attack=Checkpointed(Push(), tmp_path / "a.zip"), scope="chunk")
+
+
+@dataclass(frozen=True)
+class NeedsFile(ToyAnalysis):
+    """Reads something of its own, which is not there for one of the files."""
+
+    def build(self, events: Any) -> EventTable:
+        if events.metadata["filename"].endswith("signal_1.root"):
+            Path("/nowhere/scale_factors.json").read_text(encoding="utf-8")
+        return super().build(events)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_skipbadfiles_does_not_swallow_a_mistake_of_the_analysis(
+    toy_fileset: dict[str, Any], plan: AttackPlan, skip: bool
+) -> None:
+    with pytest.raises(Exception, match="FileNotFoundError"):
+        run_analysis(_runner(skipbadfiles=skip), toy_fileset, NeedsFile(), plan, allow_missing=True)
+
+
+def test_changed_metadata_count_in_the_same_process(toy_fileset: dict[str, Any], plan: AttackPlan) -> None:
+    run_analysis(_runner(), toy_fileset, ToyAnalysis(), plan)
+    turned = {**toy_fileset, "signal": {**toy_fileset["signal"], "metadata": {"label": 0}}}
+    run = run_analysis(_runner(), turned, ToyAnalysis(), replace(plan, scope="dataset"))
+    assert set(run.out["result"].nominal.labels) == {0} != {UNLABELLED}
+
+
+def test_results_and_savemetrics_of_the_runner_do_not_matter(
+    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun
+) -> None:
+    runner = _runner(savemetrics=True, skipbadfiles=True, use_result_type=True)
+    assert run_analysis(runner, toy_fileset, ToyAnalysis(), plan).digest == expected.digest
+
+
+# Projection and real attack
+
+
+@dataclass(frozen=True)
+class Projected(ToyAnalysis):
+    branches = ("met", "weight", "lepton_pt", "nlepton_pt", "jet_pt", "njet_pt")
+
+
+@dataclass(frozen=True)
+class TooFew(ToyAnalysis):
+    branches = ("met", "weight", "lepton_pt", "nlepton_pt")
+
+
+def test_only_the_named_branches_are_there(
+    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun
+) -> None:
+    run = run_analysis(_runner(), toy_fileset, Projected(), plan)
+    assert run.digest == expected.digest
+    assert run.provenance["configuration"]["branches"] == list(Projected.branches)
+    with pytest.raises(Exception, match="jet_pt"):
+        run_analysis(_runner(), toy_fileset, TooFew(), plan)
+
+
+def test_wide_files_cost_no_more_when_projected(tmp_path: Path, plan: AttackPlan) -> None:
+    rng = np.random.default_rng(1)
+    lists = {name: ak.unflatten(30 + rng.exponential(30, 600), np.full(300, 2)) for name in ("lepton_pt", "jet_pt")}
+    content = {**lists, "met": rng.exponential(40, 300), "weight": np.ones(300)}
+    content |= {f"other_{k}": rng.normal(size=300) for k in range(50)}
+    types = {name: ak.type(array).content if name in lists else array.dtype for name, array in content.items()}
+    with uproot.recreate(tmp_path / "wide.root") as file:
+        file.mktree("Events", types).extend(content)
+    fileset = {"signal": {"files": [str(tmp_path / "wide.root")], "metadata": {"label": 1}}}
+    run = run_analysis(_runner(), fileset, Projected(), plan)
+    columns = run.provenance["passes"]["attack"]["columns"]
+    assert {"met", "weight"} <= set(columns)
+    assert not [name for name in columns if name.startswith("other")]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Missing cross-reference")
+def test_killed_attack_of_the_package_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NanoAODSchema, "warn_missing_crossrefs", False)
+    analysis = HiggsToTauTau(luminosity_pb=htautau.luminosity_pb())
+    runner = _runner(schema=NanoAODSchema, chunksize=2000, maxchunks=1)
+    fileset = {name: htautau.fileset()[name] for name in ("ggH", "TTbar")}
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        network = TorchClassifier(mlp(len(analysis.features), [8]))
+    attack = CONSERVAttack(n_bins=20, step=0.05, n_iterations=3, max_js_distance=0.05)
+    plan = AttackPlan(classifier=network, attack=attack, target="all", seed=3)
+    clean = run_analysis(runner, fileset, analysis, plan)
+    assert clean.out["result"].fooling_ratio > 0
+
+    original, calls = CONSERVAttack.iterate, []
+
+    def dying(self: Any, problem: Any, values: Any, iteration: int, rng: Any) -> Any:
+        calls.append(iteration)
+        if calls == [0, 1]:
+            raise KeyboardInterrupt
+        return original(self, problem, values, iteration, rng)
+
+    monkeypatch.setattr(CONSERVAttack, "iterate", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run_analysis(runner, fileset, analysis, plan, checkpoint=tmp_path / "kept")
+    resumed = run_analysis(runner, fileset, analysis, plan, checkpoint=tmp_path / "kept")
+    assert calls == [0, 1, 1, 2]
+    assert resumed.provenance["passes"]["attack"]["n_resumed"] == 2
+    assert resumed.digest == clean.digest
+    np.testing.assert_array_equal(resumed.out["result"].adversarial.values, clean.out["result"].adversarial.values)
