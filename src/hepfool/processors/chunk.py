@@ -82,7 +82,8 @@ class ChunkAttack:
         constrained: dict[str, Any] = {}
         if not data.all():
             simulated = kept.select(~data)
-            parts.append(self._attack(simulated, chunk_rng(self.seed, metadata)))
+            adversarial, *marks = self.outcome(simulated, chunk_rng(self.seed, metadata))
+            parts.append(attack_sums(simulated, adversarial, (marks[0], marks[1]), self.classifier, self.binning))
             chunk = f"{PurePath(metadata.get('filename', '')).name}:{metadata.get('entrystart', 0)}"
             constrained = {
                 name: {chunk: int((simulated.constrained & simulated.dataset_mask(name)).sum())}
@@ -90,8 +91,24 @@ class ChunkAttack:
             }
         return {**accumulate(parts), **bookkeeping(table, metadata), "constrained": constrained}
 
-    def _attack(self, table: EventTable, rng: np.random.Generator) -> dict[str, Any]:
-        """Attack what can be: without constrained events nothing moves and nothing is fooled."""
+    def outcome(self, table: EventTable, rng: np.random.Generator) -> tuple[EventTable, BoolArray, BoolArray]:
+        """
+        Attack what can be: without constrained events nothing moves and nothing is fooled.
+
+        Parameters
+        ----------
+        table : EventTable
+            Labelled events.
+        rng : numpy.random.Generator
+            The only source of randomness.
+
+        Returns
+        -------
+        adversarial : EventTable
+            The same events after the attack.
+        attacked, fooled : BoolArray, shape (n_events,)
+            Events that were attacked, and those among them with a changed class.
+        """
         classes = self.classifier.predict(table.network_values)
         attacked: BoolArray = np.ones(table.n_events, dtype=np.bool_)
         if self.target != "all":
@@ -99,7 +116,7 @@ class ChunkAttack:
         if isinstance(self.target, int):
             attacked &= table.labels == self.target
         if not (attacked.any() and table.constrained.any()):
-            return attack_sums(table, table, (attacked, np.zeros_like(attacked)), self.classifier, self.binning)
+            return table, attacked, np.zeros_like(attacked)
         populated = replace(table, regions=tuple(r for r in table.regions if r.mask.any()))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LowStatisticsWarning)  # said once, for all chunks
@@ -112,8 +129,7 @@ class ChunkAttack:
                 envelope=self.envelope(populated) if self.envelope else None,
                 binning=self.binning,
             )
-        adversarial = table.with_values(result.adversarial.values)
-        return attack_sums(table, adversarial, (result.attacked, result.fooled), self.classifier, self.binning)
+        return table.with_values(result.adversarial.values), result.attacked, result.fooled
 
 
 def attack_table(
