@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -250,3 +252,15 @@ def test_nothing_to_attack_is_said(tmp_path: Path, classifier: Any, attack: Any)
     stored = write_partitions(tmp_path, [unlabelled])
     with pytest.raises(ValueError, match="no labelled, constrained event among 20"):
         PartitionedAttack(classifier=classifier, attack=attack).run(stored)
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_the_example_measures_the_cost(tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "analysis_examples" / "partition_cost" / "partition_cost.py"
+    command = [sys.executable, str(script), "--quick", "-o", str(tmp_path)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if "│" in line]
+    assert [row[0] for row in rows] == ["2000", "500"]
+    assert float(rows[0][1]) > float(rows[1][5]) >= float(rows[1][1]) > 0
+    assert (tmp_path / "partition_cost.png").exists()
