@@ -79,7 +79,7 @@ def main(output: Path, *, quick: bool) -> None:
     cost = measure(2000, (1, 4), 1) if quick else measure(20_000, (1, 4, 20, 100), 3)
     show(cost)
     output.mkdir(parents=True, exist_ok=True)
-    figure, _ = plot_partition_cost(cost, style=PlotStyle())
+    figure, _ = plot_partition_cost(cost, style=PlotStyle(experiment="plain"))
     figure.savefig(output / "partition_cost.png", dpi=60)
 
 

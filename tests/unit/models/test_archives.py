@@ -112,7 +112,7 @@ ATTEMPTS: dict[str, tuple[dict[str, Change], str]] = {
     "operator": ({_GRAPH: _json(_foreign_operator)}, "its target 'torch.os.mkdir'"),
     "guard": ({_GRAPH: _json(_guard)}, "its guards are code"),
     "container": ({_GRAPH: _json(_container)}, "its inputs or outputs are 'collections.defaultdict'"),
-    "argument": ({_GRAPH: _json(_argument_name)}, "its name \"x=__import__"),
+    "argument": ({_GRAPH: _json(_argument_name)}, 'its name "x=__import__'),
 }
 
 
