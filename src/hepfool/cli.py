@@ -89,6 +89,7 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
     "--model", required=True, metavar="FILE", help="Network: exported program (.pt2) or state dictionary (.pt)."
 )
 @click.option("--network", metavar="NAME", help="Reference network that a state dictionary belongs to.")
+@click.option("--unsafe-pickle", is_flag=True, help="Trust whoever wrote the network's file: reading it may run code.")
 @click.option("--output-type", type=click.Choice(["probability", "logit"]), help="What the network returns.")
 @click.option(
     "--experiment",
@@ -120,7 +121,9 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         configuration = CONSERVAttack(**{name: options[name] for name in names if options[name] is not None})
         checks = None if options["n_data"] is None else CheckSettings(n_data=options["n_data"])
         settings = {} if options["output_type"] is None else {"output": options["output_type"]}
-        classifier = load_torch(options["model"], network=options["network"], **settings)
+        classifier = load_torch(
+            options["model"], network=options["network"], unsafe_pickle=options["unsafe_pickle"], **settings
+        )
         table = read_table(
             files,
             features=_features(options["features"]),

@@ -39,11 +39,13 @@ from hepfool.plots import (
     plot_marginals,
     plot_misclassification,
     plot_observables,
+    plot_partition_cost,
     plot_robustness,
     plot_score,
     plot_score_stack,
     plot_significance,
 )
+from hepfool.processors.partition_caps import CapTrial, PartitionCost
 from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
@@ -369,7 +371,32 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "observables": lambda: plot_observables(
         [paired_observables()[1], *paired_observables()[2]], paired_observables()[0], note="FGSM", style=STYLE
     ),
+    "partition_cost": lambda: plot_partition_cost(partition_cost(), style=STYLE),
 }
+
+
+def partition_cost() -> PartitionCost:
+    def trials(ratio: float, js_distance: float, shift: float, factor: float = 1.0) -> tuple[CapTrial, ...]:
+        return tuple(
+            CapTrial(
+                js_factor=factor,
+                correlation_factor=factor,
+                fooling_ratio=ratio + step,
+                max_js_distance=js_distance,
+                correlation_shift=shift + 0.01 * step,
+                within=True,
+            )
+            for step in (-0.03, 0.0, 0.03)
+        )
+
+    return PartitionCost(
+        n_events=20_000,
+        max_js_distance=0.02,
+        max_correlation_shift=0.03,
+        n_partitions=(1, 4, 20),
+        kept=(trials(0.85, 0.02, 0.03), trials(0.8, 0.017, 0.028), trials(0.6, 0.01, 0.02)),
+        raised=(trials(0.85, 0.02, 0.03), trials(0.83, 0.019, 0.029, 1.2), trials(0.74, 0.019, 0.029, 1.8)),
+    )
 
 
 @pytest.mark.parametrize("name", FIGURES)

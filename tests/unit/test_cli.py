@@ -243,6 +243,16 @@ def test_bad_input_ends_with_one_line(
     assert [p.name for p in tmp_path.iterdir()] == ["broken.pt2"]
 
 
+@pytest.mark.faults
+def test_pickled_networks_need_to_be_trusted(run: Run, tmp_path: Path) -> None:
+    torch.save(nn.Linear(3, 1), tmp_path / "module.pt")
+    refused = run(model=str(tmp_path / "module.pt"))
+    assert refused.exit_code == 2
+    assert "holds pickled code" in refused.stderr
+    trusted = run("--unsafe-pickle", model=str(tmp_path / "module.pt"), output_type="logit", n_iterations="1")
+    assert trusted.exit_code == 0, trusted.output
+
+
 @pytest.mark.parametrize("error", [RuntimeError("bug"), ValueError("bug"), KeyError("bug"), TypeError("bug")])
 def test_a_bug_keeps_its_traceback(error: Exception, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:

@@ -306,3 +306,12 @@ def test_a_failure_leaves_no_half_report(summary: Summary, tmp_path: Path) -> No
     with pytest.raises(OSError, match="disk full"):
         write_report(tmp_path / "out", summary, figures={"score": Broken()})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", ["../out", "/tmp/out", "a/b", "..", ""])
+def test_no_file_lies_outside_of_the_report(summary: Summary, tmp_path: Path, name: str) -> None:
+    for options in ({"figures": {name: Figure()}}, {"files": {name: Path.touch}}):
+        with pytest.raises(ValueError, match="would lie outside of the report"):
+            write_report(tmp_path / "out", summary, **options)
+    assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -88,15 +88,19 @@ class Checkpointed:
             If the file belongs to another attack, network, table, or seed.
         """
         path = Path(self.path)
-        saved = read_store(path) if path.exists() else None
+        saved = _read(path) if path.exists() else None
         key = _key(self.attack, problem)
         if saved is not None:
-            start = str(rng.bit_generator.state) if iteration == 0 else saved.metadata["key"]["seed"]
-            _check(path, saved.metadata["key"], {**key, "seed": start})
-            done = int(saved.metadata["iterations_done"])
-            if iteration < done and not problem.frozen.any():
-                rng.bit_generator.state = saved.metadata["random_state"]
-                return values if iteration < done - 1 else saved.arrays["values"]
+            start = str(rng.bit_generator.state) if iteration == 0 else saved.key["seed"]
+            _check(path, saved.key, {**key, "seed": start})
+            if saved.values.shape != values.shape:
+                msg = (
+                    f"checkpoint {path} holds values of shape {saved.values.shape}, expected {values.shape}; delete it"
+                )
+                raise ValueError(msg)
+            if iteration < saved.iterations_done and not problem.frozen.any():
+                rng.bit_generator.state = saved.random_state
+                return values if iteration < saved.iterations_done - 1 else saved.values
         else:
             start = str(rng.bit_generator.state)
         moved = self.attack.iterate(problem, values, iteration, rng)
@@ -107,6 +111,36 @@ class Checkpointed:
         }
         write_store(path, Store(arrays={"values": moved}, metadata=metadata), force=True)
         return moved
+
+
+class _Saved(NamedTuple):
+    """Content of a checkpoint."""
+
+    key: dict[str, str]
+    iterations_done: int
+    random_state: Any
+    values: FloatArray
+
+
+def _read(path: Path) -> _Saved:
+    store = read_store(path)
+    try:
+        metadata = store.metadata
+        saved = _Saved(
+            {str(name): str(text) for name, text in metadata["key"].items()},
+            int(metadata["iterations_done"]),
+            metadata["random_state"],
+            store.arrays["values"],
+        )
+        np.random.default_rng(0).bit_generator.state = saved.random_state
+        sound = "seed" in saved.key and saved.values.dtype == np.float64
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        msg = f"{path} is no checkpoint of an attack ({type(error).__name__}: {error}); delete it, or name another file"
+        raise ValueError(msg) from error
+    if not sound:
+        msg = f"checkpoint {path} holds {saved.values.dtype} values and no seed or a wrong one; delete it, or name another file"
+        raise ValueError(msg)
+    return saved
 
 
 def _key(attack: Attack, problem: AttackProblem) -> dict[str, str]:

@@ -15,6 +15,9 @@ __all__ = ["UNLABELLED", "check_content", "check_joinable", "check_shapes"]
 #: Label of events whose class is unknown, such as collision data.
 UNLABELLED = -1
 
+#: Beyond this, squares and sums of squares are no longer numbers.
+_LARGEST = 1e150
+
 
 def check_shapes(table: EventTable) -> None:
     """Refuse fields whose shapes disagree."""
@@ -63,7 +66,7 @@ def check_content(table: EventTable) -> None:
         msg = "values must be NaN exactly where missing is True; build tables with EventTable.from_arrays"
         raise ValueError(msg)
     outside = (table.values < table.features.lower) | (table.values > table.features.upper)
-    outside |= np.isinf(table.values)
+    outside |= np.abs(table.values) > _LARGEST
     if outside.any():
         event, j = np.argwhere(outside)[0]
         feature = table.features[int(j)]

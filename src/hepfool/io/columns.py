@@ -81,6 +81,9 @@ class _ColumnError(Exception):
 
 def _require(path: Path, names: Sequence[str], available: Sequence[str], what: str) -> None:
     for name in names:
+        if list(available).count(name) > 1:
+            msg = f"{path} has more than one {what} {name!r}; rename all but one"
+            raise _ColumnError(msg)
         if name not in available:
             close = difflib.get_close_matches(name, available, n=3, cutoff=0.5)
             shown = ", ".join(available[:20]) + (" ..." if len(available) > 20 else "")
@@ -105,7 +108,7 @@ def _read_root(path: Path, names: Sequence[str], tree: str) -> Columns:
 
 
 def _read_parquet(path: Path, names: Sequence[str], tree: str) -> Columns:  # noqa: ARG001 - one signature for all
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
         _require(path, names, file.schema_arrow.names, "column")
         return _to_numpy(file.read(columns=list(names)))
 

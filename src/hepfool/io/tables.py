@@ -33,6 +33,8 @@ __all__ = ["check_writable", "read_table", "write_table"]
 _SIGNAL_NAMES = ("s", "sig", "signal", "1")
 _USUAL_SENTINELS = (-9999.0, -999.0, -99.0)
 _MAX_CLASSES = 100
+#: Whole numbers beyond are not exact in double precision.
+_LARGEST_LABEL = 2.0**53
 #: Files with three digits hold -3.142 for an angle of minus pi.
 _ANGLE_ROUNDING = 1e-3
 
@@ -184,7 +186,7 @@ def _read_part(path: Path, names: Sequence[str], tree: str) -> Columns:
 
 
 def _numeric(column: NDArray[Any], name: str) -> FloatArray:
-    if column.dtype.kind not in "biuf":
+    if column.dtype.kind not in "biuf" or column.ndim != 1:
         kind = "text" if isinstance(column[0], str | bytes) else f"of type {type(column[0]).__name__}"
         msg = f"column {name!r} is {kind}, not one number per event; flatten or encode it first"
         raise ValueError(msg)
@@ -221,8 +223,9 @@ def _labels(
         raw, what = columns[label], f"label column {label!r}:"
     if raw.dtype.kind in "biuf":
         numbers = raw.astype(np.float64)
-        if not np.array_equal(numbers, np.round(numbers)):
-            bad = numbers[numbers != np.round(numbers)][0]
+        odd = (numbers != np.round(numbers)) | ~(np.abs(numbers) < _LARGEST_LABEL)
+        if odd.any():
+            bad = numbers[odd][0]
             msg = f"{what} {bad:g} is no class; labels are whole numbers from 0 or strings"
             raise ValueError(msg)
         raw = numbers.astype(np.int64)
@@ -320,7 +323,7 @@ def write_table(
                 file["datasets"] = datasets
         else:
             flat = pa.table(content).replace_schema_metadata({"datasets": datasets})
-            pyarrow.parquet.write_table(flat, temporary)
+            pyarrow.parquet.write_table(flat, temporary, write_page_checksum=True)
 
 
 def check_writable(table: EventTable, extra: Iterable[str] = ()) -> None:

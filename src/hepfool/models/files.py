@@ -4,21 +4,24 @@ Networks from files.
 
 An exported program (``.pt2``) needs no code to be read back; a state dictionary
 (``.pt``, ``.pth``) holds parameters only and needs the network they belong to.
+Neither runs code of whoever wrote the file, unless ``unsafe_pickle`` allows it.
 """
 
 from __future__ import annotations
 
 import copy
+import io
 import json
 import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
 
+from hepfool.models.archives import checked_program, read_archive
 from hepfool.models.jet_networks import JET_NETWORKS
 from hepfool.models.modules import ExportedModule, floating_dtype
 from hepfool.models.networks import NETWORKS as PLAIN_NETWORKS
@@ -46,8 +49,8 @@ def load_torch(
         What a state dictionary belongs to: a module, or a name of :data:`hepfool.models.networks.NETWORKS`
         or :data:`hepfool.models.jet_networks.JET_NETWORKS`.
     unsafe_pickle : bool
-        Whether a ``.pt`` file may hold a whole pickled module.  Reading one runs
-        code of whoever wrote the file.
+        Whether a ``.pt`` file may hold a whole pickled module, and a ``.pt2`` file more than a plain network.
+        Reading such a file runs code of whoever wrote it.
     **settings
         Of :class:`TorchClassifier`; those stored by :func:`export_program` are the default.
 
@@ -63,18 +66,12 @@ def load_torch(
     """
     path = Path(path)
     if path.suffix == _PROGRAM_SUFFIX:
-        return TorchClassifier(_read_program(path), **{**_program_settings(path), **settings})
+        program, stored = _read_program(path, unsafe_pickle=unsafe_pickle)
+        return TorchClassifier(program, **{**stored, **settings})
     if path.suffix not in _STATE_SUFFIXES:
         msg = f"{path.name} is neither an exported program (.pt2) nor a state dictionary (.pt, .pth)"
         raise ValueError(msg)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=not unsafe_pickle)
-    except pickle.UnpicklingError as error:
-        msg = f"{path.name} holds pickled code; save module.state_dict() instead, or pass unsafe_pickle=True"
-        raise ValueError(msg) from error
-    except (EOFError, RuntimeError) as error:
-        msg = f"{path.name} cannot be read; is the file complete? ({error})"
-        raise ValueError(msg) from error
+    content = _read_state(path, unsafe_pickle=unsafe_pickle)
     module = content if isinstance(content, nn.Module) else _with_state(network, content, path.name)
     return TorchClassifier(module, **settings)
 
@@ -122,23 +119,54 @@ def export_program(classifier: TorchClassifier, path: str | Path) -> None:
     torch.export.save(program, path, extra_files={_SETTINGS_FILE: json.dumps(settings)})
 
 
-def _read_program(path: Path) -> ExportedModule:
+def _read_state(path: Path, *, unsafe_pickle: bool) -> Any:
     content = path.read_bytes()
-    # Asked first, because PyTorch logs a page about a file that is cut short.
-    if not zipfile.is_zipfile(path):
-        msg = f"{path.name} cannot be read as an exported program; is the file complete?"
-        raise ValueError(msg)
     try:
-        return ExportedModule(content)
-    except (KeyError, RuntimeError, zipfile.BadZipFile) as error:
-        msg = f"{path.name} cannot be read as an exported program ({type(error).__name__}: {error}); export it again"
+        if zipfile.is_zipfile(io.BytesIO(content)):
+            read_archive(content)  # PyTorch does not compare check sums
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=not unsafe_pickle)
+    except pickle.UnpicklingError as error:
+        msg = f"{path.name} holds pickled code; save module.state_dict() instead, or pass unsafe_pickle=True"
+        raise ValueError(msg) from error
+    except Exception as error:
+        # A damaged file can fail anywhere inside PyTorch, with any error.
+        msg = f"{path.name} cannot be read; is the file complete? ({_said(error)})"
         raise ValueError(msg) from error
 
 
-def _program_settings(path: Path) -> Mapping[str, Any]:
-    files = {_SETTINGS_FILE: ""}
-    torch.export.load(path, extra_files=files)
-    return cast("Mapping[str, Any]", json.loads(files[_SETTINGS_FILE] or "{}"))
+def _read_program(path: Path, *, unsafe_pickle: bool) -> tuple[ExportedModule, dict[str, Any]]:
+    content = path.read_bytes()
+    # Asked first, because PyTorch logs a page about a file that is cut short.
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        msg = f"{path.name} cannot be read as an exported program; is the file complete?"
+        raise ValueError(msg)
+    extra = {_SETTINGS_FILE: ""}
+    try:
+        if unsafe_pickle:
+            torch.export.load(io.BytesIO(content), extra_files=extra)
+        else:
+            content, extra = checked_program(content)
+        return ExportedModule(content), _settings(extra.get(_SETTINGS_FILE) or "{}")
+    except Exception as error:
+        # A damaged file can fail anywhere inside PyTorch, with any error.
+        msg = (
+            f"{path.name} cannot be read as an exported program ({_said(error)}); export it again, "
+            "or pass unsafe_pickle=True if you trust whoever wrote it"
+        )
+        raise ValueError(msg) from error
+
+
+def _settings(text: str) -> dict[str, Any]:
+    settings = json.loads(text)
+    known = isinstance(settings, dict) and settings.keys() <= {"output", "threshold"}
+    if not known or not isinstance(settings.get("threshold", 0.5), int | float):
+        msg = f"{_SETTINGS_FILE} holds {text[:80]!r}, not output and threshold"
+        raise ValueError(msg)
+    return dict(settings)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _with_state(network: nn.Module | str | None, state: Mapping[str, torch.Tensor], name: str) -> nn.Module:
@@ -151,7 +179,8 @@ def _with_state(network: nn.Module | str | None, state: Mapping[str, torch.Tenso
     module = NETWORKS[network]() if isinstance(network, str) else copy.deepcopy(network)
     try:
         module.load_state_dict(state)
-    except (RuntimeError, TypeError) as error:
+    except Exception as error:
+        # Of a file with other content, whatever that is.
         msg = f"{name} does not fit to the network: {error}"
         raise ValueError(msg) from error
     return module

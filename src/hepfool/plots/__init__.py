@@ -21,6 +21,7 @@ from hepfool.plots.impacts import plot_impacts
 from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
 from hepfool.plots.misclassification import plot_misclassification
 from hepfool.plots.observables import plot_observables
+from hepfool.plots.partitions import plot_partition_cost
 from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
 from hepfool.plots.significance import plot_checkpoints, plot_significance
 from hepfool.plots.style import PlotStyle
@@ -45,6 +46,7 @@ __all__ = [
     "plot_marginals",
     "plot_misclassification",
     "plot_observables",
+    "plot_partition_cost",
     "plot_robustness",
     "plot_score",
     "plot_score_stack",

@@ -89,7 +89,11 @@ class ChunkAttack:
         constrained: dict[str, Any] = {}
         if not data.all():
             simulated = kept.select(~data)
-            parts.append(self._attack(simulated, chunk_rng(self.seed, metadata)))
+            adversarial, attacked, fooled = self.outcome(simulated, chunk_rng(self.seed, metadata))
+            marks = (attacked, fooled)
+            parts.append(
+                attack_sums(simulated, adversarial, marks, self.classifier, self.binning, detector=self.detector)
+            )
             chunk = f"{PurePath(metadata.get('filename', '')).name}:{metadata.get('entrystart', 0)}"
             constrained = {
                 name: {chunk: int((simulated.constrained & simulated.dataset_mask(name)).sum())}
@@ -97,8 +101,24 @@ class ChunkAttack:
             }
         return {**accumulate(parts), **bookkeeping(table, metadata), "constrained": constrained}
 
-    def _attack(self, table: EventTable, rng: np.random.Generator) -> dict[str, Any]:
-        """Attack what can be: without constrained events nothing moves and nothing is fooled."""
+    def outcome(self, table: EventTable, rng: np.random.Generator) -> tuple[EventTable, BoolArray, BoolArray]:
+        """
+        Attack what can be: without constrained events nothing moves and nothing is fooled.
+
+        Parameters
+        ----------
+        table : EventTable
+            Labelled events.
+        rng : numpy.random.Generator
+            The only source of randomness.
+
+        Returns
+        -------
+        adversarial : EventTable
+            The same events after the attack.
+        attacked, fooled : BoolArray, shape (n_events,)
+            Events that were attacked, and those among them with a changed class.
+        """
         classes = self.classifier.predict(table.network_values)
         attacked: BoolArray = np.ones(table.n_events, dtype=np.bool_)
         if self.target != "all":
@@ -106,7 +126,7 @@ class ChunkAttack:
         if isinstance(self.target, int):
             attacked &= table.labels == self.target
         if not (attacked.any() and table.constrained.any()):
-            return self._sums(table, table, (attacked, np.zeros_like(attacked)))
+            return table, attacked, np.zeros_like(attacked)
         populated = replace(table, regions=tuple(r for r in table.regions if r.mask.any()))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LowStatisticsWarning)  # said once, for all chunks
@@ -119,13 +139,7 @@ class ChunkAttack:
                 envelope=self.envelope(populated) if self.envelope else None,
                 binning=self.binning,
             )
-        adversarial = table.with_values(result.adversarial.values)
-        return self._sums(table, adversarial, (result.attacked, result.fooled))
-
-    def _sums(
-        self, nominal: EventTable, adversarial: EventTable, outcome: tuple[BoolArray, BoolArray]
-    ) -> dict[str, Any]:
-        return attack_sums(nominal, adversarial, outcome, self.classifier, self.binning, detector=self.detector)
+        return table.with_values(result.adversarial.values), result.attacked, result.fooled
 
 
 def attack_table(

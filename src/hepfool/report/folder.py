@@ -101,8 +101,14 @@ def write_report(
     ------
     FileExistsError
         See :func:`check_output`.
+    ValueError
+        If a file name leads out of the folder.
     """
     path = check_output(folder, force=force)
+    for name in (*(figures or {}), *events, *(files or {})):
+        if Path(name).name != name or name in {"", ".."}:
+            msg = f"{name!r} would lie outside of the report; give a file name without a folder"
+            raise ValueError(msg)
     with written_whole(path, force=force) as temporary:
         temporary.mkdir()
         images = _save_figures(temporary / "figures", figures or {})

@@ -165,9 +165,10 @@ def new_state(
     Raises
     ------
     ValueError
-        If the weights of the constrained events do not sum to a positive number.
+        If the weights of the constrained events do not sum to a positive number, or leave a variance negative.
     """
     nominal = Nominal.of(table, constrained, binning) if nominal is None else nominal
+    _check_variances(table, nominal.moments)
     current, moments = nominal.yields, nominal.moments
     if values is not table.values:
         after, weights = rows_of(values, constrained), rows_of(table.weights, constrained)
@@ -200,12 +201,25 @@ def _pack_bins(
     return bins
 
 
+def _check_variances(table: EventTable, moments: Moments) -> None:
+    variance = np.diag(moments.comoments)
+    if variance.min() < 0:
+        j = int(np.argmin(variance))
+        msg = (
+            f"the weighted variance of {table.features.names[j]!r} is negative ({variance[j] / moments.sum_weights:g}), because events of "
+            "negative weight outweigh the others; attack more events at once"
+        )
+        raise ValueError(msg)
+
+
 def _fill_moments(state: DatasetState, moments: Moments, fill: FloatArray) -> None:
     cross, nominal = state.matrices
     state.vectors[MEAN] = moments.mean
     state.vectors[FILL] = fill
-    state.vectors[VARIANCE] = np.diag(cross)
-    state.vectors[INVERSE_SIGMA] = 1.0 / np.sqrt(np.diag(cross))
+    variance = np.diag(cross)
+    state.vectors[VARIANCE] = variance
+    # A feature without variance has no correlation, as in ``Moments.correlation``.
+    state.vectors[INVERSE_SIGMA] = np.where(variance > 0, 1.0 / np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)
     state.scalars[NORM] = (nominal**2).sum()
     state.scalars[DISTANCE] = ((moments.correlation - nominal) ** 2).sum()
     np.fill_diagonal(nominal, 0.0)

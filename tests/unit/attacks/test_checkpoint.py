@@ -13,6 +13,7 @@ from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.gradient import PGD
 from hepfool.events import Envelope
+from hepfool.io.store import Store, read_store, write_store
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
@@ -95,4 +96,32 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     run(Checkpointed(ATTACK, path))
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="no sound archive"):
+        run(Checkpointed(ATTACK, path))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"key": []},
+        {"key": {}, "iterations_done": 1, "random_state": {}},
+        {"key": {"seed": "x"}, "iterations_done": "many", "random_state": {}},
+        {"key": {"seed": "x"}, "iterations_done": 1, "random_state": {"bit_generator": "os.system"}},
+    ],
+)
+def test_an_archive_that_is_no_checkpoint_is_refused(tmp_path: Path, metadata: dict[str, Any]) -> None:
+    path = tmp_path / "attack.zip"
+    write_store(path, Store(arrays={"values": np.zeros((200, 6))}, metadata=metadata))
+    with pytest.raises(ValueError, match="is no checkpoint of an attack"):
+        run(Checkpointed(ATTACK, path))
+
+
+@pytest.mark.faults
+def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "attack.zip"
+    run(Checkpointed(ATTACK, path))
+    store = read_store(path)
+    write_store(path, Store(arrays={"values": np.zeros((2, 6))}, metadata=store.metadata), force=True)
+    with pytest.raises(ValueError, match=r"values of shape \(2, 6\), expected \(200, 6\)"):
         run(Checkpointed(ATTACK, path))

@@ -325,3 +325,40 @@ def test_angles_that_were_rounded_beyond_their_range_are_put_at_its_end(tmp_path
     path.write_text("phi,met,Label\n-3.15,12.0,s\n3.142,8.0,b\n", encoding="utf-8")
     with pytest.raises(ValueError, match="outside of its range"):
         read_table(path, features=features, label="Label")
+
+
+@pytest.mark.faults
+def test_columns_that_are_ambiguous_or_no_columns_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "twice.csv").write_text("a,a,label\n1,2,0\n3,4,1\n")
+    with pytest.raises(ValueError, match=r"twice\.csv has more than one column 'a'; rename all but one"):
+        read_table(tmp_path / "twice.csv", features=["a"], label="label")
+    with uproot.recreate(tmp_path / "matrix.root") as file:
+        file.mktree("Events", {"a": np.dtype(("f8", (3,))), "b": "f8"}).extend({"a": np.ones((4, 3)), "b": np.ones(4)})
+    with pytest.raises(ValueError, match="column 'a' is of type ndarray, not one number per event"):
+        read_table(tmp_path / "matrix.root", features=["a", "b"])
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("label", ["inf", "1e19", "-1e300"])
+def test_labels_beyond_whole_numbers_are_named_as_they_are(tmp_path: Path, label: str) -> None:
+    (tmp_path / "t.csv").write_text(f"a,label\n1,0\n2,{label}\n")
+    with pytest.raises(ValueError, match=rf"{float(label):g} is no class".replace("+", r"\+")):
+        read_table(tmp_path / "t.csv", features=["a"], label="label")
+
+
+@pytest.mark.faults
+def test_values_whose_squares_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a\n1\n2e200\n")
+    with pytest.raises(ValueError, match=r"'a' of event 1 is 2e\+200"):
+        read_table(tmp_path / "t.csv", features=["a"])
+
+
+@pytest.mark.faults
+def test_changed_numbers_in_parquet_are_found_out(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).normal(size=(50, 1))
+    write_table(EventTable.from_arrays(values, features=["a"]), tmp_path / "t.parquet")
+    content = (tmp_path / "t.parquet").read_bytes()
+    place = content.index(np.float32(values[7, 0]).tobytes())
+    (tmp_path / "t.parquet").write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    with pytest.raises(ValueError, match="CRC"):
+        read_table(tmp_path / "t.parquet", features=["a"])

@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: BSD-3-Clause
+r"""
+Attack more events than one node holds, partition by partition.
+
+All partitions share the bins of all events.  The Jensen-Shannon divergence is jointly convex, so that
+:math:`\mathrm{JSD}^2(\text{all}) \le \sum_p (W_p/W)\,\mathrm{JSD}^2_p`: a cap that every partition respects is
+respected by all events.  The price is sensitivity: one event is a larger step in a smaller set.
+:func:`raise_caps` gets part of it back, by caps per partition at which the *measured* figures of
+all events still meet the caps; :func:`partition_cost` measures what is lost.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from coffea.processor import accumulate
+
+from hepfool.attacks.base import Attack
+from hepfool.events import Envelope, EventTable
+from hepfool.exceptions import ConstraintError, LowStatisticsWarning
+from hepfool.io.partitions import PartitionFile, Partitions, empty, write_partition
+from hepfool.models.protocols import Classifier
+from hepfool.processors.chunk import (
+    N_EVENTS_PER_CHUNK,
+    ChunkAttack,
+    attack_sums,
+    in_order,
+    nominal_sums,
+)
+from hepfool.processors.passes import Ranges, joined
+from hepfool.processors.results import compatibility
+from hepfool.statistics.compatibility import Compatibility
+from hepfool.statistics.marginals import Binning
+from hepfool.typing import FloatArray
+
+__all__ = ["PartitionedAttack", "PartitionedResult", "Submits"]
+
+#: Rounding of the divergences.
+_ROUNDING = 1e-9
+
+
+class Submits(Protocol):
+    """What runs partitions: an executor of ``concurrent.futures``, or ``client.get_executor()`` of dask."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
+        """Start a call and return its future."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PartitionedResult:
+    """
+    What an attack on partitions achieved.
+
+    Attributes
+    ----------
+    output : dict
+        Merged sums, as :class:`~hepfool.processors.processor.AttackProcessor` returns them.
+    compatibility : Compatibility
+        Exact distances over all constrained events.
+    fooling_ratio : float
+        Weighted fraction of all attacked events with a changed class.
+    js_bound : FloatArray, shape (n_features,)
+        Upper bound on each distance that follows from those of the partitions, dimensionless;
+        NaN where negative bin contents leave it without meaning.
+    n_events : tuple of int
+        Labelled events of each partition.
+    adversarial : Partitions or None
+        Adversarial events, with the spectators ``attacked`` and ``fooled``, if a folder was named.
+    """
+
+    output: dict[str, Any]
+    compatibility: Compatibility
+    fooling_ratio: float
+    js_bound: FloatArray
+    n_events: tuple[int, ...]
+    adversarial: Partitions | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionedAttack:
+    """
+    How events in files are attacked.
+
+    Attributes
+    ----------
+    classifier : Classifier
+        The network to fool.
+    attack : Attack
+        Which attack, with its hyper-parameters.
+    seed : int
+        Seed of all randomness; each partition derives its own.
+    target : {"correct", "all"} or int
+        Which events to attack.
+    envelope : callable, optional
+        Bounds from the events.
+    binning : Binning, optional
+        Bins of the marginals; ``attack.n_bins`` uniform ones over the constrained events by default.
+    max_events : int
+        Up to so many events are attacked at once, on one node.
+    partition_events : int
+        Events per partition above that, at least.
+    retries : int
+        How often a partition that was lost, with its worker or otherwise, is begun again.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hepfool.attacks.stochastic import Noise
+    >>> from hepfool.io.partitions import write_partitions
+    >>> from hepfool.models.blackbox import CallableClassifier
+    >>> table = EventTable.from_arrays(np.linspace(-1, 1, 50)[:, None], labels=[0] * 25 + [1] * 25)
+    >>> network = CallableClassifier(lambda x: (x[:, 0] > 0).astype(float))
+    >>> attack = PartitionedAttack(classifier=network, attack=Noise(size=0.1, n_bins=10))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = attack.run(write_partitions(folder, [table]))
+    >>> result.n_events, result.fooling_ratio > 0
+    ((50,), True)
+    """
+
+    classifier: Classifier
+    attack: Attack
+    seed: int = 0
+    target: Literal["correct", "all"] | int = "correct"
+    envelope: Callable[[EventTable], Envelope] | None = None
+    binning: Binning | None = None
+    max_events: int = 2_000_000
+    partition_events: int = 1_000_000
+    retries: int = 3
+
+    def run(
+        self, partitions: Partitions, *, executor: Submits | None = None, folder: str | Path | None = None
+    ) -> PartitionedResult:
+        """
+        Attack the events of a folder.
+
+        Parameters
+        ----------
+        partitions : Partitions
+            From a ``PartitionProcessor`` or :func:`~hepfool.io.partitions.open_partitions`.
+        executor : Submits, optional
+            Runs the partitions; one after the other in this process by default.
+        folder : str or Path, optional
+            An existing empty folder for the adversarial events.
+
+        Returns
+        -------
+        PartitionedResult
+            The same as from all events at once if they make one partition.
+
+        Raises
+        ------
+        ValueError
+            If no labelled event is there, or the attack refuses its input.
+        ConstraintError
+            If the merged events are further from nominal than convexity allows.
+
+        Warns
+        -----
+        LowStatisticsWarning
+            If partitions are so small that the attack is weak.
+        """
+        groups = self.groups(partitions.files)
+        binning = self.binning or self._binning(partitions, groups, executor)
+        settings = ChunkAttack(
+            classifier=self.classifier,
+            attack=self.attack,
+            binning=binning,
+            seed=self.seed,
+            target=self.target,
+            envelope=self.envelope,
+        )
+        calls = [(_attack_group, settings, partitions, group, k, folder) for k, group in enumerate(groups)]
+        parts = self._submitted(executor, calls)
+        if len(parts) > 1:
+            _warn_of_small_partitions([part.n_constrained for part in parts])
+        return _merged(parts, folder)
+
+    def groups(self, files: Sequence[PartitionFile]) -> list[tuple[PartitionFile, ...]]:
+        """
+        Deal the files into partitions of about the same composition.
+
+        Parameters
+        ----------
+        files : sequence of PartitionFile
+            All files.
+
+        Returns
+        -------
+        list of tuple of PartitionFile
+            One if all events fit; else each with ``partition_events`` at least.
+        """
+        total = sum(file.n_events for file in files)
+        n_groups = 1 if total <= self.max_events else max(1, total // self.partition_events)
+        while n_groups > 1:
+            dealt = _dealt(files, n_groups)
+            if min(sum(file.n_events for file in group) for group in dealt) >= self.partition_events:
+                return dealt
+            n_groups -= 1
+        return [tuple(files)]
+
+    def _binning(
+        self, partitions: Partitions, groups: Sequence[tuple[PartitionFile, ...]], executor: Submits | None
+    ) -> Binning:
+        ranges = self._submitted(executor, [(_ranges_of, partitions, group) for group in groups])
+        found: Ranges = ranges[0]
+        for other in ranges[1:]:
+            found = found + other
+        if not found.n_events:
+            msg = f"no labelled, constrained event among {partitions.n_events} in {partitions.folder}; check the selection"
+            raise ValueError(msg)
+        return found.binning(self.attack.n_bins)
+
+    def _submitted(self, executor: Submits | None, calls: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """Run calls; begin again what was lost, and nothing else."""
+        submit = _now if executor is None else executor.submit
+        started = [(call, submit(*call)) for call in calls]
+        results = []
+        for call, first in started:
+            future = first
+            for left in reversed(range(self.retries + 1)):
+                try:
+                    results.append(future.result())
+                    break
+                except (ArithmeticError, AttributeError, ConstraintError, LookupError, TypeError, ValueError):
+                    raise  # would fail again
+                except Exception:
+                    if not left:
+                        raise
+                    future = submit(*call)
+        return results
+
+
+class _Now:
+    """A future of a call that is made when its result is asked for."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.result = lambda: function(*arguments)
+
+
+def _now(function: Callable[..., Any], *arguments: Any) -> _Now:
+    return _Now(function, *arguments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Part:
+    """What a worker sends home."""
+
+    sums: dict[str, Any]
+    n_events: int
+    n_constrained: int
+    sum_weights: float
+    js_divergence: FloatArray
+    like: EventTable
+    file: PartitionFile | None
+
+
+def _dealt(files: Sequence[PartitionFile], n_groups: int) -> list[tuple[PartitionFile, ...]]:
+    """Give each file, dataset by dataset and large ones first, to the group with the fewest events of this dataset."""
+    groups: list[list[int]] = [[] for _ in range(n_groups)]
+    order = sorted(range(len(files)), key=lambda k: (files[k].datasets, -files[k].n_events, k))
+    total = np.zeros(n_groups)
+    same = np.zeros(n_groups)
+    previous: tuple[str, ...] = ()
+    for k in order:
+        if files[k].datasets != previous:
+            same[:], previous = 0.0, files[k].datasets
+        chosen = int(np.lexsort((total, same))[0])
+        groups[chosen].append(k)
+        same[chosen] += files[k].n_events
+        total[chosen] += files[k].n_events
+    return [tuple(files[k] for k in sorted(group)) for group in groups]
+
+
+def _tables(partitions: Partitions, files: tuple[PartitionFile, ...]) -> dict[int, EventTable]:
+    return {k: partitions.read([file]) for k, file in enumerate(files) if file.n_events}
+
+
+def _ranges_of(partitions: Partitions, files: tuple[PartitionFile, ...]) -> Ranges:
+    ranges = Ranges.of(partitions.like)
+    for file in files:
+        ranges = ranges + Ranges.of(partitions.read([file]))
+    return ranges
+
+
+def _attack_group(
+    settings: ChunkAttack,
+    partitions: Partitions,
+    files: tuple[PartitionFile, ...],
+    index: int,
+    folder: str | Path | None,
+) -> _Part:
+    """Attack one partition, on a worker."""
+    tables = _tables(partitions, files)
+    labelled, data = joined(tables, labelled=True), joined(tables, labelled=False)
+    tables.clear()
+    if labelled is None:
+        msg = f"no labelled event among {sum(f.n_events for f in files)} of partition {index}; use fewer partitions"
+        raise ValueError(msg)
+    # The first partition draws the numbers of an attack on all events: [seed, 0] is the same state as seed.
+    rng = np.random.default_rng([settings.seed, index])
+    adversarial, attacked, fooled = settings.outcome(labelled, rng)
+    outcome = (attacked, fooled)
+    parts = [attack_sums(labelled, adversarial, outcome, settings.classifier, settings.binning)]
+    found = compatibility(parts[0]) if labelled.constrained.any() else None
+    if data is not None:
+        parts.append(nominal_sums(data, settings.classifier, settings.binning))
+    file, marked = (
+        None,
+        replace(adversarial, spectators={**adversarial.spectators, "attacked": attacked, "fooled": fooled}),
+    )
+    if folder is not None:
+        file = write_partition(folder, f"part-{index:05d}", marked)
+    divergence = np.zeros(labelled.n_features)
+    if found is not None:
+        # Where negative contents were merged away, the bins are others, and convexity says nothing.
+        divergence = np.full_like(divergence, np.nan) if found.n_merged_bins else found.js_distance**2
+    return _Part(
+        sums=accumulate(parts),
+        n_events=labelled.n_events,
+        n_constrained=int(labelled.constrained.sum()),
+        sum_weights=float(labelled.weights[labelled.constrained].sum()),
+        js_divergence=divergence,
+        like=empty(marked),
+        file=file,
+    )
+
+
+def _merged(parts: Sequence[_Part], folder: str | Path | None) -> PartitionedResult:
+    output = in_order(accumulate([part.sums for part in parts]))
+    found = compatibility(output)
+    counts = accumulate([part["adversarial"] for part in (r["all"] for r in output["fooling"].values()) if part])
+    weights = np.array([part.sum_weights for part in parts])
+    divergence = (weights / weights.sum()) @ np.stack([part.js_divergence for part in parts])
+    if (found.js_distance**2 > divergence + _ROUNDING).any():
+        j = int(np.argmax(found.js_distance**2 - divergence))
+        msg = (
+            f"all events are {found.js_distance[j]:g} from nominal in {found.features[j]!r}, more than the {divergence[j] ** 0.5:g} "
+            "that follows from their partitions; were files changed, or binned differently?"
+        )
+        raise ConstraintError(msg)
+    adversarial = None
+    if folder is not None:
+        files = tuple(part.file for part in parts if part.file is not None)
+        adversarial = Partitions(folder=Path(folder), files=files, like=parts[0].like)
+        adversarial.save()
+    return PartitionedResult(
+        output=output,
+        compatibility=found,
+        fooling_ratio=counts.fooling_ratio,
+        js_bound=np.sqrt(divergence),
+        n_events=tuple(part.n_events for part in parts),
+        adversarial=adversarial,
+    )
+
+
+def _warn_of_small_partitions(constrained: Sequence[int]) -> None:
+    small = [n for n in constrained if n < N_EVENTS_PER_CHUNK]
+    if small:
+        warnings.warn(
+            f"{len(small)} of {len(constrained)} partitions have fewer than {N_EVENTS_PER_CHUNK} constrained events "
+            f"(smallest {min(small)}): their attack is weaker than that of all events; raise partition_events, or raise_caps",
+            LowStatisticsWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Events in files: the same as in memory where one partition suffices, within the caps where it does not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from coffea.nanoevents import BaseSchema
+from coffea.processor import IterativeExecutor, Runner
+
+from hepfool.attacks.base import AttackProblem
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.events import UNLABELLED, EventTable
+from hepfool.exceptions import ConstraintError, IncompleteInputError, LowStatisticsWarning
+from hepfool.io.partitions import PartitionFile, Partitions, open_partitions, write_partitions
+from hepfool.processors import partitioned_attack
+from hepfool.processors.completeness import run_processor
+from hepfool.processors.digest import digest
+from hepfool.processors.partitioned_attack import PartitionedAttack
+from hepfool.processors.partitions import PartitionProcessor
+from hepfool.processors.processor import AttackProcessor
+from hepfool.processors.results import compatibility
+from hepfool.typing import FloatArray
+from tests.specimens import SineClassifier, events
+
+
+@pytest.fixture(autouse=True)
+def _small_samples() -> Iterator[None]:
+    """Let toy samples be small."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LowStatisticsWarning)
+        yield
+
+
+def _runner(chunksize: int = 100, **options: Any) -> Runner:
+    executor = IterativeExecutor(status=False, retries=0)
+    return Runner(executor, schema=BaseSchema, chunksize=chunksize, metadata_cache={}, **options)
+
+
+@pytest.fixture
+def partitions(toy_fileset: dict[str, Any], analysis: Any, tmp_path: Path) -> Partitions:
+    (tmp_path / "nominal").mkdir()
+    out = run_processor(_runner(), toy_fileset, PartitionProcessor(analysis, tmp_path / "nominal"))
+    written: Partitions = out["partitions"]
+    return written
+
+
+def test_one_partition_is_the_attack_on_all_events(
+    toy_fileset: dict[str, Any], analysis: Any, classifier: Any, attack: Any, partitions: Partitions, tmp_path: Path
+) -> None:
+    whole = run_processor(_runner(70), toy_fileset, AttackProcessor(analysis, classifier, attack, seed=3))
+    (tmp_path / "adversarial").mkdir()
+    settings = PartitionedAttack(classifier=classifier, attack=attack, seed=3)
+    result = settings.run(partitions, folder=tmp_path / "adversarial")
+    assert digest({k: whole[k] for k in result.output}, digits=15) == digest(result.output, digits=15)
+    assert result.fooling_ratio == whole["result"].fooling_ratio > 0
+    np.testing.assert_allclose(result.compatibility.js_distance, whole["result"].compatibility.js_distance, atol=1e-12)
+    kept = open_partitions(tmp_path / "adversarial").read()
+    np.testing.assert_array_equal(kept.values, whole["result"].adversarial.values)
+    np.testing.assert_array_equal(kept.spectators["fooled"], whole["result"].fooled)
+
+
+def test_the_manifest_alone_is_enough_later(
+    partitions: Partitions, classifier: Any, attack: Any, toy_fileset: dict[str, Any], analysis: Any
+) -> None:
+    settings = PartitionedAttack(classifier=classifier, attack=attack)
+    later = open_partitions(partitions.folder)
+    assert digest(settings.run(later).output, digits=15) == digest(settings.run(partitions).output, digits=15)
+    again = run_processor(_runner(), toy_fileset, PartitionProcessor(analysis, partitions.folder))["partitions"]
+    assert [file.sha256 for file in again.files] == [file.sha256 for file in partitions.files]
+    assert len(list(partitions.folder.iterdir())) == len(partitions.files) + 1
+
+
+CONSERV = CONSERVAttack(
+    max_js_distance=0.05, max_correlation_shift=0.05, n_bins=30, n_iterations=3, n_candidates=10, strategy="frugal"
+)
+
+
+def _written(folder: Path, n_files: int, *, negative: float = 0.0, n_events: int = 1600) -> Partitions:
+    table = events(n_events, negative=negative)
+    size = n_events // n_files
+    return write_partitions(folder, (table.select(np.arange(k * size, (k + 1) * size)) for k in range(n_files)))
+
+
+@pytest.mark.parametrize("n_partitions", [2, 4])
+def test_caps_of_the_partitions_hold_for_all_events(tmp_path: Path, n_partitions: int) -> None:
+    stored = _written(tmp_path, 8)
+    settings = PartitionedAttack(
+        classifier=SineClassifier(), attack=CONSERV, max_events=1000, partition_events=1600 // n_partitions
+    )
+    result = settings.run(stored)
+    assert result.n_events == (1600 // n_partitions,) * n_partitions
+    assert result.fooling_ratio > 0
+    assert (result.compatibility.js_distance <= result.js_bound + 1e-9).all()
+    assert result.js_bound.max() <= CONSERV.max_js_distance
+    assert 0 < result.compatibility.max_js_distance <= CONSERV.max_js_distance
+
+
+def test_every_executor_gives_the_same(tmp_path: Path) -> None:
+    stored = _written(tmp_path, 4)
+    settings = PartitionedAttack(classifier=SineClassifier(), attack=CONSERV, max_events=1000, partition_events=400)
+    with ThreadPoolExecutor(2) as pool:
+        parallel = settings.run(stored, executor=pool)
+    serial = settings.run(stored)
+    assert len(serial.n_events) == 4
+    assert digest(parallel.output, digits=15) == digest(serial.output, digits=15)
+
+
+def test_negative_weights_leave_the_bound_without_meaning(tmp_path: Path) -> None:
+    stored = _written(tmp_path, 4, negative=0.1)
+    settings = PartitionedAttack(classifier=SineClassifier(), attack=CONSERV, max_events=1, partition_events=400)
+    assert np.isnan(settings.run(stored).js_bound).any()
+
+
+def test_weights_that_leave_a_variance_negative_are_refused(tmp_path: Path) -> None:
+    stored = _written(tmp_path, 4, negative=0.4)
+    settings = PartitionedAttack(classifier=SineClassifier(), attack=CONSERV, max_events=1, partition_events=400)
+    with pytest.raises(ValueError, match="weighted variance of 'jet_pt' is negative"):
+        settings.run(stored)
+
+
+@pytest.mark.faults
+def test_partitions_in_bins_of_their_own_are_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were the distances of partitions not in the common bins, the bound would not hold."""
+    stored = _written(tmp_path, 4)
+    true = compatibility
+    calls = []
+
+    def too_small(out: Any) -> Any:
+        found = true(out)
+        calls.append(1)
+        return found if len(calls) > 4 else replace(found, js_distance=0.1 * found.js_distance)
+
+    monkeypatch.setattr("hepfool.processors.partitioned_attack.compatibility", too_small)
+    settings = PartitionedAttack(classifier=SineClassifier(), attack=CONSERV, max_events=1, partition_events=400)
+    with pytest.raises(ConstraintError, match=r"more than .* that follows from their partitions"):
+        settings.run(stored)
+
+
+def _file(n_events: int, dataset: str, k: int) -> PartitionFile:
+    return PartitionFile(name=f"f{k}.parquet", n_events=n_events, datasets=(dataset,), sha256=f"{k:064d}")
+
+
+def test_partitions_are_large_enough_and_mixed_alike(classifier: Any, attack: Any) -> None:
+    sizes = [("a", 90), ("a", 110), ("a", 100), ("a", 100), ("b", 400), ("b", 390), ("b", 10), ("c", 0)]
+    files = [_file(n, name, k) for k, (name, n) in enumerate(sizes)]
+    settings = PartitionedAttack(classifier=classifier, attack=attack, max_events=1000, partition_events=500)
+    first, second = settings.groups(files)
+    assert sorted(f.name for f in first + second) == sorted(f.name for f in files)
+    for group in (first, second):
+        assert sum(f.n_events for f in group) >= 500
+        assert 190 <= sum(f.n_events for f in group if f.datasets == ("a",)) <= 210
+    assert len(replace(settings, partition_events=700).groups(files)) == 1
+    assert len(replace(settings, max_events=1200).groups(files)) == 1
+    with pytest.warns(LowStatisticsWarning, match=r"2 of 3 .* \(smallest 1\)"):
+        partitioned_attack._warn_of_small_partitions([10**6, 1, 2])
+
+
+# Losses
+
+
+class _Loses:
+    """An executor whose first calls die with their worker."""
+
+    def __init__(self, n_lost: int, error: Exception) -> None:
+        self.n_lost, self.error, self.n_calls = n_lost, error, 0
+
+    def submit(self, function: Any, /, *arguments: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.n_calls += 1
+        if self.n_calls <= self.n_lost:
+            future.set_exception(self.error)
+        else:
+            future.set_result(function(*arguments))
+        return future
+
+
+@pytest.mark.faults
+def test_a_lost_partition_is_attacked_again(tmp_path: Path) -> None:
+    stored = _written(tmp_path, 4)
+    settings = PartitionedAttack(classifier=SineClassifier(), attack=CONSERV, max_events=1, partition_events=400)
+    expected = digest(settings.run(stored).output, digits=15)
+    lossy = _Loses(3, RuntimeError("the worker died"))
+    assert digest(settings.run(stored, executor=lossy).output, digits=15) == expected
+    assert lossy.n_calls == 4 + 4 + 3
+    with pytest.raises(RuntimeError, match="the worker died"):
+        settings.run(stored, executor=_Loses(100, RuntimeError("the worker died")))
+    refused = _Loses(100, ValueError("no"))
+    with pytest.raises(ValueError, match="no"):
+        settings.run(stored, executor=refused)
+    assert refused.n_calls == 4
+
+
+@dataclass(frozen=True)
+class _Deadly:
+    """An attack that ends its process, once."""
+
+    marker: str
+    n_iterations: int = 1
+    n_bins: int = 10
+
+    def iterate(
+        self, problem: AttackProblem, values: FloatArray, iteration: int, rng: np.random.Generator
+    ) -> FloatArray:
+        try:
+            os.close(os.open(self.marker, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return values
+        os.kill(os.getpid(), signal.SIGKILL)
+        return values
+
+
+@pytest.mark.slow
+@pytest.mark.dask
+@pytest.mark.faults
+def test_dask_survives_the_loss_of_a_worker(tmp_path: Path, dask_client: Any) -> None:
+    (tmp_path / "events").mkdir()
+    stored = _written(tmp_path / "events", 4)
+    attack = _Deadly(str(tmp_path / "died"))
+    settings = PartitionedAttack(classifier=SineClassifier(), attack=attack, max_events=1, partition_events=400)
+    result = settings.run(stored, executor=dask_client.get_executor(pure=False))
+    assert (tmp_path / "died").exists()
+    assert sum(result.n_events) == 1600
+    assert result.compatibility.max_js_distance == 0.0
+
+
+@pytest.mark.faults
+def test_a_lost_file_and_a_full_disk_are_named(
+    partitions: Partitions, classifier: Any, attack: Any, toy_fileset: dict[str, Any], analysis: Any, tmp_path: Path
+) -> None:
+    (partitions.folder / partitions.files[0].name).unlink()
+    with pytest.raises(IncompleteInputError, match="is lost"):
+        PartitionedAttack(classifier=classifier, attack=attack).run(partitions)
+    missing = PartitionProcessor(analysis, tmp_path / "missing")
+    with pytest.raises(Exception, match="name a folder that every worker may write to"):
+        run_processor(_runner(skipbadfiles=True), toy_fileset, missing)
+
+
+def test_nothing_to_attack_is_said(tmp_path: Path, classifier: Any, attack: Any) -> None:
+    unlabelled = EventTable.from_arrays(np.random.default_rng(1).normal(size=(20, 3)), labels=np.full(20, UNLABELLED))
+    stored = write_partitions(tmp_path, [unlabelled])
+    with pytest.raises(ValueError, match="no labelled, constrained event among 20"):
+        PartitionedAttack(classifier=classifier, attack=attack).run(stored)
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_the_example_measures_the_cost(tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "analysis_examples" / "partition_cost" / "partition_cost.py"
+    command = [sys.executable, str(script), "--quick", "-o", str(tmp_path)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if "│" in line]
+    assert [row[0] for row in rows] == ["2000", "500"]
+    assert float(rows[0][1]) > float(rows[1][5]) >= float(rows[1][1]) > 0
+    assert (tmp_path / "partition_cost.png").exists()
