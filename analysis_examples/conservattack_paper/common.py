@@ -104,44 +104,51 @@ def gathered(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
 
 def show_trainings(title: str, studies: Sequence[Trainings]) -> None:
     """Print mean and standard deviation over the trainings."""
-    names = list(studies[0].numbers)
+    names = _names(studies)
     table = Table("", *names, title=title)
     for study in studies:
-        cells = [f"{np.mean(v):.4f} ± {np.std(v, ddof=1):.4f}" for v in study.numbers.values()]
-        table.add_row(study.name, *cells)
-        table.add_row(
-            "  published", *(f"{study.published[name]:g}" if name in study.published else "" for name in names)
-        )
+        rows = {name: f"{np.mean(v):.4f} ± {np.std(v, ddof=1):.4f}" for name, v in study.numbers.items()}
+        published = {name: f"{value:g}" for name, value in study.published.items()}
+        table.add_row(study.name, *(rows.get(name, "") for name in names))
+        if published:
+            table.add_row("  published", *(published.get(name, "") for name in names))
     Console(width=140).print(table)
 
 
 def plot_trainings(studies: Sequence[Trainings], note: str) -> Figure:
-    """Draw every training (open) with the mean, and what was published (line)."""
-    names = list(studies[0].numbers)
+    """Draw every training (open) with mean and standard deviation, and what was published (line)."""
+    names = _names(studies)
     with STYLE.context():
-        figure = STYLE.figure(width=0.8 * len(names), height=0.95)
+        figure = STYLE.figure(width=0.75 * len(names), height=0.95)
         axes = np.atleast_1d(np.asarray(figure.subplots(1, len(names)), dtype=object))
         for ax, name in zip(axes, names, strict=True):
-            highest = 0.0
             for x, (study, colour) in enumerate(zip(studies, STYLE.colours, strict=False)):
-                values = np.array(study.numbers[name])
-                places = x + 0.35 * np.linspace(-1.0, 1.0, len(values))
-                style: dict[str, Any] = {"color": colour, "linestyle": "none"}
-                ax.plot(places, values, "o", markersize=8, markerfacecolor="none", **style)
-                spread = values.std(ddof=1)
-                ax.errorbar(x, values.mean(), spread, fmt="s", markersize=8, capsize=5, label=study.name, **style)
-                highest = max(highest, values.max())
-                if name in study.published:
-                    ax.plot([x - 0.4, x + 0.4], 2 * [study.published[name]], color=colour, linestyle="--", linewidth=3)
-                    highest = max(highest, study.published[name])
-            ax.plot([], [], color="0.4", linestyle="--", linewidth=3, label="Published")
+                _draw_training(ax, x, study, name, colour)
+            if any(study.published for study in studies):
+                ax.plot([], [], color="0.4", linestyle="--", linewidth=3, label="Published")
             ax.set_xlim(-0.6, len(studies) - 0.4)
-            ax.set_ylim(0.0, (1.2 + 0.12 * len(studies)) * max(highest, 1e-3))
+            ax.set_ylim(0.0, 1.15 * max(*ax.dataLim.intervaly, 1e-3))
             ax.set_xticks([])
             ax.set_ylabel(name)
-        axes[0].legend(loc="upper left", fontsize=STYLE.text_size, title=note, title_fontsize=STYLE.text_size)
+        handles = axes[0].get_legend_handles_labels()
+        style: dict[str, Any] = {"fontsize": STYLE.text_size, "title": note, "title_fontsize": STYLE.text_size}
+        figure.legend(*handles, loc="outside lower center", ncols=3, **style)
         add_experiment_label(axes[0], STYLE, right=False)
     return figure
+
+
+def _draw_training(ax: Any, x: int, study: Trainings, name: str, colour: str) -> None:
+    style: dict[str, Any] = {"color": colour, "linestyle": "none", "markersize": 8}
+    values = np.array(study.numbers.get(name, [np.nan]))
+    ax.plot(x + 0.35 * np.linspace(-1.0, 1.0, len(values)), values, "o", markerfacecolor="none", **style)
+    spread = values.std(ddof=1) if len(values) > 1 else np.nan
+    ax.errorbar(x, values.mean(), spread, fmt="s", capsize=5, label=study.name, **style)
+    if name in study.published:
+        ax.plot([x - 0.4, x + 0.4], 2 * [study.published[name]], color=colour, linestyle="--", linewidth=3)
+
+
+def _names(studies: Sequence[Trainings]) -> list[str]:
+    return list(dict.fromkeys(name for study in studies for name in study.numbers))
 
 
 def show_cross_runs(title: str, runs: CrossRuns) -> None:

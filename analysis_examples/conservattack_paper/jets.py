@@ -43,7 +43,8 @@ from hepfool.studies.cross_run import run_cross_runs
 from hepfool.studies.runs import RunPlan, Splits, split_events
 from hepfool.training import TrainingSettings, fit
 
-TABLE_12 = {"Fooling ratio": 0.675, "Mean JSD": 0.045, "Correlation shift": 0.182}
+PUBLISHED_JSD = 0.045
+TABLE_12 = {"Fooling ratio": 0.675, "Mean JSD": PUBLISHED_JSD, "Correlation shift": 0.182}
 CAPPED = "cap on distances 0.045"
 
 
@@ -72,7 +73,7 @@ def make_jets(folder: Path, n_jets: int) -> None:
 def attacks(*, quick: bool) -> dict[str, CONSERVAttack]:
     """Table 12, whose cap holds for the whole distance here, and a cap at the distance that was published."""
     literal = replace(PRESETS["jets"], n_iterations=2) if quick else PRESETS["jets"]
-    capped = replace(literal, max_js_distance=TABLE_12["Mean JSD"])
+    capped = replace(literal, max_js_distance=PUBLISHED_JSD)
     shift = replace(capped, beta=20.0, max_correlation_shift=0.03)
     return {"Table 12": literal, CAPPED: capped, "and shift below 0.03": shift}
 
@@ -117,7 +118,7 @@ def main(path: Path | None, output: Path, runs: int, seed: int, *, quick: bool) 
     training = QUICK_TRAINING if quick else TrainingSettings(batch_size=256)
     plan = RunPlan(
         network=network,
-        attack=replace(PRESETS["jets_detector"], n_iterations=2 if quick else 10),
+        attack=replace(PRESETS["jets_detector"], max_js_distance=PUBLISHED_JSD, n_iterations=2 if quick else 10),
         training=training,
         detector=DetectorSettings(hidden=(300, 102, 12, 6), clean_efficiency=0.9, training=training),
     )
