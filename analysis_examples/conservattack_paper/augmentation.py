@@ -7,6 +7,7 @@ Adversarial events where training events are few (arXiv:2603.13970, sec. 6).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -26,10 +27,11 @@ N_TRAIN = 5000
 
 
 def attacks(*, quick: bool) -> dict[str, Attack]:
-    """Table 4, and steps along the gradient that fool few events."""
-    published = PRESETS["higgs_augmentation"]
+    """Table 4, the same with few and short moves, and steps along the gradient that fool few events."""
+    published = quick_attack(PRESETS["higgs_augmentation"]) if quick else PRESETS["higgs_augmentation"]
     return {
-        "table_4": quick_attack(published) if quick else published,
+        "table_4": published,
+        "frugal": replace(published, strategy="frugal"),
         "pgd": PGD(step=0.01 if quick else 0.001, n_iterations=3),
     }
 
@@ -51,13 +53,16 @@ def show(name: str, found: Augmentation) -> None:
 @click.option("-o", "--output", default="augmentation", show_default=True, type=click.Path(path_type=Path))
 @click.option("--seeds", default=10, show_default=True, help="Repetitions.")
 @click.option("--seed", default=1, show_default=True)
+@click.option("--attack", "names", multiple=True, help="Only table_4, frugal or pgd; may be repeated.")
 @click.option("--quick", is_flag=True, help="Few events and epochs.")
-def main(file: Path | None, output: Path, seeds: int, seed: int, *, quick: bool) -> None:
+def main(file: Path | None, output: Path, seeds: int, seed: int, names: tuple[str, ...], *, quick: bool) -> None:
     """Train on a few events of FILE of the challenge, or of the sample of the package."""
     splits = split_events(higgs_events(file, quick=quick), (0.5, 0.25, 0.25), seed)
     training = QUICK_TRAINING if quick else TrainingSettings(max_epochs=40, patience=6)
     n_seeds, n_train = (2, 500) if quick else (seeds, N_TRAIN)
     for name, attack in attacks(quick=quick).items():
+        if names and name not in names:
+            continue
         bar, done = Bar(name), [0]
         plan = AugmentationPlan(network=network, attack=attack, n_train=n_train, n_seeds=n_seeds, training=training)
 
