@@ -35,6 +35,7 @@ from hepfool.plots import (
     plot_fooling,
     plot_frontier,
     plot_impacts,
+    plot_limited_data,
     plot_marginal,
     plot_marginals,
     plot_misclassification,
@@ -54,6 +55,7 @@ from hepfool.studies.blinded_validation import BlindedValidation, PairedObservab
 from hepfool.studies.checkpoints import CheckpointRecord
 from hepfool.studies.cross_run import CrossRuns
 from hepfool.studies.frontier import Frontier, FrontierPoint
+from hepfool.studies.limited_data import LimitedAttack, LimitedData, LimitedRun
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
 from hepfool.studies.significance import SignificanceSettings, SignificanceStudy, compare_significance
 from hepfool.studies.systematics import Measured
@@ -248,6 +250,31 @@ def checkpoints() -> dict[str, list[CheckpointRecord]]:
     return {"Low level": low, "High level": [CheckpointRecord(epoch=20, auroc=0.79, significance=significance(0.1))]}
 
 
+def limited_data(n_runs: int = 5, *, adaptive: bool = True) -> LimitedData:
+    """Runs around fixed ratios, with a curve that rises."""
+
+    def attack(row: int, run: int) -> LimitedAttack:
+        report = judged(row, row, run)
+        area = 0.78 - 0.01 * row + 0.01 * np.sin(5.0 * run)
+        return LimitedAttack(
+            report=replace(report, auroc=area),
+            adaptive=replace(report, corrected_fooling_ratio=report.fooling_ratio - 0.1) if adaptive else None,
+            mean_js_distance=0.01,
+            correlation_shift=0.1,
+            distance_correlation_shift=0.1,
+        )
+
+    sizes = (500, 1000, 2000, 4000, 8000)
+    runs = [
+        LimitedRun(
+            attacks={"Pearson": attack(0, k), "Distance correlation": attack(1, k)},
+            curve=tuple(replace(judged(0, 0, k), auroc=0.9 - 4.0 / np.sqrt(n) + 0.01 * np.sin(n + k)) for n in sizes),
+        )
+        for k in range(n_runs)
+    ]
+    return LimitedData(runs=tuple(runs), n_events=(2500, 1000, 1000), sizes=sizes, seed=1)
+
+
 ATTACKS = [("Higgs, control region", 0.741, 0.012), ("Higgs, signal region", 0.98, 0.004)]
 CORRECTED = [("Higgs, control region", 0.07, 0.01), ("Higgs, signal region", 0.10, 0.004)]
 SYSTEMATICS = [
@@ -354,6 +381,8 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "detection": lambda: plot_detection(checks(), style=STYLE),
     "frontier": lambda: plot_frontier(frontier(), style=STYLE),
     "impacts": lambda: plot_impacts(impact(), style=STYLE),
+    "limited_data": lambda: plot_limited_data(limited_data(), style=STYLE),
+    "limited_data_naive": lambda: plot_limited_data(limited_data(2, adaptive=False), style=STYLE),
     "comparison": lambda: plot_attack_comparison(
         {
             "CONSERVAttack": [AttackPoint(0.5, 0.004, 0.03), AttackPoint(0.8, 0.03, 0.03)],

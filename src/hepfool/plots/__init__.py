@@ -18,6 +18,7 @@ from hepfool.plots.detector import plot_detector
 from hepfool.plots.fooling import plot_fooling
 from hepfool.plots.frontier import plot_frontier
 from hepfool.plots.impacts import plot_impacts
+from hepfool.plots.limited_data import plot_limited_data
 from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
 from hepfool.plots.misclassification import plot_misclassification
 from hepfool.plots.observables import plot_observables
@@ -42,6 +43,7 @@ __all__ = [
     "plot_fooling",
     "plot_frontier",
     "plot_impacts",
+    "plot_limited_data",
     "plot_marginal",
     "plot_marginals",
     "plot_misclassification",

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The studies of the CONSERVAttack paper, as far as they are not only calls of the package."""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from hepfool import EventTable, best_single_cut
+from hepfool.jets.topodnn import topodnn_table
+
+pytestmark = pytest.mark.torch
+FOLDER = Path(__file__).parents[2] / "analysis_examples" / "conservattack_paper"
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "common")
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Any]]:
+    """What a script defines."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.delitem(sys.modules, "common", raising=False)
+    return lambda script: runpy.run_path(str(FOLDER / f"{script}.py"))
+
+
+def test_the_control_region_is_the_background_side_of_the_best_cut(
+    names: Callable[[str], dict[str, Any]], rng: np.random.Generator
+) -> None:
+    labels = rng.integers(0, 2, 400)
+    values = np.stack([rng.normal(size=400), rng.normal(-2.0 * labels)], axis=1)
+    values[::10, 1] = np.nan
+    table = EventTable.from_arrays(values, labels=labels, features=["mass", "mt"])
+    cut = best_single_cut(table)
+    assert (cut.feature, cut.signal_above) == ("mt", False)
+    divided = names("higgs")["with_regions"](table, cut)
+    control, signal = (divided.region(name) for name in ("control", "signal"))
+    assert (control.constrained, signal.constrained) == (True, False)
+    np.testing.assert_array_equal(control.mask, ~signal.mask)
+    # The side of the cut on which a missing value fails is that of the signal here.
+    np.testing.assert_array_equal(control.mask, values[:, 1] >= cut.threshold)
+    assert labels[control.mask].mean() < 0.35 < labels[signal.mask].mean()
+    assert control.cuts == {"mt": (cut.threshold, np.inf)}
+
+
+def test_jets_are_read_from_arrays_with_empty_places(
+    names: Callable[[str], dict[str, Any]], rng: np.random.Generator, tmp_path: Path
+) -> None:
+    counts = np.array([30, 3, 12])
+    padded = np.zeros((3, 30, 3), dtype=np.float32)
+    for jet, n in enumerate(counts):
+        padded[jet, :n] = np.stack([np.sort(rng.uniform(1, 90, n))[::-1], *rng.normal(0, 0.3, (2, n))], axis=1)
+    path = tmp_path / "jets.npz"
+    np.savez(path, constituents=padded, label=np.array([1, 0, 1], dtype=np.int8))
+    table = names("jets")["jet_events"](path)
+    flat = np.concatenate([padded[jet, :n] for jet, n in enumerate(counts)]).astype(float)
+    constituents = ak.unflatten(ak.zip(dict(zip(("pt", "eta", "phi"), flat.T, strict=True))), counts)
+    expected = topodnn_table(ak.zip({"constituents": constituents}, depth_limit=1), labels=[1, 0, 1])
+    np.testing.assert_array_equal(table.values, expected.values)
+    assert table.labels.tolist() == [1, 0, 1]
+    assert table.missing[1].sum() == 3 * 27
+
+
+def test_published_numbers_stand_below_ours(
+    names: Callable[[str], dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = names("common")
+    first = common["Trainings"]("first", {"A": [0.5, 0.7], "B": [1.0, 3.0]}, {"A": 0.89})
+    second = common["Trainings"]("second", {"A": [0.1, 0.1]}, {})
+    common["show_trainings"]("Title", [first, second])
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    assert [row for row in rows if row] == [
+        ["first", "0.6000 ± 0.1414", "2.0000 ± 1.4142"],
+        ["published", "0.89", ""],
+        ["second", "0.1000 ± 0.0000", ""],
+    ]
+    left, _ = common["plot_trainings"]([first, second], "note").axes
+    (line,) = (line for line in left.lines if line.get_linestyle() == "--" and len(line.get_xdata()))
+    assert list(line.get_ydata()) == [0.89, 0.89]
+
+
+@pytest.mark.slow
+def test_the_donut_runs_to_its_figures(tmp_path: Path) -> None:
+    command = [sys.executable, "donut.py", "--quick", "-o", str(tmp_path)]
+    done = subprocess.run(command, cwd=FOLDER, check=True, capture_output=True, text=True)
+    assert "corrected_fooling_ratio" in done.stdout
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        "donut_clouds.png",
+        "donut_cross_runs.png",
+        "donut_misclassification.png",
+    }
+
+
+def test_every_script_and_figure_is_in_the_readme() -> None:
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert len(SCRIPTS) == 7
+    for script in SCRIPTS:
+        assert f"{script}.py" in text
+    for figure in (FOLDER / "figures").iterdir():
+        assert f"figures/{figure.name}" in text
