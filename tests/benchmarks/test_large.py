@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,44 @@ size = values.nbytes
 ratio, seconds = attack(values)
 print(json.dumps(dict(ratio=ratio, seconds=seconds, tables=(peak() - before) / size)))
 """
+
+
+N_CHUNKS, CHUNK = 20, 250_000
+PARTITIONED = f"""
+import json, resource, sys, time
+import numpy as np, torch
+import hepfool as hf
+from hepfool.attacks import CONSERVAttack
+from hepfool.io.partitions import write_partitions
+from hepfool.models.networks import mlp
+from hepfool.models.pytorch import TorchClassifier
+from hepfool.processors.partitioned_attack import PartitionedAttack
+
+torch.set_num_threads(2)
+torch.manual_seed(1)
+rng = np.random.default_rng(1)
+network = TorchClassifier(mlp({N_FEATURES}, (64, 32)))
+def chunks():
+    for _ in range({N_CHUNKS}):
+        values = rng.normal(size=({CHUNK}, {N_FEATURES}))
+        yield hf.EventTable.from_arrays(values, labels=network.predict(values))
+attack = CONSERVAttack(beta=20.0, max_js_distance=0.005, max_correlation_shift=0.005, n_iterations=2)
+start = time.perf_counter()
+result = PartitionedAttack(classifier=network, attack=attack).run(write_partitions(sys.argv[1], chunks()))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps(dict(ratio=result.fooling_ratio, parts=result.n_events, peak=peak, seconds=time.perf_counter() - start)))
+"""
+
+
+@pytest.mark.slow
+def test_five_million_events(record: Record, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PARTITIONED, str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert sum(found["parts"]) == N_CHUNKS * CHUNK
+    shape = f"{N_CHUNKS * CHUNK} x {N_FEATURES} in {len(found['parts'])} partitions, 2 iterations, one process"
+    remark = f"{shape}, {found['seconds']:.0f} s, fooling ratio {found['ratio']:.3f}"
+    record("peak memory of the process, GB", found["peak"] / 1e9, target="<= 8", remark=remark)
 
 
 @pytest.mark.slow

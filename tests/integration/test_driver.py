@@ -276,6 +276,20 @@ def test_wide_files_cost_no_more_when_projected(tmp_path: Path, plan: AttackPlan
     assert not [name for name in columns if name.startswith("other")]
 
 
+def test_objects_are_not_given_to_other_events(tmp_path: Path, plan: AttackPlan) -> None:
+    counts = np.array([1, 2, 0, 1])
+    taus = ak.zip({"pt": ak.unflatten(np.arange(4.0), counts)})
+    identity = {"run": np.ones(4, np.uint32), "luminosityBlock": np.ones(4, np.uint32), "event": np.arange(4)}
+    content = {"Tau": taus, "nTau": counts - [0, 1, 0, 0], **identity}
+    types = {k: array.type.content if isinstance(array, ak.Array) else array.dtype for k, array in content.items()}
+    path = tmp_path / "skim.root"
+    with uproot.recreate(path) as file:
+        file.mktree("Events", types, counter_name=lambda _: "other").extend(content)
+    fileset = {"signal": {"files": [str(path)], "metadata": {"label": 1}}}
+    with pytest.raises(Exception, match=r"skim\.root: nTau is 1 at entry 1, where Tau_pt has 2 values"):
+        run_analysis(_runner(schema=NanoAODSchema), fileset, ToyAnalysis(), plan)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Missing cross-reference")
 def test_killed_attack_of_the_package_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

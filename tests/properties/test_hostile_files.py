@@ -159,6 +159,66 @@ def test_damaged_partitions_are_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
 
 
+@functools.cache
+def _sound_detector() -> dict[str, bytes]:
+    import tempfile
+
+    from hepfool.defences.detector import Detector
+    from hepfool.defences.detector_files import write_detector
+    from hepfool.models.networks import Standardise, mlp
+    from hepfool.models.pytorch import TorchClassifier
+
+    network = mlp(2, (3,), preprocessing=Standardise(np.zeros(2), np.ones(2)))
+    detector = Detector(classifier=TorchClassifier(network), threshold=0.5, features=("a", "b"), hidden=(3,))
+    with tempfile.TemporaryDirectory() as folder:
+        write_detector(detector, Path(folder) / "detector")
+        return {path.name: path.read_bytes() for path in (Path(folder) / "detector").iterdir()}
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_records_of_detectors_are_read_or_refused(tmp_path: Path) -> None:
+    from hepfool.defences.detector_files import read_detector
+
+    for name, content in _sound_detector().items():
+        (tmp_path / name).write_bytes(content)
+    content, rng, refused = _sound_detector()["detector.json"], random.Random(3), 0
+    for _ in range(150):
+        (tmp_path / "detector.json").write_bytes(_mutated(content, rng))
+        refused += _tried(lambda: read_detector(tmp_path))[1] is not None
+    assert refused > 40
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"threshold": 2.0}, "threshold: Input should be less than or equal to 1"),
+        ({"hidden": [10**9]}, "hidden.0: Input should be less"),
+        ({"hidden": None}, "hidden: "),
+        ({"features": []}, "features: "),
+        ({"more": 1}, "more: Extra inputs"),
+    ],
+)
+def test_absurd_records_of_detectors_are_refused(change: dict[str, Any], rule: str, tmp_path: Path) -> None:
+    from hepfool.defences.detector_files import read_detector
+
+    for name, content in _sound_detector().items():
+        (tmp_path / name).write_bytes(content)
+    record = json.loads(_sound_detector()["detector.json"]) | change
+    (tmp_path / "detector.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=rule):
+        read_detector(tmp_path)
+
+
+def test_text_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "v.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b,label,weight\n" + b"0,0,0,0\n" * 400_000))
+    monkeypatch.setattr("hepfool.io.columns._LARGE_CSV", 2**20)
+    with pytest.raises(ValueError, match=r"v\.csv\.gz unpacks to more than 1048576 bytes"):
+        _events(path)
+
+
 # Sound files of unexpected content
 
 _numbers = st.one_of(

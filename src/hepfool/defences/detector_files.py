@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hepfool.defences.detector import Detector
 from hepfool.io.files import written_whole
@@ -15,7 +16,21 @@ from hepfool.models.networks import Standardise, mlp
 
 __all__ = ["read_detector", "write_detector"]
 
+#: Nobody trains wider detectors; a damaged record could ask for all memory.
+_WIDEST = 10_000
 _STATE_FILE, _RECORD_FILE = "detector.pt", "detector.json"
+
+
+class _Record(BaseModel):
+    """What the parameters alone do not tell."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    features: tuple[str, ...] = Field(min_length=1, max_length=_WIDEST)
+    hidden: tuple[Annotated[int, Field(gt=0, le=_WIDEST)], ...] = Field(max_length=100)
+    threshold: float = Field(ge=0, le=1)
+    digest: str
+    provenance: dict[str, Any]
 
 
 def write_detector(detector: Detector, folder: str | Path) -> None:
@@ -30,18 +45,18 @@ def write_detector(detector: Detector, folder: str | Path) -> None:
         Created, or replaced as a whole.
     """
     folder = Path(folder)
-    record = {
-        "features": detector.features,
-        "hidden": detector.hidden,
-        "threshold": detector.threshold,
-        "digest": detector.classifier.digest,
-        "provenance": dict(detector.provenance),
-    }
+    record = _Record(
+        features=detector.features,
+        hidden=detector.hidden,
+        threshold=detector.threshold,
+        digest=detector.classifier.digest,
+        provenance=dict(detector.provenance),
+    )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(folder, force=True) as temporary:
         temporary.mkdir()
         save_state(detector.classifier, temporary / _STATE_FILE)
-        (temporary / _RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        (temporary / _RECORD_FILE).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def read_detector(folder: str | Path, *, device: str = "cpu") -> Detector:
@@ -63,21 +78,31 @@ def read_detector(folder: str | Path, *, device: str = "cpu") -> Detector:
     Raises
     ------
     ValueError
-        If the parameters are not those that the record was written with.
+        If the record is damaged, or the parameters are not those that it was written with.
     """
     folder = Path(folder)
-    record = json.loads((folder / _RECORD_FILE).read_text(encoding="utf-8"))
-    n_features = len(record["features"])
+    record = _read_record(folder / _RECORD_FILE)
+    n_features = len(record.features)
     layer = Standardise(np.zeros(n_features), np.ones(n_features))
-    network = mlp(n_features, record["hidden"], preprocessing=layer)
+    network = mlp(n_features, record.hidden, preprocessing=layer)
     classifier = load_torch(folder / _STATE_FILE, network=network, device=device)
-    if classifier.digest != record["digest"]:
+    if classifier.digest != record.digest:
         msg = f"{_STATE_FILE} and {_RECORD_FILE} in {folder} do not belong together; write the detector again"
         raise ValueError(msg)
     return Detector(
         classifier=classifier,
-        threshold=record["threshold"],
-        features=tuple(record["features"]),
-        hidden=tuple(record["hidden"]),
-        provenance=record["provenance"],
+        threshold=record.threshold,
+        features=record.features,
+        hidden=record.hidden,
+        provenance=record.provenance,
     )
+
+
+def _read_record(path: Path) -> _Record:
+    try:
+        return _Record.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        found = error.errors()[0]
+        where = ".".join(str(part) for part in found["loc"]) or "the file"
+        msg = f"{path} is not a detector's record: {where}: {found['msg']}; write the detector again"
+        raise ValueError(msg) from None

@@ -9,6 +9,7 @@ The suffix chooses the format: ``.root`` (TTree or RNTuple, by uproot),
 from __future__ import annotations
 
 import difflib
+import gzip
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from hepfool.exceptions import UnreadableFileError
 __all__ = ["FORMATS", "read_columns"]
 
 Columns = dict[str, NDArray[Any]]
+
+#: Compressed text may unpack to so many bytes, or to so many times its size if that is more.
+_LARGE_CSV, _CSV_COMPRESSION = 2**30, 100
 
 
 def read_columns(path: Path, names: Sequence[str], *, tree: str = "Events") -> Columns:
@@ -114,10 +118,31 @@ def _read_parquet(path: Path, names: Sequence[str], tree: str) -> Columns:  # no
 
 
 def _read_csv(path: Path, names: Sequence[str], tree: str) -> Columns:  # noqa: ARG001 - one signature for all
-    with pyarrow.csv.open_csv(path) as file:
+    with _opened(path) as content, pyarrow.csv.open_csv(content) as file:
         _require(path, names, file.schema.names, "column")
     options = pyarrow.csv.ConvertOptions(include_columns=list(names))
-    return _to_numpy(pyarrow.csv.read_csv(path, convert_options=options))
+    with _opened(path) as content:
+        return _to_numpy(pyarrow.csv.read_csv(content, convert_options=options))
+
+
+def _opened(path: Path) -> Any:
+    return _Unpacked(path) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+class _Unpacked(gzip.GzipFile):
+    """A compressed file that is refused where it unpacks to more than a table of numbers would."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+        self.limit = max(_LARGE_CSV, _CSV_COMPRESSION * path.stat().st_size)
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(size)
+        if self.tell() > self.limit:
+            msg = f"{self.path} unpacks to more than {self.limit} bytes, no table does that; unpack it yourself if it is sound"
+            raise UnreadableFileError(msg)
+        return content
 
 
 def _to_numpy(table: Any) -> Columns:

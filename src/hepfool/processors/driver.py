@@ -172,7 +172,13 @@ class _Passes:
     def run(self, name: str, processor: Any) -> dict[str, Any]:
         """Make one pass and check that it saw every event."""
         handle = Handle.of(processor, folder=self.folder, large=self.settings.large_bytes)
-        worker = WorkerPass(handle, self.threads, check_files=self.runner.format == "root")
+        worker = WorkerPass(
+            handle,
+            self.threads,
+            check_files=self.runner.format == "root",
+            nanoaod=self.runner.format == "root" and _is_nanoaod(self.runner.schema),
+            branches=tuple(self.branches) if self.branches else None,
+        )
         chunks = self.checkpoint.chunks(name) if self.checkpoint else None
         resumed = chunks.n_chunks if chunks else 0
         own = dataclasses.replace(
@@ -249,6 +255,10 @@ def _local_folder(runner: Runner, stack: ExitStack) -> Path | None:
     if isinstance(runner.executor, IterativeExecutor | FuturesExecutor):
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hepfool-")))
     return None
+
+
+def _is_nanoaod(schema: Any) -> bool:
+    return isinstance(schema, type) and issubclass(schema, NanoAODSchema)
 
 
 def _alive(executor: Any) -> bool:

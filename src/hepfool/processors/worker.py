@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -13,6 +13,7 @@ from typing import Any, Final
 from coffea.nanoevents.util import key_to_tuple
 from coffea.processor import ProcessorABC
 
+from hepfool.processors.counters import check_counters
 from hepfool.processors.handles import Handle
 from hepfool.processors.ordered import OrderedSum
 from hepfool.processors.threads import use_threads
@@ -38,11 +39,17 @@ class WorkerPass(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         Threads of one chunk; unlimited when left out.
     check_files : bool
         Whether to compare the UUID of the open file with that at the start.
+    nanoaod : bool
+        Whether to compare the counters of collections with their sizes.
+    branches : tuple of str, optional
+        Patterns of those that are read; all when left out.
     """
 
     handle: Handle
     threads: int | None = None
     check_files: bool = True
+    nanoaod: bool = False
+    branches: tuple[str, ...] | None = None
 
     def process(self, events: Any) -> OrderedSum:
         """
@@ -62,9 +69,13 @@ class WorkerPass(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         ------
         RuntimeError
             If the file is another one than at the start.
+        ValueError
+            If a counter does not fit its collection.
         """
         if self.check_files:
             _check_file(events)
+        if self.nanoaod:
+            _check_counters(events, self.branches)
         processor = self.handle.get()
         if self.threads is not None:
             use_threads(self.threads)  # after the processor, whose network has loaded PyTorch
@@ -84,6 +95,18 @@ def _check_file(events: Any) -> None:
             f"{events.metadata['filename']} was replaced while the analysis ran: its UUID was {expected} and is {found}"
         )
         raise RuntimeError(msg)
+
+
+def _check_counters(events: Any, branches: Sequence[str] | None) -> None:
+    factory = events.attrs["@events_factory"]
+    uuid, tree, _ = key_to_tuple(factory._partition_key)  # noqa: SLF001
+    opened = factory._mapping._column_source(uuid, tree)  # noqa: SLF001 - the tree is open, to open it again costs more
+    start, stop = (events.metadata[key] for key in ("entrystart", "entrystop"))
+    try:
+        check_counters(opened, start, stop, patterns=branches)
+    except ValueError as error:
+        msg = f"{events.metadata['filename']}: {error}"
+        raise ValueError(msg) from None
 
 
 @dataclass(frozen=True, slots=True)
