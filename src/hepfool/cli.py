@@ -8,9 +8,9 @@ says what), 130 after Ctrl-C.  Other failures keep their traceback.
 
 from __future__ import annotations
 
-import dis
 import json
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -241,12 +241,8 @@ def _user_errors(interrupted: str = "Interrupted; nothing was written.") -> Iter
 
 def _raised_on_purpose(error: BaseException) -> bool:
     """Tell an error that this package raised from one that happened to it."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    if last is None or str(last.tb_frame.f_globals.get("__name__")).partition(".")[0] != "hepfool":
-        return False
-    return last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return Path(last.filename).is_relative_to(Path(__file__).parent) and str(last.line).startswith("raise ")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
