@@ -31,6 +31,7 @@ from torch.utils.data import TensorDataset
 from hepfool.events import EventTable
 from hepfool.models.modules import floating_dtype, strip_activation
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.ranges import check_counts
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["Epoch", "Network", "TrainingResult", "TrainingSettings", "auroc", "fit"]
@@ -78,10 +79,7 @@ class TrainingSettings:
         if not all(1 <= epoch <= self.max_epochs for epoch in self.checkpoints):
             msg = f"checkpoints must be epochs from 1 to max_epochs={self.max_epochs}, got {self.checkpoints}"
             raise ValueError(msg)
-        for name in ("max_epochs", "batch_size", "patience"):
-            if getattr(self, name) < 1:
-                msg = f"{name} must be at least 1, got {getattr(self, name)}"
-                raise ValueError(msg)
+        check_counts(self, "max_epochs", "batch_size", "patience")
         if not self.learning_rate > 0 or not self.weight_decay >= 0:
             msg = (
                 "learning_rate must be positive and weight_decay not negative, "

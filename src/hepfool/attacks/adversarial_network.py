@@ -20,6 +20,7 @@ from torch import nn
 from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.limits import MoveUnits, admissible, check_size, sizes
 from hepfool.models.modules import floating_dtype, from_bytes, module_digest, to_bytes
+from hepfool.ranges import check_counts
 from hepfool.typing import FloatArray
 
 __all__ = ["AdversarialNetwork", "PerturbationNetwork"]
@@ -143,9 +144,7 @@ class AdversarialNetwork:
     def __post_init__(self) -> None:
         """Check every hyper-parameter."""
         check_size("rho", self.rho, self.unit)
-        if self.n_bins < 1:
-            msg = f"n_bins must be at least 1, got {self.n_bins}"
-            raise ValueError(msg)
+        check_counts(self, "n_bins")
 
     @property
     def n_iterations(self) -> int:

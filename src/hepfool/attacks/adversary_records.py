@@ -11,6 +11,7 @@ from typing import Literal
 from hepfool.attacks.adversarial_network import AdversarialNetwork
 from hepfool.attacks.limits import MoveUnits, check_size
 from hepfool.attacks.observables import RESPONSE
+from hepfool.ranges import check_counts
 
 __all__ = ["RESPONSE", "AdversaryEpoch", "AdversarySettings", "TrainedAdversary"]
 
@@ -82,10 +83,7 @@ class AdversarySettings:
                 f"got {self.response_limit} and {self.response_strength}"
             )
             raise ValueError(msg)
-        for name in ("max_epochs", "patience", "batch_size", "n_bins"):
-            if getattr(self, name) < 1:
-                msg = f"{name} must be at least 1, got {getattr(self, name)}"
-                raise ValueError(msg)
+        check_counts(self, "max_epochs", "patience", "batch_size", "n_bins")
         if not (0 < self.learning_rate < math.inf and 1 <= self.growth < math.inf):
             msg = (
                 "learning_rate must be positive, growth at least 1, and both finite, "

@@ -25,6 +25,7 @@ from hepfool.attacks.search import Rules
 from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled
+from hepfool.ranges import check_counts
 from hepfool.statistics.budget import check_budget, validation_budget
 from hepfool.statistics.dataset_state import DatasetState, Nominal, new_state
 from hepfool.typing import BoolArray, FloatArray, IntArray
@@ -168,11 +169,7 @@ class CONSERVAttack:
             if not getattr(self, name) >= 0:
                 msg = f"{name} must not be negative, got {getattr(self, name)}"
                 raise ValueError(msg)
-        for name in ("n_iterations", "n_bins", "n_candidates", "n_ahead"):
-            count = getattr(self, name)
-            if count is not None and count < 1:
-                msg = f"{name} must be at least 1, got {count}"
-                raise ValueError(msg)
+        check_counts(self, "n_iterations", "n_bins", "n_candidates", "n_ahead")
 
     def _check_table(self, table: EventTable) -> None:
         features = table.features

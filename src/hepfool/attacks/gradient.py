@@ -17,6 +17,7 @@ from hepfool.attacks.base import Attack, AttackProblem
 from hepfool.attacks.limits import MoveUnits, admissible, check_size, movable, sizes, travel
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier
+from hepfool.ranges import check_counts
 from hepfool.typing import FloatArray
 
 __all__ = ["PGD", "fgsm", "margin_and_slope"]
@@ -65,9 +66,7 @@ class PGD:
         if self.norm not in {"inf", "2"}:
             msg = f"norm must be 'inf' or '2', got {self.norm!r}"
             raise ValueError(msg)
-        if min(self.n_iterations, self.n_bins) < 1:
-            msg = f"n_iterations and n_bins must be at least 1, got {self.n_iterations} and {self.n_bins}"
-            raise ValueError(msg)
+        check_counts(self, "n_iterations", "n_bins")
 
     def iterate(
         self,

@@ -20,6 +20,7 @@ from hepfool.attacks.gradient import margin_and_slope
 from hepfool.attacks.limits import MoveUnits, admissible, check_size, movable, sizes, travel
 from hepfool.events import Envelope, EventTable
 from hepfool.models.protocols import Classifier
+from hepfool.ranges import check_counts
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["MiniFool", "StrengthScan", "scan_strength"]
@@ -89,9 +90,7 @@ class MiniFool:
         if not _BOUNDARY < self.goal <= 1:
             msg = f"goal must lie above 0.5, the decision boundary, and not above 1, got {self.goal}"
             raise ValueError(msg)
-        if min(self.n_steps, self.n_bins) < 1:
-            msg = f"n_steps and n_bins must be at least 1, got {self.n_steps} and {self.n_bins}"
-            raise ValueError(msg)
+        check_counts(self, "n_steps", "n_bins")
 
     @property
     def n_iterations(self) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.limits import MoveUnits, admissible, check_size, movable, sizes
 from hepfool.models.protocols import is_fooled
+from hepfool.ranges import check_counts
 from hepfool.typing import FloatArray
 
 __all__ = ["RDSA", "Noise"]
@@ -47,8 +48,9 @@ class Noise:
     def __post_init__(self) -> None:
         """Check every hyper-parameter."""
         check_size("size", self.size, self.unit)
-        if self.shape not in {"uniform", "normal"} or self.n_bins < 1:
-            msg = f"shape must be 'uniform' or 'normal' and n_bins at least 1, got {self.shape!r} and {self.n_bins}"
+        check_counts(self, "n_bins")
+        if self.shape not in {"uniform", "normal"}:
+            msg = f"shape must be 'uniform' or 'normal', got {self.shape!r}"
             raise ValueError(msg)
 
     @property
@@ -116,12 +118,7 @@ class RDSA:
 
     def __post_init__(self) -> None:
         """Check every hyper-parameter."""
-        if min(self.n_features, self.n_tries, self.n_bins) < 1:
-            msg = (
-                "n_features, n_tries and n_bins must be at least 1, "
-                f"got {self.n_features}, {self.n_tries} and {self.n_bins}"
-            )
-            raise ValueError(msg)
+        check_counts(self, "n_features", "n_tries", "n_bins")
 
     @property
     def n_iterations(self) -> int:

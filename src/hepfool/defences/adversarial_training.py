@@ -21,6 +21,7 @@ from hepfool.attacks.transfer import transferred
 from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.ranges import check_counts
 from hepfool.statistics.roc import auroc_difference
 from hepfool.training import Network, TrainingSettings, auroc, fit
 
@@ -66,11 +67,9 @@ class AdversarialTrainingSettings:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.n_iterations < 1 or not self.max_auroc_loss >= 0:
-            msg = (
-                "n_iterations must be at least 1 and max_auroc_loss not negative, "
-                f"got {self.n_iterations} and {self.max_auroc_loss}"
-            )
+        check_counts(self, "n_iterations")
+        if not self.max_auroc_loss >= 0:
+            msg = f"max_auroc_loss must not be negative, got {self.max_auroc_loss}"
             raise ValueError(msg)
         if self.against not in {"initial", "latest"}:
             msg = f"against must be 'initial' or 'latest', got {self.against!r}"
@@ -207,24 +206,12 @@ def train_adversarially(
         while len(iterations) < settings.n_iterations and not stopped:
             attack = draw(loop.rng)
             added.append(successes(loop.attack(attack, victim, loop.clean)))
-            classifier = loop.train(added)
-            loss, error = auroc_loss(validation, initial, classifier)
-            iterations.append(
-                Retraining(
-                    index=len(iterations) + 1,
-                    attack=attack,
-                    n_added=added[-1].n_events,
-                    n_train=train.n_events + sum(part.n_events for part in added),
-                    classifier=classifier,
-                    fooling_ratio=transferred(judged, classifier).fooling_ratio,
-                    auroc_loss=loss,
-                    auroc_loss_error=error,
-                )
-            )
-            victim = initial if settings.against == "initial" else classifier
-            stopped = "auroc" if loss > settings.max_auroc_loss else ""
+            iteration = loop.judged(judged, initial, loop.train(added), added, attack)
+            iterations.append(iteration)
+            victim = initial if settings.against == "initial" else iteration.classifier
+            stopped = "auroc" if iteration.auroc_loss > settings.max_auroc_loss else ""
             if progress is not None:
-                progress(iterations[-1])
+                progress(iteration)
     except KeyboardInterrupt:
         stopped = "interrupted"
     return AdversarialTraining(
@@ -302,3 +289,24 @@ class _Loop:
         if result.interrupted:
             raise KeyboardInterrupt
         return result
+
+    def judged(
+        self,
+        judged: AttackResult,
+        initial: TorchClassifier,
+        classifier: TorchClassifier,
+        added: list[EventTable],
+        attack: Attack,
+    ) -> Retraining:
+        """Compare a network with the first one."""
+        loss, error = auroc_loss(self.validation, initial, classifier)
+        return Retraining(
+            index=len(added),
+            attack=attack,
+            n_added=added[-1].n_events,
+            n_train=self.clean.n_events + sum(part.n_events for part in added),
+            classifier=classifier,
+            fooling_ratio=transferred(judged, classifier).fooling_ratio,
+            auroc_loss=loss,
+            auroc_loss_error=error,
+        )

@@ -156,7 +156,7 @@ def test_derived_features_follow_any_attack(rng: np.random.Generator) -> None:
         (lambda: PGD(unit=("range", "sigma")), "got 'sigma'"),  # type: ignore[arg-type]
         (lambda: PGD(epsilon=(0.1, 0.1), unit=("range",) * 3), "epsilon has 2 sizes and 3 units"),
         (lambda: Noise(size=0.1, shape="flat"), "shape must be"),  # type: ignore[arg-type]
-        (lambda: RDSA(n_features=0), "n_features, n_tries and n_bins must be at least 1"),
+        (lambda: RDSA(n_features=0), "n_features must be at least 1"),
     ],
 )
 def test_impossible_hyper_parameters_are_refused(make: Any, message: str) -> None:

@@ -214,7 +214,7 @@ def test_strengths_grow(strengths: list[float]) -> None:
         ({"beta": -1.0}, "beta must be positive"),
         ({"goal": 0.5}, "goal must lie above 0.5"),
         ({"goal": 1.1}, "goal must lie above 0.5"),
-        ({"n_steps": 0}, "n_steps and n_bins must be at least 1"),
+        ({"n_steps": 0}, "n_steps must be at least 1"),
         ({"unit": "sigma"}, "unit must be one of range, absolute, relative, envelope"),
     ],
 )
