@@ -11,15 +11,21 @@ import numpy as np
 import pytest
 import torch
 from scipy import special
+from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
+from hepfool.events import EventTable
+from hepfool.models.attention import attention_features, attention_jets
 from hepfool.models.blackbox import CallableClassifier, FiniteDifference
+from hepfool.models.jet_networks import particle_flow_jets
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier, DifferentiableClassifier
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.surrogate import Surrogate
+from hepfool.training import TrainingSettings
 from hepfool.typing import FloatArray
 
-N_FEATURES = 4
+N_FEATURES = 6
 Specimen = Callable[[float], Classifier]
 
 pytestmark = pytest.mark.torch
@@ -38,6 +44,38 @@ def network(seed: float, n_outputs: int = 1, *, sigmoid: bool = False) -> nn.Seq
             typical = layers[:-1] if sigmoid else layers
             last.bias.sub_(typical.eval()(2.0 * torch.randn(500, N_FEATURES)).median(dim=0).values)
         return layers.double()
+
+
+def centred(seed: float, build: Callable[[], nn.Sequential]) -> nn.Sequential:
+    """A network in double precision with a large last layer, whose typical events are of every class."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(seed))
+        layers = build().double()
+        last = cast("nn.Linear", layers[-1])
+        with torch.no_grad():
+            last.weight *= 10.0
+            last.bias.sub_(layers(2.0 * torch.randn(500, N_FEATURES, dtype=torch.float64)).median(dim=0).values)
+        return layers
+
+
+def over_features() -> nn.Sequential:
+    """One token per column; missing values are masked."""
+    return attention_features(Standardise(np.arange(N_FEATURES), np.ones(N_FEATURES), sentinel=-999.0))
+
+
+def boosted_trees(seed: float) -> CallableClassifier:
+    """Trees of scikit-learn, which have no slope."""
+    rng = np.random.default_rng(int(seed))
+    values = rng.normal(scale=2.0, size=(300, N_FEATURES))
+    trees = HistGradientBoostingClassifier(max_iter=10, early_stopping=False, random_state=int(seed))
+    return CallableClassifier(trees.fit(values, values.sum(axis=1) > 0), n_features=N_FEATURES)
+
+
+def guided_trees(seed: float) -> Surrogate:
+    """Boosted trees with the slopes of a network that imitates them."""
+    table = EventTable.from_arrays(np.random.default_rng(1).normal(scale=2.0, size=(200, N_FEATURES)))
+    settings = TrainingSettings(max_epochs=1)
+    return Surrogate.of(boosted_trees(seed), table, table, seed=1, hidden=(4,), settings=settings)
 
 
 class Probabilities(nn.Module):
@@ -70,6 +108,15 @@ SPECIMENS: dict[str, Specimen] = {
     "torch, two logits": lambda seed: TorchClassifier(network(seed, 2), threshold=0.45),
     "torch, three logits": lambda seed: TorchClassifier(network(seed, 3)),
     "torch, three probabilities": lambda seed: TorchClassifier(Probabilities(network(seed, 3)), output="probability"),
+    "torch, attention over features": lambda seed: TorchClassifier(centred(seed, over_features)),
+    "torch, attention over constituents": lambda seed: TorchClassifier(
+        centred(seed, lambda: attention_jets(N_FEATURES // 3, pt_scale=1.0, angle_scale=1.0))
+    ),
+    "torch, particle flow": lambda seed: TorchClassifier(
+        centred(seed, lambda: particle_flow_jets(N_FEATURES // 3, pt_scale=1.0))
+    ),
+    "boosted trees": boosted_trees,
+    "surrogate of boosted trees": guided_trees,
     "function of class 1": lambda seed: CallableClassifier(
         lambda values: special.expit(np.asarray(values) @ np.linspace(-1, seed, N_FEATURES))
     ),
@@ -78,7 +125,7 @@ SPECIMENS: dict[str, Specimen] = {
         CallableClassifier(Logistic(seed, 2), threshold=0.6), np.full(N_FEATURES, 1e-3)
     ),
     "differences of three": lambda seed: FiniteDifference(
-        CallableClassifier(Logistic(seed, 3), 3), np.full(N_FEATURES, 1e-3)
+        CallableClassifier(Logistic(seed, 3), 3), np.full(N_FEATURES, 1e-4)
     ),
 }
 DIFFERENTIABLE = [name for name in SPECIMENS if "torch" in name or "differences" in name]

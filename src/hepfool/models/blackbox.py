@@ -128,6 +128,8 @@ class CallableClassifier:
         if np.ndim(values) != 2 or self._n_features not in {None, np.shape(values)[1]}:
             msg = f"values have shape {np.shape(values)}, expected (n_events, {self._n_features or 'n_features'})"
             raise ValueError(msg)
+        if not len(values):  # which scikit-learn refuses
+            return np.empty((0, self._n_classes))
         raw: FloatArray = np.asarray(self._function(values), dtype=np.float64)
         if self._n_classes == 2 and raw.shape in {(len(values),), (len(values), 1)}:
             signal = raw.reshape(-1)

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from hepfool.models.archives import checked_program, read_archive
+from hepfool.models.attention import attention_jets
 from hepfool.models.jet_networks import JET_NETWORKS
 from hepfool.models.modules import ExportedModule, floating_dtype
 from hepfool.models.networks import NETWORKS as PLAIN_NETWORKS
@@ -29,7 +30,7 @@ from hepfool.models.pytorch import TorchClassifier
 
 __all__ = ["export_program", "load_torch", "save_state"]
 
-NETWORKS = {**PLAIN_NETWORKS, **JET_NETWORKS}
+NETWORKS = {**PLAIN_NETWORKS, **JET_NETWORKS, "attention_jets": attention_jets}
 _PROGRAM_SUFFIX, _STATE_SUFFIXES = ".pt2", (".pt", ".pth")
 #: Settings of the classifier inside an exported program.
 _SETTINGS_FILE = "hepfool.json"
@@ -47,7 +48,7 @@ def load_torch(
         An exported program (``.pt2``), or a state dictionary (``.pt``, ``.pth``).
     network : torch.nn.Module or str, optional
         What a state dictionary belongs to: a module, or a name of :data:`hepfool.models.networks.NETWORKS`
-        or :data:`hepfool.models.jet_networks.JET_NETWORKS`.
+        or :data:`hepfool.models.jet_networks.JET_NETWORKS`, or ``attention_jets``.
     unsafe_pickle : bool
         Whether a ``.pt`` file may hold a whole pickled module, and a ``.pt2`` file more than a plain network.
         Reading such a file runs code of whoever wrote it.

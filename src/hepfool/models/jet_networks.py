@@ -25,7 +25,15 @@ from hepfool.events import EventTable
 from hepfool.jets.observables import constituents, jet_axis, jet_d2, jet_eta, jet_mass, jet_pt
 from hepfool.models.networks import Standardise, mlp
 
-__all__ = ["JET_NETWORKS", "ConstituentSum", "JetObservables", "high_level_jets", "particle_flow_jets"]
+__all__ = [
+    "JET_NETWORKS",
+    "ConstituentSum",
+    "JetObservables",
+    "check_places",
+    "high_level_jets",
+    "particle_flow_jets",
+    "relative_constituents",
+]
 
 _N_COORDINATES: Final = 3
 _N_OBSERVABLES: Final = 4
@@ -50,7 +58,7 @@ class JetObservables(nn.Module):
 
     def __init__(self, n_constituents: int) -> None:
         super().__init__()
-        self.in_features = _n_columns(n_constituents)
+        self.in_features = check_places(n_constituents)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """
@@ -119,7 +127,7 @@ class ConstituentSum(nn.Module):
         self, n_constituents: int, widths: Iterable[int] = (256, 256, 64), *, pt_scale: float = 1000.0
     ) -> None:
         super().__init__()
-        self.in_features = _n_columns(n_constituents)
+        self.in_features = check_places(n_constituents)
         self.pt_scale = pt_scale
         nodes = [_N_COORDINATES, *widths]
         if min(nodes) < 1 or len(nodes) == 1 or not pt_scale > 0:
@@ -144,13 +152,9 @@ class ConstituentSum(nn.Module):
         torch.Tensor, shape (n_events, n_latent)
             Dimensionless.
         """
-        _check_width(values, self.in_features)
-        jet = constituents(values)
-        axis_eta, axis_phi = jet_axis(jet)
-        relative = torch.stack(
-            [jet.pt / self.pt_scale, jet.eta - axis_eta[:, None], jet.phi - axis_phi[:, None]], dim=2
-        )  # (n_events, n_constituents, 3)
-        latent = self.phi(relative) * jet.present[..., None]  # (n_events, n_constituents, n_latent)
+        pt, eta, phi, present = relative_constituents(values, self.in_features)
+        relative = torch.stack([pt / self.pt_scale, eta, phi], dim=2)  # (n_events, n_constituents, 3)
+        latent = self.phi(relative) * present[..., None]  # (n_events, n_constituents, n_latent)
         return torch.sum(latent, dim=1)
 
     def extra_repr(self) -> str:
@@ -217,11 +221,58 @@ def particle_flow_jets(n_constituents: int = 64, *, sigmoid: bool = False, pt_sc
     return mlp(latent[-1], (256, 256, 256), batch_norm=False, sigmoid=sigmoid, preprocessing=first)
 
 
-def _n_columns(n_constituents: int) -> int:
+def check_places(n_constituents: int) -> int:
+    """
+    Count the columns of a number of places.
+
+    Parameters
+    ----------
+    n_constituents : int
+        Places for constituents.
+
+    Returns
+    -------
+    int
+        Three per place.
+
+    Raises
+    ------
+    ValueError
+        If there is no place.
+    """
     if n_constituents < 1:
         msg = f"n_constituents {n_constituents} is below 1; a jet needs a place for a constituent"
         raise ValueError(msg)
     return _N_COORDINATES * n_constituents
+
+
+def relative_constituents(
+    values: torch.Tensor, n_columns: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """
+    Coordinates around the jet's axis, as networks of constituents see them.
+
+    Parameters
+    ----------
+    values : torch.Tensor, shape (n_events, n_columns)
+        pt in GeV, eta, phi of each constituent.
+    n_columns : int
+        Expected width.
+
+    Returns
+    -------
+    pt, eta, phi, present : torch.Tensor, shape (n_events, n_constituents)
+        pt in GeV; eta and phi relative to the jet's momentum; whether the place is taken.
+
+    Raises
+    ------
+    ValueError
+        If the width is another.
+    """
+    _check_width(values, n_columns)
+    jet = constituents(values)
+    axis_eta, axis_phi = jet_axis(jet)
+    return jet.pt, jet.eta - axis_eta[:, None], jet.phi - axis_phi[:, None], jet.present
 
 
 def _check_width(values: torch.Tensor, n_columns: int) -> None:
