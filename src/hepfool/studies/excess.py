@@ -20,6 +20,7 @@ import numpy as np
 from hepfool.attacks.base import AttackResult
 from hepfool.models.protocols import Classifier
 from hepfool.studies.contributions import (
+    Contributions,
     Measured,
     Summands,
     SystematicEffect,
@@ -29,7 +30,7 @@ from hepfool.studies.contributions import (
 from hepfool.studies.systematics import Correlations, combined
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["Excess", "run_excess"]
+__all__ = ["Excess", "excess_of", "excess_over_mean", "run_excess"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +95,45 @@ def run_excess(
             classifier, result.nominal, attacked=result.attacked, regions=regions, selected_class=selected_class
         )
     )
-    others = tuple(others)
+    attack = attack_contributions(result, classifier, flagged=flagged, regions=regions, selected_class=selected_class)
+    return excess_of(attack, varied, correlations=correlations, others=others)
+
+
+def excess_of(
+    attack: Contributions,
+    varied: Iterable[Contributions],
+    *,
+    correlations: Correlations | None = None,
+    others: Iterable[SystematicEffect] = (),
+) -> Excess:
+    """
+    Compare an attack with variations of the same events, from what each event contributes.
+
+    Parameters
+    ----------
+    attack : Contributions
+        From :func:`~hepfool.studies.contributions.attack_contributions`.
+    varied : iterable of Contributions
+        From :func:`~hepfool.studies.contributions.variation_contributions`, for the same regions and attacked events.
+    correlations : mapping of (str, str) to float, optional
+        Of pairs of sources.
+    others : iterable of SystematicEffect
+        Effects of other events.
+
+    Returns
+    -------
+    Excess
+        With errors.
+
+    Raises
+    ------
+    ValueError
+        If there is no systematic effect at all.
+    """
+    varied, others = tuple(varied), tuple(others)
     if not varied and not others:
         msg = "there is no systematic effect to compare with; give the table shape or weight variations"
         raise ValueError(msg)
-    attack = attack_contributions(result, classifier, flagged=flagged, regions=regions, selected_class=selected_class)
     flips = {c.name: c.flips for c in varied if c.flips is not None}
     foreign = {e.name: e.flips for e in others if e.flips is not None}
     return Excess(
@@ -115,6 +150,50 @@ def run_excess(
             )
             for region, summands in attack.yields.items()
         },
+    )
+
+
+def excess_over_mean(attack: Summands, others: Sequence[Summands]) -> tuple[Measured, Measured]:
+    """
+    Compare the size of an attack's effect with the mean size of several others on the same events.
+
+    Parameters
+    ----------
+    attack : Summands
+        What each event contributes to the attack's flip fraction or yield shift.
+    others : sequence of Summands
+        The same of the others, such as repeated random draws.
+
+    Returns
+    -------
+    mean : Measured
+        Mean size of the others, with the error that a bootstrap over events converges to.
+    excess : Measured
+        Size of the attack's effect less that mean, with the error of the difference.
+
+    Raises
+    ------
+    ValueError
+        If there are no others.
+
+    Examples
+    --------
+    >>> ones = np.ones(4)
+    >>> draws = [(np.array([1.0, 0, 0, 0]), ones), (np.array([0, -1.0, 0, 0]), ones)]
+    >>> mean, excess = excess_over_mean((np.array([1.0, 1, 0, 0]), ones), draws)
+    >>> mean.value, excess.value
+    (0.25, 0.25)
+    """
+    if not others:
+        msg = "there is nothing to compare the attack with; give at least one other effect"
+        raise ValueError(msg)
+    size, per_event = _size(attack)
+    found = [_size(summands) for summands in others]
+    mean = float(np.mean([value for value, _ in found]))
+    mean_per_event = np.mean([slopes for _, slopes in found], axis=0)
+    return (
+        Measured(mean, float(np.linalg.norm(mean_per_event))),
+        Measured(size - mean, float(np.linalg.norm(per_event - mean_per_event))),
     )
 
 
@@ -135,6 +214,12 @@ def _difference(
         per_event = per_event - slopes[name] * found[name][1]
     independent = [slopes[name] * foreign[name].error for name in foreign.keys() & slopes.keys()]
     return Measured(abs(value) - size, math.hypot(float(np.linalg.norm(per_event)), *independent))
+
+
+def _size(summands: Summands) -> tuple[float, FloatArray]:
+    """Absolute value of a ratio, and what each event contributes to its fluctuation."""
+    value, per_event = _ratio(summands)
+    return abs(value), np.sign(value) * per_event
 
 
 def _ratio(summands: Summands) -> tuple[float, FloatArray]:

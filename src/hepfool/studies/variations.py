@@ -4,25 +4,29 @@ Bring the systematics that an analysis has already into a table, or beside it.
 
 You have coffea ``Weights``: :func:`weight_variations`.  You have corrections of correctionlib with up and down:
 :func:`correction_variations`.  Both give ``EventTable.weight_variations``.  Inputs that change, such as with an energy
-scale, are ``EventTable.shape_variations``: compute them in ``Analysis.build``.  You have finished histograms only:
-:func:`yield_effects`; they tell how yields shift, but not which events change their class.
+scale, are ``EventTable.shape_variations``: compute them in ``Analysis.build``.  You have per-event uncertainties of the
+inputs: :func:`envelope_variations`.  You have finished histograms only: :func:`yield_effects`; they tell how yields
+shift, but not which events change their class.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from hist import Hist
 from numpy.typing import ArrayLike
 
+from hepfool.attacks.bounds import Bounds
+from hepfool.events import Envelope, EventTable
+from hepfool.features import FeatureSpace
 from hepfool.studies.contributions import Measured, SystematicEffect
 from hepfool.typing import FloatArray
 
-__all__ = ["correction_variations", "weight_variations", "yield_effects"]
+__all__ = ["correction_variations", "envelope_variations", "weight_variations", "yield_effects"]
 
 _SIDE = re.compile(r"_?(up|down)$", re.IGNORECASE)
 _ALIGNED = 1e-9
@@ -111,6 +115,96 @@ def correction_variations(
         raise ValueError(msg)
     safe = np.where(nominal == 0.0, 1.0, nominal)
     return {f"{source}_{side}": weights * value / safe for side, value in zip(("up", "down"), varied, strict=True)}
+
+
+def envelope_variations(
+    table: EventTable, envelope: Envelope, sources: Mapping[str, Iterable[str]] | None = None
+) -> dict[str, FloatArray]:
+    """
+    Move all events together to either end of their envelopes, source by source.
+
+    Fixed and missing values stay, integers go to the last whole number, derived features follow.  As an attack, a variation
+    does not leave the range of the nominal events.
+
+    Parameters
+    ----------
+    table : EventTable
+        Nominal events.
+    envelope : Envelope
+        Their uncertainties.
+    sources : mapping of str to iterable of str, optional
+        Features that each source moves; every feature by itself by default, except for fixed and derived ones.
+
+    Returns
+    -------
+    dict of str to FloatArray, shape (n_events, n_features)
+        By ``<source>_up`` and ``<source>_down``, for ``EventTable.shape_variations``.
+
+    Raises
+    ------
+    ValueError
+        If there is no source or one without features, a feature is unknown or cannot move, or the envelope does not bound it.
+
+    Examples
+    --------
+    >>> table = EventTable.from_arrays([[100.0, 0.5], [400.0, 2.0]], features=["jet_pt", "jet_eta"])
+    >>> varied = envelope_variations(table, Envelope.relative(table, [0.1, 0.0]), {"scale": ["jet_pt"]})
+    >>> varied["scale_up"].tolist(), varied["scale_down"].tolist()
+    ([[110.0, 0.5], [400.0, 2.0]], [[100.0, 0.5], [360.0, 2.0]])
+    """
+    features = table.features
+    free = ~features.of_kind("fixed")
+    free[list(features.derived)] = False
+    names = [features.names[j] for j in np.flatnonzero(free)]
+    chosen = {n: (n,) for n in names} if sources is None else {s: tuple(moved) for s, moved in sources.items()}
+    bounds = Bounds.of(table, envelope)
+    varied = {}
+    for source, moved in chosen.items():
+        columns = _movable_columns(source, moved, names, features)
+        _check_bounded(table, envelope, columns)
+        for side, ends in (("up", bounds.upper[bounds.row]), ("down", bounds.lower[bounds.row])):
+            varied[f"{source}_{side}"] = _moved_to(table, ends, columns)
+    if not varied:
+        msg = "there is no source of uncertainty; name the features of each, or leave sources out"
+        raise ValueError(msg)
+    return varied
+
+
+def _movable_columns(source: str, moved: tuple[str, ...], names: list[str], features: FeatureSpace) -> list[int]:
+    if not moved:
+        msg = f"source {source!r} moves no feature; name at least one"
+        raise ValueError(msg)
+    for name in moved:
+        if name not in names:
+            msg = f"source {source!r} cannot move {name!r}, which is no feature, fixed or derived; choose of {', '.join(names)}"
+            raise ValueError(msg)
+    return [features.index(name) for name in moved]
+
+
+def _check_bounded(table: EventTable, envelope: Envelope, columns: list[int]) -> None:
+    for j in columns:
+        present = ~table.missing[:, j]
+        if not np.isfinite([envelope.lower[present, j], envelope.upper[present, j]]).all():
+            msg = f"the envelope does not bound {table.features.names[j]!r} in every event, so that it is no uncertainty of it"
+            raise ValueError(msg)
+
+
+def _moved_to(table: EventTable, ends: FloatArray, columns: list[int]) -> FloatArray:
+    features, values = table.features, table.values.copy()
+    present = ~table.missing
+    for j in columns:
+        kind, events = features[j].kind, present[:, j]
+        end = ends[events, j]
+        if kind == "integer":
+            end = np.where(end >= values[events, j], np.floor(end), np.ceil(end))
+        elif kind == "angle":
+            lower, upper = features[j].lower, features[j].upper
+            end = np.where((end < lower) | (end > upper), lower + np.mod(end - lower, upper - lower), end)
+        values[events, j] = end
+    for d in features.derived:
+        derived = features.derive(values, d)
+        values[present[:, d], d] = derived[present[:, d]]
+    return values
 
 
 def yield_effects(

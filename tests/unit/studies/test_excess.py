@@ -8,7 +8,8 @@ import pytest
 
 from hepfool.attacks.base import AttackResult
 from hepfool.models.protocols import Classifier
-from hepfool.studies.excess import run_excess
+from hepfool.studies.contributions import attack_contributions, variation_contributions
+from hepfool.studies.excess import excess_of, excess_over_mean, run_excess
 from hepfool.studies.systematics import Measured, SystematicEffect, attack_effect, run_systematics, total
 
 
@@ -84,3 +85,25 @@ def test_effects_of_other_events_are_independent(shifted_result: AttackResult, s
 def test_nothing_to_compare_with_is_refused(shifted_result: AttackResult, sign_classifier: Classifier) -> None:
     with pytest.raises(ValueError, match="no systematic effect"):
         run_excess(shifted_result, sign_classifier)
+
+
+def test_the_excess_over_a_mean_is_that_of_a_bootstrap(rng: np.random.Generator) -> None:
+    weights = rng.uniform(0.5, 2.0, 500)
+    attack = weights * (rng.random(500) < 0.2)
+    draws = [weights * rng.choice([-1.0, 0.0, 1.0], size=500, p=[0.3, 0.6, 0.1]) for _ in range(3)]
+    mean, excess = excess_over_mean((-attack, weights), [(draw, weights) for draw in draws])
+    assert mean.value == pytest.approx(np.mean([abs(draw.sum()) / weights.sum() for draw in draws]))
+    assert excess.value == pytest.approx(attack.sum() / weights.sum() - mean.value)
+    replicas = []
+    for _ in range(500):
+        chosen = rng.integers(0, 500, 500)
+        again = [(draw[chosen], weights[chosen]) for draw in draws]
+        replicas.append([m.value for m in excess_over_mean((-attack[chosen], weights[chosen]), again)])
+    assert [mean.error, excess.error] == pytest.approx(np.std(replicas, axis=0), rel=0.15)
+    with pytest.raises(ValueError, match="nothing to compare"):
+        excess_over_mean((attack, weights), [])
+
+
+def test_contributions_give_the_same_excess(result: AttackResult, sign_classifier: Classifier) -> None:
+    varied = variation_contributions(sign_classifier, result.nominal, attacked=result.attacked)
+    assert excess_of(attack_contributions(result, sign_classifier), varied) == run_excess(result, sign_classifier)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,14 @@ import uproot
 from coffea.analysis_tools import Weights
 from hist import Hist
 
+from hepfool.attacks.limits import travel
+from hepfool.events import Envelope, EventTable
+from hepfool.features import Derived, Feature
 from hepfool.io.histograms import read_histograms
 from hepfool.io.store import Store, write_store
-from hepfool.studies.variations import correction_variations, weight_variations, yield_effects
+from hepfool.studies.systematics import run_systematics
+from hepfool.studies.variations import correction_variations, envelope_variations, weight_variations, yield_effects
+from tests.specimens import SineClassifier, events
 
 
 def test_coffea_weights_become_variations_of_a_table() -> None:
@@ -135,3 +141,68 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
             read_histograms(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         read_histograms(tmp_path / "absent.root")
+
+
+def test_sources_move_all_events_to_the_ends_of_their_envelopes() -> None:
+    table = events(200)
+    sigma = np.array([4.0, 0.1, 0.3, 1.6, 0.5, 5.0])
+    varied = envelope_variations(table, Envelope.absolute(table, sigma), {"scale": ["pt", "jet_pt"], "rest": ["phi"]})
+    assert list(varied) == ["scale_up", "scale_down", "rest_up", "rest_down"]
+    for side, sign in (("up", 1.0), ("down", -1.0)):
+        change = varied[f"scale_{side}"] - table.values
+        assert (change[:, 1:5] == 0.0).all()
+        assert (np.isnan(change[:, 5]) == table.missing[:, 5]).all()
+        # As under attack: constrained events within their own range, and none across the cut.
+        low = table.region("low_pt").mask
+        pt = table.column("pt")
+        np.testing.assert_allclose(
+            varied[f"scale_{side}"][:, 0],
+            np.where(
+                low,
+                np.clip(pt + 4.0 * sign, pt[low].min(), pt[low].max()),
+                np.clip(pt + 4.0 * sign, 60.0, pt.max()),
+            ),
+        )
+    apart = travel(table.features, table.values, varied["rest_up"])[:, 2]
+    np.testing.assert_allclose(apart, 0.3)
+    assert (np.abs(varied["rest_up"][:, 2]) <= np.pi).all()
+
+
+def test_by_default_every_feature_that_may_move_is_a_source() -> None:
+    table = events(200, regions=False)
+    envelope = Envelope.absolute(table, [4.0, 0.1, 0.3, 1.6, 0.5, 5.0])
+    varied = envelope_variations(table, envelope)
+    movable = ("pt", "eta", "phi", "n_jets", "jet_pt")
+    assert list(varied) == [f"{name}_{side}" for name in movable for side in ("up", "down")]
+    jets = table.column("n_jets")
+    np.testing.assert_array_equal(varied["n_jets_up"][:, 3], np.minimum(jets + 1.0, jets.max()))
+    np.testing.assert_array_equal(varied["n_jets_down"][:, 3], np.maximum(jets - 1.0, 0.0))
+    for values in varied.values():
+        inside = travel(table.features, table.values, values) + table.values
+        assert ((inside >= envelope.lower - 1e-9) & (inside <= envelope.upper + 1e-9))[~table.missing].all()
+        run_systematics(SineClassifier(), replace(table, shape_variations={"x_up": values}))
+
+
+def test_derived_features_follow_their_source() -> None:
+    square = Feature(name="square", derived=Derived(inputs=("x",), function=lambda x: x**2))
+    table = EventTable.from_arrays([[1.0, 1.0], [3.0, 9.0]], features=[Feature(name="x"), square])
+    varied = envelope_variations(table, Envelope.absolute(table, [0.5, 0.0]))
+    assert list(varied) == ["x_up", "x_down"]
+    np.testing.assert_allclose(varied["x_up"], [[1.5, 2.25], [3.0, 9.0]])
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ({}, "no source of uncertainty"),
+        ({"scale": []}, "source 'scale' moves no feature"),
+        ({"scale": ["mass"]}, "cannot move 'mass'"),
+        ({"scale": ["charge"]}, "cannot move 'charge'"),
+        ({"scale": ["eta"]}, "envelope does not bound 'eta' in every event"),
+    ],
+)
+def test_sources_that_mean_nothing_are_refused(sources: dict[str, list[str]], message: str) -> None:
+    table = events(50)
+    envelope = Envelope.absolute(table, [4.0, np.inf, 0.3, 1.6, 0.5, 5.0])
+    with pytest.raises(ValueError, match=message):
+        envelope_variations(table, envelope, sources)
