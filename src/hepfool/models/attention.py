@@ -49,7 +49,7 @@ class TokenEncoder(nn.Module):
         If a number is below one, or the width is no multiple of the heads.
     """
 
-    def __init__(self, width: int, *, n_heads: int = 4, n_blocks: int = 2) -> None:
+    def __init__(self, width: int, *, n_heads: int = 2, n_blocks: int = 2) -> None:
         super().__init__()
         if min(width, n_heads, n_blocks) < 1 or width % n_heads:
             msg = f"width {width} must be a positive multiple of n_heads {n_heads}, with n_blocks {n_blocks} of at least 1"
@@ -77,7 +77,8 @@ class TokenEncoder(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, mask)
         kept = self.norm(tokens) * present[..., None]
-        return kept.sum(dim=1) / present.sum(dim=1, keepdim=True).clamp(min=1)
+        mean: torch.Tensor = kept.sum(dim=1) / present.sum(dim=1, keepdim=True).clamp(min=1)
+        return mean
 
 
 class _Block(nn.Module):
@@ -131,7 +132,7 @@ class ConstituentAttention(nn.Module):
         n_constituents: int,
         *,
         width: int = 32,
-        n_heads: int = 4,
+        n_heads: int = 2,
         n_blocks: int = 2,
         pt_scale: float = 100.0,
         angle_scale: float = 0.2,
@@ -188,7 +189,7 @@ class FeatureAttention(nn.Module):
         If the encoder is impossible.
     """
 
-    def __init__(self, standardise: Standardise, *, width: int = 32, n_heads: int = 4, n_blocks: int = 2) -> None:
+    def __init__(self, standardise: Standardise, *, width: int = 32, n_heads: int = 2, n_blocks: int = 2) -> None:
         super().__init__()
         self.in_features = len(standardise.mean)
         self.standardise = standardise
@@ -223,7 +224,7 @@ def attention_jets(
     n_constituents: int = 64, *, sigmoid: bool = False, pt_scale: float = 100.0, angle_scale: float = 0.2
 ) -> nn.Sequential:
     """
-    Build a network whose tokens are constituents: width 32, 4 heads, 2 blocks, then 64 nodes.
+    Build a network whose tokens are constituents: width 32, 2 heads, 2 blocks, then 64 nodes.
 
     Parameters
     ----------
@@ -252,7 +253,7 @@ def attention_jets(
 
 def attention_features(standardise: Standardise, *, sigmoid: bool = False) -> nn.Sequential:
     """
-    Build a network whose tokens are features: width 32, 4 heads, 2 blocks, then 64 nodes.
+    Build a network whose tokens are features: width 32, 2 heads, 2 blocks, then 64 nodes.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,17 +41,18 @@ def network() -> nn.Module:
 
 def plain_encoder(encoder: TokenEncoder, tokens: torch.Tensor) -> torch.Tensor:
     """One event without empty places, written out head by head with PyTorch's simplest operations."""
-    for block in encoder.blocks:
-        normed = block.first(tokens)  # type: ignore[operator]
-        query, key, value = (normed @ w.T + b for w, b in zip(block.project.weight.chunk(3), block.project.bias.chunk(3), strict=True))  # type: ignore[union-attr,operator]  # fmt: skip
-        width = query.shape[1] // block.n_heads  # type: ignore[operator]
+    blocks: list[Any] = list(encoder.blocks)
+    for block in blocks:
+        normed = block.first(tokens)
+        query, key, value = (normed @ block.project.weight.T + block.project.bias).chunk(3, dim=1)
+        width = query.shape[1] // block.n_heads
         heads = []
-        for head in range(block.n_heads):  # type: ignore[arg-type]
+        for head in range(block.n_heads):
             part = slice(head * width, (head + 1) * width)
             attention = torch.softmax(query[:, part] @ key[:, part].T / width**0.5, dim=1)
             heads.append(attention @ value[:, part])
-        tokens = tokens + block.join(torch.cat(heads, dim=1))  # type: ignore[operator]
-        tokens = tokens + block.nodes(block.second(tokens))  # type: ignore[operator]
+        tokens = tokens + block.join(torch.cat(heads, dim=1))
+        tokens = tokens + block.nodes(block.second(tokens))
     mean: torch.Tensor = encoder.norm(tokens).mean(dim=0)
     return mean
 
@@ -89,7 +91,7 @@ def test_empty_places_do_not_matter(network: nn.Module, table: EventTable, fille
     padded = values.masked_fill(torch.tensor(table.missing), filler).requires_grad_()
     found = network(padded)
     torch.testing.assert_close(found, network(values), rtol=1e-12, atol=0.0)
-    found.sum().backward()  # type: ignore[no-untyped-call]
+    found.sum().backward()
     assert padded.grad is not None
     assert (padded.grad[torch.tensor(table.missing)] == 0).all()
     assert torch.isfinite(padded.grad).all()

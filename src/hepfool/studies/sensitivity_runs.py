@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Hidden sensitivity of several architectures on several tasks, with errors from repeated trainings.
+
+Every cell of the grid trains its architecture several times, on the same events with other seeds, and measures each
+training with :func:`~hepfool.studies.hidden_sensitivity.run_hidden_sensitivity`.  Finished trainings stay in a folder,
+named by the digest of everything that they depend on, so that a study goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from hepfool.events import Envelope, EventTable
+from hepfool.io.files import written_whole
+from hepfool.models.protocols import Classifier
+from hepfool.studies.contributions import Measured
+from hepfool.studies.hidden_sensitivity import SensitivitySettings, run_hidden_sensitivity
+from hepfool.studies.runs import study_key, table_digest
+from hepfool.studies.sensitivity_records import (
+    HiddenSensitivity,
+    Preservation,
+    Quantity,
+    Sensitivity,
+    SensitivityGrid,
+    TrainedSensitivity,
+)
+from hepfool.training import auroc
+
+__all__ = ["Architecture", "Task", "Trainer", "run_sensitivity_grid"]
+
+#: Trains on training and validation events under a seed.
+Trainer = Callable[[EventTable, EventTable, int], Classifier]
+
+_KIND = "hidden sensitivity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """
+    A kind of classifier.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``MLP``.
+    train : callable
+        Takes training events, validation events and a seed; returns what is attacked.
+    settings : str
+        All that the training depends on besides events and seed, such as ``repr`` of a settings record; a
+        finished training counts as another one if it changes.
+    """
+
+    name: str
+    train: Trainer
+    settings: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Task:
+    """
+    Events with their uncertainties, and the architectures that can read them.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``jets``.
+    train, validation : EventTable
+        Events of the trainings.
+    test : EventTable
+        Events that are moved, with their ordinary variations as ``shape_variations``.
+    envelope : Envelope
+        Uncertainties of the test events.
+    architectures : tuple of Architecture
+        What to train.
+    absent : mapping of str to str
+        Architectures of other tasks that make no sense here, with the reason.
+    settings : SensitivitySettings
+        Attack and draws.
+    """
+
+    name: str
+    train: EventTable
+    validation: EventTable
+    test: EventTable
+    envelope: Envelope
+    architectures: tuple[Architecture, ...]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    settings: SensitivitySettings = field(default_factory=SensitivitySettings)
+
+    @property
+    def digest(self) -> str:
+        """Digest of all events, variations, uncertainties and settings."""
+        tables = [table_digest(table) for table in (self.train, self.validation, self.test)]
+        arrays = hashlib.sha256()
+        for name, values in sorted(self.test.shape_variations.items()):
+            arrays.update(name.encode() + np.ascontiguousarray(values).tobytes())
+        for bound in (self.envelope.lower, self.envelope.upper):
+            arrays.update(np.ascontiguousarray(bound).tobytes())
+        return study_key(_KIND, *tables, arrays.hexdigest(), repr(self.settings))
+
+
+def run_sensitivity_grid(
+    tasks: Sequence[Task],
+    *,
+    seed: int,
+    n_trainings: int = 3,
+    folder: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> SensitivityGrid:
+    """
+    Train and measure every architecture on every task, several times.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+        With different names.
+    seed : int
+        Of trainings, draws and attacks; a training does not depend on the number of trainings or on the other cells.
+    n_trainings : int
+        Per cell, at least 2.
+    folder : str or pathlib.Path, optional
+        Where finished trainings stay; without it they are forgotten.
+    progress : callable, optional
+        Called with the finished and all trainings.
+
+    Returns
+    -------
+    SensitivityGrid
+        All measurements.
+
+    Raises
+    ------
+    ValueError
+        If there is no task, fewer than two trainings, a name occurs twice, a file of the folder is damaged, or a
+        cell cannot be measured.
+    """
+    _check(tasks, n_trainings)
+    path = None if folder is None else Path(folder)
+    if path is not None:
+        path.mkdir(parents=True, exist_ok=True)
+    n_jobs = n_trainings * sum(len(task.architectures) for task in tasks)
+    cells: dict[tuple[str, str], tuple[TrainedSensitivity, ...]] = {}
+    done = 0
+    for task in tasks:
+        digest = task.digest
+        for architecture in task.architectures:
+            found = []
+            for k in range(n_trainings):
+                found.append(_kept(task, architecture, digest, _seed(seed, k), path))
+                done += 1
+                if progress is not None:
+                    progress(done, n_jobs)
+            cells[task.name, architecture.name] = tuple(found)
+    return SensitivityGrid(cells=cells, absent={(t.name, name): why for t in tasks for name, why in t.absent.items()})
+
+
+def _check(tasks: Sequence[Task], n_trainings: int) -> None:
+    if not tasks or n_trainings < 2:
+        msg = f"need at least one task and two trainings, for errors from their spread; got {len(tasks)} and {n_trainings}"
+        raise ValueError(msg)
+    names = [(task.name, name) for task in tasks for name in (*(a.name for a in task.architectures), *task.absent)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        msg = (
+            f"architecture {twice[1]!r} occurs twice in task {twice[0]!r}; give tasks and architectures different names"
+        )
+        raise ValueError(msg)
+
+
+def _kept(task: Task, architecture: Architecture, digest: str, seed: int, folder: Path | None) -> TrainedSensitivity:
+    """Measure one training, unless the folder holds the result."""
+    key = study_key(_KIND, digest, architecture.name, architecture.settings, seed)
+    path = None if folder is None else folder / f"sensitivity-{key}.json"
+    if path is not None and path.exists():
+        return _read(path)
+    try:
+        run = _measured(task, architecture, seed)
+    except ValueError as error:
+        error.add_note(f"in {architecture.name!r} on {task.name!r}, seed {seed}")
+        raise
+    if path is not None:
+        with written_whole(path, force=True) as temporary:
+            temporary.write_text(json.dumps(asdict(run), indent=1) + "\n", encoding="utf-8")
+    return run
+
+
+def _measured(task: Task, architecture: Architecture, seed: int) -> TrainedSensitivity:
+    classifier = architecture.train(task.train, task.validation, seed)
+    rng = np.random.default_rng(seed)
+    found = run_hidden_sensitivity(classifier, task.test, task.envelope, rng=rng, settings=task.settings)
+    area = auroc(task.test.labels, classifier.scores(task.test.network_values), task.test.weights)
+    return TrainedSensitivity(seed=seed, auroc=area, found=found)
+
+
+def _read(path: Path) -> TrainedSensitivity:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = content["found"]
+        parts: dict[str, Any] = {name: _sensitivity(found[name]) for name in get_args(Quantity)}
+        parts |= {name: Preservation(**found[name]) for name in ("attacked", "drawn")}
+        return TrainedSensitivity(**{**content, "found": HiddenSensitivity(**{**found, **parts})})
+    except (LookupError, TypeError, ValueError) as error:
+        msg = f"{path} holds no finished training ({type(error).__name__}: {error}); delete it to repeat this one"
+        raise ValueError(msg) from error
+
+
+def _sensitivity(content: dict[str, Any]) -> Sensitivity:
+    numbers: dict[str, Any] = {name: Measured(**v) if isinstance(v, dict) else float(v) for name, v in content.items()}
+    return Sensitivity(**numbers)
+
+
+def _seed(seed: int, training: int) -> int:
+    return int(np.random.SeedSequence(seed, spawn_key=(training,)).generate_state(1)[0])
