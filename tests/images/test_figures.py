@@ -34,6 +34,7 @@ from hepfool.plots import (
     plot_detector,
     plot_fooling,
     plot_frontier,
+    plot_hidden_sensitivity,
     plot_impacts,
     plot_limited_data,
     plot_marginal,
@@ -57,9 +58,11 @@ from hepfool.studies.cross_run import CrossRuns
 from hepfool.studies.frontier import Frontier, FrontierPoint
 from hepfool.studies.limited_data import LimitedAttack, LimitedData, LimitedRun
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
+from hepfool.studies.sensitivity_records import SensitivityGrid
 from hepfool.studies.significance import SignificanceSettings, SignificanceStudy, compare_significance
 from hepfool.studies.systematics import Measured
 from hepfool.typing import FloatArray, IntArray
+from tests.sensitivity_specimens import sensitivity_grid, trained_sensitivity
 
 STYLE = PlotStyle(lumi=59.7, energy=13.6)
 #: Largest difference of colour values (root mean square) between two installations.
@@ -401,6 +404,10 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
         [paired_observables()[1], *paired_observables()[2]], paired_observables()[0], note="FGSM", style=STYLE
     ),
     "partition_cost": lambda: plot_partition_cost(partition_cost(), style=STYLE),
+    "hidden_sensitivity": lambda: plot_hidden_sensitivity(sensitivity_grid(), style=STYLE),
+    "hidden_sensitivity_one": lambda: plot_hidden_sensitivity(
+        SensitivityGrid(cells={("Donut", "MLP"): (trained_sensitivity(0.1, 0.02, 0.01),)}), style=STYLE
+    ),
 }
 
 

@@ -17,6 +17,7 @@ from hepfool.plots.detection import plot_detection
 from hepfool.plots.detector import plot_detector
 from hepfool.plots.fooling import plot_fooling
 from hepfool.plots.frontier import plot_frontier
+from hepfool.plots.hidden_sensitivity import plot_hidden_sensitivity
 from hepfool.plots.impacts import plot_impacts
 from hepfool.plots.limited_data import plot_limited_data
 from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
@@ -42,6 +43,7 @@ __all__ = [
     "plot_detector",
     "plot_fooling",
     "plot_frontier",
+    "plot_hidden_sensitivity",
     "plot_impacts",
     "plot_limited_data",
     "plot_marginal",
