@@ -90,7 +90,8 @@ def test_nothing_to_compare_with_is_refused(shifted_result: AttackResult, sign_c
 def test_the_excess_over_a_mean_is_that_of_a_bootstrap(rng: np.random.Generator) -> None:
     weights = rng.uniform(0.5, 2.0, 500)
     attack = weights * (rng.random(500) < 0.2)
-    draws = [weights * rng.choice([-1.0, 0.0, 1.0], size=500, p=[0.3, 0.6, 0.1]) for _ in range(3)]
+    draws = [weights * rng.choice([-1.0, 0.0, 1.0], size=500, p=p) for p in ([0.1, 0.6, 0.3], [0.3, 0.6, 0.1])]
+    draws.append(np.minimum(attack, draws[0].clip(0.0)))
     mean, excess = excess_over_mean((-attack, weights), [(draw, weights) for draw in draws])
     assert mean.value == pytest.approx(np.mean([abs(draw.sum()) / weights.sum() for draw in draws]))
     assert excess.value == pytest.approx(attack.sum() / weights.sum() - mean.value)

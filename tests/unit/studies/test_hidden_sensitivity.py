@@ -149,7 +149,7 @@ def test_effects_are_those_of_the_systematics_study(monkeypatch: pytest.MonkeyPa
     envelope = Envelope.absolute(table, [4.0, 0.1, 0.1, 1.0, 0.5, 5.0])
     table = varied(table, envelope)
     kept = recorded(monkeypatch)
-    settings = replace(SETTINGS, region="low_pt")
+    settings = replace(SETTINGS, region="low_pt", target=1)
     found = run_hidden_sensitivity(classifier, table, envelope, rng=np.random.default_rng(1), settings=settings)
     attacks, draws = kept[:3], kept[3:]
     assert [type(result.attack) for result in kept] == [CONSERVAttack] * 3 + [Noise] * 3
