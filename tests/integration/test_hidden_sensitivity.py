@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from hepfool.events import Envelope, EventTable
+from hepfool.jets import ConstituentLayout
+from tests.jet_specimens import random_jets
+
+pytestmark = pytest.mark.torch
+SCRIPT = Path(__file__).parents[2] / "analysis_examples" / "hidden_sensitivity" / "hidden_sensitivity.py"
+
+
+@pytest.fixture(scope="module")
+def names() -> dict[str, Any]:
+    """What the script defines."""
+    return runpy.run_path(str(SCRIPT))
+
+
+@pytest.fixture
+def jets(rng: np.random.Generator) -> EventTable:
+    constituents = ak.concatenate([random_jets(rng) for _ in range(5)])
+    return ConstituentLayout(20).table(constituents, labels=np.arange(40) % 2)
+
+
+def test_constituents_have_the_stated_uncertainties(names: dict[str, Any], jets: EventTable) -> None:
+    envelope = names["constituent_envelope"](jets)
+    width = (envelope.upper - envelope.lower)[~jets.missing] / 2
+    expected = np.where(np.arange(60) % 3 == 0, 0.02 * jets.values, 0.005)[~jets.missing]
+    np.testing.assert_allclose(width, expected, rtol=1e-9)
+
+
+def test_variations_are_those_of_each_input_and_of_the_analysis(names: dict[str, Any], jets: EventTable) -> None:
+    envelope = names["constituent_envelope"](jets)
+    momenta = list(jets.features.names[::3])
+    varied = names["with_variations"](jets, envelope, all_pt=momenta).shape_variations
+    assert len(varied) == 2 * 61
+    np.testing.assert_array_equal(varied["all_pt_up"][:, 1::3], jets.values[:, 1::3])
+    np.testing.assert_array_equal(varied["all_pt_up"][:, 3], varied["constituent_1_pt_up"][:, 3])
+    again = names["with_variations"](EventTable.from_arrays(jets.values, features=jets.features), envelope)
+    assert len(again.shape_variations) == 2 * 60
+
+
+def test_trees_are_compared_across_the_envelope(names: dict[str, Any], rng: np.random.Generator) -> None:
+    table = EventTable.from_arrays(rng.normal(size=(100, 3)) * [1.0, 2.0, 0.0], labels=np.arange(100) % 2)
+    steps = names["steps"](table, Envelope.absolute(table, [0.3, 0.0, 0.0]))
+    assert steps == pytest.approx([0.6, 1e-3 * table.values[:, 1].std(), 1e-3])
+
+
+@pytest.mark.slow
+def test_the_study_goes_from_events_to_its_figure(tmp_path: Path) -> None:
+    pytest.importorskip("pythia8mc")
+    pytest.importorskip("fastjet")
+    command = [sys.executable, str(SCRIPT), "--quick", "-o", str(tmp_path)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert len(list((tmp_path / "trainings").glob("*.json"))) == 14
+    assert (tmp_path / "hidden_sensitivity.png").stat().st_size > 10_000
+    assert (tmp_path / "hidden_sensitivity.pdf").exists()
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if "│" in line]
+    assert [row[1] for row in rows if row[3] == "fooled"] == [
+        "MLP",
+        "PFN",
+        "Attention",
+        "Trees",
+        "MLP",
+        "Attention",
+        "Trees",
+    ]
+    assert "– PFN, H → ττ: the inputs are quantities of the event" in printed
