@@ -25,6 +25,7 @@ from hepfool.attacks.limits import travel
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import Envelope, EventTable
 from hepfool.models.protocols import Classifier
+from hepfool.ranges import check_counts
 from hepfool.studies.contributions import (
     ALL_EVENTS,
     Contributions,
@@ -51,8 +52,8 @@ class SensitivitySettings:
     Attributes
     ----------
     attack : Attack
-        Its caps are what "marginals and correlations preserved" means.  In narrow envelopes ``strategy="paper"`` fools
-        more than ``"frugal"``, which spends nothing on events that one move cannot reach.
+        Its caps are what "marginals and correlations preserved" means.  ``strategy="paper"``, because it fooled more than
+        ``"frugal"`` in the narrow envelopes of ``analysis_examples/hidden_sensitivity``.
     target : {"correct", "all"} or int
         Events whose flips count, in the attack that gives the fooling ratio.  The yield shift is the larger one of two
         further attacks, on all selected and on all other events, because flips into and out of a selection cancel.
@@ -83,9 +84,7 @@ class SensitivitySettings:
 
     def __post_init__(self) -> None:
         """Check the number of draws."""
-        if self.n_draws < 1:
-            msg = f"n_draws must be at least 1, got {self.n_draws}"
-            raise ValueError(msg)
+        check_counts(self, "n_draws")
 
 
 class _Moves(NamedTuple):
