@@ -263,7 +263,7 @@ def show(grid: SensitivityGrid) -> None:
         area = f"{np.mean([run.auroc for run in runs]):.3f}"
         for quantity, title in (("flips", "fooled"), ("yield_shift", "yield")):
             means = [grid.mean(task, name, quantity, number) for number in columns]  # type: ignore[arg-type]
-            cells = [f"{mean.value:.4f} ± {mean.error:.4f}" for mean in means]
+            cells = [f"{mean.value:.3f} ± {mean.error:.3f}" for mean in means]
             table.add_row(plain(task), name, area, title, *cells, distances, shifts)
     console = Console(width=170)
     console.print(table)

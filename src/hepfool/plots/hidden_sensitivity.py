@@ -25,7 +25,8 @@ _KINDS: Final = (
 )
 _AXES: Final[tuple[tuple[Quantity, str], ...]] = (("flips", "Fooling ratio"), ("yield_shift", "Relative yield shift"))
 _HEADROOM: Final = 1.5
-_TRAINING_SPREAD: Final = 0.08
+#: Distance of the trainings from their mean.
+_BESIDE: Final = 0.09
 
 
 def plot_hidden_sensitivity(
@@ -83,8 +84,8 @@ def _draw(
             if not values:
                 continue
             at = x + 0.24 * (k - 1)
-            spread = _TRAINING_SPREAD * np.linspace(-1.0, 1.0, len(values)) if len(values) > 1 else np.zeros(1)
-            ax.plot(at + spread, values, marker, color=colour, markersize=5, markerfacecolor="none", linestyle="none")
+            beside = np.full(len(values), at + _BESIDE)
+            ax.plot(beside, values, marker, color=colour, markersize=5, markerfacecolor="none", linestyle="none")
             mean = grid.mean(*place, quantity, number)
             error = None if np.isnan(mean.error) else mean.error
             text = None if named else label
