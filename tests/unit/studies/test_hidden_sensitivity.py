@@ -14,6 +14,7 @@ from hepfool.attacks.gradient import PGD
 from hepfool.attacks.limits import travel
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import Envelope, EventTable
+from hepfool.exceptions import ConstraintError
 from hepfool.studies.hidden_sensitivity import SensitivitySettings, run_hidden_sensitivity
 from hepfool.studies.sensitivity_records import Preservation, Sensitivity
 from hepfool.studies.systematics import attack_effect, run_systematics, total
@@ -275,6 +276,29 @@ def test_an_interrupted_attack_is_no_result(normal: EventTable, monkeypatch: pyt
     monkeypatch.setattr("hepfool.studies.hidden_sensitivity.run_attack", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_hidden_sensitivity(Linear((1.0, 0.0)), varied(normal, envelope), envelope, rng=np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("broken", [0, 3])
+def test_a_move_out_of_the_envelope_is_no_result(monkeypatch: pytest.MonkeyPatch, broken: int) -> None:
+    """Angles, which the driver lets pass beyond an envelope, too."""
+    table = events(300, regions=False)
+    envelope = Envelope.absolute(table, [4.0, 0.1, 0.3, 1.0, 0.5, 5.0])
+    calls: list[int] = []
+
+    def leaves(attack: Any, *arguments: Any, **options: Any) -> AttackResult:
+        result = run_attack(attack, *arguments, **options)
+        calls.append(1)
+        if len(calls) != broken + 1:
+            return result
+        values = table.values.copy()
+        values[7, 2] += 0.4 if values[7, 2] < 0.0 else -0.4
+        return replace(result, adversarial=table.with_values(values))
+
+    monkeypatch.setattr("hepfool.studies.hidden_sensitivity.run_attack", leaves)
+    with pytest.raises(ConstraintError, match="moved 'phi' of event 7 out of its envelope"):
+        run_hidden_sensitivity(
+            SineClassifier(), varied(table, envelope), envelope, rng=np.random.default_rng(1), settings=SETTINGS
+        )
 
 
 def test_the_worst_of_several_comparisons(normal: EventTable) -> None:
