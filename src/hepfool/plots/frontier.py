@@ -54,7 +54,8 @@ def plot_frontier(frontier: Frontier, *, further: bool = True, style: PlotStyle 
             options: dict[str, Any] = {"color": "black", "markersize": 22, "linestyle": "none", "zorder": 5}
             ax.plot(own.power.value, own.fooling.value, "*", label="Operating point", **options)
         label = f"Invisible ({frontier.level:g})"
-        ax.axvline(frontier.level, color="0.3", linestyle=":", linewidth=3, label=label)
+        # Not through the legend.
+        ax.axvline(frontier.level, ymax=0.7, color="0.3", linestyle=":", linewidth=3, label=label)
         ax.set_xlim(0.0, 1.08)
         ax.set_ylim(0.0, 1.5 * max(point.fooling.value + point.fooling.error for point in points) or 1.0)
         ax.set_xlabel(f"Detection power with {frontier.n_data:g} data events")

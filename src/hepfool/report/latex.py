@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from hepfool.report.sections import Section, sections
+from hepfool.report.cells import Section
+from hepfool.report.sections import sections
 from hepfool.summary import Summary
 
 __all__ = ["summary_latex"]

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from hepfool.inference.templates import UPPER_BOUND
+from hepfool.report.cells import Section, interval, measured, number
+from hepfool.report.on_demand import frontier_section, spread_section
 from hepfool.summary import Summary
 
-__all__ = ["Section", "detection_remark", "interval", "measured", "number", "sections"]
+__all__ = ["detection_remark", "sections"]
 
 #: Rows of the table of checks; the strongest of every kind comes on top of them.
 _MAX_CHECKS = 12
@@ -35,28 +37,6 @@ _SIZE_NOTE = "In quadrature with the assigned systematics these sizes cover the 
 _CRITERIA_NOTE = "The verdict rests on the decisive criteria; the others inform."
 
 
-class Section(NamedTuple):
-    """
-    One table of a report.
-
-    Attributes
-    ----------
-    title : str
-        Heading.
-    header : sequence of str
-        Names of the columns.
-    rows : sequence of sequence of str
-        Cells.
-    note : str
-        What a reader should know, in one or two sentences.
-    """
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
-
-
 def sections(summary: Summary) -> list[Section]:
     """
     Collect the tables of a report, once for every way to show them.
@@ -74,7 +54,11 @@ def sections(summary: Summary) -> list[Section]:
     found = [_fooling(summary), _compatibility(summary)]
     if summary.detection is not None:
         found.append(_detection(summary.detection))
+    if summary.frontier is not None:
+        found.append(frontier_section(summary.frontier))
     found.append(_effects(summary))
+    if summary.spread is not None:
+        found.append(spread_section(summary.spread))
     if summary.impact is not None:
         found.append(_impact(summary.impact))
     if summary.detector is not None:
@@ -225,74 +209,6 @@ def _impact(impact: Mapping[str, Any]) -> Section:
             rows.append((f"{entry['name']}, place {place} of {n_ranked} nuisance parameters", shift))
     title = "Expected uncertainty of the fit"
     return Section(title, ("", f"uncertainty on {impact['parameter']}"), rows, impact["statement"])
-
-
-def interval(record: Mapping[str, float | None]) -> str:
-    """
-    Show an asymmetric uncertainty.
-
-    Parameters
-    ----------
-    record : mapping
-        ``down`` and ``up``, both positive.
-
-    Returns
-    -------
-    str
-        Both sides.
-
-    Examples
-    --------
-    >>> interval({"down": 0.5, "up": None})
-    '-0.5000 / +–'
-    """
-    return f"-{number(record['down'])} / +{number(record['up'])}"
-
-
-def measured(value: Mapping[str, float | None] | None) -> str:
-    """
-    Show a number with its error.
-
-    Parameters
-    ----------
-    value : mapping, optional
-        ``value`` and ``error``.
-
-    Returns
-    -------
-    str
-        A dash if there is none.
-
-    Examples
-    --------
-    >>> measured({"value": 0.25, "error": 0.01}), measured(None)
-    ('0.2500 ± 0.0100', '–')
-    """
-    if value is None or value["value"] is None:
-        return "–"
-    return number(value["value"]) + ("" if value["error"] is None else f" ± {number(value['error'])}")
-
-
-def number(value: float | None) -> str:
-    """
-    Show a number.
-
-    Parameters
-    ----------
-    value : float, optional
-        Dimensionless.
-
-    Returns
-    -------
-    str
-        With four decimals; a dash if there is none.
-
-    Examples
-    --------
-    >>> number(0.25), number(None)
-    ('0.2500', '–')
-    """
-    return "–" if value is None else f"{value:.4f}"
 
 
 def _text(value: Any) -> str:

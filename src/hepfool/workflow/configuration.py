@@ -211,9 +211,9 @@ class SystematicsConfiguration(_Strict):
 
 
 class FrontierConfiguration(_Strict):
-    """A scan of caps."""
+    """A scan of caps: the attack, with its bins, bounds and target, for caps multiplied by each of the factors."""
 
-    factors: tuple[float, ...] = Field(default=(0.5, 1.0, 2.0), min_length=1)
+    factors: tuple[Annotated[float, Field(ge=0)], ...] = Field(default=(0.5, 1.0, 2.0), min_length=1)
 
 
 class FitConfiguration(_Strict):
@@ -276,9 +276,6 @@ class WorkflowConfiguration(_Strict):
     def _check(self) -> Self:
         if self.frontier is not None and self.checks is None:
             msg = "frontier needs checks"
-            raise ValueError(msg)
-        if self.frontier is not None and (self.envelope, self.target, self.quantile_bins) != ("none", "correct", None):
-            msg = "frontier goes without envelope, target and quantile_bins"
             raise ValueError(msg)
         if self.detector is not None and not min(self.split.train, self.split.validation):
             msg = "split: a detector needs training and validation events"

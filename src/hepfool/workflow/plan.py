@@ -121,8 +121,8 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(
         name="frontier",
         title="scan looser and tighter caps",
-        needs=("events", "baseline"),
-        settings=("seed", "attack", "checks", "frontier"),
+        needs=("baseline", "attack", "checks"),
+        settings=("seed", "attack", "envelope", "checks", "frontier"),
         wanted=lambda c: c.frontier is not None,
         seconds=lambda c, n, d: (
             (len(c.frontier.factors) if c.frontier else 0)

@@ -12,27 +12,24 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hepfool.defences.detector import evaluate
 from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier
-from hepfool.plots.frontier import plot_frontier
 from hepfool.plots.style import PlotStyle
 from hepfool.report import check_output
-from hepfool.summary import Evidence, Summary, decide, summarise
+from hepfool.summary import Evidence, Summary, decide, frontier_record, summarise
 from hepfool.workflow.cache import StepCache
 from hepfool.workflow.configuration import WorkflowConfiguration
 from hepfool.workflow.plan import STEPS, Step, repeated_steps, step_keys, wanted_steps
 from hepfool.workflow.steps import WORK, StepInput
 from hepfool.workflow.study import Study, with_impact, write_study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["run_workflow"]
 
@@ -130,9 +127,6 @@ def _report(
 ) -> Summary:
     study = _study(configuration, results)
     style = PlotStyle(experiment=configuration.report.experiment, label=configuration.report.label)
-    figures: dict[str, Figure] = {}
-    if "frontier" in results:
-        figures["frontier"] = plot_frontier(results["frontier"], style=style)[0]
     record = {
         "configuration": configuration.model_dump(mode="json"),
         "steps": dict(keys),
@@ -145,7 +139,6 @@ def _report(
         study,
         configuration.output,
         style=style,
-        figures=figures,
         files=files,
         events=configuration.report.events,
         force=force,
@@ -179,6 +172,14 @@ def _study(configuration: WorkflowConfiguration, results: Mapping[str, Any]) -> 
         threshold=getattr(classifier, "threshold", None),
         detection=results.get("checks"),
     )
+    return _with_demanded(study, results)
+
+
+def _with_demanded(study: Study, results: Mapping[str, Any]) -> Study:
+    """Add what only some configurations ask for."""
+    if "frontier" in results:
+        frontier = results["frontier"]
+        study = replace(study, frontier=frontier, summary=replace(study.summary, frontier=frontier_record(frontier)))
     return with_impact(study, results["fit"].impact) if "fit" in results else study
 
 

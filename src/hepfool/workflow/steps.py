@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from hepfool.statistics.checks import DetectionTable, run_checks
 from hepfool.statistics.marginals import Binning
 from hepfool.studies.data_check import check_data
 from hepfool.studies.excess import run_excess
-from hepfool.studies.frontier import Frontier, FrontierPoint, run_frontier, scaled_caps
+from hepfool.studies.frontier import Frontier, OperatingPoint, run_frontier, scaled_caps
 from hepfool.studies.systematics import attack_effect, run_systematics, total
 from hepfool.studies.variations import yield_effects
 from hepfool.summary import FlaggedFraction
@@ -319,25 +320,22 @@ def _evaluate_checks(given: StepInput) -> DetectionTable:
 
 def _scan_frontier(given: StepInput) -> Frontier:
     """Repeat attack and checks for looser and tighter caps."""
-    configuration, table = given.configuration, given.results["events"].simulation["test"]
+    configuration, result = given.configuration, given.results["attack"]["test"]
     if configuration.frontier is None or configuration.checks is None:  # pragma: no cover - not planned
         raise ValueError
-    attacks = scaled_caps(configuration.attack.resolved(table), configuration.frontier.factors)
-    finished = 0
-
-    def tell(_: FrontierPoint) -> None:
-        nonlocal finished
-        finished += 1
-        given.progress(finished / len(attacks))
-
+    attacks = scaled_caps(configuration.attack.resolved(result.nominal), configuration.frontier.factors)
+    finished = count(1)
     return run_frontier(
         attacks,
         given.results["baseline"].classifier,
-        table,
+        result.nominal,
         configuration.checks,
         seed=configuration.seed,
+        operating=OperatingPoint(
+            result=result, checks=given.results["checks"], envelope=_envelope(configuration, result.nominal)
+        ),
         path=given.scratch(".json"),
-        progress=tell,
+        progress=lambda _: given.progress(next(finished) / len(attacks)),
     )
 
 

@@ -256,15 +256,25 @@ def test_a_frontier_and_a_fit_are_added_on_demand(
     }
     (tmp_path / "workspace.json").write_text(json.dumps(workspace))
     fit = {"workspace": tmp_path / "workspace.json", "channel": "SR", "n_bins": 2, "optimizer": "scipy"}
-    configuration = settings(fit=fit, frontier={"factors": [0.5, 1.0]}, report={"events": []})
+    attack = {"n_iterations": 2, "n_bins": 20, "max_js_distance": 0.05, "beta": 20.0}
+    own = {"attack": attack, "envelope": "variations", "target": 1, "quantile_bins": 30}
+    configuration = settings(**own, fit=fit, frontier={"factors": [0.5, 1.0]}, report={"events": []})
     done, summary = steps_done(configuration, table)
     assert done[-3:] == ["frontier", "fit", "report"]
+    # The scan goes through the attack of the report, with its bins, bounds and target.
+    assert summary.frontier is not None
+    tight, point = summary.frontier["points"]
+    assert tight["max_js_distance"] <= 0.025 + 1e-12
+    assert point["fooling"] == summary.fooling["fooling_ratio"]
+    assert point["max_js_distance"] == summary.compatibility[0]["max_js_distance"]
+    assert summary.detection is not None
+    assert point["power"]["value"] == summary.detection["strongest_standard"]["power"]["value"]
     assert summary.impact is not None
     assert summary.impact["ranking"][0]["name"] == "adversarial"
     assert summary.impact["after"]["up"] > summary.impact["before"]["up"]
     patch = json.loads((configuration.output / "patch.json").read_text())
     assert [entry["op"] for entry in patch] == ["test", "test", "add"]
-    assert (configuration.output / "figures" / "frontier.png").is_file()
+    assert "If the attack may be noticed more easily" in (configuration.output / "summary.md").read_text()
     assert "Expected uncertainty of the fit" in (configuration.output / "report.html").read_text()
 
 
