@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hepfool.inference.templates import UPPER_BOUND
 from hepfool.report.cells import Section, interval, measured, number
 from hepfool.report.sections import detection_remark, sections
+from hepfool.report.words import verdict_in_words
 from hepfool.summary import Summary
 
 __all__ = ["summary_html"]
@@ -56,6 +57,8 @@ _GLOSSARY = {
     "Physics systematics": "The uncertainties that the analysis assigns already, such as energy scales.",
 }
 
+_SHOWN_STATUS = {"passed": "fulfilled", "failed": "not fulfilled", "not evaluated": "not evaluated"}
+
 _MEANING_FOR_REVIEW = {
     "COVERED": "No action is needed for the approval.",
     "INVESTIGATE": "The analysers should explain the points below before the approval.",
@@ -96,6 +99,8 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
         summary=summary,
         verdict=summary.verdict,
         remark=detection_remark(summary),
+        words=verdict_in_words(summary),
+        shown_status=_SHOWN_STATUS,
         action=_MEANING_FOR_REVIEW[summary.verdict["decision"]],
         key_numbers=_key_numbers(summary),
         tables=[{"section": table, "numeric": _numeric(table)} for table in tables],

@@ -33,6 +33,21 @@ _DETECTION_NOTE = (
 _EFFECTS_NOTE = "All are the same quantities, measured on the same events."
 _FOREIGN_NOTE = " Yield shifts from given histograms are those of other events, and have no flip fraction."
 _DETECTOR_NOTE = "The detector tells attacked from nominal events; it was trained on other events than these."
+_DETECTOR_ROWS = {
+    "n_clean": "nominal events",
+    "n_attacked": "attacked events",
+    "n_fooled": "fooled events",
+    "n_fooled_unflagged": "fooled events that are not flagged",
+    "threshold": "score above which an event is flagged",
+    "clean_efficiency": "fraction of nominal events that is not flagged",
+    "clean_efficiency_by_class": "the same by true class",
+    "efficiency_fooled": "fraction of fooled events that is flagged",
+    "efficiency_unfooled": "fraction flagged of events that were attacked in vain",
+    "efficiency_adversarial": "fraction of all attacked events that is flagged",
+    "corrected_fooling_ratio_error": "its bootstrap error",
+    "product_fooling_ratio": "fooling ratio times unflagged fraction, as if independent",
+    "auroc": "area under the ROC curve, nominal against fooled",
+}
 _SIZE_NOTE = "In quadrature with the assigned systematics these sizes cover the shift by the attack."
 _CRITERIA_NOTE = "The verdict rests on the decisive criteria; the others inform."
 
@@ -62,7 +77,7 @@ def sections(summary: Summary) -> list[Section]:
     if summary.impact is not None:
         found.append(_impact(summary.impact))
     if summary.detector is not None:
-        rows = [(name.replace("_", " "), _text(value)) for name, value in summary.detector.items()]
+        rows = [(_DETECTOR_ROWS.get(name, name.replace("_", " ")), _text(v)) for name, v in summary.detector.items()]
         found.append(Section("Detector", ("quantity", "value"), [row for row in rows if row[1]], _DETECTOR_NOTE))
     if summary.verdict["decision"] == "ASSIGN":
         sizes = {"flip fraction": summary.verdict["size_flips"], **summary.verdict["size_yields"]}
@@ -136,7 +151,14 @@ def detection_remark(summary: Summary) -> str:
             f"A standard check notices this attack with probability {power:.2f} ({check}). "
             "It is stronger than what the validation misses: tighten its caps before drawing conclusions from its size."
         )
-    return f"No standard check notices this attack with a probability above {power:.2f} ({check})."
+    remark = f"No standard check notices this attack with a probability above {power:.2f} ({check})."
+    any_check = summary.detection["rows"][0]
+    if any_check["power"]["value"] > _NOTICED:
+        remark += (
+            f" A check that analyses rarely make does, with probability {any_check['power']['value']:.2f} "
+            f"({any_check['title']}, {any_check['region']}): making it would rule this very deviation in or out."
+        )
+    return remark
 
 
 def _detection(detection: Mapping[str, Any]) -> Section:
