@@ -11,8 +11,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from jinja2 import PackageLoader
 
-from hepfool.report import html
 from hepfool.summary import summary_schema
 from hepfool.workflow import workflow_schema
 
@@ -31,7 +31,7 @@ def test_the_installed_package_finds_its_data() -> None:
     package = importlib.resources.files("hepfool")
     for name in DATA:
         assert package.joinpath(*name.split("/")).is_file(), name
-    assert html.PackageLoader("hepfool.report", "templates").list_templates() == ["report.html"]
+    assert PackageLoader("hepfool.report", "templates").list_templates() == ["report.html"]
     manifest = json.loads(package.joinpath("samples", "data", "manifest.json").read_text(encoding="utf-8"))
     assert manifest
     # The schema of workflows is made from their records, that of summaries is a file.

@@ -16,7 +16,7 @@ from hepfool.studies.systematics import Measured, SystematicEffect
 from hepfool.summary import Evidence, FlaggedFraction, Summary, decide, summarise
 
 
-def study(result: AttackResult, classifier: Classifier, flips: float | None, **options: bool) -> Summary:
+def study(result: AttackResult, classifier: Classifier, flips: float | None, *, investigated: bool = False) -> Summary:
     effects = (
         () if flips is None else (SystematicEffect(name="tau_energy_up", kind="shape", flips=Measured(flips, 0.01)),)
     )
@@ -32,7 +32,7 @@ def study(result: AttackResult, classifier: Classifier, flips: float | None, **o
     evidence = dataclasses.replace(
         evidence, corrected=dataclasses.replace(evidence.attack, flips=Measured(0.02, 0.001))
     )
-    return summarise(result, evidence, decide(evidence, **options))
+    return summarise(result, evidence, decide(evidence, investigated=investigated))
 
 
 def test_a_reviewer_is_told_why(shifted_result: AttackResult, sign_classifier: Classifier) -> None:
@@ -55,21 +55,25 @@ def test_a_reviewer_is_told_why(shifted_result: AttackResult, sign_classifier: C
 
 
 @pytest.mark.parametrize(
-    ("flips", "options", "expected"),
+    ("flips", "investigated", "expected"),
     [
-        (0.5, {}, "verdict is COVERED"),
-        (None, {}, "verdict is INVESTIGATE: the study was given no assigned uncertainty to compare the attack with."),
-        (0.01, {"investigated": True}, "1.7% of the events, is to be added as an uncertainty"),
+        (0.5, False, "verdict is COVERED"),
+        (
+            None,
+            False,
+            "verdict is INVESTIGATE: the study was given no assigned uncertainty to compare the attack with.",
+        ),
+        (0.01, True, "1.7% of the events, is to be added as an uncertainty"),
     ],
 )
 def test_every_decision_is_explained(
     flips: float | None,
-    options: dict[str, bool],
+    investigated: bool,
     expected: str,
     shifted_result: AttackResult,
     sign_classifier: Classifier,
 ) -> None:
-    summary = study(shifted_result, sign_classifier, flips, **options)
+    summary = study(shifted_result, sign_classifier, flips, investigated=investigated)
     *_, decision = verdict_in_words(summary)
     assert expected in decision
     assert "nan" not in " ".join(verdict_in_words(summary))

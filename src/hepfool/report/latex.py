@@ -14,12 +14,12 @@ from hepfool.summary import Summary
 __all__ = ["summary_latex"]
 
 #: Greek letters that LaTeX has a command for.
-_GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"
+_GREEK = "αβγδεζηθικμνξπρστυφχψωΓΔΘΞΠΣΦΨΩ"
 
 
 def _command(letter: str) -> str:
     """Turn α into alpha and Δ into Delta, by the name of the character."""
-    _, size, _, name = unicodedata.name(letter).replace("LAMDA", "LAMBDA").split()
+    _, size, _, name = unicodedata.name(letter).split()
     return rf"$\{name.lower() if size == 'SMALL' else name.capitalize()}$"
 
 
@@ -33,6 +33,9 @@ _SPECIAL = {
     "≤": r"$\leq$",
     "→": r"$\to$",
     **{letter: _command(letter) for letter in _GREEK},
+    # Whose names in Unicode are spelt otherwise.
+    "λ": r"$\lambda$",
+    "Λ": r"$\Lambda$",
     "²": r"$^2$",
     ">": r"$>$",
     "<": r"$<$",
