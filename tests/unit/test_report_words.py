@@ -47,7 +47,7 @@ def test_a_reviewer_is_told_why(shifted_result: AttackResult, sign_classifier: C
     assert "(tau energy) together change the class of 1.0% of the same events" in comparison
     assert comparison.endswith("What is left of the attack is 2 times as much.")
     assert decision.startswith(
-        "This is why the verdict is INVESTIGATE: a deviation that passes the validation could change"
+        "This is why the verdict is INVESTIGATE: a deviation within the limits of the search could change"
     )
     assert "None of this says that the data hold such a deviation" in decision
     for shown in (html.unescape(summary_html(summary)), summary_markdown(summary)):
@@ -85,6 +85,22 @@ def test_every_open_criterion_is_a_reason(shifted_result: AttackResult, sign_cla
     assert "no physics systematic to compare this with" in text[1]
     for reason in ("no assigned uncertainty", "flags as many data events", "the search was not finished"):
         assert reason in text[2]
+
+
+def test_the_advice_depends_on_whether_the_validation_would_notice(
+    shifted_result: AttackResult, sign_classifier: Classifier
+) -> None:
+    summary = study(shifted_result, sign_classifier, 0.01)
+    assert "would have noticed it was not measured" in verdict_in_words(summary)[2]
+    for power, expected in (
+        (0.8, "a usual check would notice it with a probability of 80%. The limits were too generous"),
+        (0.2, "no usual check would notice it with a probability above 20%"),
+    ):
+        row = {"title": "all linear correlations", "region": "low_met", "n_data": 671.0, "power": {"value": power}}
+        seen = dataclasses.replace(summary, detection={"strongest_standard": row, "rows": [row], "level": 0.05})
+        decision = verdict_in_words(seen)[2]
+        assert f"With 671 data events {expected}" in decision
+        assert ("find out which events" in decision) == (power == 0.2)
 
 
 def test_a_criterion_that_does_not_hold_is_not_called_failed(

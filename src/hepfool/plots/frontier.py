@@ -13,6 +13,8 @@ from hepfool.studies.frontier import Frontier
 
 __all__ = ["plot_frontier"]
 
+_RIGHT = 0.9
+
 
 def plot_frontier(frontier: Frontier, *, further: bool = True, style: PlotStyle | None = None) -> tuple[Figure, Axes]:
     """
@@ -46,9 +48,15 @@ def plot_frontier(frontier: Frontier, *, further: bool = True, style: PlotStyle 
                 ax, frontier, "further_power", color=colour, marker="s", linestyle="--", label="Strongest of all checks"
             )
         for point in points:
-            place = (point.power.value, point.fooling.value)
+            # At the right edge, labels go to the left.
+            right = point.power.value > _RIGHT
             ax.annotate(
-                rf"$\times${point.factor:g}", place, (10, -22), textcoords="offset points", fontsize=style.text_size
+                rf"$\times${point.factor:g}",
+                (point.power.value, point.fooling.value),
+                (-14, 6) if right else (10, -22),
+                textcoords="offset points",
+                ha="right" if right else "left",
+                fontsize=style.text_size,
             )
         if (own := frontier.operating_point) is not None:
             options: dict[str, Any] = {"color": "black", "markersize": 22, "linestyle": "none", "zorder": 5}

@@ -13,13 +13,13 @@ from hepfool.report.cells import Section, interval, measured, number
 from hepfool.report.on_demand import frontier_section, spread_section
 from hepfool.summary import Summary
 
-__all__ = ["detection_remark", "sections"]
+__all__ = ["NOTICED", "detection_remark", "sections"]
 
 #: Rows of the table of checks; the strongest of every kind comes on top of them.
 _MAX_CHECKS = 12
 
 #: Detection power from which on an attack counts as noticed.
-_NOTICED = 0.5
+NOTICED = 0.5
 
 _FOOLING_NOTE = "Attacked events are those that the network had classified correctly, unless another target is stated."
 _COMPATIBILITY_NOTE = (
@@ -146,14 +146,14 @@ def detection_remark(summary: Summary) -> str:
     row = summary.detection["strongest_standard"]
     power = row["power"]["value"]
     check = f"{row['title']}, {row['region']}, {row['n_data']:.0f} data events"
-    if power > _NOTICED:
+    if power > NOTICED:
         return (
             f"A standard check notices this attack with probability {power:.2f} ({check}). "
             "It is stronger than what the validation misses: tighten its caps before drawing conclusions from its size."
         )
     remark = f"No standard check notices this attack with a probability above {power:.2f} ({check})."
     any_check = summary.detection["rows"][0]
-    if any_check["power"]["value"] > _NOTICED:
+    if any_check["power"]["value"] > NOTICED:
         remark += (
             f" A check that analyses rarely make does, with probability {any_check['power']['value']:.2f} "
             f"({any_check['title']}, {any_check['region']}): making it would rule this very deviation in or out."

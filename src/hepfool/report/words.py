@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
+from hepfool.report.sections import NOTICED
 from hepfool.summary import Summary
 
 __all__ = ["verdict_in_words"]
@@ -15,7 +16,7 @@ _OPEN: Final = {
     (
         "FoolingWithinSystematics",
         "failed",
-    ): "a deviation that passes the validation could change more of the network's answers than the assigned uncertainties "
+    ): "a deviation within the limits of the search could change more of the network's answers than the assigned uncertainties "
     "allow for",
     (
         "FoolingWithinSystematics",
@@ -32,11 +33,12 @@ _OPEN: Final = {
     ): "it is not known whether a detector of attacks flags as many data events as simulated ones",
     ("AttackFinished", "failed"): "the search was not finished, so that there may be worse deviations",
 }
+_WORST_CASE: Final = "None of this says that the data hold such a deviation: the search is for the worst case."
 _ADVICE: Final = (
-    "None of this says that the data hold such a deviation: the search is for the worst case. It says that the validation alone does "
-    "not exclude it. The analysers should find out which events and inputs are behind it, and add a check that would notice it, or make "
-    "the network less sensitive; if the excess stays, its uncovered part becomes an uncertainty."
+    "The analysers should find out which events and inputs are behind it, and add a check that would notice it, or make the network "
+    "less sensitive; if the excess stays, its uncovered part becomes an uncertainty."
 )
+_TIGHTEN: Final = "The limits were too generous: the search should be repeated with tighter ones before anything is concluded from its size."
 _COVERED: Final = (
     "So a deviation of this kind, if there were one, would change no more answers than the analysis allows for already. This is why "
     "the verdict is COVERED."
@@ -57,7 +59,7 @@ def verdict_in_words(summary: Summary) -> tuple[str, ...]:
     tuple of str
         Paragraphs without markup.
     """
-    return (_attack(summary), " ".join(_comparison(summary)), " ".join(_decision(summary.verdict)))
+    return (_attack(summary), " ".join(_comparison(summary)), " ".join(_decision(summary)))
 
 
 def _attack(summary: Summary) -> str:
@@ -95,7 +97,8 @@ def _comparison(summary: Summary) -> Iterator[str]:
         yield f"What is left of the attack is {left / known:.2g} times as much."
 
 
-def _decision(verdict: Mapping[str, Any]) -> Iterator[str]:
+def _decision(summary: Summary) -> Iterator[str]:
+    verdict = summary.verdict
     if verdict["decision"] == "COVERED":
         yield _COVERED
         return
@@ -103,7 +106,7 @@ def _decision(verdict: Mapping[str, Any]) -> Iterator[str]:
     reasons = [_OPEN.get((c["name"], c["status"]), c["sentence"]) for c in criteria]
     yield f"This is why the verdict is {verdict['decision']}: {'; '.join(reasons)}."
     if verdict["decision"] == "INVESTIGATE":
-        yield _ADVICE
+        yield from (_WORST_CASE, *_advice(summary))
     else:
         size = verdict["size_flips"]
         share = "" if size is None else f", {size:.1%} of the events,"
@@ -111,6 +114,25 @@ def _decision(verdict: Mapping[str, Any]) -> Iterator[str]:
             f"The analysers state that they have looked into it. What the assigned uncertainties leave uncovered{share} is to be "
             "added as an uncertainty, with the sizes given below; it is an upper bound, not one standard deviation."
         )
+
+
+def _advice(summary: Summary) -> Iterator[str]:
+    """Say whether the validation would notice, and what to do then."""
+    strongest = None if summary.detection is None else summary.detection["strongest_standard"]
+    if strongest is None:
+        yield "Whether the validation would have noticed it was not measured."
+        yield _ADVICE
+        return
+    power, n_data = strongest["power"]["value"], strongest["n_data"]
+    if power > NOTICED:
+        yield f"With {n_data:.0f} data events a usual check would notice it with a probability of {power:.0%}."
+        yield _TIGHTEN
+    else:
+        yield (
+            f"With {n_data:.0f} data events no usual check would notice it with a probability above {power:.0%}, so that the validation "
+            "does not exclude it either."
+        )
+        yield _ADVICE
 
 
 def _percent(number: Mapping[str, float | None] | None) -> str:
