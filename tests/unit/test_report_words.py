@@ -42,6 +42,8 @@ def test_a_reviewer_is_told_why(shifted_result: AttackResult, sign_classifier: C
     assert f"Of {events['n_attacked']} attacked events, {events['n_fooled']} were given another class" in attack
     assert f"{summary.systematics['attack']['flips']['value']:.1%} of their weight" in attack
     assert f"Jensen-Shannon distance of {summary.compatibility[0]['max_js_distance']:.3f}" in attack
+    free = events["n_events"] - events["n_constrained"]
+    assert f"The distributions of the {free} events elsewhere" in attack
     assert "flags some of them; 2.0% are left" in comparison
     assert "escape this detector, 25.0% are left" in comparison
     assert "(tau energy) together change the class of 1.0% of the same events" in comparison
@@ -91,6 +93,8 @@ def test_the_advice_depends_on_whether_the_validation_would_notice(
     shifted_result: AttackResult, sign_classifier: Classifier
 ) -> None:
     summary = study(shifted_result, sign_classifier, 0.01)
+    events = {**summary.events, "n_constrained": summary.events["n_events"]}
+    assert "elsewhere" not in verdict_in_words(dataclasses.replace(summary, events=events))[0]
     assert "would have noticed it was not measured" in verdict_in_words(summary)[2]
     for power, expected in (
         (0.8, "a usual check would notice it with a probability of 80%. The limits were too generous"),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from hepfool.report.sections import NOTICED
 from hepfool.summary import Summary
@@ -72,7 +72,15 @@ def _attack(summary: Summary) -> str:
         f"compared with simulation, no input's distribution moved further than a Jensen-Shannon distance of "
         f"{_plain(constrained['max_js_distance'])} (chance alone: up to {_plain(floor)}), and the correlations changed by "
         f"{_plain(constrained['correlation_shift'])} (chance alone: up to {_plain(constrained['correlation_floor'])})."
+        f"{_elsewhere(events)}"
     )
+
+
+def _elsewhere(events: Mapping[str, Any]) -> str:
+    free = events["n_events"] - events["n_constrained"]
+    if not free:
+        return ""
+    return f" The distributions of the {free} events elsewhere, such as in a signal region, were not limited; single events may have bounds."
 
 
 def _comparison(summary: Summary) -> Iterator[str]:
