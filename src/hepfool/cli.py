@@ -100,6 +100,7 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--n-data", type=float, help="Data events of the validation: adds which check would catch the attack.")
 @click.option("--checkpoint", metavar="FILE", help="Keep finished iterations in FILE, and go on from there.")
+@click.option("--frontier", metavar="FILE", help="Scan tighter and looser caps too; keep finished points in FILE.")
 @click.option("--label-text", default="Private work", show_default=True, help="Status behind the experiment's name.")
 @_attack_options
 @_output_options
@@ -114,12 +115,15 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         from hepfool.plots.style import PlotStyle  # noqa: PLC0415
         from hepfool.report import check_output  # noqa: PLC0415
         from hepfool.statistics.checks import CheckSettings  # noqa: PLC0415
-        from hepfool.workflow import run_table_attack, thin, with_checks, write_study  # noqa: PLC0415
+        from hepfool.workflow import run_table_attack, thin, with_checks, with_frontier, write_study  # noqa: PLC0415
 
         folder = check_output(output, force=force)
         names = (name.removeprefix("--").replace("-", "_") for name, *_ in _ATTACK_OPTIONS)
         configuration = CONSERVAttack(**{name: options[name] for name in names if options[name] is not None})
         checks = None if options["n_data"] is None else CheckSettings(n_data=options["n_data"])
+        if options["frontier"] and checks is None:
+            msg = "--frontier asks how easily each attack is noticed; add --n-data"
+            raise ValueError(msg)
         settings = {} if options["output_type"] is None else {"output": options["output_type"]}
         classifier = load_torch(
             options["model"], network=options["network"], unsafe_pickle=options["unsafe_pickle"], **settings
@@ -140,6 +144,8 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
             study = run_table_attack(part, classifier, kept, seed=options["seed"], progress=progress)
         if checks is not None:
             study = with_checks(study, checks, seed=options["seed"])
+            if options["frontier"]:
+                study = with_frontier(study, classifier, checks, seed=options["seed"], path=options["frontier"])
         style = PlotStyle(experiment=options["experiment"], label=options["label_text"])
         write_study(study, folder, style=style, force=force)
         _show(study.summary, folder, interrupted=study.result.interrupted)
@@ -147,8 +153,9 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
 
 @main.command()
 @click.option("--pretrained", is_flag=True, help="Take the network that comes with the package.")
+@click.option("--frontier", metavar="FILE", help="Scan tighter and looser caps too; keep finished points in FILE.")
 @_output_options
-def demo(output: str, *, force: bool, pretrained: bool, seed: int) -> None:
+def demo(output: str, *, force: bool, pretrained: bool, frontier: str | None, seed: int) -> None:
     """Run a small study from simulated events to a verdict."""
     with _user_errors():
         from hepfool.demo import run_demo  # noqa: PLC0415 - loaded late, so that --help stays quick
@@ -156,7 +163,8 @@ def demo(output: str, *, force: bool, pretrained: bool, seed: int) -> None:
 
         folder = check_output(output, force=force)
         with _steps() as progress:
-            summary = run_demo(folder, force=force, pretrained=pretrained, seed=seed, progress=progress)
+            options: dict[str, Any] = {"pretrained": pretrained, "seed": seed, "frontier": frontier}
+            summary = run_demo(folder, force=force, progress=progress, **options)
         _show(summary, folder)
 
 

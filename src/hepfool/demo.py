@@ -11,6 +11,7 @@ stay; signal region events stay within their own energy scale uncertainties.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ from hepfool.studies.excess import run_excess
 from hepfool.studies.systematics import SystematicEffect, attack_effect, run_systematics
 from hepfool.summary import Evidence, FlaggedFraction, Summary, decide, summarise
 from hepfool.training import Epoch, TrainingSettings, fit
-from hepfool.workflow.study import Study, signal_region_envelope, with_checks, write_study
+from hepfool.workflow.study import FACTORS, Study, signal_region_envelope, with_checks, with_frontier, write_study
 
 __all__ = ["ATTACK", "DemoEvents", "attack_bins", "read_events", "run_demo", "train_network"]
 
@@ -163,6 +164,7 @@ def run_demo(
     force: bool = False,
     pretrained: bool = False,
     seed: int = 1,
+    frontier: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """
@@ -178,6 +180,8 @@ def run_demo(
         Take the network of the package instead of training one.
     seed : int
         Of split, training and attack.
+    frontier : str or Path, optional
+        Scan tighter and looser caps too, and keep the finished points in this file; the same call goes on from there.
     progress : callable, optional
         Called with the name of a step and its finished fraction.
 
@@ -203,8 +207,11 @@ def run_demo(
         detector = train_detector(attacked["training"], attacked["validation"], seed=seed)
     with _step(tell, "Attack the detector, measure systematics"):
         study = judge(attacked["test"], classifier, detector, data=events.data, seed=seed)
+    checks = CheckSettings(n_data=events.data.n_events, n_toys=200)
     with _step(tell, "Evaluate the checks"):
-        study = with_checks(study, CheckSettings(n_data=events.data.n_events, n_toys=200), seed=seed)
+        study = with_checks(study, checks, seed=seed)
+    if frontier is not None:
+        study = _scanned(study, classifier, checks, seed=seed, path=frontier, tell=tell)
     with _step(tell, "Draw and write"):
         files = {"network.pt": partial(save_state, classifier)}
         write_study(study, folder, events=("adversarial.root", "adversarial.parquet"), files=files, force=force)
@@ -273,6 +280,23 @@ def _adaptive(
     ).adaptive_result
     flagged = detector.flags(outcome.adversarial.network_values)
     return None if outcome.interrupted else attack_effect(outcome, classifier, flagged=flagged)
+
+
+def _scanned(
+    study: Study, classifier: TorchClassifier, checks: CheckSettings, *, seed: int, path: str | Path, tell: Progress
+) -> Study:
+    """Repeat attack and checks for tighter and looser caps."""
+    with _step(tell, "Scan tighter and looser caps") as advance:
+        finished = itertools.count(1)
+        return with_frontier(
+            study,
+            classifier,
+            checks,
+            seed=seed,
+            envelope=signal_region_envelope(study.result.nominal),
+            path=path,
+            progress=lambda _: advance(next(finished) / len(FACTORS)),
+        )
 
 
 def _network(preprocessing: Standardise) -> nn.Module:

@@ -46,6 +46,7 @@ from hepfool.plots import (
     plot_score,
     plot_score_stack,
     plot_significance,
+    plot_threshold_scan,
 )
 from hepfool.processors.partition_caps import CapTrial, PartitionCost
 from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
@@ -55,12 +56,14 @@ from hepfool.statistics.toys import Power
 from hepfool.studies.blinded_validation import BlindedValidation, PairedObservable, validate_blinded
 from hepfool.studies.checkpoints import CheckpointRecord
 from hepfool.studies.cross_run import CrossRuns
+from hepfool.studies.data_check import DataCheck
 from hepfool.studies.frontier import Frontier, FrontierPoint
 from hepfool.studies.limited_data import LimitedAttack, LimitedData, LimitedRun
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
 from hepfool.studies.sensitivity_records import SensitivityGrid
 from hepfool.studies.significance import SignificanceSettings, SignificanceStudy, compare_significance
 from hepfool.studies.systematics import Measured
+from hepfool.studies.threshold_scan import ThresholdScan
 from hepfool.typing import FloatArray, IntArray
 from tests.sensitivity_specimens import sensitivity_grid, trained_sensitivity
 
@@ -351,6 +354,30 @@ def impact() -> Impact:
     )
 
 
+def threshold_scan() -> ThresholdScan:
+    thresholds = np.linspace(0.02, 0.98, 49)
+    falling = np.exp(-6.0 * thresholds)
+
+    def measured(values: FloatArray, n_events: int) -> tuple[Measured, ...]:
+        return tuple(Measured(v, float(np.sqrt(v * (1.0 - v) / n_events))) for v in values.tolist())
+
+    check = DataCheck(
+        region="high_mt",
+        thresholds=thresholds,
+        data=measured(0.95 * falling, 600),
+        simulation=measured(falling, 5000),
+        n_data=600,
+        n_simulated=5000,
+    )
+    return ThresholdScan(
+        thresholds=thresholds,
+        corrected=measured(0.1 * (1.0 - falling), 4000),
+        nominal=measured(falling, 5000),
+        checks=(check,),
+        own=0.42,
+    )
+
+
 FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "marginal": lambda: plot_marginal(momentum_marginal(), style=STYLE),
     "marginal_log": lambda: plot_marginal(momentum_marginal(), style=STYLE, log_y=True),
@@ -383,6 +410,8 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "augmentation": lambda: plot_augmentation(augmentation(), style=STYLE),
     "detection": lambda: plot_detection(checks(), style=STYLE),
     "frontier": lambda: plot_frontier(frontier(), style=STYLE),
+    "threshold_scan": lambda: plot_threshold_scan(threshold_scan(), style=STYLE),
+    "threshold_scan_simulation": lambda: plot_threshold_scan(replace(threshold_scan(), checks=()), style=STYLE),
     "impacts": lambda: plot_impacts(impact(), style=STYLE),
     "limited_data": lambda: plot_limited_data(limited_data(), style=STYLE),
     "limited_data_naive": lambda: plot_limited_data(limited_data(2, adaptive=False), style=STYLE),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 import torch
 import uproot
 
-from hepfool.demo import ATTACK, PRETRAINED, run_demo
+from hepfool import demo
+from hepfool.demo import ATTACK, PRETRAINED
 from hepfool.io.store import read_store
+from hepfool.workflow import with_frontier
 
 pytestmark = [
     pytest.mark.torch,
@@ -19,15 +22,19 @@ pytestmark = [
 ]
 
 
-def test_demo_goes_from_root_files_to_a_verdict(tmp_path: Path) -> None:
+def test_demo_goes_from_root_files_to_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     folder = tmp_path / "out"
-    summary = run_demo(folder, pretrained=True, seed=1, progress=lambda step, _: steps.append(step))
+    # Further points take a quarter of a minute each.
+    monkeypatch.setattr(demo, "with_frontier", functools.partial(with_frontier, factors=(1.0,)))
+    summary = demo.run_demo(
+        folder, pretrained=True, frontier=tmp_path / "scan.json", progress=lambda step, _: steps.append(step)
+    )
     assert {"Attack the test events", "Train the detector"} <= set(steps)
     written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     figures = {
         f"figures/{name}.{kind}"
-        for name in ("marginals", "correlations", "score", "fooling", "detection")
+        for name in ("marginals", "correlations", "score", "fooling", "detection", "frontier")
         for kind in ("pdf", "png")
     }
     assert written >= {"summary.json", "summary.md", "report.html", "histograms.zip", "network.pt", *figures}
@@ -45,6 +52,11 @@ def test_demo_goes_from_root_files_to_a_verdict(tmp_path: Path) -> None:
     constrained = {part["region"]: part for part in record["compatibility"]}["constrained"]
     assert constrained["max_js_distance"] <= ATTACK.max_js_distance
     assert constrained["correlation_shift"] <= ATTACK.max_correlation_shift
+    # The scan goes through the demo's own attack, in its bins and within its bounds.
+    (point,) = record["frontier"]["points"]
+    assert point["fooling"] == record["fooling"]["fooling_ratio"]
+    assert point["power"]["value"] == record["detection"]["strongest_standard"]["power"]["value"]
+    assert point["max_js_distance"] == constrained["max_js_distance"]
     control = {c["name"]: c for c in record["verdict"]["criteria"]}["FlaggedFractionsAgree"]
     assert control["status"] == "passed"
 

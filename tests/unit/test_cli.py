@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from hepfool.io.store import read_store
 from hepfool.io.tables import read_table
 from hepfool.models.files import export_program
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.statistics.checks import CheckSettings
 from hepfool.statistics.marginals import js_distance, js_divergence_terms
 
 pytestmark = pytest.mark.torch
@@ -170,6 +172,22 @@ def test_data_events_add_the_checks(run: Run, tmp_path: Path) -> None:
     detection = json.loads((tmp_path / "out" / "summary.json").read_text())["detection"]
     assert {row["n_data"] for row in detection["rows"]} == {50.0}
     assert {row["check"] for row in detection["rows"]} == {"chi2", "ks", "correlations", "projection", "classifier"}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_scan_of_the_caps_goes_on_from_its_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "add --n-data" in run(frontier=str(tmp_path / "scan.json")).stderr
+    quick = functools.partial(CheckSettings, checks=("chi2",))
+    monkeypatch.setattr("hepfool.statistics.checks.CheckSettings", quick)
+    options = {"n_data": "50", "frontier": str(tmp_path / "scan.json"), "max_events": "300"}
+    assert run(**options).exit_code == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    points = summary["frontier"]["points"]
+    assert [point["factor"] for point in points] == [0.25, 0.5, 1.0, 2.0, 4.0]
+    assert points[2]["fooling"] == summary["fooling"]["fooling_ratio"]
+    monkeypatch.setattr("hepfool.studies.frontier._point", None)
+    assert run("--force", **options).exit_code == 0
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
 
 
 @pytest.mark.usefixtures("undrawn")

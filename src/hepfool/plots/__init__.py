@@ -27,6 +27,7 @@ from hepfool.plots.partitions import plot_partition_cost
 from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
 from hepfool.plots.significance import plot_checkpoints, plot_significance
 from hepfool.plots.style import PlotStyle
+from hepfool.plots.threshold_scan import plot_threshold_scan
 
 __all__ = [
     "AttackPoint",
@@ -55,6 +56,7 @@ __all__ = [
     "plot_score",
     "plot_score_stack",
     "plot_significance",
+    "plot_threshold_scan",
     "representative_marginals",
     "score_histogram",
 ]

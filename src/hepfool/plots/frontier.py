@@ -13,6 +13,8 @@ from hepfool.studies.frontier import Frontier
 
 __all__ = ["plot_frontier"]
 
+_RIGHT = 0.9
+
 
 def plot_frontier(frontier: Frontier, *, further: bool = True, style: PlotStyle | None = None) -> tuple[Figure, Axes]:
     """
@@ -46,15 +48,22 @@ def plot_frontier(frontier: Frontier, *, further: bool = True, style: PlotStyle 
                 ax, frontier, "further_power", color=colour, marker="s", linestyle="--", label="Strongest of all checks"
             )
         for point in points:
-            place = (point.power.value, point.fooling.value)
+            # At the right edge, labels go to the left.
+            right = point.power.value > _RIGHT
             ax.annotate(
-                rf"$\times${point.factor:g}", place, (10, -22), textcoords="offset points", fontsize=style.text_size
+                rf"$\times${point.factor:g}",
+                (point.power.value, point.fooling.value),
+                (-14, 6) if right else (10, -22),
+                textcoords="offset points",
+                ha="right" if right else "left",
+                fontsize=style.text_size,
             )
         if (own := frontier.operating_point) is not None:
             options: dict[str, Any] = {"color": "black", "markersize": 22, "linestyle": "none", "zorder": 5}
             ax.plot(own.power.value, own.fooling.value, "*", label="Operating point", **options)
         label = f"Invisible ({frontier.level:g})"
-        ax.axvline(frontier.level, color="0.3", linestyle=":", linewidth=3, label=label)
+        # Not through the legend.
+        ax.axvline(frontier.level, ymax=0.7, color="0.3", linestyle=":", linewidth=3, label=label)
         ax.set_xlim(0.0, 1.08)
         ax.set_ylim(0.0, 1.5 * max(point.fooling.value + point.fooling.error for point in points) or 1.0)
         ax.set_xlabel(f"Detection power with {frontier.n_data:g} data events")

@@ -10,7 +10,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hepfool.inference.templates import UPPER_BOUND
-from hepfool.report.sections import Section, detection_remark, interval, measured, number, sections
+from hepfool.report.cells import Section, interval, measured, number
+from hepfool.report.sections import detection_remark, sections
+from hepfool.report.words import verdict_in_words
 from hepfool.summary import Summary
 
 __all__ = ["summary_html"]
@@ -25,7 +27,14 @@ _CAPTIONS = {
     "score": "What the network answers before and after the attack.",
     "detection": "Which check of the inputs would have noticed the attack, with the data events of this analysis.",
     "impacts": "How far each nuisance parameter of the fit can move the result, the attack among them.",
-    "frontier": "What an attack gains if it may be noticed more easily.",
+    "frontier": "What an attack gains if it may be noticed more easily: further right, a check of the inputs notices it with a "
+    "higher probability. The star is the attack of this report.",
+    "detector": "The detector of attacks. Left: which fraction of the fooled events it flags, at the price of flagging nominal "
+    "events too. Right: whether its score is the probability that it claims to be.",
+    "thresholds": "The detector at other thresholds. Fooled events that it leaves unflagged, nominal events that it flags, and the "
+    "same fraction in data and simulation where these are compared.",
+    "cross_runs": "Attacks and detectors of repeated trainings, each against each: how far the numbers of this report depend on the "
+    "one network that was attacked.",
 }
 
 _GLOSSARY = {
@@ -47,6 +56,8 @@ _GLOSSARY = {
     "Detection power": "Probability that a check notices the attack, at the number of data events of the analysis.",
     "Physics systematics": "The uncertainties that the analysis assigns already, such as energy scales.",
 }
+
+_SHOWN_STATUS = {"passed": "fulfilled", "failed": "not fulfilled", "not evaluated": "not evaluated"}
 
 _MEANING_FOR_REVIEW = {
     "COVERED": "No action is needed for the approval.",
@@ -88,6 +99,8 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
         summary=summary,
         verdict=summary.verdict,
         remark=detection_remark(summary),
+        words=verdict_in_words(summary),
+        shown_status=_SHOWN_STATUS,
         action=_MEANING_FOR_REVIEW[summary.verdict["decision"]],
         key_numbers=_key_numbers(summary),
         tables=[{"section": table, "numeric": _numeric(table)} for table in tables],
@@ -119,6 +132,8 @@ def _key_numbers(summary: Summary) -> list[tuple[str, str, str]]:
     if systematics.get("adaptive") is not None:
         remark = "the same for an attack that knows the detector"
         numbers.append(("Adaptive attack", measured(systematics["adaptive"]["flips"]), remark))
+    if summary.spread is not None:
+        numbers.append(_spread_number(summary.spread))
     if added is not None:
         how = "with their correlations" if systematics.get("correlations") else "in quadrature"
         remark = f"{', '.join(added['sources'])} {how}, in the same units"
@@ -143,6 +158,12 @@ def _key_numbers(summary: Summary) -> list[tuple[str, str, str]]:
         before, after = (interval(summary.impact[key]) for key in ("before", "after"))
         numbers.append((f"Uncertainty on {summary.impact['parameter']}", after, f"{before} without the attack"))
     return numbers
+
+
+def _spread_number(spread: Mapping[str, Any]) -> tuple[str, str, str]:
+    row = next(r for r in spread["rows"] if (r["quantity"], r["knowledge"]) == ("corrected_fooling_ratio", "white_box"))
+    value = f"{number(row['mean']['value'])} ± {number(row['std'])}"
+    return "Corrected, other trainings", value, f"mean and standard deviation of {spread['n_runs']} trainings"
 
 
 def _ordered(figures: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -4,12 +4,24 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
-from hepfool.report.sections import Section, sections
+from hepfool.report.cells import Section
+from hepfool.report.sections import sections
 from hepfool.summary import Summary
 
 __all__ = ["summary_latex"]
+
+#: Greek letters that LaTeX has a command for.
+_GREEK = "αβγδεζηθικμνξπρστυφχψωΓΔΘΞΠΣΦΨΩ"
+
+
+def _command(letter: str) -> str:
+    """Turn α into alpha and Δ into Delta, by the name of the character."""
+    _, size, _, name = unicodedata.name(letter).split()
+    return rf"$\{name.lower() if size == 'SMALL' else name.capitalize()}$"
+
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -20,10 +32,10 @@ _SPECIAL = {
     "±": r"$\pm$",
     "≤": r"$\leq$",
     "→": r"$\to$",
-    "χ": r"$\chi$",
-    "σ": r"$\sigma$",
-    "τ": r"$\tau$",
-    "Δ": r"$\Delta$",
+    **{letter: _command(letter) for letter in _GREEK},
+    # Whose names in Unicode are spelt otherwise.
+    "λ": r"$\lambda$",
+    "Λ": r"$\Lambda$",
     "²": r"$^2$",
     ">": r"$>$",
     "<": r"$<$",

@@ -3,21 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from hepfool.inference.templates import UPPER_BOUND
+from hepfool.report.cells import Section, interval, measured, number
+from hepfool.report.on_demand import frontier_section, spread_section
 from hepfool.summary import Summary
 
-__all__ = ["Section", "detection_remark", "interval", "measured", "number", "sections"]
+__all__ = ["NOTICED", "detection_remark", "sections"]
 
 #: Rows of the table of checks; the strongest of every kind comes on top of them.
 _MAX_CHECKS = 12
 
 #: Detection power from which on an attack counts as noticed.
-_NOTICED = 0.5
+NOTICED = 0.5
 
 _FOOLING_NOTE = "Attacked events are those that the network had classified correctly, unless another target is stated."
 _COMPATIBILITY_NOTE = (
@@ -31,30 +33,23 @@ _DETECTION_NOTE = (
 _EFFECTS_NOTE = "All are the same quantities, measured on the same events."
 _FOREIGN_NOTE = " Yield shifts from given histograms are those of other events, and have no flip fraction."
 _DETECTOR_NOTE = "The detector tells attacked from nominal events; it was trained on other events than these."
+_DETECTOR_ROWS = {
+    "n_clean": "nominal events",
+    "n_attacked": "attacked events",
+    "n_fooled": "fooled events",
+    "n_fooled_unflagged": "fooled events that are not flagged",
+    "threshold": "score above which an event is flagged",
+    "clean_efficiency": "fraction of nominal events that is not flagged",
+    "clean_efficiency_by_class": "the same by true class",
+    "efficiency_fooled": "fraction of fooled events that is flagged",
+    "efficiency_unfooled": "fraction flagged of events that were attacked in vain",
+    "efficiency_adversarial": "fraction of all attacked events that is flagged",
+    "corrected_fooling_ratio_error": "its bootstrap error",
+    "product_fooling_ratio": "fooling ratio times unflagged fraction, as if independent",
+    "auroc": "area under the ROC curve, nominal against fooled",
+}
 _SIZE_NOTE = "In quadrature with the assigned systematics these sizes cover the shift by the attack."
 _CRITERIA_NOTE = "The verdict rests on the decisive criteria; the others inform."
-
-
-class Section(NamedTuple):
-    """
-    One table of a report.
-
-    Attributes
-    ----------
-    title : str
-        Heading.
-    header : sequence of str
-        Names of the columns.
-    rows : sequence of sequence of str
-        Cells.
-    note : str
-        What a reader should know, in one or two sentences.
-    """
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
 
 
 def sections(summary: Summary) -> list[Section]:
@@ -74,11 +69,15 @@ def sections(summary: Summary) -> list[Section]:
     found = [_fooling(summary), _compatibility(summary)]
     if summary.detection is not None:
         found.append(_detection(summary.detection))
+    if summary.frontier is not None:
+        found.append(frontier_section(summary.frontier))
     found.append(_effects(summary))
+    if summary.spread is not None:
+        found.append(spread_section(summary.spread))
     if summary.impact is not None:
         found.append(_impact(summary.impact))
     if summary.detector is not None:
-        rows = [(name.replace("_", " "), _text(value)) for name, value in summary.detector.items()]
+        rows = [(_DETECTOR_ROWS.get(name, name.replace("_", " ")), _text(v)) for name, v in summary.detector.items()]
         found.append(Section("Detector", ("quantity", "value"), [row for row in rows if row[1]], _DETECTOR_NOTE))
     if summary.verdict["decision"] == "ASSIGN":
         sizes = {"flip fraction": summary.verdict["size_flips"], **summary.verdict["size_yields"]}
@@ -147,12 +146,19 @@ def detection_remark(summary: Summary) -> str:
     row = summary.detection["strongest_standard"]
     power = row["power"]["value"]
     check = f"{row['title']}, {row['region']}, {row['n_data']:.0f} data events"
-    if power > _NOTICED:
+    if power > NOTICED:
         return (
             f"A standard check notices this attack with probability {power:.2f} ({check}). "
             "It is stronger than what the validation misses: tighten its caps before drawing conclusions from its size."
         )
-    return f"No standard check notices this attack with a probability above {power:.2f} ({check})."
+    remark = f"No standard check notices this attack with a probability above {power:.2f} ({check})."
+    any_check = summary.detection["rows"][0]
+    if any_check["power"]["value"] > NOTICED:
+        remark += (
+            f" A check that analyses rarely make does, with probability {any_check['power']['value']:.2f} "
+            f"({any_check['title']}, {any_check['region']}): making it would rule this very deviation in or out."
+        )
+    return remark
 
 
 def _detection(detection: Mapping[str, Any]) -> Section:
@@ -225,74 +231,6 @@ def _impact(impact: Mapping[str, Any]) -> Section:
             rows.append((f"{entry['name']}, place {place} of {n_ranked} nuisance parameters", shift))
     title = "Expected uncertainty of the fit"
     return Section(title, ("", f"uncertainty on {impact['parameter']}"), rows, impact["statement"])
-
-
-def interval(record: Mapping[str, float | None]) -> str:
-    """
-    Show an asymmetric uncertainty.
-
-    Parameters
-    ----------
-    record : mapping
-        ``down`` and ``up``, both positive.
-
-    Returns
-    -------
-    str
-        Both sides.
-
-    Examples
-    --------
-    >>> interval({"down": 0.5, "up": None})
-    '-0.5000 / +–'
-    """
-    return f"-{number(record['down'])} / +{number(record['up'])}"
-
-
-def measured(value: Mapping[str, float | None] | None) -> str:
-    """
-    Show a number with its error.
-
-    Parameters
-    ----------
-    value : mapping, optional
-        ``value`` and ``error``.
-
-    Returns
-    -------
-    str
-        A dash if there is none.
-
-    Examples
-    --------
-    >>> measured({"value": 0.25, "error": 0.01}), measured(None)
-    ('0.2500 ± 0.0100', '–')
-    """
-    if value is None or value["value"] is None:
-        return "–"
-    return number(value["value"]) + ("" if value["error"] is None else f" ± {number(value['error'])}")
-
-
-def number(value: float | None) -> str:
-    """
-    Show a number.
-
-    Parameters
-    ----------
-    value : float, optional
-        Dimensionless.
-
-    Returns
-    -------
-    str
-        With four decimals; a dash if there is none.
-
-    Examples
-    --------
-    >>> number(0.25), number(None)
-    ('0.2500', '–')
-    """
-    return "–" if value is None else f"{value:.4f}"
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Column, Table
 
 from hepfool.report.sections import detection_remark, sections
+from hepfool.report.words import verdict_in_words
 from hepfool.summary import Summary
 
 __all__ = ["summary_markdown", "summary_table"]
@@ -35,6 +36,7 @@ def summary_markdown(summary: Summary, figures: tuple[str, ...] = ()) -> str:
     """
     verdict, events = summary.verdict, summary.events
     lines = [f"# {verdict['decision']}", "", f"{verdict['meaning'].capitalize()}.", ""]
+    lines += [line for text in verdict_in_words(summary) for line in (text, "")]
     lines += [f"- {reason}" for reason in verdict["reasons"]] + [""] * bool(verdict["reasons"])
     lines += [line for text in (verdict["stability"], detection_remark(summary)) if text for line in (text, "")]
     lines += [f"Attack: `{summary.provenance['attack']}`, seed {summary.provenance['seed']}.", ""]

@@ -134,12 +134,7 @@ class CrossRuns:
         ValueError
             If there were no adaptive attacks.
         """
-        matrices = self.matrix(quantity)
-        if knowledge == "adaptive":
-            if not self.adaptive:
-                msg = "the study has no adaptive attacks; run it with adaptive=True in its plan"
-                raise ValueError(msg)
-            matrices = np.array([np.diag([float(getattr(run, quantity)) for run in split]) for split in self.adaptive])
+        matrices = self._matrices(knowledge, quantity)
         n_splits, n_runs, _ = matrices.shape
         cells = matrices[:, _chosen(n_runs, knowledge)]
         means = cells.mean(axis=1)
@@ -152,6 +147,38 @@ class CrossRuns:
             n_runs=n_runs,
             n_splits=n_splits,
         )
+
+    def values(self, knowledge: Knowledge, quantity: str = "corrected_fooling_ratio") -> FloatArray:
+        """
+        Return the numbers that :meth:`mean` averages.
+
+        Parameters
+        ----------
+        knowledge : {"white_box", "grey_box", "adaptive"}
+            What the attack knew.
+        quantity : str
+            Name of a number in :class:`~hepfool.defences.detector.DetectorReport`.
+
+        Returns
+        -------
+        FloatArray, shape (n_splits, n_cells)
+            By split; one cell per training, or for grey-box attacks per pair of them.
+
+        Raises
+        ------
+        ValueError
+            If there were no adaptive attacks.
+        """
+        matrices = self._matrices(knowledge, quantity)
+        return np.asarray(matrices[:, _chosen(matrices.shape[1], knowledge)])
+
+    def _matrices(self, knowledge: Knowledge, quantity: str) -> FloatArray:
+        if knowledge != "adaptive":
+            return self.matrix(quantity)
+        if not self.adaptive:
+            msg = "the study has no adaptive attacks; run it with adaptive=True in its plan"
+            raise ValueError(msg)
+        return np.array([np.diag([float(getattr(run, quantity)) for run in split]) for split in self.adaptive])
 
     def misclassification(self, split: int = 0) -> Misclassification:
         """

@@ -4,7 +4,8 @@ What an attack gains if it may be noticed more easily: fooling ratio against det
 
 A single attack answers for one set of caps.  :func:`run_frontier` repeats it for looser and tighter ones and
 measures at each how often the network is fooled, and with which probability the strongest check that an analysis makes
-anyway would notice.  The attack with its own caps is the operating point.
+anyway would notice.  The attack with its own caps is the operating point: if it was run before, the scan goes through
+it, and all other points have its events, bins and bounds.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hepfool.attacks.base import Attack, run_attack
+from hepfool.attacks.base import Attack, AttackResult, run_attack
+from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.events import EventTable
+from hepfool.events import Envelope, EventTable
 from hepfool.io.files import written_whole
 from hepfool.models.protocols import Classifier
-from hepfool.statistics.checks import STANDARD_CHECKS, CheckSettings, run_checks
+from hepfool.statistics.checks import STANDARD_CHECKS, CheckSettings, DetectionTable, run_checks
 from hepfool.studies.systematics import Measured, attack_effect
 
-__all__ = ["Frontier", "FrontierPoint", "run_frontier", "scaled_caps"]
+__all__ = ["Frontier", "FrontierPoint", "OperatingPoint", "run_frontier", "scaled_caps"]
 
 _CAPS = ("max_js_distance", "max_correlation_shift")
 
@@ -107,6 +110,45 @@ class Frontier:
         return max(allowed, key=lambda point: point.fooling.value, default=None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OperatingPoint:
+    """
+    The attack whose caps are scaled, as it was run and checked.
+
+    Attributes
+    ----------
+    result : AttackResult
+        Its events: those that it attacked, and its bins, are those of every point.
+    checks : DetectionTable
+        From :func:`hepfool.statistics.checks.run_checks`, with the settings of the scan.
+    envelope : Envelope, optional
+        Per-event bounds that it was given, which a result does not hold.
+    """
+
+    result: AttackResult
+    checks: DetectionTable
+    envelope: Envelope | None = None
+
+    def ran(self, attack: Attack) -> bool:
+        """
+        Tell whether an attack is the one that was run.
+
+        Parameters
+        ----------
+        attack : Attack
+            With explicit caps.
+
+        Returns
+        -------
+        bool
+            Whether all its settings agree.
+        """
+        own = self.result.attack
+        own = own.attack if isinstance(own, Checkpointed) else own
+        own = own.resolved(self.result.nominal) if isinstance(own, CONSERVAttack) else own
+        return repr(own) == repr(attack)
+
+
 def scaled_caps(attack: CONSERVAttack, factors: Iterable[float]) -> dict[float, CONSERVAttack]:
     """
     Loosen and tighten an attack.
@@ -147,6 +189,7 @@ def run_frontier(
     settings: CheckSettings,
     *,
     seed: int,
+    operating: OperatingPoint | None = None,
     path: str | Path | None = None,
     progress: Callable[[FrontierPoint], None] | None = None,
 ) -> Frontier:
@@ -165,6 +208,10 @@ def run_frontier(
         The validation; among the checks must be one that analyses make anyway.
     seed : int
         Of all randomness; every point starts from it, so that their order makes no difference.
+    operating : OperatingPoint, optional
+        The attack with its own caps on these events, which is not run again: the point at factor 1.  The other points
+        attack the same events, in the same bins, within the same bounds.  Without it every point attacks the correctly
+        classified events in the attack's uniform bins.
     path : str or Path, optional
         File of finished points, from which the same call goes on; delete it to start anew.
     progress : callable, optional
@@ -178,20 +225,26 @@ def run_frontier(
     Raises
     ------
     ValueError
-        If there is no attack or no standard check, or the file belongs to another network, table, validation or seed.
+        If there is no attack or no standard check, the file belongs to another network, table, validation, operating
+        point or seed, or the operating point is one of another attack, network or table.
     KeyboardInterrupt
         If an attack was interrupted; the points before it are in the file.
     """
     if not attacks or not set(settings.checks) & set(STANDARD_CHECKS):
         msg = f"a frontier needs at least one attack, and one of the checks {', '.join(STANDARD_CHECKS)}"
         raise ValueError(msg)
-    key = _key(classifier, table, settings, seed)
+    if operating is not None:
+        _check_operating(operating, attacks, classifier, table)
+    key = _key(classifier, table, settings, seed, operating)
     known = {} if path is None else _read(Path(path), key)
     points = []
     for factor, attack in sorted(attacks.items()):
         name = f"{factor!r} {attack!r}"
         if name not in known:
-            point = _point(factor, attack, classifier, table, settings, seed)
+            if operating is not None and factor == 1.0:
+                point = _measured(factor, operating.result, operating.checks, classifier)
+            else:
+                point = _point(factor, attack, classifier, table, settings, seed, operating)
             known[name] = asdict(point)
             if path is not None:
                 with written_whole(path, force=True) as temporary:
@@ -202,13 +255,41 @@ def run_frontier(
     return Frontier(points=tuple(points), n_data=settings.n_data, level=settings.level)
 
 
+def _check_operating(
+    operating: OperatingPoint, attacks: Mapping[float, Attack], classifier: Classifier, table: EventTable
+) -> None:
+    result = operating.result
+    if result.nominal is not table or result.classifier_digest != classifier.digest:
+        msg = (
+            "the operating point is one of another table or network; pass result.nominal and the network of the attack"
+        )
+        raise ValueError(msg)
+    if 1.0 in attacks and not operating.ran(attacks[1.0]):
+        msg = f"the operating point is {result.attack!r}, but the attack with factor 1 is {attacks[1.0]!r}; scale its own caps"
+        raise ValueError(msg)
+
+
 def _point(
-    factor: float, attack: Attack, classifier: Classifier, table: EventTable, settings: CheckSettings, seed: int
+    factor: float,
+    attack: Attack,
+    classifier: Classifier,
+    table: EventTable,
+    settings: CheckSettings,
+    seed: int,
+    operating: OperatingPoint | None,
 ) -> FrontierPoint:
-    result = run_attack(attack, classifier, table, rng=np.random.default_rng(seed))
+    conditions: dict[str, Any] = {}
+    if operating is not None:
+        own = operating.result
+        conditions = {"target": own.attacked, "binning": own.binning, "envelope": operating.envelope}
+    result = run_attack(attack, classifier, table, rng=np.random.default_rng(seed), **conditions)
     if result.interrupted:
         raise KeyboardInterrupt
     checks = run_checks(result.nominal, result.adversarial, settings, rng=np.random.default_rng([seed, 1]))
+    return _measured(factor, result, checks, classifier)
+
+
+def _measured(factor: float, result: AttackResult, checks: DetectionTable, classifier: Classifier) -> FrontierPoint:
     standard, any_check = checks.strongest(), checks.rows[0]
     return FrontierPoint(
         factor=factor,
@@ -227,11 +308,29 @@ def _from_record(record: Mapping[str, Any]) -> FrontierPoint:
     return FrontierPoint(**{**record, **numbers})
 
 
-def _key(classifier: Classifier, table: EventTable, settings: CheckSettings, seed: int) -> dict[str, str]:
+def _key(
+    classifier: Classifier, table: EventTable, settings: CheckSettings, seed: int, operating: OperatingPoint | None
+) -> dict[str, str]:
     """Name everything but the attack that a point depends on."""
     arrays = (table.values, table.weights, table.labels, *(region.mask for region in table.regions))
-    events = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
-    return {"network": classifier.digest, "events": events, "validation": repr(settings), "seed": str(seed)}
+    key = {
+        "network": classifier.digest,
+        "events": _digest(*arrays),
+        "validation": repr(settings),
+        "seed": str(seed),
+        "operating point": "",
+    }
+    if operating is not None:
+        result, envelope = operating.result, operating.envelope
+        bounds = () if envelope is None else (envelope.lower, envelope.upper)
+        parts = (result.attacked, result.binning.edges, result.adversarial.values, *bounds)
+        checks = hashlib.sha256(repr(operating.checks).encode()).hexdigest()
+        key["operating point"] = f"{_digest(*parts)} {checks}"
+    return key
+
+
+def _digest(*arrays: NDArray[Any]) -> str:
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
 
 
 def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ another study is never mistaken for it.  No file holds pickled code.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -23,12 +24,13 @@ from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.defences.detector import Detector, DetectorSettings, train_detector
 from hepfool.defences.detector_files import read_detector, write_detector
-from hepfool.events import EventTable
+from hepfool.events import Envelope, EventTable
 from hepfool.io.files import written_whole
 from hepfool.models.files import load_torch, save_state
 from hepfool.models.modules import strip_activation
 from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.statistics.marginals import Binning
 from hepfool.training import Network, TrainingSettings, fit
 
 __all__ = [
@@ -70,6 +72,9 @@ class RunPlan:
         Training, validation and test part of the events; the sum is one.
     adaptive : bool
         Whether the test events are also attacked by an attack that knows the run's detector.
+    binning, envelope : callable, optional
+        Give the bins of the marginals and the per-event bounds from the events of a split; uniform bins and no bounds
+        by default.
     """
 
     network: Network
@@ -79,6 +84,8 @@ class RunPlan:
     target: Literal["correct", "all"] | int = "correct"
     fractions: tuple[float, float, float] = (0.5, 0.25, 0.25)
     adaptive: bool = True
+    binning: Callable[[EventTable], Binning] | None = None
+    envelope: Callable[[EventTable], Envelope] | None = None
 
     def __post_init__(self) -> None:
         """Check the fractions."""
@@ -159,7 +166,8 @@ def prepare_run(plan: RunPlan, splits: Splits, *, seed: int, folder: Path) -> Ru
         If a part was interrupted: half a training is no part of a study.
     """
     classifier = _network(plan, splits, _stage_seed(seed, "network"), folder)
-    settings = (repr(plan.attack), repr(plan.target), repr(plan.detector), seed)
+    bounds = (digest for table in splits[:2] for digest in _bounds_key(plan, table))
+    settings = (repr(plan.attack), repr(plan.target), repr(plan.detector), seed, *bounds)
     key = study_key("detector", classifier.digest, *map(table_digest, splits[:2]), *settings)
     path = folder / f"detector-{key}"
     if not path.exists():
@@ -203,9 +211,17 @@ def attack_events(plan: RunPlan, classifier: Classifier, table: EventTable, *, s
     KeyboardInterrupt
         If the attack was interrupted.
     """
-    key = study_key("attack", repr(plan.attack), repr(plan.target), classifier.digest, table_digest(table), seed)
-    attack = Checkpointed(plan.attack, folder / f"attack-{key}.zip")
-    result = run_attack(attack, classifier, table, rng=np.random.default_rng(seed), target=plan.target)
+    parts = (repr(plan.attack), repr(plan.target), classifier.digest, table_digest(table), seed)
+    key = study_key("attack", *parts, *_bounds_key(plan, table))
+    result = run_attack(
+        Checkpointed(plan.attack, folder / f"attack-{key}.zip"),
+        classifier,
+        table,
+        rng=np.random.default_rng(seed),
+        target=plan.target,
+        envelope=None if plan.envelope is None else plan.envelope(table),
+        binning=None if plan.binning is None else plan.binning(table),
+    )
     _finished(interrupted=result.interrupted)
     return result
 
@@ -249,6 +265,15 @@ def study_key(*parts: object) -> str:
     """
     text = "\n".join(str(part) for part in (__version__, *parts))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _bounds_key(plan: RunPlan, table: EventTable) -> tuple[str, ...]:
+    """Name bins and bounds, which are functions, by what they give; nothing where there are none."""
+    arrays = [] if plan.binning is None else [plan.binning(table).edges]
+    if plan.envelope is not None:
+        envelope = plan.envelope(table)
+        arrays += [envelope.lower, envelope.upper]
+    return tuple(hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays)
 
 
 def _network(plan: RunPlan, splits: Splits, seed: int, folder: Path) -> TorchClassifier:

@@ -20,6 +20,7 @@ from hepfool.summary.criteria import (
     YieldsWithinSystematics,
 )
 from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds
+from hepfool.summary.on_demand import frontier_record, spread_record
 from hepfool.summary.record import Summary, detection_record, summarise, summary_schema
 from hepfool.summary.verdict import Decision, Sensitivity, Verdict, decide
 
@@ -41,6 +42,8 @@ __all__ = [
     "YieldsWithinSystematics",
     "decide",
     "detection_record",
+    "frontier_record",
+    "spread_record",
     "summarise",
     "summary_schema",
 ]

@@ -54,6 +54,10 @@ class Summary:
         Which check would have caught the attack.
     impact : mapping, optional
         What the attack costs in the statistical model, see :func:`hepfool.inference.impact_record`.
+    frontier : mapping, optional
+        The attack with tighter and looser caps, see :func:`hepfool.summary.frontier_record`.
+    spread : mapping, optional
+        The same study of repeated trainings, see :func:`hepfool.summary.spread_record`.
     format : str
         Marks the file.
     format_version : int
@@ -70,6 +74,8 @@ class Summary:
     verdict: Json
     detection: Json | None = None
     impact: Json | None = None
+    frontier: Json | None = None
+    spread: Json | None = None
     format: str = "hepfool-summary"
     format_version: int = 1
 

@@ -13,7 +13,16 @@ from hepfool.workflow.configuration import WorkflowConfiguration, workflow_schem
 from hepfool.workflow.configuration_file import read_configuration
 from hepfool.workflow.plan import PlannedStep, plan_workflow
 from hepfool.workflow.procedure import run_workflow
-from hepfool.workflow.study import Study, draw_study, run_table_attack, thin, with_checks, with_impact, write_study
+from hepfool.workflow.study import (
+    Study,
+    draw_study,
+    run_table_attack,
+    thin,
+    with_checks,
+    with_frontier,
+    with_impact,
+    write_study,
+)
 
 __all__ = [
     "PlannedStep",
@@ -26,6 +35,7 @@ __all__ = [
     "run_workflow",
     "thin",
     "with_checks",
+    "with_frontier",
     "with_impact",
     "workflow_schema",
     "write_study",

@@ -36,6 +36,7 @@ __all__ = [
     "RegionConfiguration",
     "ReportConfiguration",
     "SplitConfiguration",
+    "SpreadConfiguration",
     "SystematicsConfiguration",
     "WorkflowConfiguration",
     "workflow_schema",
@@ -110,7 +111,9 @@ class EventsConfiguration(_Strict):
     Where the events come from.
 
     Either flat ``files`` with their layout, or ``coffea_output``: a file of ``coffea.util.save`` with the output of a
-    ``TableProcessor``.  Such a file is pickled: reading it runs code of whoever wrote it.
+    ``TableProcessor``, a ``PartitionProcessor``, or an ``AttackProcessor`` with ``scope="dataset"`` (its simulated events), or
+    the folder of Parquet files and manifest that a ``PartitionProcessor`` wrote.  A file of ``coffea.util.save`` is pickled:
+    reading it runs code of whoever wrote it; the folder holds no code.
     """
 
     files: tuple[InputPath, ...] = ()
@@ -211,9 +214,16 @@ class SystematicsConfiguration(_Strict):
 
 
 class FrontierConfiguration(_Strict):
-    """A scan of caps."""
+    """A scan of caps: the attack, with its bins, bounds and target, for caps multiplied by each of the factors."""
 
-    factors: tuple[float, ...] = Field(default=(0.5, 1.0, 2.0), min_length=1)
+    factors: tuple[Annotated[float, Field(ge=0)], ...] = Field(default=(0.5, 1.0, 2.0), min_length=1)
+
+
+class SpreadConfiguration(_Strict):
+    """Repeated trainings of the network, each attacked and with a detector of its own."""
+
+    n_runs: int = Field(default=5, ge=2, description="Trainings per way to split the events.")
+    n_splits: int = Field(default=1, ge=1, description="Ways to split the events.")
 
 
 class FitConfiguration(_Strict):
@@ -267,6 +277,7 @@ class WorkflowConfiguration(_Strict):
     )
     checks: CheckSettings | None = Field(default=None, description="The validation; needs n_data.")
     frontier: FrontierConfiguration | None = None
+    spread: SpreadConfiguration | None = None
     fit: FitConfiguration | None = None
     thresholds: Thresholds = Field(default_factory=Thresholds)
     investigated: bool = False
@@ -277,11 +288,11 @@ class WorkflowConfiguration(_Strict):
         if self.frontier is not None and self.checks is None:
             msg = "frontier needs checks"
             raise ValueError(msg)
-        if self.frontier is not None and (self.envelope, self.target, self.quantile_bins) != ("none", "correct", None):
-            msg = "frontier goes without envelope, target and quantile_bins"
-            raise ValueError(msg)
         if self.detector is not None and not min(self.split.train, self.split.validation):
             msg = "split: a detector needs training and validation events"
+            raise ValueError(msg)
+        if self.spread is not None and (self.detector is None or self.network.file is not None):
+            msg = "spread trains networks and detectors; it needs a detector, and no file of a finished network"
             raise ValueError(msg)
         return self
 

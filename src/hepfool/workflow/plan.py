@@ -13,6 +13,7 @@ from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier
 from hepfool.workflow.cache import StepCache, file_digest, step_key, table_digest
 from hepfool.workflow.configuration import WorkflowConfiguration
+from hepfool.workflow.sources import output_digest
 
 __all__ = ["STEPS", "PlannedStep", "Step", "plan_workflow", "repeated_steps", "step_keys", "wanted_steps"]
 
@@ -62,6 +63,15 @@ def _check_seconds(c: WorkflowConfiguration, n_features: int) -> float:
 
 #: Rough, for a plan: measured on tables of some 10 000 events with some 30 features.
 _EPOCH_SECONDS: Final = 2e-5
+
+
+def _spread_seconds(c: WorkflowConfiguration, n_events: int, n_features: int) -> float:
+    if c.spread is None or c.detector is None:
+        return 0.0
+    epochs = c.network.training.max_epochs + c.detector.training.max_epochs
+    one = 5.0 + _EPOCH_SECONDS * n_events * epochs + 2.0 * _attack_seconds(c, n_events, n_features)
+    return c.spread.n_runs * c.spread.n_splits * one
+
 
 STEPS: Final[tuple[Step, ...]] = (
     Step(name="events", title="read and split the events", settings=("seed", "events", "split")),
@@ -121,13 +131,32 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(
         name="frontier",
         title="scan looser and tighter caps",
-        needs=("events", "baseline"),
-        settings=("seed", "attack", "checks", "frontier"),
+        needs=("baseline", "attack", "checks"),
+        settings=("seed", "attack", "envelope", "checks", "frontier"),
         wanted=lambda c: c.frontier is not None,
         seconds=lambda c, n, d: (
             (len(c.frontier.factors) if c.frontier else 0)
             * (_attack_seconds(c, int(n * _test_share(c)), d) + _check_seconds(c, d))
         ),
+    ),
+    Step(
+        name="spread",
+        title="repeat training, attack and detector",
+        needs=("events",),
+        settings=(
+            "seed",
+            "split",
+            "network",
+            "attack",
+            "target",
+            "envelope",
+            "quantile_bins",
+            "detector",
+            "adaptive",
+            "spread",
+        ),
+        wanted=lambda c: c.spread is not None,
+        seconds=_spread_seconds,
     ),
     Step(
         name="fit",
@@ -280,8 +309,11 @@ def step_keys(
     files: dict[str, list[str]] = {step.name: [] for step in STEPS}
     if configuration.events is not None and table is None:
         events = configuration.events
-        paths = [*events.files, *events.data_files, *([events.coffea_output] if events.coffea_output else [])]
-        files["events"] = [file_digest(match) for path in paths for match in _matches(path)]
+        files["events"] = [
+            file_digest(match) for path in (*events.files, *events.data_files) for match in _matches(path)
+        ]
+        if events.coffea_output is not None:
+            files["events"].append(output_digest(events.coffea_output))
     if table is not None:
         files["events"] = [table_digest(table)]
     if classifier is not None:

@@ -3,7 +3,7 @@
 The whole procedure: which steps there are, which are finished, and the report at the end.
 
 baseline → attack → detector → attack that knows the detector → physics systematics → data against simulation → checks →
-frontier → fit → report.  A step is kept under a digest of its settings, its files and the steps before it; what is
+frontier → repeated trainings → fit → report.  A step is kept under a digest of its settings, its files and the steps before it; what is
 kept is never done again, so that an interrupted run goes on where it was.
 """
 
@@ -12,27 +12,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hepfool.defences.detector import evaluate
 from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier
-from hepfool.plots.frontier import plot_frontier
 from hepfool.plots.style import PlotStyle
 from hepfool.report import check_output
-from hepfool.summary import Evidence, Summary, decide, summarise
+from hepfool.summary import Evidence, Summary, decide, frontier_record, spread_record, summarise
 from hepfool.workflow.cache import StepCache
 from hepfool.workflow.configuration import WorkflowConfiguration
+from hepfool.workflow.figures import further_figures
 from hepfool.workflow.plan import STEPS, Step, repeated_steps, step_keys, wanted_steps
 from hepfool.workflow.steps import WORK, StepInput
 from hepfool.workflow.study import Study, with_impact, write_study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["run_workflow"]
 
@@ -82,6 +80,9 @@ def run_workflow(
         After an interrupt; the same call goes on from the steps, and within an attack from the iterations, that are done.
     """
     check_output(configuration.output, force=force)
+    if classifier is not None and configuration.spread is not None:
+        msg = "spread trains networks by the settings of network; leave spread or the passed network out"
+        raise ValueError(msg)
     cache, keys = StepCache(configuration.work_folder), step_keys(configuration, table, classifier)
     again = repeated_steps(configuration, from_step)
     results: dict[str, Any] = {}
@@ -130,9 +131,6 @@ def _report(
 ) -> Summary:
     study = _study(configuration, results)
     style = PlotStyle(experiment=configuration.report.experiment, label=configuration.report.label)
-    figures: dict[str, Figure] = {}
-    if "frontier" in results:
-        figures["frontier"] = plot_frontier(results["frontier"], style=style)[0]
     record = {
         "configuration": configuration.model_dump(mode="json"),
         "steps": dict(keys),
@@ -145,7 +143,7 @@ def _report(
         study,
         configuration.output,
         style=style,
-        figures=figures,
+        figures=further_figures(results, style=style),
         files=files,
         events=configuration.report.events,
         force=force,
@@ -179,6 +177,16 @@ def _study(configuration: WorkflowConfiguration, results: Mapping[str, Any]) -> 
         threshold=getattr(classifier, "threshold", None),
         detection=results.get("checks"),
     )
+    return _with_demanded(study, results)
+
+
+def _with_demanded(study: Study, results: Mapping[str, Any]) -> Study:
+    """Add what only some configurations ask for."""
+    if "frontier" in results:
+        frontier = results["frontier"]
+        study = replace(study, frontier=frontier, summary=replace(study.summary, frontier=frontier_record(frontier)))
+    if "spread" in results:
+        study = replace(study, summary=replace(study.summary, spread=spread_record(results["spread"])))
     return with_impact(study, results["fit"].impact) if "fit" in results else study
 
 

@@ -13,21 +13,21 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coffea.util import load
+from torch import nn
 
 from hepfool.attacks.base import AttackResult, Iteration, run_attack
 from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, train_detector
-from hepfool.events import UNLABELLED, Envelope, EventTable, Region
-from hepfool.features import FeatureSpace
+from hepfool.events import UNLABELLED, Envelope, EventTable
 from hepfool.inference import attack_patch, expected_impact, score_templates
 from hepfool.io.histograms import read_histograms
-from hepfool.io.tables import check_writable, read_table
+from hepfool.io.tables import check_writable
 from hepfool.models.files import load_torch
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier
@@ -36,15 +36,18 @@ from hepfool.processors.chunk import without_blinded
 from hepfool.report import EXTRA_COLUMNS
 from hepfool.statistics.checks import DetectionTable, run_checks
 from hepfool.statistics.marginals import Binning
+from hepfool.studies.cross_run import CrossRuns, run_cross_runs
 from hepfool.studies.data_check import check_data
 from hepfool.studies.excess import run_excess
-from hepfool.studies.frontier import Frontier, FrontierPoint, run_frontier, scaled_caps
+from hepfool.studies.frontier import Frontier, OperatingPoint, run_frontier, scaled_caps
+from hepfool.studies.runs import RunPlan
 from hepfool.studies.systematics import attack_effect, run_systematics, total
 from hepfool.studies.variations import yield_effects
 from hepfool.summary import FlaggedFraction
 from hepfool.training import Epoch, auroc, fit
-from hepfool.workflow.configuration import EventsConfiguration, WorkflowConfiguration
+from hepfool.workflow.configuration import WorkflowConfiguration
 from hepfool.workflow.outcomes import AdaptiveOutcome, Baseline, EventParts, FitOutcome, SystematicsOutcome
+from hepfool.workflow.sources import read_events
 from hepfool.workflow.study import signal_region_envelope, thin
 
 __all__ = ["WORK", "StepInput"]
@@ -96,7 +99,7 @@ class StepInput:
 def _read_events(given: StepInput) -> EventParts:
     """Read or take the events, and split them."""
     configuration = given.configuration
-    everything = _table(configuration.events) if given.table is None else given.table
+    everything = read_events(configuration.events) if given.table is None else given.table
     simulated = everything.labels != UNLABELLED
     chosen = everything.select(simulated)
     if configuration.events is not None:
@@ -105,51 +108,6 @@ def _read_events(given: StepInput) -> EventParts:
     data = without_blinded(everything.select(~simulated), unblind=False)
     parts = _split(chosen, configuration.split.train, configuration.split.validation, given.rng("split"))
     return EventParts(simulation=parts, data=data if data.n_events else None)
-
-
-def _table(events: EventsConfiguration | None) -> EventTable:
-    if events is None:
-        msg = "the configuration names no events; add events, or pass a table"
-        raise ValueError(msg)
-    if events.coffea_output is not None:
-        output = _loaded(events.coffea_output)
-        table = output.get("table") if isinstance(output, Mapping) else None
-        if not isinstance(table, EventTable):
-            msg = f"{events.coffea_output} holds no 'table'; save the output of a TableProcessor"
-            raise ValueError(msg)
-        return table
-    features = FeatureSpace(feature.feature() for feature in events.features)
-    layout: dict[str, Any] = {
-        "features": features,
-        "tree": events.tree,
-        "weight": events.weight,
-        "missing_value": events.missing_value,
-    }
-    tables = [read_table(events.files, label=events.label, classes=events.classes, **layout)]
-    if events.data_files:
-        tables.append(read_table(events.data_files, dataset="data", **{**layout, "weight": None}))
-    return EventTable.concatenate([_with_regions(table, events) for table in tables])
-
-
-def _loaded(path: Path) -> Any:
-    try:
-        return load(path)
-    except Exception as error:
-        # A damaged file can fail anywhere, with any error.
-        msg = f"{path} cannot be read as a coffea output ({type(error).__name__}: {' '.join(str(error).split())})"
-        raise ValueError(msg) from error
-
-
-def _with_regions(table: EventTable, events: EventsConfiguration) -> EventTable:
-    regions = []
-    for name, region in events.regions.items():
-        cuts = {
-            feature: (-np.inf if lower is None else lower, np.inf if upper is None else upper)
-            for feature, (lower, upper) in region.cuts.items()
-        }
-        inside = [(table.column(f) >= lower) & (table.column(f) < upper) for f, (lower, upper) in cuts.items()]
-        regions.append(Region(name, np.logical_and.reduce(inside), region.role, cuts))
-    return replace(table, regions=tuple(regions))
 
 
 def _split(table: EventTable, train: float, validation: float, rng: np.random.Generator) -> dict[str, EventTable]:
@@ -176,19 +134,12 @@ def _load_or_train(given: StepInput) -> Baseline:
         if not min(train.n_events, parts["validation"].n_events):
             msg = "split: a network needs training and validation events; name the file of a trained one, or split otherwise"
             raise ValueError(msg)
-        n_classes = int(train.labels.max()) + 1
 
         def tell(epoch: Epoch) -> None:
             given.progress(epoch.index / settings.training.max_epochs)
 
         trained = fit(
-            partial(
-                mlp,
-                train.n_features,
-                settings.hidden,
-                n_outputs=n_classes if n_classes > 2 else 1,
-                preprocessing=Standardise.of(train),
-            ),
+            partial(_untrained, train, hidden=settings.hidden),
             train,
             parts["validation"],
             seed=given.configuration.seed,
@@ -202,6 +153,12 @@ def _load_or_train(given: StepInput) -> Baseline:
     several = len(np.unique(test.labels)) == classifier.n_classes
     area = auroc(test.labels, classifier.scores(test.network_values), test.weights) if several else float("nan")
     return Baseline(classifier=classifier, auroc=area)
+
+
+def _untrained(train: EventTable, *, hidden: tuple[int, ...]) -> nn.Module:
+    n_classes = int(train.labels.max()) + 1
+    outputs = n_classes if n_classes > 2 else 1
+    return mlp(train.n_features, hidden, n_outputs=outputs, preprocessing=Standardise.of(train))
 
 
 def _attack_parts(given: StepInput) -> dict[str, AttackResult]:
@@ -319,25 +276,50 @@ def _evaluate_checks(given: StepInput) -> DetectionTable:
 
 def _scan_frontier(given: StepInput) -> Frontier:
     """Repeat attack and checks for looser and tighter caps."""
-    configuration, table = given.configuration, given.results["events"].simulation["test"]
+    configuration, result = given.configuration, given.results["attack"]["test"]
     if configuration.frontier is None or configuration.checks is None:  # pragma: no cover - not planned
         raise ValueError
-    attacks = scaled_caps(configuration.attack.resolved(table), configuration.frontier.factors)
-    finished = 0
-
-    def tell(_: FrontierPoint) -> None:
-        nonlocal finished
-        finished += 1
-        given.progress(finished / len(attacks))
-
+    attacks = scaled_caps(configuration.attack.resolved(result.nominal), configuration.frontier.factors)
+    finished = count(1)
     return run_frontier(
         attacks,
         given.results["baseline"].classifier,
-        table,
+        result.nominal,
         configuration.checks,
         seed=configuration.seed,
+        operating=OperatingPoint(
+            result=result, checks=given.results["checks"], envelope=_envelope(configuration, result.nominal)
+        ),
         path=given.scratch(".json"),
-        progress=tell,
+        progress=lambda _: given.progress(next(finished) / len(attacks)),
+    )
+
+
+def _repeat_trainings(given: StepInput) -> CrossRuns:
+    """Train, attack and detect several times; finished parts stay in the folder of finished steps."""
+    configuration, split = given.configuration, given.configuration.split
+    if configuration.spread is None or configuration.detector is None:  # pragma: no cover - not planned
+        raise ValueError
+    parts = given.results["events"].simulation
+    plan = RunPlan(
+        network=partial(_untrained, hidden=configuration.network.hidden),
+        attack=configuration.attack,
+        training=configuration.network.training,
+        detector=configuration.detector,
+        target=configuration.target,
+        fractions=(split.train, split.validation, 1.0 - split.train - split.validation),
+        adaptive=configuration.adaptive,
+        binning=partial(_binning, configuration),
+        envelope=None if configuration.envelope == "none" else signal_region_envelope,
+    )
+    return run_cross_runs(
+        plan,
+        EventTable.concatenate([parts[name] for name in ("train", "validation", "test")]),
+        seed=configuration.seed,
+        n_runs=configuration.spread.n_runs,
+        n_splits=configuration.spread.n_splits,
+        folder=configuration.work_folder / "trainings",
+        progress=lambda done, jobs: given.progress(done / jobs),
     )
 
 
@@ -365,5 +347,6 @@ WORK: Mapping[str, Callable[[StepInput], Any]] = {
     "data_check": _compare_data,
     "checks": _evaluate_checks,
     "frontier": _scan_frontier,
+    "spread": _repeat_trainings,
     "fit": _fit_templates,
 }

@@ -8,14 +8,16 @@ units and judges; :func:`write_study` draws and writes the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hepfool.attacks.base import Attack, AttackResult, Iteration, Target, run_attack
+from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import Envelope, EventTable
 from hepfool.inference.impact import Impact, impact_record
 from hepfool.io.tables import check_writable
@@ -23,8 +25,17 @@ from hepfool.models.protocols import Classifier
 from hepfool.report import EXTRA_COLUMNS, write_report
 from hepfool.statistics.checks import CheckSettings, DetectionTable, run_checks
 from hepfool.studies.excess import run_excess
+from hepfool.studies.frontier import Frontier, FrontierPoint, OperatingPoint, run_frontier, scaled_caps
 from hepfool.studies.systematics import Measured, SystematicEffect, run_systematics
-from hepfool.summary import Evidence, Summary, Thresholds, decide, detection_record, summarise
+from hepfool.summary import (
+    Evidence,
+    Summary,
+    Thresholds,
+    decide,
+    detection_record,
+    frontier_record,
+    summarise,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,15 +43,20 @@ if TYPE_CHECKING:
     from hepfool.plots.style import PlotStyle
 
 __all__ = [
+    "FACTORS",
     "Study",
     "draw_study",
     "run_table_attack",
     "signal_region_envelope",
     "thin",
     "with_checks",
+    "with_frontier",
     "with_impact",
     "write_study",
 ]
+
+#: Of the caps, in a scan from hardly visible to obvious.
+FACTORS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,6 +78,8 @@ class Study:
         Which check would have caught the attack, see :func:`with_checks`.
     impact : Impact, optional
         What the attack costs in a fit, see :func:`with_impact`.
+    frontier : Frontier, optional
+        The attack with tighter and looser caps, see :func:`with_frontier`.
     """
 
     result: AttackResult
@@ -70,6 +88,7 @@ class Study:
     threshold: float | None = None
     detection: DetectionTable | None = None
     impact: Impact | None = None
+    frontier: Frontier | None = None
 
 
 def thin(table: EventTable, max_events: int | None, *, seed: int) -> EventTable:
@@ -207,6 +226,67 @@ def with_impact(study: Study, impact: Impact) -> Study:
     return replace(study, impact=impact, summary=replace(study.summary, impact=impact_record(impact)))
 
 
+def with_frontier(
+    study: Study,
+    classifier: Classifier,
+    settings: CheckSettings,
+    *,
+    seed: int,
+    factors: Iterable[float] = FACTORS,
+    envelope: Envelope | None = None,
+    path: str | Path | None = None,
+    progress: Callable[[FrontierPoint], None] | None = None,
+) -> Study:
+    """
+    Add what the attack gains if it may be noticed more easily.
+
+    Parameters
+    ----------
+    study : Study
+        A finished study with its checks, see :func:`with_checks`; its attack is the point at factor 1.
+    classifier : Classifier
+        The attacked network.
+    settings : CheckSettings
+        As for :func:`with_checks`.
+    seed : int
+        Of the other attacks and their toys.
+    factors : iterable of float
+        Of the caps.
+    envelope : Envelope, optional
+        Per-event bounds that the attack was given.
+    path : str or Path, optional
+        File of finished points, from which the same call goes on.
+    progress : callable, optional
+        Called with each point.
+
+    Returns
+    -------
+    Study
+        With the scan, also in its summary.
+
+    Raises
+    ------
+    ValueError
+        If the attack has no caps to scale or was not checked, or the file belongs to another scan.
+    """
+    result, attack = study.result, study.result.attack
+    attack = attack.attack if isinstance(attack, Checkpointed) else attack
+    if not isinstance(attack, CONSERVAttack) or study.detection is None:
+        msg = f"a scan of caps needs a CONSERVAttack and its checks, got {attack!r}; call with_checks first"
+        raise ValueError(msg)
+    frontier = run_frontier(
+        scaled_caps(attack.resolved(result.nominal), factors),
+        classifier,
+        result.nominal,
+        settings,
+        seed=seed,
+        operating=OperatingPoint(result=result, checks=study.detection, envelope=envelope),
+        path=path,
+        progress=progress,
+    )
+    return replace(study, frontier=frontier, summary=replace(study.summary, frontier=frontier_record(frontier)))
+
+
 def signal_region_envelope(table: EventTable) -> Envelope:
     """
     Bound events by their shape variations where nothing is validated, and nowhere else.
@@ -232,7 +312,7 @@ def signal_region_envelope(table: EventTable) -> Envelope:
 
 def draw_study(study: Study, *, style: PlotStyle | None = None) -> dict[str, Figure]:
     """
-    Draw marginals, correlations, scores and fooling ratios, and checks and impacts if there are any.
+    Draw marginals, correlations, scores and fooling ratios, and checks, frontier and impacts if there are any.
 
     Parameters
     ----------
@@ -255,8 +335,10 @@ def draw_study(study: Study, *, style: PlotStyle | None = None) -> dict[str, Fig
     systematics = [_bar(effect) for effect in evidence.effects if effect.flips is not None]
     checks = {} if study.detection is None else {"detection": plots.plot_detection(study.detection, style=style)[0]}
     impacts = {} if study.impact is None else {"impacts": plots.plot_impacts(study.impact, style=style)[0]}
+    frontier = {} if study.frontier is None else {"frontier": plots.plot_frontier(study.frontier, style=style)[0]}
     return {
         **checks,
+        **frontier,
         **impacts,
         "marginals": plots.plot_marginals(plots.representative_marginals(result), style=style)[0],
         "correlations": plots.plot_correlations(result.compatibility, style=style)[0],

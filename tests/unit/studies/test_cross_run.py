@@ -12,12 +12,13 @@ import pytest
 from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.gradient import PGD
 from hepfool.defences.detector import DetectorReport, DetectorSettings
-from hepfool.events import EventTable
+from hepfool.events import Envelope, EventTable
 from hepfool.models.networks import Standardise, mlp
 from hepfool.samples.toys import donut
+from hepfool.statistics.marginals import Binning
 from hepfool.studies import runs as runs_module
 from hepfool.studies.cross_run import CrossRuns, run_cross_runs
-from hepfool.studies.runs import RunPlan, prepare_run, split_events, study_key, table_digest
+from hepfool.studies.runs import RunPlan, attack_events, prepare_run, split_events, study_key, table_digest
 from hepfool.training import Epoch, TrainingSettings
 from hepfool.typing import FloatArray
 
@@ -61,6 +62,28 @@ def fixed(matrices: FloatArray) -> CrossRuns:
         auroc=np.ones(matrices.shape[:2]),
         seed=0,
     )
+
+
+def test_bins_and_bounds_belong_to_a_run(tmp_path: Path) -> None:
+    splits = split_events(table(), PLAN.fractions, 1)
+    plain = prepare_run(PLAN, splits, seed=2, folder=tmp_path)
+    tight = replace(
+        PLAN,
+        envelope=lambda part: Envelope.absolute(part, 0.02),
+        binning=lambda part: Binning.quantiles(part, n_bins=7),
+    )
+    found = attack_events(tight, plain.classifier, splits[2], seed=2, folder=tmp_path)
+    assert found.binning.n_bins == 7
+    assert np.abs(found.adversarial.values - found.nominal.values).max() <= 0.02 + 1e-12
+    # Not those of the other plan, which lie in the same folder.
+    assert not np.array_equal(
+        found.adversarial.values,
+        attack_events(PLAN, plain.classifier, splits[2], seed=2, folder=tmp_path).adversarial.values,
+    )
+    n_detectors = len(list(tmp_path.glob("detector-*")))
+    prepare_run(tight, splits, seed=2, folder=tmp_path)
+    assert len(list(tmp_path.glob("detector-*"))) == 2 * n_detectors
+    assert len(list(tmp_path.glob("network-*"))) == 1
 
 
 def test_each_cell_is_an_attack_judged_by_another_run(study: CrossRuns) -> None:

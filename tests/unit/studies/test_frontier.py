@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackProblem
+from hepfool.attacks.base import AttackProblem, run_attack
+from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.events import EventTable
-from hepfool.statistics.checks import CheckSettings
+from hepfool.events import Envelope, EventTable
+from hepfool.statistics.checks import CheckSettings, run_checks
+from hepfool.statistics.marginals import Binning
 from hepfool.studies import frontier
-from hepfool.studies.frontier import FrontierPoint, run_frontier, scaled_caps
+from hepfool.studies.frontier import FrontierPoint, OperatingPoint, run_frontier, scaled_caps
 from hepfool.typing import FloatArray
 from tests.specimens import SineClassifier, events
 
@@ -44,6 +46,78 @@ def test_looser_caps_fool_more_and_are_noticed_more(table: EventTable) -> None:
     assert found.operating_point is found.points[2]
     assert found.unnoticed(found.points[1].power.value) is found.points[1]
     assert found.unnoticed(0.0) is None
+
+
+@pytest.fixture(scope="module")
+def operating() -> OperatingPoint:
+    """An attack on part of the events, within bounds and in bins of its own."""
+    table = events(500, regions=False)
+    envelope = Envelope.relative(table, 0.05)
+    binning = Binning.uniform(table, n_bins=10).united(Binning.quantiles(table, n_bins=30))
+    target = table.labels == 1
+    result = run_attack(
+        ATTACK,
+        SineClassifier(),
+        table,
+        rng=np.random.default_rng(9),
+        target=target,
+        envelope=envelope,
+        binning=binning,
+    )
+    checks = run_checks(table, result.adversarial, SETTINGS, rng=np.random.default_rng(8))
+    return OperatingPoint(result=result, checks=checks, envelope=envelope)
+
+
+def test_the_scan_goes_through_the_attack_that_was_run(
+    operating: OperatingPoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, ran = operating.result, []
+
+    def watched(attack: CONSERVAttack, *arguments: Any, **options: Any) -> Any:
+        ran.append(attack)
+        assert options["target"] is result.attacked
+        assert options["binning"] is result.binning
+        assert options["envelope"] is operating.envelope
+        return run_attack(attack, *arguments, **options)
+
+    monkeypatch.setattr(frontier, "run_attack", watched)
+    scan = scaled_caps(ATTACK, [0.2, 1.0, 2.0])
+    options: dict[str, Any] = {"seed": 3, "operating": operating, "path": tmp_path / "scan.json"}
+    found = run_frontier(scan, SineClassifier(), result.nominal, SETTINGS, **options)
+    assert ran == [scan[0.2], scan[2.0]]
+    own = found.operating_point
+    assert own is not None
+    assert own.fooling.value == pytest.approx(result.fooling_ratio)
+    assert own.max_js_distance == result.compatibility.max_js_distance
+    assert own.power.value == operating.checks.strongest().power.value
+    # Of the attacked events alone, so that other events cannot dilute it.
+    assert (
+        result.attacked.sum() < (SineClassifier().predict(result.nominal.network_values) == result.nominal.labels).sum()
+    )
+    assert run_frontier(scan, SineClassifier(), result.nominal, SETTINGS, **options) == found
+    assert len(ran) == 2
+    wider = replace(operating, envelope=Envelope.relative(result.nominal, 0.1))
+    with pytest.raises(ValueError, match="belongs to another scan: operating point differ"):
+        run_frontier(scan, SineClassifier(), result.nominal, SETTINGS, **{**options, "operating": wider})
+
+
+def test_an_operating_point_of_another_attack_is_refused(operating: OperatingPoint, table: EventTable) -> None:
+    for classifier, events_, attack, message in (
+        (SineClassifier(), table, ATTACK, "another table or network"),
+        (SineClassifier(digest="b" * 64), operating.result.nominal, ATTACK, "another table or network"),
+        (SineClassifier(), operating.result.nominal, replace(ATTACK, n_bins=7), "scale its own caps"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run_frontier(scaled_caps(attack, [1.0]), classifier, events_, SETTINGS, seed=1, operating=operating)
+
+
+def test_an_operating_point_knows_its_attack_with_caps_from_a_budget(operating: OperatingPoint) -> None:
+    table = operating.result.nominal
+    budget = replace(ATTACK, budget="validation", n_data=500.0)
+    for own in (budget, Checkpointed(budget, "unused.zip")):
+        point = replace(operating, result=replace(operating.result, attack=own))
+        assert point.ran(budget.resolved(table))
+        assert not point.ran(ATTACK)
 
 
 def test_finished_points_are_not_run_again(table: EventTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 
 from hepfool.attacks.base import AttackResult
@@ -13,9 +14,20 @@ from hepfool.inference import Impact, Interval, NuisanceImpact, impact_record
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import DetectionPower, DetectionTable
 from hepfool.statistics.toys import Power
+from hepfool.studies.cross_run import CrossRuns
 from hepfool.studies.excess import Excess
+from hepfool.studies.frontier import Frontier, FrontierPoint
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import Evidence, FlaggedFraction, Thresholds, decide, summarise, summary_schema
+from hepfool.summary import (
+    Evidence,
+    FlaggedFraction,
+    Thresholds,
+    decide,
+    frontier_record,
+    spread_record,
+    summarise,
+    summary_schema,
+)
 
 
 def systematic(flips: float, shift: float = 0.0) -> SystematicEffect:
@@ -159,6 +171,34 @@ def test_the_summary_is_plain_json(
     assert back["versions"]["hepfool"]
 
 
+def cross_runs(report: DetectorReport) -> CrossRuns:
+    """Two trainings of which the second is fooled more."""
+    own = [dataclasses.replace(report, fooling_ratio=value, corrected_fooling_ratio=value) for value in (0.2, 0.4)]
+    cells = ((own[0], report), (report, own[1]))
+    answers = np.zeros((1, 2, 10), dtype=np.bool_)
+    return CrossRuns(
+        cells=(cells,), flagged=answers, correct=answers, auroc=np.array([[0.8, 0.9]]), seed=1, adaptive=(tuple(own),)
+    )
+
+
+def test_repeated_trainings_are_summed_up(detector_report: DetectorReport) -> None:
+    record = spread_record(cross_runs(detector_report))
+    rows = {(row["quantity"], row["knowledge"]): row for row in record["rows"]}
+    assert len(rows) == 5
+    own = rows["fooling_ratio", "white_box"]
+    assert own["mean"]["value"] == pytest.approx(0.3)
+    assert (own["smallest"], own["largest"]) == (0.2, 0.4)
+    assert own["std"] == pytest.approx(np.std([0.2, 0.4], ddof=1))
+    other = rows["fooling_ratio", "grey_box"]
+    assert other["smallest"] == other["largest"] == detector_report.fooling_ratio
+    assert rows["corrected_fooling_ratio", "adaptive"] == {
+        **own,
+        "quantity": "corrected_fooling_ratio",
+        "knowledge": "adaptive",
+    }
+    assert record["n_test"] == 10
+
+
 def test_the_summary_follows_its_published_schema(
     shifted_result: AttackResult, evidence: Evidence, detector_report: DetectorReport
 ) -> None:
@@ -190,7 +230,23 @@ def test_the_summary_follows_its_published_schema(
     interval = Interval(down=0.1, up=math.nan)
     nuisance = NuisanceImpact(name="adversarial", adversarial=True, interval=interval, down=-0.01, up=0.02)
     impact = Impact(parameter="mu", value=1.0, before=interval, after=interval, ranking=(nuisance,))
-    whole = dataclasses.replace(summarise(shifted_result, defended, decide(defended)), impact=impact_record(impact))
+    number = Measured(0.1, math.nan)
+    point = FrontierPoint(
+        factor=0.5,
+        fooling=number,
+        max_js_distance=0.01,
+        correlation_shift=0.02,
+        power=number,
+        check="ks",
+        further_power=number,
+        further_check="ks",
+    )
+    whole = dataclasses.replace(
+        summarise(shifted_result, defended, decide(defended)),
+        impact=impact_record(impact),
+        frontier=frontier_record(Frontier(points=(point,), n_data=9.0, level=0.05)),
+        spread=spread_record(cross_runs(detector_report)),
+    )
     record = json.loads(whole.to_json())
     assert list(validator.iter_errors(record)) == []
     assert record["impact"]["before"] == {"down": 0.1, "up": None}

@@ -69,6 +69,7 @@ def test_a_file_becomes_records_of_the_package(folder: Path) -> None:
         (("met: [70", "mt: [70"), "line 9, column 3", "high_met cuts on 'mt', which is none of the features"),
         (("[70, null]", "[70]"), "line 10, column 37", "cuts.met.1: Field required"),
         (("checks:\n  n_data: 300", "frontier: {}"), "line 14, column 1", "frontier needs checks"),
+        (("checks:\n  n_data: 300", "detector: null\nspread: {}"), "line 15, column 1", "it needs a detector"),
         (
             ("  label: truth", "  label: truth\n  label: other"),
             "line 9, column 3",

@@ -12,18 +12,22 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
-from coffea.util import save
 
 from hepfool import cli, workflow
-from hepfool.attacks.base import AttackProblem
+from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.defences.detector import DetectorSettings, train_detector
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.io.tables import read_table
 from hepfool.models.files import export_program
 from hepfool.models.networks import Standardise, mlp
+from hepfool.studies.systematics import Measured
+from hepfool.summary import FlaggedFraction
 from hepfool.training import TrainingSettings, fit
 from hepfool.typing import FloatArray
 from hepfool.workflow import WorkflowConfiguration, plan_workflow, run_workflow
+from hepfool.workflow.figures import further_figures
+from hepfool.workflow.outcomes import EventParts
 from tests.specimens import FEATURES, SineClassifier, events
 
 pytestmark = pytest.mark.torch
@@ -35,6 +39,7 @@ STEPS = ("events", "baseline", "attack", "detector", "adaptive", "systematics", 
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out, which take most of the time."""
     monkeypatch.setattr(workflow.study, "draw_study", lambda _, **__: {})
+    monkeypatch.setattr(workflow.procedure, "further_figures", lambda _, **__: {})
 
 
 @pytest.fixture(scope="module")
@@ -256,28 +261,79 @@ def test_a_frontier_and_a_fit_are_added_on_demand(
     }
     (tmp_path / "workspace.json").write_text(json.dumps(workspace))
     fit = {"workspace": tmp_path / "workspace.json", "channel": "SR", "n_bins": 2, "optimizer": "scipy"}
-    configuration = settings(fit=fit, frontier={"factors": [0.5, 1.0]}, report={"events": []})
+    attack = {"n_iterations": 2, "n_bins": 20, "max_js_distance": 0.05, "beta": 20.0}
+    own = {"attack": attack, "envelope": "variations", "target": 1, "quantile_bins": 30}
+    configuration = settings(**own, fit=fit, frontier={"factors": [0.5, 1.0]}, report={"events": []})
     done, summary = steps_done(configuration, table)
     assert done[-3:] == ["frontier", "fit", "report"]
+    # The scan goes through the attack of the report, with its bins, bounds and target.
+    assert summary.frontier is not None
+    tight, point = summary.frontier["points"]
+    assert tight["max_js_distance"] <= 0.025 + 1e-12
+    assert point["fooling"] == summary.fooling["fooling_ratio"]
+    assert point["max_js_distance"] == summary.compatibility[0]["max_js_distance"]
+    assert summary.detection is not None
+    assert point["power"]["value"] == summary.detection["strongest_standard"]["power"]["value"]
     assert summary.impact is not None
     assert summary.impact["ranking"][0]["name"] == "adversarial"
     assert summary.impact["after"]["up"] > summary.impact["before"]["up"]
     patch = json.loads((configuration.output / "patch.json").read_text())
     assert [entry["op"] for entry in patch] == ["test", "test", "add"]
-    assert (configuration.output / "figures" / "frontier.png").is_file()
+    assert "If the attack may be noticed more easily" in (configuration.output / "summary.md").read_text()
     assert "Expected uncertainty of the fit" in (configuration.output / "report.html").read_text()
 
 
-@pytest.mark.faults
-def test_a_coffea_output_must_hold_a_table(settings: Callable[..., WorkflowConfiguration], tmp_path: Path) -> None:
-    (tmp_path / "broken.coffea").write_bytes(b"broken")
-    save({"histograms": {}}, tmp_path / "other.coffea")
-    for name, message in (("broken", "cannot be read as a coffea output"), ("other", "holds no 'table'")):
-        configuration = settings(events={"coffea_output": tmp_path / f"{name}.coffea"})
-        with pytest.raises(ValueError, match=message):
-            run_workflow(configuration)
-    with pytest.raises(ValueError, match="names no events"):
-        run_workflow(settings())
+def test_trainings_are_repeated_on_demand(
+    settings: Callable[..., WorkflowConfiguration], table: EventTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = {"hidden": [8], "training": {"max_epochs": 2, "batch_size": 100}}
+    own = {"envelope": "variations", "quantile_bins": 30, "checks": None, "report": {"events": []}}
+    attacked: list[dict[str, Any]] = []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        attacked.append(options)
+        return run_attack(*arguments, **options)
+
+    monkeypatch.setattr("hepfool.studies.runs.run_attack", watched)
+    configuration = settings(network=network, spread={"n_runs": 2}, **own)
+    summary = run_workflow(configuration, table=table)
+    # Two trainings, each attacked on three parts, and with knowledge of its detector; the bins are those of the workflow.
+    # The attack on the test part is asked for again, and taken from the folder.
+    assert len(attacked) == 8
+    assert {options["binning"].n_bins for options in attacked} == {20 + 30 - 1}
+    assert all(options["envelope"] is not None for options in attacked)
+    assert summary.spread is not None
+    assert summary.spread["n_runs"] == 2
+    assert summary.spread["n_test"] == 300
+    assert {row["knowledge"] for row in summary.spread["rows"]} == {"white_box", "grey_box", "adaptive"}
+    text = (configuration.output / "summary.md").read_text()
+    assert "Spread over repeated trainings" in text
+    assert "2 trainings" in (configuration.output / "report.html").read_text()
+    # More trainings take those that are there.
+    attacked.clear()
+    more = run_workflow(settings(network=network, spread={"n_runs": 3}, **own), table=table, force=True)
+    assert more.spread is not None
+    assert np.array(more.spread["auroc"])[:, :2].tolist() == summary.spread["auroc"]
+    with pytest.raises(ValueError, match="leave spread or the passed network out"):
+        run_workflow(configuration, table=table, classifier=SineClassifier(), force=True)
+
+
+def test_a_detector_is_drawn(settings: Callable[..., WorkflowConfiguration], table: EventTable) -> None:
+    data, simulation = table.select(table.labels == UNLABELLED), table.select(table.labels != UNLABELLED)
+    attack = CONSERVAttack(n_iterations=2, n_bins=20, max_js_distance=0.05, beta=20.0)
+    result = run_attack(attack, SineClassifier(), simulation, rng=np.random.default_rng(1))
+    quick = DetectorSettings(hidden=(8,), training=TrainingSettings(max_epochs=2))
+    detector = train_detector(result, result, seed=1, settings=quick)
+    parts = EventParts(simulation={}, data=data)
+    number = Measured(0.1, 0.01)
+    fraction = FlaggedFraction(region="low_pt", data=number, simulation=number)
+    results = {"detector": detector, "attack": {"test": result}, "events": parts, "data_check": (fraction,)}
+    drawn = further_figures(results)
+    assert set(drawn) == {"detector", "thresholds"}
+    assert len(drawn["thresholds"].axes) == 2
+    assert len(further_figures({**results, "data_check": ()})["thresholds"].axes) == 1
+    missed = dataclasses.replace(result, fooled=np.zeros_like(result.fooled))
+    assert further_figures({**results, "attack": {"test": missed}}) == {}
 
 
 @pytest.fixture

@@ -9,10 +9,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from hepfool.attacks.base import AttackResult, Iteration
+from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
+from hepfool.models.blackbox import FiniteDifference
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import CheckSettings
-from hepfool.workflow import run_table_attack, thin, with_checks, write_study
+from hepfool.workflow import draw_study, run_table_attack, thin, with_checks, with_frontier, write_study
 
 
 @pytest.fixture
@@ -90,6 +93,28 @@ def test_checks_go_to_summary_and_figures(
     assert record["strongest_standard"]["features"] == ["lead_jet_pt"]
     assert [row["power"]["value"] for row in record["rows"]] == [row.power.value for row in checked.detection.rows]
     assert study.summary.detection is None
+
+
+def test_a_scan_of_the_caps_goes_to_summary_and_figures(
+    shifted_result: AttackResult, sign_classifier: Classifier, tmp_path: Path
+) -> None:
+    attack = CONSERVAttack(n_iterations=1, n_bins=10, max_js_distance=0.05)
+    settings, path = CheckSettings(n_data=300.0, checks=("chi2",)), tmp_path / "scan.json"
+    table, classifier = shifted_result.nominal, FiniteDifference(sign_classifier, [0.05, 0.05])
+    study = run_table_attack(table, classifier, Checkpointed(attack, tmp_path / "attack.zip"), seed=7)
+    with pytest.raises(ValueError, match="call with_checks first"):
+        with_frontier(study, classifier, settings, seed=1)
+    checked = with_checks(study, settings, seed=1)
+    found = with_frontier(checked, classifier, settings, seed=1, factors=[0.5, 1.0], path=path)
+    assert found.summary.frontier is not None
+    assert [point["factor"] for point in found.summary.frontier["points"]] == [0.5, 1.0]
+    own = found.summary.frontier["points"][1]
+    assert own["fooling"]["value"] == pytest.approx(study.result.fooling_ratio)
+    assert path.is_file()
+    assert "frontier" in draw_study(found)
+    other = with_checks(run_table_attack(table, classifier, shifted_result.attack, seed=7), settings, seed=1)
+    with pytest.raises(ValueError, match="needs a CONSERVAttack"):
+        with_frontier(other, classifier, settings, seed=1)
 
 
 def test_thinning_keeps_the_order_and_the_seed(shifted_result: AttackResult) -> None:

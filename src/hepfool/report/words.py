@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The verdict in sentences, for a reader who has never heard of adversarial attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from hepfool.report.sections import NOTICED
+from hepfool.summary import Summary
+
+__all__ = ["verdict_in_words"]
+
+#: What a decisive criterion that is not fulfilled means, by its name and status.
+_OPEN: Final = {
+    (
+        "FoolingWithinSystematics",
+        "failed",
+    ): "a deviation within the limits of the search could change more of the network's answers than the assigned uncertainties "
+    "allow for",
+    (
+        "FoolingWithinSystematics",
+        "not evaluated",
+    ): "the study was given no assigned uncertainty to compare the attack with",
+    (
+        "FlaggedFractionsAgree",
+        "failed",
+    ): "the detector flags different fractions of data and simulation, so that either the data hold deviations that the simulation "
+    "lacks, or the detector does not work in data",
+    (
+        "FlaggedFractionsAgree",
+        "not evaluated",
+    ): "it is not known whether a detector of attacks flags as many data events as simulated ones",
+    ("AttackFinished", "failed"): "the search was not finished, so that there may be worse deviations",
+}
+_WORST_CASE: Final = "None of this says that the data hold such a deviation: the search is for the worst case."
+_ADVICE: Final = (
+    "The analysers should find out which events and inputs are behind it, and add a check that would notice it, or make the network "
+    "less sensitive; if the excess stays, its uncovered part becomes an uncertainty."
+)
+_TIGHTEN: Final = "The limits were too generous: the search should be repeated with tighter ones before anything is concluded from its size."
+_COVERED: Final = (
+    "So a deviation of this kind, if there were one, would change no more answers than the analysis allows for already. This is why "
+    "the verdict is COVERED."
+)
+
+
+def verdict_in_words(summary: Summary) -> tuple[str, ...]:
+    """
+    Explain what was found and why the verdict follows from it.
+
+    Parameters
+    ----------
+    summary : Summary
+        The study.
+
+    Returns
+    -------
+    tuple of str
+        Paragraphs without markup.
+    """
+    return (_attack(summary), " ".join(_comparison(summary)), " ".join(_decision(summary)))
+
+
+def _attack(summary: Summary) -> str:
+    events, constrained = summary.events, summary.compatibility[0]
+    features = constrained["features"].values()
+    floor = max((feature["js_floor"] or 0.0 for feature in features), default=0.0)
+    return (
+        f"Of {events['n_attacked']} attacked events, {events['n_fooled']} were given another class by the network: "
+        f"{_percent(summary.systematics['attack']['flips'])} of their weight. The search for these changes was bounded: where data are "
+        f"compared with simulation, no input's distribution moved further than a Jensen-Shannon distance of "
+        f"{_plain(constrained['max_js_distance'])} (chance alone: up to {_plain(floor)}), and the correlations changed by "
+        f"{_plain(constrained['correlation_shift'])} (chance alone: up to {_plain(constrained['correlation_floor'])})."
+        f"{_elsewhere(events)}"
+    )
+
+
+def _elsewhere(events: Mapping[str, Any]) -> str:
+    free = events["n_events"] - events["n_constrained"]
+    if not free:
+        return ""
+    return f" The distributions of the {free} events elsewhere, such as in a signal region, were not limited; single events may have bounds."
+
+
+def _comparison(summary: Summary) -> Iterator[str]:
+    systematics = summary.systematics
+    remaining, added = systematics["remaining"]["flips"], systematics["total"]
+    if systematics["remaining"] != systematics["attack"]:
+        yield f"A second network that was trained to recognise such events flags some of them; {_percent(remaining)} are left."
+    if systematics.get("adaptive") is not None:
+        adaptive = _percent(systematics["adaptive"]["flips"])
+        yield f"If the search also tries to escape this detector, {adaptive} are left."
+    if added is None:
+        yield "There is no physics systematic to compare this with."
+        return
+    sources = ", ".join(name.replace("_", " ") for name in added["sources"])
+    covered = added["flips"]
+    yield (
+        f"The uncertainties that the analysis assigns already ({sources}) together change the class of {_percent(covered)} of the "
+        "same events."
+    )
+    left, known = remaining["value"], covered["value"]
+    if left and known:
+        yield f"What is left of the attack is {left / known:.2g} times as much."
+
+
+def _decision(summary: Summary) -> Iterator[str]:
+    verdict = summary.verdict
+    if verdict["decision"] == "COVERED":
+        yield _COVERED
+        return
+    criteria = [c for c in verdict["criteria"] if c["decisive"] and c["status"] != "passed"]
+    reasons = [_OPEN.get((c["name"], c["status"]), c["sentence"]) for c in criteria]
+    yield f"This is why the verdict is {verdict['decision']}: {'; '.join(reasons)}."
+    if verdict["decision"] == "INVESTIGATE":
+        yield from (_WORST_CASE, *_advice(summary))
+    else:
+        size = verdict["size_flips"]
+        share = "" if size is None else f", {size:.1%} of the events,"
+        yield (
+            f"The analysers state that they have looked into it. What the assigned uncertainties leave uncovered{share} is to be "
+            "added as an uncertainty, with the sizes given below; it is an upper bound, not one standard deviation."
+        )
+
+
+def _advice(summary: Summary) -> Iterator[str]:
+    """Say whether the validation would notice, and what to do then."""
+    strongest = None if summary.detection is None else summary.detection["strongest_standard"]
+    if strongest is None:
+        yield "Whether the validation would have noticed it was not measured."
+        yield _ADVICE
+        return
+    power, n_data = strongest["power"]["value"], strongest["n_data"]
+    if power > NOTICED:
+        yield f"With {n_data:.0f} data events a usual check would notice it with a probability of {power:.0%}."
+        yield _TIGHTEN
+    else:
+        yield (
+            f"With {n_data:.0f} data events no usual check would notice it with a probability above {power:.0%}, so that the validation "
+            "does not exclude it either."
+        )
+        yield _ADVICE
+
+
+def _percent(number: Mapping[str, float | None] | None) -> str:
+    value = None if number is None else number["value"]
+    return "an unknown fraction" if value is None else f"{value:.1%}"
+
+
+def _plain(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Records of what a study does on demand: a scan of the caps, and repeated trainings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepfool.studies.frontier import Frontier
+from hepfool.summary.record import plain_values
+
+if TYPE_CHECKING:  # which loads PyTorch
+    from hepfool.studies.cross_run import CrossRuns, Knowledge
+
+__all__ = ["frontier_record", "spread_record"]
+
+_QUANTITIES = ("fooling_ratio", "corrected_fooling_ratio")
+
+
+def frontier_record(frontier: Frontier) -> dict[str, Any]:
+    """
+    Turn a scan of caps into plain values for ``Summary.frontier``.
+
+    Parameters
+    ----------
+    frontier : Frontier
+        From :func:`hepfool.studies.frontier.run_frontier`.
+
+    Returns
+    -------
+    dict
+        Its fields.
+    """
+    record: dict[str, Any] = plain_values(frontier)
+    return record
+
+
+def spread_record(runs: CrossRuns) -> dict[str, Any]:
+    """
+    Turn repeated trainings into plain values for ``Summary.spread``.
+
+    Parameters
+    ----------
+    runs : CrossRuns
+        From :func:`hepfool.studies.cross_run.run_cross_runs`.
+
+    Returns
+    -------
+    dict
+        Numbers of trainings and splits, and per quantity and knowledge of the attack the mean with its standard error,
+        the standard deviation, and the smallest and largest value.
+    """
+    kinds: list[Knowledge] = ["white_box", "grey_box"]
+    rows = [_row(runs, knowledge, quantity) for quantity in _QUANTITIES for knowledge in kinds]
+    if runs.adaptive:
+        rows.append(_row(runs, "adaptive", "corrected_fooling_ratio"))
+    n_splits, n_runs = runs.auroc.shape
+    record: dict[str, Any] = plain_values(
+        {
+            "n_runs": n_runs,
+            "n_splits": n_splits,
+            "n_test": runs.flagged.shape[2],
+            "seed": runs.seed,
+            "auroc": runs.auroc,
+            "rows": rows,
+        }
+    )
+    return record
+
+
+def _row(runs: CrossRuns, knowledge: Knowledge, quantity: str) -> dict[str, Any]:
+    mean, values = runs.mean(knowledge, quantity), runs.values(knowledge, quantity)
+    return {
+        "quantity": quantity,
+        "knowledge": knowledge,
+        "mean": {"value": mean.value, "error": mean.error},
+        "std": mean.cell_std,
+        "smallest": float(np.min(values)),
+        "largest": float(np.max(values)),
+    }

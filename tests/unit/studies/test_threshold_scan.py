@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hepfool.attacks.base import AttackResult, run_attack
+from hepfool.attacks.stochastic import Noise
+from hepfool.events import UNLABELLED
+from hepfool.studies.threshold_scan import scan_thresholds
+from hepfool.typing import FloatArray
+from tests.specimens import SineClassifier, events
+
+
+@dataclass(frozen=True)
+class ByFirstInput:
+    """A detector whose score rises with the first input."""
+
+    threshold: float = 0.4
+
+    def score(self, values: FloatArray) -> FloatArray:
+        return np.asarray(np.clip(values[:, 0] / 100.0, 0.0, 1.0))
+
+
+@pytest.fixture(scope="module")
+def result() -> AttackResult:
+    return run_attack(Noise(size=0.2), SineClassifier(), events(400), rng=np.random.default_rng(1))
+
+
+def test_a_scan_counts_what_the_detector_does_at_every_threshold(result: AttackResult) -> None:
+    detector: Any = ByFirstInput()
+    thresholds = np.array([0.7, 0.2, 0.4])
+    scan = scan_thresholds(detector, result, thresholds=thresholds)
+    assert scan.thresholds.tolist() == [0.2, 0.4, 0.7]
+    assert scan.own == 0.4
+    assert scan.checks == ()
+    weights = result.nominal.weights
+    for k, threshold in enumerate(scan.thresholds):
+        flagged = detector.score(result.adversarial.network_values) > threshold
+        remaining = weights[result.fooled & ~flagged].sum() / weights[result.attacked].sum()
+        assert scan.corrected[k].value == pytest.approx(remaining)
+        clean = weights[detector.score(result.nominal.network_values) > threshold].sum() / weights.sum()
+        assert scan.nominal[k].value == pytest.approx(clean)
+    values = [number.value for number in scan.corrected]
+    assert values == sorted(values)
+    assert values[-1] <= result.fooling_ratio
+
+
+def test_data_are_compared_where_they_may_be(result: AttackResult) -> None:
+    data = replace(events(100, seed=5, weighted=False), labels=np.full(100, UNLABELLED))
+    detector: Any = ByFirstInput()
+    scan = scan_thresholds(detector, result, data=data, regions=["low_pt"])
+    (check,) = scan.checks
+    assert len(check.data) == len(scan.thresholds) == len(scan.corrected)
+    assert check.n_data == data.region("low_pt").mask.sum()
+    with pytest.raises(ValueError, match="is a signal region"):
+        scan_thresholds(detector, result, data=data, regions=["high_pt"])

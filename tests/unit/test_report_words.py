@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The verdict in sentences: the numbers in it are those of the summary."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+
+import pytest
+
+from hepfool.attacks.base import AttackResult
+from hepfool.models.protocols import Classifier
+from hepfool.report import summary_html, summary_markdown
+from hepfool.report.words import verdict_in_words
+from hepfool.studies.systematics import Measured, SystematicEffect
+from hepfool.summary import Evidence, FlaggedFraction, Summary, decide, summarise
+
+
+def study(result: AttackResult, classifier: Classifier, flips: float | None, *, investigated: bool = False) -> Summary:
+    effects = (
+        () if flips is None else (SystematicEffect(name="tau_energy_up", kind="shape", flips=Measured(flips, 0.01)),)
+    )
+    agreed = FlaggedFraction(region="low_met", data=Measured(0.1, 0.01), simulation=Measured(0.1, 0.01))
+    evidence = Evidence.of(
+        result,
+        classifier,
+        effects=effects,
+        flagged=~result.fooled,
+        fractions=[agreed],
+        adaptive=SystematicEffect(name="Shift", kind="attack", flips=Measured(0.25, 0.01)),
+    )
+    evidence = dataclasses.replace(
+        evidence, corrected=dataclasses.replace(evidence.attack, flips=Measured(0.02, 0.001))
+    )
+    return summarise(result, evidence, decide(evidence, investigated=investigated))
+
+
+def test_a_reviewer_is_told_why(shifted_result: AttackResult, sign_classifier: Classifier) -> None:
+    summary = study(shifted_result, sign_classifier, 0.01)
+    attack, comparison, decision = verdict_in_words(summary)
+    events = summary.events
+    assert f"Of {events['n_attacked']} attacked events, {events['n_fooled']} were given another class" in attack
+    assert f"{summary.systematics['attack']['flips']['value']:.1%} of their weight" in attack
+    assert f"Jensen-Shannon distance of {summary.compatibility[0]['max_js_distance']:.3f}" in attack
+    free = events["n_events"] - events["n_constrained"]
+    assert f"The distributions of the {free} events elsewhere" in attack
+    assert "flags some of them; 2.0% are left" in comparison
+    assert "escape this detector, 25.0% are left" in comparison
+    assert "(tau energy) together change the class of 1.0% of the same events" in comparison
+    assert comparison.endswith("What is left of the attack is 2 times as much.")
+    assert decision.startswith(
+        "This is why the verdict is INVESTIGATE: a deviation within the limits of the search could change"
+    )
+    assert "None of this says that the data hold such a deviation" in decision
+    for shown in (html.unescape(summary_html(summary)), summary_markdown(summary)):
+        assert all(paragraph in shown for paragraph in (attack, decision))
+
+
+@pytest.mark.parametrize(
+    ("flips", "investigated", "expected"),
+    [
+        (0.5, False, "verdict is COVERED"),
+        (
+            None,
+            False,
+            "verdict is INVESTIGATE: the study was given no assigned uncertainty to compare the attack with.",
+        ),
+        (0.01, True, "1.7% of the events, is to be added as an uncertainty"),
+    ],
+)
+def test_every_decision_is_explained(
+    flips: float | None,
+    investigated: bool,
+    expected: str,
+    shifted_result: AttackResult,
+    sign_classifier: Classifier,
+) -> None:
+    summary = study(shifted_result, sign_classifier, flips, investigated=investigated)
+    *_, decision = verdict_in_words(summary)
+    assert expected in decision
+    assert "nan" not in " ".join(verdict_in_words(summary))
+
+
+def test_every_open_criterion_is_a_reason(shifted_result: AttackResult, sign_classifier: Classifier) -> None:
+    evidence = dataclasses.replace(Evidence.of(shifted_result, sign_classifier), n_iterations=9)
+    text = verdict_in_words(summarise(shifted_result, evidence, decide(evidence)))
+    assert "no physics systematic to compare this with" in text[1]
+    for reason in ("no assigned uncertainty", "flags as many data events", "the search was not finished"):
+        assert reason in text[2]
+
+
+def test_the_advice_depends_on_whether_the_validation_would_notice(
+    shifted_result: AttackResult, sign_classifier: Classifier
+) -> None:
+    summary = study(shifted_result, sign_classifier, 0.01)
+    events = {**summary.events, "n_constrained": summary.events["n_events"]}
+    assert "elsewhere" not in verdict_in_words(dataclasses.replace(summary, events=events))[0]
+    assert "would have noticed it was not measured" in verdict_in_words(summary)[2]
+    for power, expected in (
+        (0.8, "a usual check would notice it with a probability of 80%. The limits were too generous"),
+        (0.2, "no usual check would notice it with a probability above 20%"),
+    ):
+        row = {"title": "all linear correlations", "region": "low_met", "n_data": 671.0, "power": {"value": power}}
+        seen = dataclasses.replace(summary, detection={"strongest_standard": row, "rows": [row], "level": 0.05})
+        decision = verdict_in_words(seen)[2]
+        assert f"With 671 data events {expected}" in decision
+        assert ("find out which events" in decision) == (power == 0.2)
+
+
+def test_a_criterion_that_does_not_hold_is_not_called_failed(
+    shifted_result: AttackResult, sign_classifier: Classifier
+) -> None:
+    summary = study(shifted_result, sign_classifier, 0.01)
+    page = summary_html(summary)
+    assert "Not fulfilled</span>:" in page
+    assert "✗ not fulfilled" in page
+    assert "✓ fulfilled" in page
