@@ -48,10 +48,10 @@ lint: $(STAMP) ## Run every static check
 bench: $(STAMP) ## Measure costs and figures of merit; BENCH_ALL=1 adds millions of events (an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks $(if $(BENCH_ALL),,-m "not slow") $(TEST_ARGS)
 
-examples: $(STAMP) ## Run each example on a small input
-	@set -e; for script in analysis_examples/*/*.py; do \
-	  echo "== $$script"; \
-	  (cd "$$(dirname "$$script")" && MPLBACKEND=Agg "$(CURDIR)/$(BIN)/python" "$$(basename "$$script")" --quick); \
+examples: $(STAMP) ## Run each example on a small input, into examples-output/
+	@set -e; for script in $$(grep -l __main__ analysis_examples/*/*.py); do \
+	  echo "== $$script"; output="examples-output/$$(basename "$$script" .py)"; mkdir -p "$$output"; \
+	  (cd "$$output" && MPLBACKEND=Agg OMP_NUM_THREADS=1 "$(CURDIR)/$(BIN)/python" "$(CURDIR)/$$script" --quick); \
 	done
 
 images: $(STAMP) ## Draw the reference images of the tests anew; look at them before committing
@@ -59,6 +59,6 @@ images: $(STAMP) ## Draw the reference images of the tests anew; look at them be
 	  -W "ignore:Ignoring --mpl-baseline-path:UserWarning"
 
 clean: ## Remove outputs and caches, keep .venv
-	rm -rf bench-output build demo-output dist images-output htmlcov
+	rm -rf bench-output build demo-output dist examples-output images-output htmlcov
 	rm -rf .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests analysis_examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

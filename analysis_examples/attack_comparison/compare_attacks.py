@@ -27,6 +27,7 @@ from hepfool.plots.comparison import AttackPoint, plot_attack_comparison
 from hepfool.plots.style import PlotStyle
 from hepfool.samples import toys
 from hepfool.training import fit
+from hepfool.workflow.study import thin
 
 SHIFTS = (0.003, 0.01, 0.03, 0.1)
 SIZES = (0.003, 0.01, 0.03, 0.1)
@@ -58,7 +59,7 @@ def embedded_study(n_events: int) -> Study:
     """H to tau tau of the package, all events constrained alike, without weights."""
     events = read_events(seed=SEED)
     classifier = train_network(events, seed=SEED)
-    test = events.test.select(np.arange(events.test.n_events) < n_events)
+    test = thin(events.test, n_events, seed=SEED)
     table = EventTable.from_arrays(test.values, labels=test.labels, features=test.features)
     return Study(rf"H $\to \tau\tau$, {table.n_events} events", table, classifier, 0.03, {})
 

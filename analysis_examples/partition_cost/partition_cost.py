@@ -77,7 +77,7 @@ def show(cost: PartitionCost) -> None:
 
 
 @click.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the figure.")
+@click.option("-o", "--output", default="output", show_default=True, type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Few events, to see that it runs.")
 def main(output: Path, *, quick: bool) -> None:
     """Measure what partitions cost."""
