@@ -42,6 +42,7 @@ from hepfool.plots import (
     plot_misclassification,
     plot_observables,
     plot_partition_cost,
+    plot_region_yields,
     plot_robustness,
     plot_score,
     plot_score_stack,
@@ -52,6 +53,7 @@ from hepfool.processors.partition_caps import CapTrial, PartitionCost
 from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
+from hepfool.statistics.migration import Migration
 from hepfool.statistics.toys import Power
 from hepfool.studies.blinded_validation import BlindedValidation, PairedObservable, validate_blinded
 from hepfool.studies.checkpoints import CheckpointRecord
@@ -61,6 +63,7 @@ from hepfool.studies.frontier import Frontier, FrontierPoint
 from hepfool.studies.limited_data import LimitedAttack, LimitedData, LimitedRun
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
 from hepfool.studies.sensitivity_records import SensitivityGrid
+from hepfool.studies.region_yields import RegionYields
 from hepfool.studies.significance import SignificanceSettings, SignificanceStudy, compare_significance
 from hepfool.studies.systematics import Measured
 from hepfool.studies.threshold_scan import ThresholdScan
@@ -77,19 +80,20 @@ def quantiles(n_events: int) -> FloatArray:
     return (np.arange(n_events) + 0.5) / n_events
 
 
-def transverse_momentum(shift: float, *, weight: float = 1.0) -> Hist[Any]:
+def momentum_marginal(
+    note: str = "Control region", shift: float = 3.0, weight: float = 1.0, *, paired: bool = True
+) -> Marginal:
     histogram: Hist[Any] = Hist.new.Reg(30, 0, 300, label=r"Leading jet $p_\mathrm{T}$ [GeV]").Weight()
     values = -60.0 * np.log(quantiles(2000))
-    return histogram.fill(values + shift * np.sin(values / 8.0), weight=weight)
-
-
-def momentum_marginal(note: str = "Control region", shift: float = 3.0, weight: float = 1.0) -> Marginal:
+    pair = [np.minimum(values + s * np.sin(values / 8.0), 299.0) for s in (0.0, shift)]
+    before, after = ((events // 10.0).astype(np.int64) for events in pair)
     return Marginal(
-        nominal=transverse_momentum(0.0, weight=weight),
-        adversarial=transverse_momentum(shift, weight=weight),
+        nominal=histogram.copy().fill(pair[0], weight=weight),
+        adversarial=histogram.copy().fill(pair[1], weight=weight),
         js_distance=0.0123,
         js_floor=0.0345,
         note=note,
+        migration=Migration.between(before, after, np.full(2000, weight), n_bins=30) if paired else None,
     )
 
 
@@ -380,7 +384,7 @@ def threshold_scan() -> ThresholdScan:
 
 FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "marginal": lambda: plot_marginal(momentum_marginal(), style=STYLE),
-    "marginal_log": lambda: plot_marginal(momentum_marginal(), style=STYLE, log_y=True),
+    "marginal_log": lambda: plot_marginal(momentum_marginal(paired=False), style=STYLE, log_y=True),
     "marginal_large_yields": lambda: plot_marginal(momentum_marginal(weight=1e6), style=STYLE),
     "marginal_atlas": lambda: plot_marginal(momentum_marginal(), style=PlotStyle(experiment="ATLAS", energy=13.6)),
     "marginal_lhcb": lambda: plot_marginal(momentum_marginal(), style=PlotStyle(experiment="LHCb", energy=13.6)),
@@ -394,6 +398,7 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
         ],
         style=STYLE,
     ),
+    "marginals_grid": lambda: plot_marginals([momentum_marginal(f"Feature {k}", k) for k in range(5)], style=STYLE),
     "correlations": lambda: plot_correlations(comparison(), style=STYLE),
     "correlations_few": lambda: plot_correlations(comparison(3, prefix="x"), style=STYLE),
     "score": lambda: plot_score(scores(), threshold=0.5, style=STYLE),
@@ -432,12 +437,43 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "observables": lambda: plot_observables(
         [paired_observables()[1], *paired_observables()[2]], paired_observables()[0], note="FGSM", style=STYLE
     ),
+    "region_yields": lambda: plot_region_yields(regions(), style=replace(STYLE, data=True)),
+    "region_yields_log": lambda: plot_region_yields(regions()[:1], log_y=True, style=STYLE),
+    "region_yields_atlas": lambda: plot_region_yields(regions(), style=PlotStyle(experiment="ATLAS", energy=13.6)),
     "partition_cost": lambda: plot_partition_cost(partition_cost(), style=STYLE),
     "hidden_sensitivity": lambda: plot_hidden_sensitivity(sensitivity_grid(), style=STYLE),
     "hidden_sensitivity_one": lambda: plot_hidden_sensitivity(
         SensitivityGrid(cells={("Donut", "MLP"): (trained_sensitivity(0.1, 0.02, 0.01),)}), style=STYLE
     ),
 }
+
+
+def regions() -> list[RegionYields]:
+    """A control region with data, and a blinded signal region."""
+    edges = np.linspace(0.0, 1.0, 21)
+    score = 0.5 * (edges[1:] + edges[:-1])
+    processes = {
+        r"Z$\to\tau\tau$": 300.0 * (1.0 - score) ** 2 + 5.0,
+        "W+jets": 90.0 * (1.0 - score) + 2.0,
+        r"$\mathrm{t}\bar{\mathrm{t}}$": 30.0 + 0.0 * score,
+        "VV": 6.0 + 3.0 * score,
+        r"H$\to\tau\tau$": 9.0 * score**2,
+    }
+    total = np.sum(list(processes.values()), axis=0)
+    control = RegionYields(
+        region="high_mt",
+        role="control",
+        label="Score",
+        edges=edges,
+        processes=processes,
+        adversarial=total * (1.0 + 0.15 * np.sin(7.0 * score)),
+        statistical=np.sqrt(0.3 * total),
+        systematic_up=0.1 * total,
+        systematic_down=0.06 * total,
+        sources=("tau_energy", "jet_energy"),
+        data=np.round(total + 1.2 * np.sqrt(total) * np.sin(40.0 * score)),
+    )
+    return [control, replace(control, region="low_mt", role="signal", data=None, blinded=True)]
 
 
 def partition_cost() -> PartitionCost:

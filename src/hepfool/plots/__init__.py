@@ -24,6 +24,7 @@ from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marg
 from hepfool.plots.misclassification import plot_misclassification
 from hepfool.plots.observables import plot_observables
 from hepfool.plots.partitions import plot_partition_cost
+from hepfool.plots.region_yields import plot_region_yields
 from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
 from hepfool.plots.significance import plot_checkpoints, plot_significance
 from hepfool.plots.style import PlotStyle
@@ -52,6 +53,7 @@ __all__ = [
     "plot_misclassification",
     "plot_observables",
     "plot_partition_cost",
+    "plot_region_yields",
     "plot_robustness",
     "plot_score",
     "plot_score_stack",

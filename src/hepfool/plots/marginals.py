@@ -2,10 +2,11 @@
 """
 Marginals of nominal and adversarial events on top of each other.
 
-:func:`plot_marginal` draws one feature, from any two histograms with the same
-bins; :func:`plot_marginals` draws several side by side.  For the result of an
-attack, :func:`representative_marginals` gives the features that moved least,
-typically and most.
+:func:`plot_marginal` draws one feature; :func:`plot_marginals` draws several in a grid.  For the result of an
+attack, :func:`representative_marginals` gives the features that moved least, typically and most.
+
+Below each marginal stands the net change of every bin with its paired error, because both histograms hold the same events.
+Two histograms alone do not tell which events moved: then it is their ratio, without errors.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from matplotlib.figure import Figure
 
 from hepfool.attacks.base import AttackResult
 from hepfool.features import Feature
-from hepfool.plots.panels import band_handle, draw_ratio, set_headroom, stacked_panels, yield_title
+from hepfool.plots.panels import band_handle, draw_migration, draw_ratio, set_headroom, stacked_panels, yield_title
 from hepfool.plots.style import PlotStyle, add_experiment_label
 from hepfool.statistics.marginals import Binning
+from hepfool.statistics.migration import Migration
 from hepfool.typing import FloatArray
 
 __all__ = ["Marginal", "marginal", "plot_marginal", "plot_marginals", "representative_marginals"]
@@ -46,6 +48,8 @@ class Marginal:
         Distance and its sampling floor as the attack was judged, dimensionless.
     note : str
         Remark for the reader, such as the region.
+    migration : Migration, optional
+        Net change of each bin with its paired error; the ratio is drawn without it.
     """
 
     nominal: Hist[Any]
@@ -53,6 +57,7 @@ class Marginal:
     js_distance: float | None = None
     js_floor: float | None = None
     note: str = ""
+    migration: Migration | None = None
 
     def __post_init__(self) -> None:
         """Check that both histograms have one axis and the same bins."""
@@ -61,6 +66,9 @@ class Marginal:
             raise ValueError(msg)
         if not np.array_equal(self.nominal.axes[0].edges, self.adversarial.axes[0].edges):
             msg = "nominal and adversarial histograms must have the same bins; fill them with one axis"
+            raise ValueError(msg)
+        if self.migration is not None and len(self.migration.net) != self.nominal.axes[0].size:
+            msg = f"the migration has {len(self.migration.net)} bins, the histograms {self.nominal.axes[0].size}"
             raise ValueError(msg)
 
 
@@ -95,16 +103,16 @@ def marginal(
     chosen = table.constrained if region is None else table.region(region).mask
     column = table.features.index(feature)
     edges = _figure_edges(table.features[feature], result.binning.edges[column], n_bins)
-    histograms = [
-        _filled(events.values[chosen, column], table.weights[chosen], edges, table.features[feature])
-        for events in (table, result.adversarial)
-    ]
+    before, after = (events.values[chosen, column] for events in (table, result.adversarial))
+    weights = table.weights[chosen]
+    nominal, adversarial = (_filled(values, weights, edges, table.features[feature]) for values in (before, after))
     return Marginal(
-        nominal=histograms[0],
-        adversarial=histograms[1],
+        nominal=nominal,
+        adversarial=adversarial,
         js_distance=float(compatibility.js_distance[column]),
         js_floor=float(compatibility.js_floor[column]),
         note=note or (region or "").replace("_", " "),
+        migration=_migration(before, after, weights, edges),
     )
 
 
@@ -121,6 +129,13 @@ def _filled(values: FloatArray, weights: FloatArray, edges: FloatArray, feature:
     view["value"] = binning.yields(values[:, None], weights)[0, :-1]
     view["variance"] = binning.yields(values[:, None], weights**2)[0, :-1]
     return histogram
+
+
+def _migration(before: FloatArray, after: FloatArray, weights: FloatArray, edges: FloatArray) -> Migration:
+    # A missing value stays missing: its bin would have no change.
+    present = ~np.isnan(before)
+    old, new = (Binning(edges[None, :]).indices(values[present, None])[:, 0] for values in (before, after))
+    return Migration.between(old, new, weights[present], n_bins=len(edges) - 1)
 
 
 def representative_marginals(
@@ -159,7 +174,7 @@ def plot_marginal(
     shown: Marginal, *, style: PlotStyle | None = None, log_y: bool = False
 ) -> tuple[Figure, tuple[Axes, Axes]]:
     """
-    Draw one feature with the ratio of adversarial to nominal yields below.
+    Draw one feature with the net change of each bin below, or the ratio where that is not known.
 
     Parameters
     ----------
@@ -175,22 +190,24 @@ def plot_marginal(
     figure : matplotlib.figure.Figure
         To be saved by the caller.
     axes : (matplotlib.axes.Axes, matplotlib.axes.Axes)
-        Yields and ratio.
+        Yields and changes.
     """
     figure, columns = plot_marginals([shown], style=style, log_y=log_y)
     return figure, columns[0]
 
 
 def plot_marginals(
-    shown: Sequence[Marginal], *, style: PlotStyle | None = None, log_y: bool = False
+    shown: Sequence[Marginal], *, n_columns: int = 3, style: PlotStyle | None = None, log_y: bool = False
 ) -> tuple[Figure, tuple[tuple[Axes, Axes], ...]]:
     """
-    Draw several features side by side, each with its ratio.
+    Draw several features in a grid, each with the net change of its bins below, or the ratio where that is not known.
 
     Parameters
     ----------
     shown : sequence of Marginal
         One per panel, such as :func:`representative_marginals` of a result.
+    n_columns : int
+        Features per row.
     style : PlotStyle, optional
         Experiment and label.
     log_y : bool
@@ -201,28 +218,33 @@ def plot_marginals(
     figure : matplotlib.figure.Figure
         To be saved by the caller.
     axes : tuple of (matplotlib.axes.Axes, matplotlib.axes.Axes)
-        Yields and ratio of each panel.
+        Yields and changes of each feature.
 
     Raises
     ------
     ValueError
-        If there is nothing to show.
+        If there is nothing to show, or no column to show it in.
     """
-    if not shown:
-        msg = "no marginal to show; give at least one"
+    if not shown or n_columns < 1:
+        msg = f"no marginal to show: {len(shown)} in {n_columns} columns; give at least one of both"
         raise ValueError(msg)
     style = style or PlotStyle()
+    n_columns = min(n_columns, len(shown))
+    n_rows = -(-len(shown) // n_columns)
     with style.context():
-        figure = style.figure(width=len(shown))
-        columns = stacked_panels(figure, len(shown))
-        for item, (ax, below) in zip(shown, columns, strict=True):
+        figure = style.figure(width=n_columns, height=n_rows)
+        panels = stacked_panels(figure, n_columns, len(shown))
+        for item, (ax, below) in zip(shown, panels, strict=True):
             _draw_yields(ax, item, style, log_y=log_y)
-            draw_ratio(below, item.nominal, item.adversarial, colour=style.adversarial_colour)
+            if item.migration is None:
+                draw_ratio(below, item.nominal, item.adversarial, colour=style.adversarial_colour)
+            else:
+                draw_migration(below, item.nominal, item.migration, colour=style.adversarial_colour)
             below.set_xlabel(item.nominal.axes[0].label)
-        add_experiment_label(columns[0][0], style, right=len(shown) == 1)
-        if len(shown) > 1:
-            add_experiment_label(columns[-1][0], style, left=False)
-    return figure, columns
+        add_experiment_label(panels[0][0], style, right=n_columns == 1)
+        if n_columns > 1:
+            add_experiment_label(panels[n_columns - 1][0], style, left=False)
+    return figure, panels
 
 
 def _draw_yields(ax: Axes, shown: Marginal, style: PlotStyle, *, log_y: bool) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "SystematicEffect",
     "attack_contributions",
     "variation_contributions",
+    "varied_mask",
 ]
 
 EffectKind = Literal["shape", "weight", "yield", "attack"]
@@ -173,7 +174,7 @@ def variation_contributions(
         varied = table.variation(name)
         new_classes = classifier.predict(varied.network_values)
         kept = new_classes == selected_class
-        yields = {r.name: table.weights * (_varied_mask(r, table, varied.values) & kept) for r in chosen}
+        yields = {r.name: table.weights * (varied_mask(r, table, varied.values) & kept) for r in chosen}
         yield Contributions(
             name=name,
             kind="shape",
@@ -242,8 +243,24 @@ def _regions(table: EventTable, names: Sequence[str] | None) -> tuple[Region, ..
     return (*chosen, Region(ALL_EVENTS, np.ones(table.n_events, dtype=np.bool_)))
 
 
-def _varied_mask(region: Region, table: EventTable, values: FloatArray) -> BoolArray:
-    """Events of a region under a variation: they may migrate if we know what defines it."""
+def varied_mask(region: Region, table: EventTable, values: FloatArray) -> BoolArray:
+    """
+    Find the events of a region under a variation: they may migrate if it is known what defines the region.
+
+    Parameters
+    ----------
+    region : Region
+        With cuts or a selection, or only its nominal events.
+    table : EventTable
+        Nominal events.
+    values : FloatArray, shape (n_events, n_features)
+        Varied values of the same events.
+
+    Returns
+    -------
+    BoolArray, shape (n_events,)
+        True for the events of the region.
+    """
     if region.select is not None:
         return np.asarray(region.select(values), dtype=np.bool_)
     if region.cuts and np.array_equal(_within(region, table, table.values), region.mask):

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hist import Hist
+from matplotlib.axes import Axes
+from matplotlib.patches import StepPatch
 
 from hepfool.attacks.base import AttackResult
 from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
+from hepfool.statistics.migration import Migration
 
 
 def test_marginal_holds_all_weights_of_the_region(result: AttackResult) -> None:
@@ -50,17 +54,46 @@ def test_representative_features_are_those_moved_least_typically_and_most(result
     assert [item.note for item in shown] == ["Smallest distance", "Median distance", "Largest distance"]
 
 
-def test_figure_shows_both_yields_and_their_ratio(result: AttackResult) -> None:
+def test_figure_shows_both_yields_and_the_net_change(result: AttackResult) -> None:
     shown = marginal(result, "n_jets")
     _, (ax, below) = plot_marginal(shown)
     legend: Any = ax.get_legend()
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["Nominal", "Adversarial", "Nominal stat. unc., for scale (same events)"]
-    expected = shown.adversarial.values() / shown.nominal.values()
-    drawn = [patch.get_data().values for patch in below.patches if hasattr(patch, "get_data")]
-    assert any(np.array_equal(values, expected) for values in drawn)
+    assert is_drawn(shown.adversarial.values() - shown.nominal.values(), below)
+    assert below.get_ylabel() == "Adv. \N{MINUS SIGN} nom."
     assert below.get_xlabel() == "Number of jets"
     assert ax.get_ylabel() == "Events"
+
+
+def test_histograms_alone_show_their_ratio(result: AttackResult) -> None:
+    shown = replace(marginal(result, "n_jets"), migration=None)
+    _, (_, below) = plot_marginal(shown)
+    assert is_drawn(shown.adversarial.values() / shown.nominal.values(), below)
+    assert below.get_ylabel() == "Adv. / nom."
+
+
+def test_errors_of_the_changes_are_those_of_the_events_that_moved(result: AttackResult) -> None:
+    shown = marginal(result, "n_jets")
+    # Every event but those with 4 jets moves up by one; each fifth of the events has the squared weights 50.
+    assert shown.migration is not None
+    assert shown.migration.net.tolist() == [-30.0, 0.0, 0.0, 0.0, 30.0]
+    assert shown.migration.variance.tolist() == [50.0, 100.0, 100.0, 100.0, 50.0]
+
+
+def test_missing_values_do_not_migrate(result: AttackResult) -> None:
+    shown = marginal(result, "eta")
+    assert shown.migration is not None
+    assert not shown.migration.net.any()
+
+
+def test_beyond_the_last_column_a_row_begins(result: AttackResult) -> None:
+    figure, panels = plot_marginals([marginal(result, "n_jets")] * 3, n_columns=2)
+    assert len(panels) == 3
+    assert len(figure.axes) == 6
+    figure.draw_without_rendering()
+    heights = [round(ax.get_position().y0, 3) for ax, _ in panels]
+    assert heights[0] == heights[1] > heights[2]
 
 
 def test_remarks_state_distance_and_floor() -> None:
@@ -87,9 +120,22 @@ def test_histogram_of_two_axes_is_refused() -> None:
         Marginal(nominal=two, adversarial=two)
 
 
+def test_migration_in_other_bins_is_refused() -> None:
+    histogram = filled([0.1], n_bins=2)
+    migration = Migration(net=np.zeros(3), variance=np.zeros(3))
+    with pytest.raises(ValueError, match="the migration has 3 bins, the histograms 2"):
+        Marginal(nominal=histogram, adversarial=histogram, migration=migration)
+
+
 def test_no_marginal_is_refused() -> None:
     with pytest.raises(ValueError, match="no marginal to show"):
         plot_marginals([])
+
+
+def is_drawn(expected: Any, ax: Axes) -> bool:
+    patches: list[Any] = [patch for patch in ax.patches if isinstance(patch, StepPatch)]
+    drawn = [patch.get_data().values for patch in patches]
+    return any(np.array_equal(values, expected) for values in drawn)
 
 
 def filled(values: list[float], *, n_bins: int = 4) -> Hist[Any]:

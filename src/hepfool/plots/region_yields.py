@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Stacked simulation with its uncertainties, data, and the simulation after an attack, region by region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.artist import Artist
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from hepfool.plots.panels import events_title, set_headroom, stacked_panels
+from hepfool.plots.style import PlotStyle, add_experiment_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from hepfool.studies.region_yields import RegionYields
+    from hepfool.typing import FloatArray
+
+__all__ = ["plot_region_yields"]
+
+_BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.25", "hatch": "////", "linewidth": 0.0}
+_POINTS: dict[str, Any] = {"fmt": "o", "color": "black", "markersize": 7, "elinewidth": 2}
+_OUTLINE = (patheffects.Stroke(linewidth=5, foreground="white"), patheffects.Normal())
+#: Bins whose prediction is known worse do not stretch the axis of the ratio.
+_PRECISE = 0.4
+_SMALLEST_SPAN, _LARGEST_SPAN = 0.25, 0.99
+_MAX_ROWS = 3
+
+
+def plot_region_yields(
+    shown: Sequence[RegionYields], *, data_label: str = "Data", style: PlotStyle | None = None, log_y: bool = False
+) -> tuple[Figure, tuple[tuple[Axes, Axes], ...]]:
+    """
+    Draw the regions side by side, each with data and adversarial over nominal simulation below.
+
+    Data are independent of the simulation and have Poisson errors.  The adversarial simulation holds the same events as
+    the nominal one, so that it has no error beside it.
+
+    Parameters
+    ----------
+    shown : sequence of RegionYields
+        From :func:`hepfool.studies.region_yields.region_yields`.
+    data_label : str
+        Name of the data, such as ``Pseudo-data``.
+    style : PlotStyle, optional
+        Experiment and label.
+    log_y : bool
+        Logarithmic yields.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        To be saved by the caller.
+    axes : tuple of (matplotlib.axes.Axes, matplotlib.axes.Axes)
+        Yields and ratio of each region.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to show.
+    """
+    if not shown:
+        msg = "no region to show; give at least one"
+        raise ValueError(msg)
+    style = style or PlotStyle()
+    colours = _colours(shown, style)
+    with style.context():
+        figure = style.figure(width=len(shown), height=1.1)
+        columns = stacked_panels(figure, len(shown))
+        for item, (ax, below) in zip(shown, columns, strict=True):
+            _draw_yields(ax, item, colours, style, log_y=log_y)
+            _draw_ratio(below, item, style)
+        _add_legend(figure, shown, colours, data_label, style)
+        add_experiment_label(columns[0][0], style, right=len(shown) == 1)
+        if len(shown) > 1:
+            add_experiment_label(columns[-1][0], style, left=False)
+    return figure, columns
+
+
+def _colours(shown: Sequence[RegionYields], style: PlotStyle) -> dict[str, str]:
+    """Colour of each process in the order of the stack, the smallest at the bottom; none is that of the attack."""
+    sums: dict[str, float] = {}
+    for item in shown:
+        for name, yields in item.processes.items():
+            sums[name] = sums.get(name, 0.0) + float(yields.sum())
+    free = [colour for colour in style.colours if colour != style.adversarial_colour]
+    return dict(zip(sorted(sums, key=lambda name: sums[name]), cycle(free), strict=False))
+
+
+def _draw_yields(ax: Axes, shown: RegionYields, colours: dict[str, str], style: PlotStyle, *, log_y: bool) -> None:
+    bottom = np.zeros(len(shown.edges) - 1)
+    for name, colour in colours.items():
+        top = bottom + shown.processes.get(name, 0.0)
+        ax.stairs(top, shown.edges, baseline=bottom, fill=True, color=colour)
+        bottom = top
+    lower, upper = shown.band
+    ax.stairs(upper, shown.edges, baseline=lower, fill=True, **_BAND)
+    _draw_adversarial(ax, shown.adversarial, shown.edges, style)
+    highest = max(float(upper.max()), float(shown.adversarial.max()))
+    if shown.data is not None:
+        low, high = shown.data_interval
+        seen = (shown.data > 0) | (shown.total > 0)
+        errors = np.stack([shown.data - low, high - shown.data])[:, seen]
+        ax.errorbar(_centres(shown.edges)[seen], shown.data[seen], yerr=errors, **_POINTS)
+        highest = max(highest, float(high[seen].max(initial=0.0)))
+    set_headroom(ax, highest, log_y=log_y)
+    ax.set_ylabel(events_title(shown.edges, shown.label))
+    ax.text(0.04, 0.96, _remarks(shown), transform=ax.transAxes, va="top", linespacing=1.4)
+
+
+def _draw_adversarial(ax: Axes, values: FloatArray, edges: FloatArray, style: PlotStyle) -> None:
+    options: dict[str, Any] = {"color": style.adversarial_colour, "linewidth": 3, "linestyle": "--"}
+    ax.stairs(values, edges, baseline=None, path_effects=_OUTLINE, **options)
+
+
+def _draw_ratio(ax: Axes, shown: RegionYields, style: PlotStyle) -> None:
+    expected = shown.total > 0
+    norm = np.where(expected, shown.total, np.nan)
+    lower, upper = (edge / norm for edge in shown.band)
+    ax.stairs(np.nan_to_num(upper, nan=1.0), shown.edges, baseline=np.nan_to_num(lower, nan=1.0), fill=True, **_BAND)
+    ax.axhline(1.0, color="0.3", linewidth=1.5)
+    ratio = shown.adversarial / norm
+    _draw_adversarial(ax, ratio, shown.edges, style)
+    precise = expected & (np.nan_to_num(upper - lower, nan=np.inf) < 2.0 * _PRECISE)
+    distances = [np.abs(ratio - 1.0), upper - 1.0, 1.0 - lower]
+    if shown.data is not None:
+        points, (low, high) = shown.data / norm, (edge / norm for edge in shown.data_interval)
+        errors = np.stack([points - low, high - points])[:, expected]
+        ax.errorbar(_centres(shown.edges)[expected], points[expected], yerr=errors, **_POINTS)
+        distances.append(np.abs(points - 1.0))
+    span = np.clip(1.2 * max(d[precise].max(initial=0.0) for d in distances), _SMALLEST_SPAN, _LARGEST_SPAN)
+    ax.set_ylim(1.0 - span, 1.0 + span)
+    ax.set_xlim(shown.edges[0], shown.edges[-1])
+    ax.set_xlabel(shown.label)
+    ax.set_ylabel("Ratio to sim.", loc="center")
+
+
+def _remarks(shown: RegionYields) -> str:
+    lines = [shown.region.replace("_", " "), f"{shown.role} region"]
+    return "\n".join([*lines, "data blinded"] if shown.blinded else lines)
+
+
+def _add_legend(
+    figure: Figure, shown: Sequence[RegionYields], colours: dict[str, str], data_label: str, style: PlotStyle
+) -> None:
+    handles: list[Artist] = []
+    if any(item.data is not None for item in shown):
+        handles.append(Line2D([], [], color="black", marker="o", markersize=10, linestyle="none", label=data_label))
+    # As in the stack, the largest on top.
+    handles += [Patch(color=colour, label=name) for name, colour in reversed(colours.items())]
+    sources = dict.fromkeys(source for item in shown for source in item.sources)
+    handles.append(Patch(**_BAND, label="Stat. and syst. unc." if sources else "Stat. unc."))
+    dashed: dict[str, Any] = {"color": style.adversarial_colour, "linewidth": 3, "linestyle": "--"}
+    handles.append(Line2D([], [], label="Simulation after the attack", **dashed))
+    columns = min(len(handles), _MAX_ROWS + 1) if len(shown) > 1 else 2
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns, fontsize=style.text_size)
+
+
+def _centres(edges: FloatArray) -> FloatArray:
+    return np.asarray(0.5 * (edges[:-1] + edges[1:]))
