@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
 
 from hepfool.plots.style import PlotStyle, StyledFigure, add_experiment_label
 from hepfool.statistics.compatibility import Compatibility
@@ -26,8 +28,9 @@ def plot_correlations(
     """
     Draw the lower triangles of both Pearson matrices and of their difference.
 
-    The difference has its own scale, because an attack that passes a validation
-    changes each coefficient by a few per cent at most.
+    Both matrices share one colour scale.  The difference has its own, because an attack that passes a validation
+    changes each coefficient by a few per cent at most.  All are symmetric around zero.  A frame marks the coefficient that
+    changes most.
 
     Parameters
     ----------
@@ -57,16 +60,19 @@ def plot_correlations(
         raise ValueError(msg)
     nominal, adversarial = compatibility.correlation_nominal, compatibility.correlation_adversarial
     with style.context():
-        figure = style.figure(width=3.4, height=1.2)
+        figure = style.figure(width=3.3, height=1.2)
         axes = figure.subplots(1, 3, sharey=True)
         shift = (
             rf"$\Delta$FN = {compatibility.correlation_shift:.2g}"
             f"\nstat. floor {compatibility.correlation_floor:.2g}"
         )
-        _draw_matrix(figure, axes[0], nominal, f"Nominal\n{_events(compatibility)}", 1.0)
-        _draw_matrix(figure, axes[1], adversarial, "Adversarial\nsame events", 1.0)
+        _draw_matrix(axes[0], nominal, f"Nominal\n{_events(compatibility)}", 1.0)
+        mesh = _draw_matrix(axes[1], adversarial, "Adversarial\nsame events", 1.0)
+        _add_scale(figure, mesh, axes[:2], "Pearson correlation")
         difference = adversarial - nominal
-        _draw_matrix(figure, axes[2], difference, f"Difference\n{shift}", _scale(difference))
+        largest = _mark_largest(axes[2], difference, names)
+        mesh = _draw_matrix(axes[2], difference, f"Difference\n{shift}\n{largest}", _scale(difference))
+        _add_scale(figure, mesh, axes[2], "Adversarial \N{MINUS SIGN} nominal correlation")
         for ax in axes:
             _name_features(ax, names, left=ax is axes[0])
         add_experiment_label(axes[0], style, right=False)
@@ -87,7 +93,17 @@ def _scale(difference: FloatArray) -> float:
     return float(np.ceil(largest / digit) * digit)
 
 
-def _draw_matrix(figure: StyledFigure, ax: Axes, matrix: FloatArray, remark: str, scale: float) -> None:
+def _mark_largest(ax: Axes, difference: FloatArray, names: Sequence[str]) -> str:
+    """Frame the largest change and say what it is; nothing if there is none."""
+    below = np.abs(np.tril(difference, k=-1))
+    row, column = divmod(int(below.argmax()), len(difference))
+    if below[row, column] == 0.0:
+        return ""
+    ax.add_patch(Rectangle((column, row), 1.0, 1.0, fill=False, edgecolor="black", linewidth=3, clip_on=False, zorder=3))
+    return f"largest: {difference[row, column]:+.2g}\n{names[column]}\n{names[row]}".replace("-", "\N{MINUS SIGN}", 1)
+
+
+def _draw_matrix(ax: Axes, matrix: FloatArray, remark: str, scale: float) -> QuadMesh:
     n_features = len(matrix)
     hidden = np.triu(np.ones_like(matrix, dtype=bool), k=1)
     shown = np.ma.masked_where(hidden, np.clip(matrix, -scale, scale))
@@ -95,9 +111,13 @@ def _draw_matrix(figure: StyledFigure, ax: Axes, matrix: FloatArray, remark: str
     mesh = ax.pcolormesh(edges, edges, shown, cmap="RdBu_r", vmin=-scale, vmax=scale, rasterized=True)
     ax.set_xlim(0, n_features)
     ax.set_ylim(n_features, 0)
-    title = "Pearson correlation" if scale == 1.0 else "Adversarial \N{MINUS SIGN} nominal correlation"
-    figure.colorbar(mesh, ax=ax, fraction=0.05, aspect=30, pad=0.02).set_label(title, fontsize=_text_size())
     ax.text(0.96, 0.95, remark, transform=ax.transAxes, ha="right", va="top", fontsize=_text_size(), linespacing=1.4)
+    return mesh
+
+
+def _add_scale(figure: StyledFigure, mesh: QuadMesh, axes: Axes | Sequence[Axes], title: str) -> None:
+    bar = figure.colorbar(mesh, ax=axes, fraction=0.05, aspect=30, pad=0.02)
+    bar.set_label(title, fontsize=_text_size())
 
 
 def _text_size() -> float:

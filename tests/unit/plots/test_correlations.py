@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
+from matplotlib.patches import Rectangle
 
 from hepfool.attacks.base import AttackResult
 from hepfool.plots.correlations import plot_correlations
@@ -30,6 +33,24 @@ def test_shift_and_floor_are_stated(result: AttackResult) -> None:
     written = axes[2].texts[0].get_text()
     assert f"{result.compatibility.correlation_shift:.2g}" in written
     assert f"stat. floor {result.compatibility.correlation_floor:.2g}" in written
+
+
+def test_a_frame_marks_the_largest_change(result: AttackResult) -> None:
+    compatibility = result.compatibility
+    changes = compatibility.correlation_adversarial - compatibility.correlation_nominal
+    row, column = max(((1, 0), (2, 0), (2, 1)), key=lambda pair: abs(changes[pair]))
+    _, axes = plot_correlations(compatibility)
+    (frame,) = [patch for patch in axes[2].patches if isinstance(patch, Rectangle)]
+    assert frame.get_xy() == (column, row)
+    lines = axes[2].texts[0].get_text().replace("\N{MINUS SIGN}", "-").split("\n")
+    assert lines[-3:] == [f"largest: {changes[row, column]:+.2g}", *(compatibility.features[k] for k in (column, row))]
+
+
+def test_nothing_is_framed_where_nothing_changes(result: AttackResult) -> None:
+    same = replace(result.compatibility, correlation_adversarial=result.compatibility.correlation_nominal)
+    _, axes = plot_correlations(same)
+    assert not axes[2].patches
+    assert "largest" not in axes[2].texts[0].get_text()
 
 
 def test_labels_replace_the_names(result: AttackResult) -> None:
