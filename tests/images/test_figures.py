@@ -24,6 +24,7 @@ from hepfool.plots import (
     AttackPoint,
     Marginal,
     PlotStyle,
+    Projection,
     plot_attack_comparison,
     plot_augmentation,
     plot_blinded_validation,
@@ -42,6 +43,7 @@ from hepfool.plots import (
     plot_misclassification,
     plot_observables,
     plot_partition_cost,
+    plot_projection,
     plot_region_yields,
     plot_robustness,
     plot_score,
@@ -437,6 +439,8 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "observables": lambda: plot_observables(
         [paired_observables()[1], *paired_observables()[2]], paired_observables()[0], note="FGSM", style=STYLE
     ),
+    "projection": lambda: plot_projection(pair_of_features(), style=STYLE),
+    "projection_lhcb": lambda: plot_projection(pair_of_features(), style=PlotStyle(experiment="LHCb", energy=13.6)),
     "region_yields": lambda: plot_region_yields(regions(), style=replace(STYLE, data=True)),
     "region_yields_log": lambda: plot_region_yields(regions()[:1], log_y=True, style=STYLE),
     "region_yields_atlas": lambda: plot_region_yields(regions(), style=PlotStyle(experiment="ATLAS", energy=13.6)),
@@ -446,6 +450,32 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
         SensitivityGrid(cells={("Donut", "MLP"): (trained_sensitivity(0.1, 0.02, 0.01),)}), style=STYLE
     ),
 }
+
+
+def pair_of_features() -> Projection:
+    """Events of two classes that exchange one of their features."""
+    n_events, n_bins = 4000, 20
+    momentum = 120.0 * quantiles(n_events) ** 2
+    angle = 3.0 * quantiles(n_events)[(np.arange(n_events) * 7) % n_events] * (1.0 - momentum / 240.0)
+    moved = np.where(np.arange(n_events) % 5 == 0, 3.0 - angle, angle)
+    edges = np.linspace(0.0, 120.0, n_bins + 1), np.linspace(0.0, np.pi, n_bins + 1)
+    before, after = (
+        np.minimum(momentum // 6.0, n_bins - 1).astype(np.int64) * n_bins
+        + np.minimum(values / np.pi * n_bins, n_bins - 1).astype(np.int64)
+        for values in (angle, moved)
+    )
+    weights = np.full(n_events, 0.5)
+    yields: list[Any] = [np.bincount(b, weights=weights, minlength=n_bins**2) for b in (before, after)]
+    return Projection(
+        labels=(r"$p_\mathrm{T}^\mathrm{miss}$ [GeV]", r"$|\Delta\phi(\ell, \mathrm{MET})|$ [rad]"),
+        edges=edges,
+        nominal=yields[0].reshape(n_bins, n_bins),
+        adversarial=yields[1].reshape(n_bins, n_bins),
+        migration=Migration.between(before, after, weights, n_bins=n_bins**2),
+        js_distance=0.123,
+        js_floor=0.045,
+        note="control region",
+    )
 
 
 def regions() -> list[RegionYields]:

@@ -24,6 +24,7 @@ from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marg
 from hepfool.plots.misclassification import plot_misclassification
 from hepfool.plots.observables import plot_observables
 from hepfool.plots.partitions import plot_partition_cost
+from hepfool.plots.projections import Projection, plot_projection, projection
 from hepfool.plots.region_yields import plot_region_yields
 from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
 from hepfool.plots.significance import plot_checkpoints, plot_significance
@@ -34,6 +35,7 @@ __all__ = [
     "AttackPoint",
     "Marginal",
     "PlotStyle",
+    "Projection",
     "marginal",
     "plot_attack_comparison",
     "plot_augmentation",
@@ -53,12 +55,14 @@ __all__ = [
     "plot_misclassification",
     "plot_observables",
     "plot_partition_cost",
+    "plot_projection",
     "plot_region_yields",
     "plot_robustness",
     "plot_score",
     "plot_score_stack",
     "plot_significance",
     "plot_threshold_scan",
+    "projection",
     "representative_marginals",
     "score_histogram",
 ]

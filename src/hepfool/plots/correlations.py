@@ -99,7 +99,9 @@ def _mark_largest(ax: Axes, difference: FloatArray, names: Sequence[str]) -> str
     row, column = divmod(int(below.argmax()), len(difference))
     if below[row, column] == 0.0:
         return ""
-    ax.add_patch(Rectangle((column, row), 1.0, 1.0, fill=False, edgecolor="black", linewidth=3, clip_on=False, zorder=3))
+    ax.add_patch(
+        Rectangle((column, row), 1.0, 1.0, fill=False, edgecolor="black", linewidth=3, clip_on=False, zorder=3)
+    )
     return f"largest: {difference[row, column]:+.2g}\n{names[column]}\n{names[row]}".replace("-", "\N{MINUS SIGN}", 1)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from hepfool.kernels import inline_kernel, kernel
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["add_to_bins", "bin_of", "merge_negative", "quantile_edges", "split_edges"]
+__all__ = ["add_to_bins", "bin_of", "cells_of", "inner_quantiles", "merge_negative", "quantile_edges", "split_edges"]
 
 
 def quantile_edges(values: FloatArray, n_bins: int, low: float, high: float) -> FloatArray:
@@ -61,6 +61,47 @@ def split_edges(edges: FloatArray, n_bins: int) -> FloatArray:
         widest = int(np.argmax(np.diff(edges)))
         edges = np.insert(edges, widest + 1, 0.5 * (edges[widest] + edges[widest + 1]))
     return edges
+
+
+def inner_quantiles(values: FloatArray, n_bins: int) -> FloatArray:
+    """
+    Edges between bins with equal content, fewer where values repeat.
+
+    Parameters
+    ----------
+    values : FloatArray, shape (n_events,)
+        NaN where missing.
+    n_bins : int
+        Number of bins wanted.
+
+    Returns
+    -------
+    FloatArray, shape (n_edges,)
+        Without the outer edges; at most ``n_bins - 1``.
+    """
+    if np.isnan(values).all():
+        return np.empty(0)
+    return np.unique(np.nanquantile(values, np.arange(1, n_bins) / n_bins))
+
+
+def cells_of(values: FloatArray, edges: FloatArray) -> IntArray:
+    """
+    Tell the bin of each value between inner edges.
+
+    Parameters
+    ----------
+    values : FloatArray, shape (n_events,)
+        NaN where missing.
+    edges : FloatArray, shape (n_edges,)
+        Increasing, from :func:`inner_quantiles`.
+
+    Returns
+    -------
+    IntArray, shape (n_events,)
+        From 0 to ``n_edges``, and one more for missing values.
+    """
+    cells = np.searchsorted(edges, values, side="right")
+    return np.where(np.isnan(values), len(edges) + 1, cells)
 
 
 def merge_negative(rows: FloatArray) -> IntArray:

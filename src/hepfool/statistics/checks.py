@@ -21,6 +21,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from hepfool.events import EventTable
+from hepfool.statistics.bins import cells_of, inner_quantiles
 from hepfool.statistics.compatibility import chi2_power
 from hepfool.statistics.marginals import Binning, js_distance, merge_bins
 from hepfool.statistics.toys import (
@@ -320,17 +321,17 @@ class _RegionChecks:
     def _ks(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
         for j, name in enumerate(self.names):
             columns = [values[:, j] for values in (self.before, self.after)]
-            edges = _quantiles(np.concatenate(columns), _CUMULATIVE_BINS)
-            cells = [_cells(column, edges) for column in columns]
+            edges = inner_quantiles(np.concatenate(columns), _CUMULATIVE_BINS)
+            cells = [cells_of(column, edges) for column in columns]
             # Missing values have no place in an order; they are the cell that is left out.
             power = self._from_toys(cells, len(edges) + 1, kolmogorov_distance, rng)
             yield self._row("ks", (name,), power, n_toys=self.toys.n_toys)
 
     def _projections(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
         n_cells = self.settings.projection_bins + 1
-        edges = [_quantiles(column, self.settings.projection_bins) for column in self.before.T]
+        edges = [inner_quantiles(column, self.settings.projection_bins) for column in self.before.T]
         before, after = (
-            np.stack([_cells(column, e) for column, e in zip(values.T, edges, strict=True)])
+            np.stack([cells_of(column, e) for column, e in zip(values.T, edges, strict=True)])
             for values in (self.before, self.after)
         )
         share = 1.0 / (1.0 + self.toys.n_simulated / self.toys.n_data)
@@ -364,16 +365,3 @@ class _RegionChecks:
         counted = p.sum() / self.weights.sum()
         toys = replace(self.toys, n_data=self.toys.n_data * counted, n_simulated=self.toys.n_simulated * counted)
         return binned_power(p[used], q[used], statistic, toys, rng=rng)
-
-
-def _quantiles(values: FloatArray, n_bins: int) -> FloatArray:
-    """Inner edges of bins with equal content, fewer where values repeat."""
-    if np.isnan(values).all():
-        return np.empty(0)
-    return np.unique(np.nanquantile(values, np.arange(1, n_bins) / n_bins))
-
-
-def _cells(values: FloatArray, edges: FloatArray) -> IntArray:
-    """Bin of each value; the one after the last for missing values."""
-    cells = np.searchsorted(edges, values, side="right")
-    return np.where(np.isnan(values), len(edges) + 1, cells)
