@@ -168,6 +168,18 @@ def demo(output: str, *, force: bool, pretrained: bool, frontier: str | None, se
         _show(summary, folder)
 
 
+@main.command("contact-sheet")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.option("--force", is_flag=True, help="Replace an earlier contact sheet.")
+def contact_sheet(folder: str, *, force: bool) -> None:
+    """Lay out every PNG image in FOLDER and the folders in it on few pages."""
+    with _user_errors():
+        from hepfool.report import make_contact_sheet  # noqa: PLC0415 - loaded late, so that --help stays quick
+
+        for path in make_contact_sheet(folder, force=force):
+            click.echo(str(path))
+
+
 @main.command()
 @click.argument("configuration", required=False, metavar="CONFIG.yaml")
 @click.option("--dry-run", is_flag=True, help="List the steps, what is finished, and how long the rest takes.")

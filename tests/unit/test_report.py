@@ -69,6 +69,8 @@ def test_the_folder_holds_everything(shifted_result: AttackResult, summary: Summ
     folder = write_report(tmp_path / "out", summary, result=shifted_result, figures={"score": figure})
     assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == [
         "adversarial.root",
+        "contact_sheet.pdf",
+        "contact_sheet_1.png",
         "figures/score.pdf",
         "figures/score.png",
         "histograms.zip",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from hepfool.plots.blinded_validation import plot_blinded_validation
 from hepfool.plots.comparison import AttackPoint, plot_attack_comparison
+from hepfool.plots.contact_sheet import plot_contact_sheet
 from hepfool.plots.correlations import plot_correlations
 from hepfool.plots.cross_run import plot_cross_runs
 from hepfool.plots.defences import plot_augmentation, plot_robustness
@@ -41,6 +42,7 @@ __all__ = [
     "plot_augmentation",
     "plot_blinded_validation",
     "plot_checkpoints",
+    "plot_contact_sheet",
     "plot_correlations",
     "plot_cross_runs",
     "plot_detection",

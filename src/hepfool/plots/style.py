@@ -219,7 +219,7 @@ def add_experiment_label(ax: Axes, style: PlotStyle, *, left: bool = True, right
         Which of both; in a row of panels the first has the left and the last has the right label.
     """
     # The distance between name and status is fixed on paper: the layout must be known.
-    if isinstance(figure := ax.get_figure(root=True), Figure):
+    if left and isinstance(figure := ax.get_figure(root=True), Figure):
         figure.draw_without_rendering()
     label = mplhep.label.exp_label if style.experiment == "plain" else getattr(mplhep, style.experiment.lower()).label
     texts: dict[str, Any] = {} if left else {"exp": "", "llabel": ""}

@@ -15,6 +15,7 @@ from hepfool.attacks.base import AttackResult
 from hepfool.io.files import check_absent, written_whole
 from hepfool.io.store import Store, write_store
 from hepfool.io.tables import write_table
+from hepfool.report.contact_sheet import write_contact_sheet
 from hepfool.report.html import summary_html
 from hepfool.report.latex import summary_latex
 from hepfool.report.text import summary_markdown
@@ -28,7 +29,8 @@ __all__ = ["EXTRA_COLUMNS", "check_output", "result_histograms", "write_report"]
 #: What is written beside the adversarial events: flags and the score before and after.
 EXTRA_COLUMNS = ("attacked", "fooled", "nominal_score", "adversarial_score")
 
-_PNG_DPI = 150
+#: Dots per inch and largest width in pixels of the images: more than a slide shows.
+_PNG_DPI, _PNG_WIDTH = 150, 3000
 
 
 def check_output(folder: str | Path, *, force: bool = False) -> Path:
@@ -112,6 +114,8 @@ def write_report(
     with written_whole(path, force=force) as temporary:
         temporary.mkdir()
         images = _save_figures(temporary / "figures", figures or {})
+        if images:
+            write_contact_sheet(temporary, images, title=path.name)
         texts = {
             "summary.json": summary.to_json(),
             "summary.md": summary_markdown(summary, tuple(images)),
@@ -135,7 +139,12 @@ def _save_figures(folder: Path, figures: Mapping[str, Figure]) -> dict[str, byte
     for name, figure in figures.items():
         folder.mkdir(exist_ok=True)
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-        figure.savefig(folder / f"{name}.png", dpi=_PNG_DPI)
+        # The layout is the same at every resolution; finding it again takes as long as drawing.
+        engine = figure.get_layout_engine()
+        figure.set_layout_engine("none")
+        width = figure.get_size_inches()[0]
+        figure.savefig(folder / f"{name}.png", dpi=min(_PNG_DPI, _PNG_WIDTH / width))
+        figure.set_layout_engine(engine)
         images[name] = (folder / f"{name}.png").read_bytes()
     return images
 
