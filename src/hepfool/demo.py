@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 from coffea.nanoevents import NanoAODSchema
 from coffea.processor import FuturesExecutor, Runner
+from matplotlib.figure import Figure
 from sklearn.model_selection import train_test_split
 from torch import nn
 
@@ -29,12 +30,15 @@ from hepfool.attacks.base import AttackResult, Iteration, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, evaluate, train_detector
+from hepfool.defences.detector_curves import detector_curves
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.models.files import load_torch, save_state
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.plots.detector import plot_detector
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.passes import TableProcessor
+from hepfool.report import attack_figures
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import FEATURES, HiggsToTauTau
 from hepfool.statistics.checks import CheckSettings
@@ -105,6 +109,15 @@ class DemoEvents:
     validation: EventTable
     test: EventTable
     data: EventTable
+
+    @property
+    def scale(self) -> dict[str, float]:
+        """By process, weight of all simulated events over that of the test part."""
+        parts = (self.train, self.validation, self.test)
+        sums = {
+            name: [float(part.weights[part.dataset_mask(name)].sum()) for part in parts] for name in self.test.datasets
+        }
+        return {name: sum(weights) / weights[-1] if weights[-1] else 1.0 for name, weights in sums.items()}
 
 
 def read_events(*, seed: int) -> DemoEvents:
@@ -214,7 +227,9 @@ def run_demo(
         study = _scanned(study, classifier, checks, seed=seed, path=frontier, tell=tell)
     with _step(tell, "Draw and write"):
         files = {"network.pt": partial(save_state, classifier)}
-        write_study(study, folder, events=("adversarial.root", "adversarial.parquet"), files=files, force=force)
+        figures = _draw(study, classifier, detector, events)
+        written = ("adversarial.root", "adversarial.parquet")
+        write_study(study, folder, figures=figures, events=written, files=files, force=force)
     return study.summary
 
 
@@ -263,6 +278,24 @@ def judge(
     report = evaluate(detector, result, rng=np.random.default_rng(seed))
     summary = summarise(result, evidence, decide(evidence), detector=report, seed=seed)
     return Study(result=result, evidence=evidence, summary=summary, threshold=classifier.threshold)
+
+
+def _draw(study: Study, classifier: TorchClassifier, detector: Detector, events: DemoEvents) -> dict[str, Figure]:
+    """Draw what needs network, detector or data; the rest follows from the study."""
+    result = study.result
+    flagged = detector.flags(result.adversarial.network_values)
+    figures = attack_figures(
+        result,
+        classifier,
+        data=events.data,
+        flagged=flagged,
+        effects=study.evidence.effects,
+        scale=events.scale,
+        data_label="Pseudo-data",
+    )
+    if result.fooled.any():
+        figures["detector"] = plot_detector(detector_curves(detector, result))[0]
+    return figures
 
 
 def _adaptive(

@@ -29,6 +29,7 @@ from hepfool.plots import (
     plot_augmentation,
     plot_blinded_validation,
     plot_checkpoints,
+    plot_contact_sheet,
     plot_correlations,
     plot_cross_runs,
     plot_detection,
@@ -444,6 +445,7 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "region_yields": lambda: plot_region_yields(regions(), style=replace(STYLE, data=True)),
     "region_yields_log": lambda: plot_region_yields(regions()[:1], log_y=True, style=STYLE),
     "region_yields_atlas": lambda: plot_region_yields(regions(), style=PlotStyle(experiment="ATLAS", energy=13.6)),
+    "contact_sheet": lambda: (plot_contact_sheet(images(), title="Images")[0], None),
     "partition_cost": lambda: plot_partition_cost(partition_cost(), style=STYLE),
     "hidden_sensitivity": lambda: plot_hidden_sensitivity(sensitivity_grid(), style=STYLE),
     "hidden_sensitivity_one": lambda: plot_hidden_sensitivity(
@@ -454,13 +456,13 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
 
 def pair_of_features() -> Projection:
     """Events of two classes that exchange one of their features."""
-    n_events, n_bins = 4000, 20
+    n_events, n_bins = 4000, 10
     momentum = 120.0 * quantiles(n_events) ** 2
     angle = 3.0 * quantiles(n_events)[(np.arange(n_events) * 7) % n_events] * (1.0 - momentum / 240.0)
     moved = np.where(np.arange(n_events) % 5 == 0, 3.0 - angle, angle)
     edges = np.linspace(0.0, 120.0, n_bins + 1), np.linspace(0.0, np.pi, n_bins + 1)
     before, after = (
-        np.minimum(momentum // 6.0, n_bins - 1).astype(np.int64) * n_bins
+        np.minimum(momentum // 12.0, n_bins - 1).astype(np.int64) * n_bins
         + np.minimum(values / np.pi * n_bins, n_bins - 1).astype(np.int64)
         for values in (angle, moved)
     )
@@ -476,6 +478,14 @@ def pair_of_features() -> Projection:
         js_floor=0.045,
         note="control region",
     )
+
+
+def images() -> dict[str, FloatArray]:
+    """Slopes of different shapes."""
+    shapes = ((100, 300), (150, 100), (100, 100), (80, 160), (100, 320))
+    return {
+        f"{rows} x {columns}": np.linspace(0.2, 1.0, rows * columns).reshape(rows, columns) for rows, columns in shapes
+    }
 
 
 def regions() -> list[RegionYields]:

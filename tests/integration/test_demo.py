@@ -35,6 +35,10 @@ def test_demo_goes_from_root_files_to_a_verdict(tmp_path: Path, monkeypatch: pyt
     figures = {
         f"figures/{name}.{kind}"
         for name in ("marginals", "correlations", "score", "fooling", "detection", "frontier")
+        for name in (
+            *("marginals", "correlations", "score", "fooling", "detection"),
+            *("regions", "projection", "detector"),
+        )
         for kind in ("pdf", "png")
     }
     assert written >= {"summary.json", "summary.md", "report.html", "histograms.zip", "network.pt", *figures}

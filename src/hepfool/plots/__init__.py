@@ -16,7 +16,7 @@ from hepfool.plots.cross_run import plot_cross_runs
 from hepfool.plots.defences import plot_augmentation, plot_robustness
 from hepfool.plots.detection import plot_detection
 from hepfool.plots.detector import plot_detector
-from hepfool.plots.fooling import plot_fooling
+from hepfool.plots.fooling import fooling_by_part, plot_fooling
 from hepfool.plots.frontier import plot_frontier
 from hepfool.plots.hidden_sensitivity import plot_hidden_sensitivity
 from hepfool.plots.impacts import plot_impacts
@@ -37,6 +37,7 @@ __all__ = [
     "Marginal",
     "PlotStyle",
     "Projection",
+    "fooling_by_part",
     "marginal",
     "plot_attack_comparison",
     "plot_augmentation",

@@ -24,7 +24,7 @@ __all__ = ["plot_blinded_validation"]
 
 _BLINDED: dict[str, Any] = {"facecolor": "0.85", "edgecolor": "0.6", "linewidth": 1.0, "zorder": 0}
 _BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.4", "hatch": "////", "linewidth": 0.0}
-_OPTIMUM: dict[str, Any] = {"color": "green", "linewidth": 3}
+_OPTIMUM: dict[str, Any] = {"color": "black", "linewidth": 3, "linestyle": "-."}
 
 
 def plot_blinded_validation(

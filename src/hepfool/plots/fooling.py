@@ -11,10 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from hepfool.attacks.base import AttackResult
+from hepfool.attacks.result import weighted_fraction
 from hepfool.inference.templates import UPPER_BOUND
 from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.typing import BoolArray
 
-__all__ = ["Measurement", "plot_fooling"]
+__all__ = ["Measurement", "fooling_by_part", "plot_fooling"]
 
 #: Name, value and standard error; an error of NaN is not drawn.
 Measurement = tuple[str, float, float]
@@ -79,6 +82,44 @@ def plot_fooling(
         _add_legend(figure, style, with_corrected=bool(remaining), with_systematics=bool(below))
         add_experiment_label(ax, style)
     return figure, ax
+
+
+def fooling_by_part(result: AttackResult, *, flagged: BoolArray | None = None) -> dict[str, list[Measurement]]:
+    """
+    Fooling ratio and corrected fooling ratio of all events, of each dataset and of each region.
+
+    Parameters
+    ----------
+    result : AttackResult
+        The attack.
+    flagged : BoolArray, shape (n_events,), optional
+        Adversarial events that a detector flags.
+
+    Returns
+    -------
+    dict of str to list of (str, float, float)
+        ``attacks`` and, with a detector, ``corrected``, for :func:`plot_fooling`; parts without attacked events are left out.
+
+    Examples
+    --------
+    See :func:`plot_fooling`.
+    """
+    table = result.nominal
+    parts = {"all events": np.ones(table.n_events, dtype=np.bool_)}
+    if len(table.datasets) > 1:
+        parts |= {name: table.dataset_mask(name) for name in table.datasets}
+    parts |= {f"{region.name.replace('_', ' ')} ({region.role})": region.mask for region in table.regions}
+    counted = {"attacks": result.fooled}
+    if flagged is not None:
+        counted["corrected"] = result.fooled & ~flagged
+    return {
+        kind: [
+            (name, *weighted_fraction(chosen[events], table.weights[events]))
+            for name, mask in parts.items()
+            if (events := mask & result.attacked).any()
+        ]
+        for kind, chosen in counted.items()
+    }
 
 
 def _check_names(attacks: list[Measurement], corrected: Mapping[str, Measurement]) -> None:

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A pair of features before and after an attack, and where its events went."""
+"""
+A pair of features before and after an attack, and where its events went.
+
+Bins hold equally many nominal events along each axis and are drawn equally wide, so that a dependence shows wherever most
+events are; the axes name the edges.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +15,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 
 from hepfool.attacks.base import AttackResult
-from hepfool.features import Feature
 from hepfool.plots.style import PlotStyle, StyledFigure, add_experiment_label
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.migration import Migration
@@ -22,9 +27,7 @@ from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["Projection", "plot_projection", "projection"]
 
-#: The range of a figure leaves out so much of the events on either side; they count in the outer bins.
-_TAIL = 0.01
-_HEADROOM = 0.16
+_HEADROOM = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +66,7 @@ def projection(
     features: tuple[str, str] | None = None,
     *,
     region: str | None = None,
-    n_bins: int = 20,
+    n_bins: int = 10,
     note: str = "",
 ) -> Projection:
     """
@@ -78,8 +81,8 @@ def projection(
     region : str, optional
         Region of the events; all constrained events by default.
     n_bins : int
-        Bins per axis; integer features have one per number.  The range holds 98 % of the nominal values, the outer bins
-        hold the rest; events without one of both values are left out.
+        Bins per axis with equal nominal content, fewer where values repeat.  Values beyond count in the outer bins;
+        events without one of both values are left out.
     note : str
         Remark for the reader.
 
@@ -99,7 +102,7 @@ def projection(
     pair = ranked[0].features if features is None else features
     columns = [table.features.index(name) for name in pair]
     present = chosen & ~table.missing[:, columns].any(axis=1)
-    edges = tuple(_edges(table.features[name], table.column(name)[present], n_bins) for name in pair)
+    edges = tuple(_edges(table.column(name)[present], n_bins) for name in pair)
     yields, migration = _filled(result, columns, edges, present)
     change = next((c for c in ranked if set(c.features) == set(pair)), None)
     return Projection(
@@ -114,13 +117,9 @@ def projection(
     )
 
 
-def _edges(feature: Feature, values: FloatArray, n_bins: int) -> FloatArray:
-    low, high = np.quantile(values, [_TAIL, 1.0 - _TAIL]) if len(values) else (0.0, 1.0)
-    if feature.kind == "integer":
-        return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    return np.linspace(low, high, n_bins + 1)
+def _edges(values: FloatArray, n_bins: int) -> FloatArray:
+    edges = np.unique(np.quantile(values, np.linspace(0.0, 1.0, n_bins + 1))) if len(values) else np.zeros(1)
+    return edges if len(edges) > 1 else edges[0] + np.array([-0.5, 0.5])
 
 
 def _filled(
@@ -165,34 +164,44 @@ def plot_projection(shown: Projection, *, style: PlotStyle | None = None) -> tup
     """
     style = style or PlotStyle()
     highest = float(max(shown.nominal.max(), shown.adversarial.max())) or 1.0
-    lowest = float(min(shown.nominal.min(), shown.adversarial.min(), 0.0))
     pull = shown.migration.pull.reshape(shown.nominal.shape)
     largest = float(np.nanmax(np.abs(pull))) if np.isfinite(pull).any() else 1.0
     with style.context():
         figure = style.figure(width=3.0, height=1.0)
         axes = figure.subplots(1, 3, sharex=True, sharey=True)
         for ax, yields in zip(axes[:2], (shown.nominal, shown.adversarial), strict=True):
-            mesh = _draw(ax, shown, np.where(yields == 0.0, np.nan, yields), "cividis", (lowest, highest))
+            # The square root shows tails too; what is negative by its weights counts as empty.
+            mesh = _draw(ax, shown, np.maximum(yields, 0.0), "Blues", PowerNorm(0.5, vmin=0.0, vmax=highest))
         _add_scale(figure, mesh, axes[:2], "Events / bin")
-        mesh = _draw(axes[2], shown, pull, "RdBu_r", (-largest, largest))
+        mesh = _draw(axes[2], shown, pull, "RdBu_r", Normalize(-largest, largest))
         _add_scale(figure, mesh, axes[2], "Net change / paired error")
         remarks = (f"Nominal, {shown.note}", "Adversarial, same events", _distance(shown))
         for ax, remark in zip(axes, remarks, strict=True):
             ax.set_xlabel(shown.labels[0])
             ax.text(0.04, 0.975, remark, transform=ax.transAxes, va="top", fontsize=style.text_size)
-        # The remarks stand above all events.
-        low, high = shown.edges[1][0], shown.edges[1][-1]
-        axes[0].set_ylim(low, high + _HEADROOM * (high - low))
-        axes[0].set_xlim(shown.edges[0][0], shown.edges[0][-1])
+        _name_edges(axes, shown.edges, style)
         axes[0].set_ylabel(shown.labels[1])
         add_experiment_label(axes[0], style, right=False)
         add_experiment_label(axes[2], style, left=False)
     return figure, (axes[0], axes[1], axes[2])
 
 
-def _draw(ax: Axes, shown: Projection, values: FloatArray, colours: str, limits: tuple[float, float]) -> QuadMesh:
+def _draw(ax: Axes, shown: Projection, values: FloatArray, colours: str, norm: Normalize) -> QuadMesh:
     masked = np.ma.masked_invalid(values.T)
-    return ax.pcolormesh(*shown.edges, masked, cmap=colours, vmin=limits[0], vmax=limits[1], rasterized=True)
+    places = (np.arange(len(edges)) for edges in shown.edges)
+    return ax.pcolormesh(*places, masked, cmap=colours, norm=norm, rasterized=True)
+
+
+def _name_edges(axes: Sequence[Axes], edges: tuple[FloatArray, FloatArray], style: PlotStyle) -> None:
+    x, y = (np.arange(len(e)) for e in edges)
+    for ax in axes:
+        ax.set_xticks(x, [f"{edge:.3g}" for edge in edges[0]], rotation=45, ha="right", rotation_mode="anchor")
+        ax.tick_params(which="both", top=False, right=False, labelsize=style.text_size, direction="out")
+        ax.minorticks_off()
+    axes[0].set_yticks(y, [f"{edge:.3g}" for edge in edges[1]])
+    axes[0].set_xlim(0, x[-1])
+    # The remarks stand above all events.
+    axes[0].set_ylim(0, y[-1] * (1.0 + _HEADROOM))
 
 
 def _distance(shown: Projection) -> str:

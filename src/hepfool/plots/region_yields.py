@@ -85,13 +85,19 @@ def plot_region_yields(
 
 
 def _colours(shown: Sequence[RegionYields], style: PlotStyle) -> dict[str, str]:
-    """Colour of each process in the order of the stack, the smallest at the bottom; none is that of the attack."""
+    """
+    Colour of each process in the order of the stack, the smallest at the bottom.
+
+    The largest has the first colour; none has that of the attack.
+    """
     sums: dict[str, float] = {}
     for item in shown:
         for name, yields in item.processes.items():
             sums[name] = sums.get(name, 0.0) + float(yields.sum())
     free = [colour for colour in style.colours if colour != style.adversarial_colour]
-    return dict(zip(sorted(sums, key=lambda name: sums[name]), cycle(free), strict=False))
+    largest_first = sorted(sums, key=lambda name: -sums[name])
+    coloured = dict(zip(largest_first, cycle(free), strict=False))
+    return dict(reversed(coloured.items()))
 
 
 def _draw_yields(ax: Axes, shown: RegionYields, colours: dict[str, str], style: PlotStyle, *, log_y: bool) -> None:

@@ -25,6 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from hepfool.attacks.base import AttackResult
 from hepfool.plots.panels import band_handle, draw_ratio, set_headroom, stacked_panels, yield_title
@@ -141,6 +142,9 @@ def plot_score(
         every = [h for pair in processes.values() for h in pair]
         highest = max(float(np.max(h.density() if density else h.values())) for h in every)
         set_headroom(ax, highest, log_y=log_y)
+        if not log_y:
+            # Its lowest label would touch that of the other axis.
+            ax.yaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], prune="lower"))
         ax.set_xlabel(histogram.axes["score"].label)
         ax.set_ylabel("Probability density" if density else yield_title(every[0]))
         _finish((ax,), handles, threshold, style)

@@ -12,6 +12,7 @@ The folder holds ``report.html`` (for a reviewer: one file that shows everything
 from __future__ import annotations
 
 from hepfool.report.contact_sheet import make_contact_sheet
+from hepfool.report.figures import attack_figures
 from hepfool.report.folder import EXTRA_COLUMNS, check_output, result_histograms, write_report
 from hepfool.report.html import summary_html
 from hepfool.report.latex import summary_latex
@@ -19,6 +20,7 @@ from hepfool.report.text import summary_markdown, summary_table
 
 __all__ = [
     "EXTRA_COLUMNS",
+    "attack_figures",
     "check_output",
     "make_contact_sheet",
     "result_histograms",

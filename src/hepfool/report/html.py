@@ -19,12 +19,25 @@ __all__ = ["summary_html"]
 
 _CAPTIONS = {
     "fooling": "How often the network changes its answer: under the attack, and under every physics systematic. Bars "
-    "that are as short as those of the systematics are covered by them.",
+    "that are as short as those of the systematics are covered by them. Errors are statistical.",
+    "regions": "The network's score by region: simulation by process, its statistical and systematic uncertainty, data where "
+    "they may be looked at, and the sum of the same simulated events after the attack (dashed). Data of signal regions stay blinded. "
+    "The lower panels show ratios to the nominal simulation; the dashed line has no error, because both are the same events.",
     "marginals": "Three input distributions before and after the attack, from the one that moved least to the one that "
-    "moved most. These are the same events, so the band is the statistical error of the prediction alone.",
+    "moved most. The lower panels show the net change of each bin with the error of the events that entered or left it. These are the same "
+    "events, so the band, the statistical error of the prediction alone, is there for scale, and no chi-square is given.",
+    "projection": "The pair of inputs whose joint distribution changes most: before the attack, after it, and the net change of each "
+    "bin in units of the error of the events that entered or left it; bins that no event entered or left stay white. Bins "
+    "hold equally many nominal events along each axis and are drawn equally wide; events without one of both values are not shown.",
     "correlations": "Linear correlations between all inputs before the attack, after it, and their difference, which "
-    "has its own colour scale.",
-    "score": "What the network answers before and after the attack.",
+    "has its own colour scale. A frame marks the largest change. Only linear dependence is shown here.",
+    "score": "What the network answers before and after the attack, by class, each normalised to one.",
+    "detector": "The detector of attacks. Left: which fraction of the fooled events it flags, at the price of flagging nominal "
+    "events too. Right: whether its score is the probability that it claims to be.",
+    "cross_runs": "Attacks and detectors of repeated trainings, each against each: how far the numbers of this report depend on the "
+    "one network that was attacked.",
+    "misclassification": "Whether detectors of independent trainings flag the same clean events more often than chance.",
+    "significance": "Relative significance of a discovery against the threshold on the score, before and after the attack.",
     "detection": "Which check of the inputs would have noticed the attack, with the data events of this analysis.",
     "impacts": "How far each nuisance parameter of the fit can move the result, the attack among them.",
     "frontier": "What an attack gains if it may be noticed more easily: further right, a check of the inputs notices it with a "

@@ -244,11 +244,11 @@ def region_yields(
 
 def _scaled(table: EventTable, scale: float | Mapping[str, float]) -> EventTable:
     known = scale if isinstance(scale, Mapping) else dict.fromkeys(table.datasets, scale)
-    absent = [name for name in table.datasets if name not in known]
+    absent = [name for name in table.datasets if name not in known and table.dataset_mask(name).any()]
     if absent:
         msg = f"no scale for {absent[0]!r}, only for {', '.join(known)}; give one for each process"
         raise ValueError(msg)
-    factors = np.array([known[name] for name in table.datasets])[table.dataset_index]
+    factors = np.array([known.get(name, 1.0) for name in table.datasets])[table.dataset_index]
     varied = {name: weights * factors for name, weights in table.weight_variations.items()}
     return replace(table, weights=table.weights * factors, weight_variations=varied)
 
@@ -269,7 +269,9 @@ def _compare(
     unblind: bool,
 ) -> RegionYields:
     values, weights, mask = variable.values(simulation), simulation.weights, region.mask
-    masks = {name: mask & simulation.dataset_mask(name) for name in simulation.datasets}
+    # A table may name datasets that it holds no events of, such as those of data.
+    held = [name for name in simulation.datasets if simulation.dataset_mask(name).any()]
+    masks = {name: mask & simulation.dataset_mask(name) for name in held}
     processes = {name: variable.yields(values[chosen], weights[chosen]) for name, chosen in masks.items()}
     changes = _changes(simulation, region, variable, np.sum(list(processes.values()), axis=0))
     hidden = data is not None and not region.constrained and not unblind

@@ -3,11 +3,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
-from hepfool.plots.fooling import plot_fooling
+from hepfool.attacks.base import AttackResult
+from hepfool.plots.fooling import fooling_by_part, plot_fooling
 
 ATTACKS = [("Control region", 0.7, 0.01), ("Signal region", 0.9, 0.004)]
 SYSTEMATICS = [("Tau energy", 0.02, 0.001), ("Jet energy", 0.03, math.nan)]
@@ -62,3 +64,28 @@ def test_only_known_errors_are_drawn() -> None:
     bars = [container for container in ax.containers if isinstance(container, ErrorbarContainer)]
     centres = [bar.lines[2][0].get_segments()[0][:, 0].tolist() for bar in bars]
     assert centres == [pytest.approx([0.69, 0.71]), pytest.approx([0.019, 0.021])]
+
+
+def test_ratios_by_part_are_those_of_its_attacked_events(result: AttackResult) -> None:
+    table, flagged = result.nominal, np.arange(result.nominal.n_events) % 3 == 0
+    by_part = fooling_by_part(result, flagged=flagged)
+    masks = {
+        "all events": np.ones(table.n_events, dtype=bool),
+        "background": table.dataset_mask("background"),
+        "signal": table.dataset_mask("signal"),
+        "control region (control)": table.region("control_region").mask,
+        "late (signal)": table.region("late").mask,
+    }
+    for kind, counted in (("attacks", result.fooled), ("corrected", result.fooled & ~flagged)):
+        found = {name: (value, error) for name, value, error in by_part[kind]}
+        assert set(found) <= set(masks)
+        assert {"all events", "background"} <= set(found)
+        for name, (value, error) in found.items():
+            events = [k for k in range(table.n_events) if masks[name][k] and result.attacked[k]]
+            total = sum(table.weights[k] for k in events)
+            ratio = sum(table.weights[k] for k in events if counted[k]) / total
+            assert value == pytest.approx(ratio)
+            squares = sum((table.weights[k] * (counted[k] - ratio)) ** 2 for k in events)
+            assert error == pytest.approx(np.sqrt(squares) / total)
+    assert "corrected" not in fooling_by_part(result)
+    plot_fooling(by_part["attacks"], corrected=by_part["corrected"])
