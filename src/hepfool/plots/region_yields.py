@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.artist import Artist
@@ -118,7 +119,8 @@ def _draw_yields(ax: Axes, shown: RegionYields, colours: dict[str, str], style: 
         highest = max(highest, float(high[seen].max(initial=0.0)))
     set_headroom(ax, highest, log_y=log_y)
     ax.set_ylabel(events_title(shown.edges, shown.label))
-    ax.text(0.04, 0.96, _remarks(shown), transform=ax.transAxes, va="top", linespacing=1.4)
+    size = mpl.rcParams["xtick.labelsize"]
+    ax.text(0.04, 0.96, _remarks(shown), transform=ax.transAxes, va="top", linespacing=1.4, fontsize=size)
 
 
 def _draw_adversarial(ax: Axes, values: FloatArray, edges: FloatArray, style: PlotStyle) -> None:
@@ -149,7 +151,7 @@ def _draw_ratio(ax: Axes, shown: RegionYields, style: PlotStyle) -> None:
 
 
 def _remarks(shown: RegionYields) -> str:
-    lines = [shown.region.replace("_", " "), f"{shown.role} region"]
+    lines = [f"{shown.region.replace('_', ' ')}, {shown.role} region"]
     return "\n".join([*lines, "data blinded"] if shown.blinded else lines)
 
 
