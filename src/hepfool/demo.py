@@ -30,12 +30,10 @@ from hepfool.attacks.base import AttackResult, Iteration, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, evaluate, train_detector
-from hepfool.defences.detector_curves import detector_curves
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.models.files import load_torch, save_state
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.plots.detector import plot_detector
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.passes import TableProcessor
 from hepfool.report import attack_figures
@@ -48,6 +46,7 @@ from hepfool.studies.excess import run_excess
 from hepfool.studies.systematics import SystematicEffect, attack_effect, run_systematics
 from hepfool.summary import Evidence, FlaggedFraction, Summary, decide, summarise
 from hepfool.training import Epoch, TrainingSettings, fit
+from hepfool.workflow.figures import detector_figures
 from hepfool.workflow.study import FACTORS, Study, signal_region_envelope, with_checks, with_frontier, write_study
 
 __all__ = ["ATTACK", "DemoEvents", "attack_bins", "read_events", "run_demo", "train_network"]
@@ -293,9 +292,7 @@ def _draw(study: Study, classifier: TorchClassifier, detector: Detector, events:
         scale=events.scale,
         data_label="Pseudo-data",
     )
-    if result.fooled.any():
-        figures["detector"] = plot_detector(detector_curves(detector, result))[0]
-    return figures
+    return figures | detector_figures(detector, result, data=events.data, regions=(CONTROL_REGION,))
 
 
 def _adaptive(

@@ -65,8 +65,8 @@ from hepfool.studies.data_check import DataCheck
 from hepfool.studies.frontier import Frontier, FrontierPoint
 from hepfool.studies.limited_data import LimitedAttack, LimitedData, LimitedRun
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
-from hepfool.studies.sensitivity_records import SensitivityGrid
 from hepfool.studies.region_yields import RegionYields
+from hepfool.studies.sensitivity_records import SensitivityGrid
 from hepfool.studies.significance import SignificanceSettings, SignificanceStudy, compare_significance
 from hepfool.studies.systematics import Measured
 from hepfool.studies.threshold_scan import ThresholdScan

@@ -34,10 +34,9 @@ def test_demo_goes_from_root_files_to_a_verdict(tmp_path: Path, monkeypatch: pyt
     written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     figures = {
         f"figures/{name}.{kind}"
-        for name in ("marginals", "correlations", "score", "fooling", "detection", "frontier")
         for name in (
-            *("marginals", "correlations", "score", "fooling", "detection"),
-            *("regions", "projection", "detector"),
+            *("marginals", "correlations", "score", "fooling", "detection", "frontier"),
+            *("regions", "projection", "detector", "thresholds"),
         )
         for kind in ("pdf", "png")
     }

@@ -32,10 +32,6 @@ _CAPTIONS = {
     "correlations": "Linear correlations between all inputs before the attack, after it, and their difference, which "
     "has its own colour scale. A frame marks the largest change. Only linear dependence is shown here.",
     "score": "What the network answers before and after the attack, by class, each normalised to one.",
-    "detector": "The detector of attacks. Left: which fraction of the fooled events it flags, at the price of flagging nominal "
-    "events too. Right: whether its score is the probability that it claims to be.",
-    "cross_runs": "Attacks and detectors of repeated trainings, each against each: how far the numbers of this report depend on the "
-    "one network that was attacked.",
     "misclassification": "Whether detectors of independent trainings flag the same clean events more often than chance.",
     "significance": "Relative significance of a discovery against the threshold on the score, before and after the attack.",
     "detection": "Which check of the inputs would have noticed the attack, with the data events of this analysis.",
