@@ -36,6 +36,7 @@ from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.passes import TableProcessor
+from hepfool.processors.threads import limited_threads
 from hepfool.report import attack_figures
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import FEATURES, HiggsToTauTau
@@ -170,6 +171,7 @@ def train_network(events: DemoEvents, *, seed: int, progress: Callable[[Epoch], 
     return fit(network, events.train, events.validation, seed=seed, settings=TRAINING, progress=progress).classifier
 
 
+@limited_threads(1)  # sums in another order train another network
 def run_demo(
     folder: str | Path,
     *,

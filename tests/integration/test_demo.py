@@ -4,6 +4,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,25 @@ def test_demo_goes_from_root_files_to_a_verdict(tmp_path: Path, monkeypatch: pyt
     assert point["max_js_distance"] == constrained["max_js_distance"]
     control = {c["name"]: c for c in record["verdict"]["criteria"]}["FlaggedFractionsAgree"]
     assert control["status"] == "passed"
+
+
+def test_result_does_not_depend_on_the_number_of_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def stop(**_: Any) -> None:
+        threads.append(torch.get_num_threads())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "read_events", stop)
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                demo.run_demo(tmp_path / "out")
+        assert (threads, torch.get_num_threads()) == ([1, 1], before + 1)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_shipped_network_is_small_and_a_state_dictionary() -> None:
