@@ -152,7 +152,8 @@ def expected_impact(
         Which minimiser pyhf uses.
     **model_options
         Of ``pyhf.Workspace.model``, such as ``measurement_name``, or ``modifier_settings`` for another
-        interpolation: the default is smooth at zero, ``code0`` keeps the kink of a one-sided template.
+        interpolation: the default is smooth at zero, ``code0`` keeps the kink of a one-sided template and
+        may need ``optimizer="scipy"``.
 
     Returns
     -------
@@ -164,7 +165,7 @@ def expected_impact(
     MissingExtraError
         If pyhf, or iminuit for ``minuit``, is not installed.
     ValueError
-        If the model has no parameter of interest, or a parameter is unknown.
+        If the model has no parameter of interest, a parameter is unknown, or a fit finds no minimum.
     """
     pyhf = import_extra("pyhf", "inference")
     with _minimiser(pyhf, optimizer):
@@ -244,6 +245,7 @@ class _Profile:
         self.best[self.poi] = value
         self.data = model.expected_data(self.best)
         self.minimum = self._twice_nll(self.best)
+        self._fits: dict[tuple[int, float], tuple[float, FloatArray]] = {}
 
     def interval(self, index: int) -> Interval:
         down, up = (self.crossing(index, sign)[0] for sign in (-1.0, 1.0))
@@ -277,16 +279,33 @@ class _Profile:
         return 0.0 if shift == 0.0 else math.sqrt(max(self._fit(index, shift)[0] - self.minimum, 0.0))
 
     def _fit(self, index: int, shift: float) -> tuple[float, FloatArray]:
+        if (index, shift) not in self._fits:
+            self._fits[index, shift] = self._fitted(index, shift)
+        return self._fits[index, shift]
+
+    def _fitted(self, index: int, shift: float) -> tuple[float, FloatArray]:
         pyhf = import_extra("pyhf", "inference")
-        start, fixed = self.best.copy(), list(self.fixed)
-        start[index] += shift
+        start, fixed = self._nearest(index, shift), list(self.fixed)
+        start[index] = self.best[index] + shift
         fixed[index] = True
         if all(fixed):
             return self._twice_nll(start), start
-        fitted, twice_nll = pyhf.infer.mle.fit(
-            self.data, self.model, init_pars=start.tolist(), fixed_params=fixed, return_fitted_val=True
-        )
+        try:
+            fitted, twice_nll = pyhf.infer.mle.fit(
+                self.data, self.model, init_pars=start.tolist(), fixed_params=fixed, return_fitted_val=True
+            )
+        except pyhf.exceptions.FailedMinimization as error:
+            msg = (
+                f"the fit with {self.names[index]!r} at {start[index]:.4g} found no minimum; interpolations with a kink, such "
+                "as code0, may need optimizer='scipy'"
+            )
+            raise ValueError(msg) from error
         return float(twice_nll), np.asarray(fitted)
+
+    def _nearest(self, index: int, shift: float) -> FloatArray:
+        """Where to start: the fit with the nearest shift to the same side, or the best parameters."""
+        done = {other: found for (k, other), (_, found) in self._fits.items() if k == index and other * shift > 0}
+        return done[min(done, key=lambda other: abs(other - shift))].copy() if done else self.best.copy()
 
     def _twice_nll(self, parameters: FloatArray) -> float:
         return float(-2.0 * self.model.logpdf(parameters, self.data)[0])

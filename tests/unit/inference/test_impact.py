@@ -138,3 +138,12 @@ def test_without_pyhf_the_message_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pyhf", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'hepfool\[inference\]'"):
         expected_impact(workspace, patch)
+
+
+def test_a_fit_without_a_minimum_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise pyhf.exceptions.FailedMinimization(type("Result", (), {"message": "", "minuit": None})())
+
+    monkeypatch.setattr(pyhf.infer.mle, "fit", fail)
+    with pytest.raises(ValueError, match=r"the fit with 'adversarial' at .* found no minimum; .* optimizer='scipy'"):
+        counted("symmetrised")
