@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Figures of a workflow beside those of every study: its detector, and repeated trainings."""
+"""Figures of a workflow beside those of every study: regions and pairs of features, its detector, and repeated trainings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hepfool.attacks.base import AttackResult
 from hepfool.defences.detector import Detector
 from hepfool.defences.detector_curves import detector_curves
 from hepfool.events import EventTable
+from hepfool.report import attack_figures
 from hepfool.studies.threshold_scan import scan_thresholds
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def detector_figures(
 
 def further_figures(results: Mapping[str, Any], *, style: PlotStyle | None = None) -> dict[str, Figure]:
     """
-    Draw what some configurations ask for.
+    Draw what needs more than the attack's result.
 
     Parameters
     ----------
@@ -78,13 +79,19 @@ def further_figures(results: Mapping[str, Any], *, style: PlotStyle | None = Non
     """
     from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
 
-    figures: dict[str, Figure] = {}
-    if "detector" in results:
+    result, detector = results["attack"]["test"], results.get("detector")
+    # Data stay out of the regions' figure: nobody said to which luminosity the test part is normalised.
+    figures = attack_figures(
+        result,
+        results["baseline"].classifier,
+        flagged=None if detector is None else detector.flags(result.adversarial.network_values),
+        effects=results["systematics"].effects,
+        style=style,
+    )
+    if detector is not None:
         compared = tuple(fraction.region for fraction in results.get("data_check", ()))
         data = results["events"].data if compared else None
-        figures |= detector_figures(
-            results["detector"], results["attack"]["test"], data=data, regions=compared, style=style
-        )
+        figures |= detector_figures(detector, result, data=data, regions=compared, style=style)
     if "spread" in results:
         figures["cross_runs"] = plots.plot_cross_runs(results["spread"], style=style)[0]
     return figures

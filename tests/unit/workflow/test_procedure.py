@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 
 from hepfool import cli, workflow
 from hepfool.attacks.base import AttackProblem, run_attack
@@ -27,7 +28,7 @@ from hepfool.training import TrainingSettings, fit
 from hepfool.typing import FloatArray
 from hepfool.workflow import WorkflowConfiguration, plan_workflow, run_workflow
 from hepfool.workflow.figures import further_figures
-from hepfool.workflow.outcomes import EventParts
+from hepfool.workflow.outcomes import Baseline, EventParts, SystematicsOutcome
 from tests.specimens import FEATURES, SineClassifier, events
 
 pytestmark = pytest.mark.torch
@@ -327,13 +328,28 @@ def test_a_detector_is_drawn(settings: Callable[..., WorkflowConfiguration], tab
     parts = EventParts(simulation={}, data=data)
     number = Measured(0.1, 0.01)
     fraction = FlaggedFraction(region="low_pt", data=number, simulation=number)
-    results = {"detector": detector, "attack": {"test": result}, "events": parts, "data_check": (fraction,)}
+    results = {
+        "baseline": Baseline(classifier=SineClassifier(), auroc=0.9),
+        "systematics": SystematicsOutcome(effects=(), excess=None),
+        "detector": detector,
+        "attack": {"test": result},
+        "events": parts,
+        "data_check": (fraction,),
+    }
     drawn = further_figures(results)
-    assert set(drawn) == {"detector", "thresholds"}
+    of_attack = {"regions", "projection", "fooling"}
+    assert set(drawn) == {"detector", "thresholds", *of_attack}
+    assert "Corrected" in _texts(drawn["fooling"]) or "not flagged" in _texts(drawn["fooling"])
     assert len(drawn["thresholds"].axes) == 2
     assert len(further_figures({**results, "data_check": ()})["thresholds"].axes) == 1
     missed = dataclasses.replace(result, fooled=np.zeros_like(result.fooled))
-    assert further_figures({**results, "attack": {"test": missed}}) == {}
+    assert set(further_figures({**results, "attack": {"test": missed}})) == of_attack
+
+
+def _texts(figure: Figure) -> str:
+    texts = [text for ax in figure.axes if (legend := ax.get_legend()) for text in legend.get_texts()]
+    texts += [text for legend in figure.legends for text in legend.get_texts()]
+    return " ".join(text.get_text() for text in texts)
 
 
 @pytest.fixture
