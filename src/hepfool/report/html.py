@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,6 +16,9 @@ from hepfool.report.words import verdict_in_words
 from hepfool.summary import Summary
 
 __all__ = ["summary_html"]
+
+#: Name, value and remark.
+_KeyNumber = tuple[str, str, str]
 
 _CAPTIONS = {
     "fooling": "How often the network changes its answer: under the attack, and under every physics systematic. Bars "
@@ -122,54 +125,47 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
     )
 
 
-def _key_numbers(summary: Summary) -> list[tuple[str, str, str]]:
+def _key_numbers(summary: Summary) -> list[_KeyNumber]:
     """Collect name, value and remark of what the verdict turns on."""
-    systematics, constrained = summary.systematics, summary.compatibility[0]
+    return [*_effects(summary), *_distances(summary.compatibility[0]), *_consequences(summary)]
+
+
+def _effects(summary: Summary) -> Iterator[_KeyNumber]:
+    systematics, events = summary.systematics, summary.events
     attack, remaining, added = systematics["attack"], systematics["remaining"], systematics["total"]
-    events = summary.events
-    numbers = [
-        (
-            "Fooling ratio",
-            measured(attack["flips"]),
-            f"{events['n_fooled']} of {events['n_attacked']} attacked events change their class",
-        )
-    ]
+    changed = f"{events['n_fooled']} of {events['n_attacked']} attacked events change their class"
+    yield "Fooling ratio", measured(attack["flips"]), changed
     if remaining != attack:
-        numbers.append(
-            ("Corrected fooling ratio", measured(remaining["flips"]), "what the detector does not recognise")
-        )
+        yield "Corrected fooling ratio", measured(remaining["flips"]), "what the detector does not recognise"
     if systematics.get("adaptive") is not None:
-        remark = "the same for an attack that knows the detector"
-        numbers.append(("Adaptive attack", measured(systematics["adaptive"]["flips"]), remark))
+        flips = measured(systematics["adaptive"]["flips"])
+        yield "Adaptive attack", flips, "the same for an attack that knows the detector"
     if summary.spread is not None:
-        numbers.append(_spread_number(summary.spread))
+        yield _spread_number(summary.spread)
     if added is not None:
         how = "with their correlations" if systematics.get("correlations") else "in quadrature"
         remark = f"{', '.join(added['sources'])} {how}, in the same units"
-        numbers.append(("Physics systematics", measured(added["flips"]), remark))
+        yield "Physics systematics", measured(added["flips"]), remark
+
+
+def _distances(constrained: Mapping[str, Any]) -> Iterator[_KeyNumber]:
     name, moved = max(constrained["features"].items(), key=lambda item: item[1]["js_distance"] or 0.0)
-    numbers += [
-        (
-            "Largest change of an input",
-            number(moved["js_distance"]),
-            f"Jensen-Shannon distance of {name}; up to {number(moved['js_floor'])} is chance",
-        ),
-        (
-            "Change of correlations",
-            number(constrained["correlation_shift"]),
-            f"relative; up to {number(constrained['correlation_floor'])} is chance",
-        ),
-    ]
+    remark = f"Jensen-Shannon distance of {name}; up to {number(moved['js_floor'])} is chance"
+    yield "Largest change of an input", number(moved["js_distance"]), remark
+    remark = f"relative; up to {number(constrained['correlation_floor'])} is chance"
+    yield "Change of correlations", number(constrained["correlation_shift"]), remark
+
+
+def _consequences(summary: Summary) -> Iterator[_KeyNumber]:
     if summary.detection is not None and (strongest := summary.detection["strongest_standard"]) is not None:
         remark = f"probability with {strongest['n_data']:.0f} data events, {strongest['title']}"
-        numbers.append(("Noticed by a standard check", number(strongest["power"]["value"]), remark))
+        yield "Noticed by a standard check", number(strongest["power"]["value"]), remark
     if summary.impact is not None:
         before, after = (interval(summary.impact[key]) for key in ("before", "after"))
-        numbers.append((f"Uncertainty on {summary.impact['parameter']}", after, f"{before} without the attack"))
-    return numbers
+        yield f"Uncertainty on {summary.impact['parameter']}", after, f"{before} without the attack"
 
 
-def _spread_number(spread: Mapping[str, Any]) -> tuple[str, str, str]:
+def _spread_number(spread: Mapping[str, Any]) -> _KeyNumber:
     row = next(r for r in spread["rows"] if (r["quantity"], r["knowledge"]) == ("corrected_fooling_ratio", "white_box"))
     value = f"{number(row['mean']['value'])} ± {number(row['std'])}"
     return "Corrected, other trainings", value, f"mean and standard deviation of {spread['n_runs']} trainings"

@@ -124,58 +124,76 @@ def summarise(
         Plain values.
     """
     table = result.nominal
-    masks = {name: table.dataset_mask(name) for name in table.datasets}
-    regions = [region.name for region in table.regions]
     constrained = [region.name for region in table.regions if region.constrained]
-    added = evidence.total
     return Summary(
         versions=dict(installed_versions()),
-        provenance=plain_values(
-            {
-                **result.provenance,
-                "seed": seed,
-                "classifier": result.classifier_digest,
-                "input": dict(table.metadata),
-                "features": list(table.features.names),
-            }
-        ),
-        events=plain_values(
-            {
-                "n_events": table.n_events,
-                "n_constrained": int(table.constrained.sum()),
-                "n_attacked": int(result.attacked.sum()),
-                "n_fooled": int(result.fooled.sum()),
-                "iterations_done": result.iterations_done,
-                "interrupted": result.interrupted,
-            }
-        ),
-        fooling=plain_values(
-            {
-                "fooling_ratio": evidence.attack.flips,
-                "datasets": {name: _counts(result.counts(mask)) for name, mask in masks.items() if mask.any()},
-                "regions": {name: _counts(result.counts(table.region(name).mask)) for name in regions},
-            }
-        ),
+        provenance=_provenance(result, seed),
+        events=_events(result),
+        fooling=_fooling(result, evidence),
         compatibility=[
             _compatibility(c) for c in (result.compatibility, *(result.compare(name) for name in constrained))
         ],
-        systematics=plain_values(
-            {
-                "effects": evidence.effects,
-                "total": added,
-                "attack": evidence.attack,
-                "remaining": evidence.remaining,
-                "adaptive": evidence.adaptive,
-                "excess": evidence.excess,
-                "correlations": [
-                    {"sources": pair, "coefficient": value} for pair, value in evidence.correlations.items()
-                ],
-            }
-        ),
+        systematics=_systematics(evidence),
         detector=None if detector is None else plain_values(detector),
         verdict=_verdict(verdict),
         detection=None if detection is None else detection_record(detection),
     )
+
+
+def _provenance(result: AttackResult, seed: int | None) -> Json:
+    table = result.nominal
+    record: Json = plain_values(
+        {
+            **result.provenance,
+            "seed": seed,
+            "classifier": result.classifier_digest,
+            "input": dict(table.metadata),
+            "features": list(table.features.names),
+        }
+    )
+    return record
+
+
+def _events(result: AttackResult) -> Json:
+    record: Json = plain_values(
+        {
+            "n_events": result.nominal.n_events,
+            "n_constrained": int(result.nominal.constrained.sum()),
+            "n_attacked": int(result.attacked.sum()),
+            "n_fooled": int(result.fooled.sum()),
+            "iterations_done": result.iterations_done,
+            "interrupted": result.interrupted,
+        }
+    )
+    return record
+
+
+def _fooling(result: AttackResult, evidence: Evidence) -> Json:
+    table = result.nominal
+    masks = {name: table.dataset_mask(name) for name in table.datasets}
+    record: Json = plain_values(
+        {
+            "fooling_ratio": evidence.attack.flips,
+            "datasets": {name: _counts(result.counts(mask)) for name, mask in masks.items() if mask.any()},
+            "regions": {region.name: _counts(result.counts(region.mask)) for region in table.regions},
+        }
+    )
+    return record
+
+
+def _systematics(evidence: Evidence) -> Json:
+    record: Json = plain_values(
+        {
+            "effects": evidence.effects,
+            "total": evidence.total,
+            "attack": evidence.attack,
+            "remaining": evidence.remaining,
+            "adaptive": evidence.adaptive,
+            "excess": evidence.excess,
+            "correlations": [{"sources": pair, "coefficient": value} for pair, value in evidence.correlations.items()],
+        }
+    )
+    return record
 
 
 def detection_record(table: DetectionTable) -> Json:
