@@ -139,7 +139,10 @@ def test_every_section_is_shown(summary: Summary) -> None:
         for part in ("ASSIGN", "with each threshold", *tables, *checks):
             assert part in shown
         assert "None" not in shown
-        assert "No standard check notices this attack with a probability above 0.31 (χ² of a marginal: met" in shown
+        assert (
+            "No standard check of the inputs notices this attack with a probability above 0.31 (χ² of a marginal: met"
+            in shown
+        )
     latex = summary_latex(summary)
     for part in ("tes\\_up", "Shift, not flagged", "0: 0.9000", "Size to assign", "0.9000 $\\pm$ 0.0200"):
         assert part in latex
@@ -260,10 +263,10 @@ def test_an_attack_that_the_validation_notices_is_pointed_out(summary: Summary) 
     seen = {**summary.detection["rows"][1], "power": {"value": 0.97, "error": 0.0}}
     noticed = dataclasses.replace(summary, detection={**summary.detection, "strongest_standard": seen})
     for shown in (summary_markdown(noticed), summary_html(noticed)):
-        assert "A standard check notices this attack with probability 0.97" in shown
+        assert "A standard check of the inputs notices this attack with probability 0.97" in shown
         assert "tighten its caps" in shown
     none = dataclasses.replace(summary, detection={**summary.detection, "strongest_standard": None})
-    assert "standard check notices" not in summary_markdown(none) + summary_html(none)
+    assert "standard check of the inputs notices" not in summary_markdown(none) + summary_html(none)
 
 
 def test_only_png_images_are_embedded(summary: Summary) -> None:

@@ -97,8 +97,8 @@ def test_the_advice_depends_on_whether_the_validation_would_notice(
     assert "elsewhere" not in verdict_in_words(dataclasses.replace(summary, events=events))[0]
     assert "would have noticed it was not measured" in verdict_in_words(summary)[2]
     for power, expected in (
-        (0.8, "a usual check would notice it with a probability of 80%. The limits were too generous"),
-        (0.2, "no usual check would notice it with a probability above 20%"),
+        (0.8, "a usual check of the inputs would notice it with a probability of 80%. The limits were too generous"),
+        (0.2, "no usual check of the inputs would notice it with a probability above 20%"),
     ):
         row = {"title": "all linear correlations", "region": "low_met", "n_data": 671.0, "power": {"value": power}}
         seen = dataclasses.replace(summary, detection={"strongest_standard": row, "rows": [row], "level": 0.05})

@@ -28,7 +28,8 @@ _COMPATIBILITY_NOTE = (
 )
 _DETECTION_NOTE = (
     "Probability that a check rejects at the level {level:g} when the data follow the attacked events and the prediction "
-    "the nominal ones; the level itself means invisible, 1 means always seen. Each check is counted alone."
+    "the nominal ones; the level itself means invisible, 1 means always seen. Each check is counted alone. "
+    "All look at the inputs; what the network's score shows in a region with data is in the figure of the regions."
 )
 _EFFECTS_NOTE = "All are the same quantities, measured on the same events."
 _FOREIGN_NOTE = " Yield shifts from given histograms are those of other events, and have no flip fraction."
@@ -148,10 +149,10 @@ def detection_remark(summary: Summary) -> str:
     check = f"{row['title']}, {row['region']}, {row['n_data']:.0f} data events"
     if power > NOTICED:
         return (
-            f"A standard check notices this attack with probability {power:.2f} ({check}). "
+            f"A standard check of the inputs notices this attack with probability {power:.2f} ({check}). "
             "It is stronger than what the validation misses: tighten its caps before drawing conclusions from its size."
         )
-    remark = f"No standard check notices this attack with a probability above {power:.2f} ({check})."
+    remark = f"No standard check of the inputs notices this attack with a probability above {power:.2f} ({check})."
     any_check = summary.detection["rows"][0]
     if any_check["power"]["value"] > NOTICED:
         remark += (

@@ -133,11 +133,11 @@ def _advice(summary: Summary) -> Iterator[str]:
         return
     power, n_data = strongest["power"]["value"], strongest["n_data"]
     if power > NOTICED:
-        yield f"With {n_data:.0f} data events a usual check would notice it with a probability of {power:.0%}."
+        yield f"With {n_data:.0f} data events a usual check of the inputs would notice it with a probability of {power:.0%}."
         yield _TIGHTEN
     else:
         yield (
-            f"With {n_data:.0f} data events no usual check would notice it with a probability above {power:.0%}, so that the validation "
+            f"With {n_data:.0f} data events no usual check of the inputs would notice it with a probability above {power:.0%}, so that the validation "
             "does not exclude it either."
         )
         yield _ADVICE

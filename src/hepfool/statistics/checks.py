@@ -7,7 +7,8 @@ adversarial distribution and the prediction is the nominal one; at the level its
 Each check stands alone here: an analysis that looks at many finds something more often, with an attack and without.
 
 The standard checks are those that an analysis makes anyway (``chi2``, ``ks``, ``correlations``).  Two-dimensional
-``projection`` checks and the ``classifier`` two-sample test are stronger and rarely made.
+``projection`` checks and the ``classifier`` two-sample test are stronger and rarely made.  All look at the inputs of the
+network; its score, whose distribution the attack moves on purpose, is not among them.
 """
 
 from __future__ import annotations
