@@ -60,7 +60,7 @@ def plot_correlations(
         raise ValueError(msg)
     nominal, adversarial = compatibility.correlation_nominal, compatibility.correlation_adversarial
     with style.context():
-        figure = style.figure(width=3.3, height=1.2)
+        figure = style.figure(width=3.3, height=max(1.2, _needed_height(names)))
         axes = figure.subplots(1, 3, sharey=True)
         shift = (
             rf"$\Delta$FN = {compatibility.correlation_shift:.2g}"
@@ -127,10 +127,21 @@ def _text_size() -> float:
     return FontProperties(size=mpl.rcParams["xtick.labelsize"]).get_size_in_points()
 
 
+def _name_size(names: Sequence[str]) -> float:
+    """Give the size of the features' names in points: many share the height of a figure."""
+    return min(_text_size(), 500.0 / len(names))
+
+
+def _needed_height(names: Sequence[str]) -> float:
+    """Height at which no name covers another, in units of the style's single figure."""
+    size = _name_size(names)
+    rows, below, above = 1.1 * size * len(names), 0.6 * size * max(map(len, names)), 3.0 * _text_size()
+    return float((rows + below + above) / (72.0 * mpl.rcParams["figure.figsize"][1]))
+
+
 def _name_features(ax: Axes, names: Sequence[str], *, left: bool) -> None:
     centres = np.arange(len(names)) + 0.5
-    # One row of the matrix is about 500 points over the number of features high.
-    size = min(_text_size(), 500.0 / len(names))
+    size = _name_size(names)
     ax.set_xticks(centres, names, rotation=90, fontsize=size)
     ax.set_yticks(centres, names, fontsize=size)
     ax.tick_params(which="both", length=0, labelleft=left)
