@@ -45,7 +45,7 @@ lint: $(STAMP) ## Run every static check
 	$(BIN)/validate-pyproject pyproject.toml
 	$(BIN)/repo-review .
 
-bench: $(STAMP) ## Measure costs and figures of merit; BENCH_ALL=1 adds millions of events (an hour)
+bench: $(STAMP) ## Measure costs and figures of merit; BENCH_ALL=1 adds millions of events (40 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks $(if $(BENCH_ALL),,-m "not slow") $(TEST_ARGS)
 
 examples: $(STAMP) ## Run each example on a small input, into examples-output/

@@ -12,7 +12,7 @@ import json
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -32,6 +32,7 @@ from rich.table import Table
 
 from hepfool._version import __version__
 from hepfool.attacks.base import Iteration
+from hepfool.events import EventTable
 from hepfool.features import Feature, FeatureKind
 
 __all__ = ["main"]
@@ -110,7 +111,6 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         # Everything below is loaded late, so that --help stays quick.
         from hepfool.attacks.checkpoint import Checkpointed  # noqa: PLC0415
         from hepfool.attacks.conserv import CONSERVAttack  # noqa: PLC0415
-        from hepfool.io.tables import read_table  # noqa: PLC0415
         from hepfool.models.files import load_torch  # noqa: PLC0415
         from hepfool.plots.style import PlotStyle  # noqa: PLC0415
         from hepfool.report import check_output  # noqa: PLC0415
@@ -128,17 +128,7 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         classifier = load_torch(
             options["model"], network=options["network"], unsafe_pickle=options["unsafe_pickle"], **settings
         )
-        table = read_table(
-            files,
-            features=_features(options["features"]),
-            label=options["label"],
-            weight=options["weight"],
-            tree=options["tree"],
-            missing_value=options["missing_value"],
-            classes=_classes(options["classes"]),
-            allow_missing=options["allow_missing"],
-        )
-        part = thin(table, options["max_events"], seed=options["seed"])
+        part = thin(_table(files, options), options["max_events"], seed=options["seed"])
         with _progress(configuration.n_iterations) as progress:
             kept = Checkpointed(configuration, options["checkpoint"]) if options["checkpoint"] else configuration
             study = run_table_attack(part, classifier, kept, seed=options["seed"], progress=progress)
@@ -149,6 +139,13 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         style = PlotStyle(experiment=options["experiment"], label=options["label_text"])
         write_study(study, folder, style=style, force=force)
         _show(study.summary, folder, interrupted=study.result.interrupted)
+
+
+def _table(files: tuple[str, ...], options: Mapping[str, Any]) -> EventTable:
+    from hepfool.io.tables import read_table  # noqa: PLC0415 - loaded late, so that --help stays quick
+
+    as_given = {name: options[name] for name in ("label", "weight", "tree", "missing_value", "allow_missing")}
+    return read_table(files, features=_features(options["features"]), classes=_classes(options["classes"]), **as_given)
 
 
 @main.command()

@@ -126,7 +126,7 @@ def _read_csv(path: Path, names: Sequence[str], tree: str) -> Columns:  # noqa: 
 
 
 def _opened(path: Path) -> Any:
-    return _Unpacked(path) if path.suffix.lower() == ".gz" else path.open("rb")
+    return _Unpacked(path) if path.suffix.lower() == ".gz" else pa.OSFile(str(path))
 
 
 class _Unpacked(gzip.GzipFile):
