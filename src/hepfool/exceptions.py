@@ -10,6 +10,7 @@ __all__ = [
     "IncompleteInputError",
     "LowStatisticsWarning",
     "MissingExtraError",
+    "NetworkWarning",
     "RegionWarning",
     "UnreadableFileError",
     "WorkerLostError",
@@ -60,6 +61,10 @@ class WorkerLostError(RuntimeError):
 
 class LowStatisticsWarning(UserWarning):
     """Too few events for the stated caps to mean what they say."""
+
+
+class NetworkWarning(UserWarning):
+    """A network is probably not what it was said to be, or nothing about it could be attacked."""
 
 
 class ClippedTemplateWarning(UserWarning):

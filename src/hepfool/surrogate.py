@@ -48,7 +48,7 @@ class Surrogate:
         if isinstance(classifier, Defended):
             msg = f"a guide to the classes does not know what a {type(classifier).__name__} notices; guide what it defends"
             raise TypeError(msg)
-        self._classifier, self._guide = classifier, guide
+        self.classifier, self._guide = classifier, guide
 
     @classmethod
     def of(
@@ -95,7 +95,7 @@ class Surrogate:
     @property
     def n_classes(self) -> int:
         """Number of classes."""
-        return self._classifier.n_classes
+        return self.classifier.n_classes
 
     @property
     def n_features(self) -> int | None:
@@ -105,7 +105,7 @@ class Surrogate:
     @property
     def digest(self) -> str:
         """SHA-256 of both."""
-        return hashlib.sha256(f"{self._classifier.digest} {self._guide.digest}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.classifier.digest} {self._guide.digest}".encode()).hexdigest()
 
     def scores(self, values: FloatArray) -> FloatArray:
         """
@@ -121,7 +121,7 @@ class Surrogate:
         FloatArray, shape (n_events, n_classes)
             In [0, 1].
         """
-        return self._classifier.scores(values)
+        return self.classifier.scores(values)
 
     def predict(self, values: FloatArray) -> IntArray:
         """
@@ -137,7 +137,7 @@ class Surrogate:
         IntArray, shape (n_events,)
             As the classifier says.
         """
-        return self._classifier.predict(values)
+        return self.classifier.predict(values)
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
         """

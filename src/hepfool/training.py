@@ -206,7 +206,7 @@ def fit(
     # Seeding must not disturb the random numbers of the rest of the program.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        start = strip_activation(copy.deepcopy(module) if isinstance(module, nn.Module) else module())
+        start = strip_activation(copy.deepcopy(module) if isinstance(module, nn.Module) else module(), train.n_features)
         n_classes = TorchClassifier(start, n_features=train.n_features).n_classes
         dtype = floating_dtype(start)
         samples = [

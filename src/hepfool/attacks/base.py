@@ -19,11 +19,13 @@ from dataclasses import replace
 import numpy as np
 
 from hepfool.attacks.bounds import Bounds
-from hepfool.attacks.checks import Target, attacked_events, check_input, check_scores, leaving, verify
+from hepfool.attacks.checks import Target, attacked_events, check_input, generator, leaving, verify
+from hepfool.attacks.limits import movable
 from hepfool.attacks.problem import Attack, AttackProblem
-from hepfool.attacks.result import AttackResult, FoolingCounts, Iteration
+from hepfool.attacks.result import AttackResult, FoolingCounts, Iteration, moved_events
 from hepfool.events import Envelope, EventTable
-from hepfool.exceptions import RegionWarning
+from hepfool.exceptions import NetworkWarning, RegionWarning
+from hepfool.models.probe import check_network, check_scores
 from hepfool.models.protocols import Classifier, is_fooled
 from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
@@ -48,7 +50,7 @@ def run_attack(
     classifier: Classifier,
     table: EventTable,
     *,
-    rng: np.random.Generator,
+    rng: np.random.Generator | int,
     target: Target = "correct",
     envelope: Envelope | None = None,
     binning: Binning | None = None,
@@ -65,8 +67,8 @@ def run_attack(
         The network to fool.
     table : EventTable
         Nominal events; not modified.
-    rng : numpy.random.Generator
-        The only source of randomness.
+    rng : numpy.random.Generator or int
+        The only source of randomness, or its seed.
     target : {"correct", "all"}, int or BoolArray
         Events to attack: the correctly classified ones, all, those of one class
         that are correctly classified, or a mask of shape (n_events,).
@@ -93,10 +95,11 @@ def run_attack(
     --------
     See ``README.md`` for a run from arrays to figures.
     """
+    rng = generator(rng)
     check_input(classifier, table)
     binning = Binning.uniform(table, n_bins=attack.n_bins) if binning is None else binning
     scores = classifier.scores(table.network_values)
-    check_scores(scores, table, classifier)
+    check_scores(scores, table.n_events, classifier)
     classes = classifier.predict(table.network_values)
     attacked = attacked_events(target, table, classes)
     problem = AttackProblem(
@@ -110,6 +113,14 @@ def run_attack(
         frozen=np.zeros(table.n_events, dtype=np.bool_),
         envelope=envelope,
     )
+    if movable(problem).any():
+        remarks = check_network(classifier, table.network_values, table.labels, scores, classes)
+    else:
+        remarks = (
+            "no value of the attacked events may move: all are fixed, derived or missing; the fooling ratio is 0",
+        )
+    for remark in remarks:
+        warnings.warn(remark, NetworkWarning, stacklevel=2)
     state = str(rng.bit_generator.state)
     values, history, done = _iterate(attack, problem, rng, progress)
     verify(problem, values)
@@ -119,8 +130,10 @@ def run_attack(
         attack=attack,
         nominal=table,
         adversarial=adversarial,
+        classes=classes,
         attacked=attacked,
-        fooled=attacked & is_fooled(classifier, adversarial.network_values, classes),
+        # Rounding may change the class of an event that nobody moved.
+        fooled=attacked & moved_events(table, values) & is_fooled(classifier, adversarial.network_values, classes),
         nominal_scores=scores,
         adversarial_scores=adversarial_scores,
         binning=binning,
@@ -177,7 +190,9 @@ def _step_within_regions(
 
 def _measure(problem: AttackProblem, values: FloatArray, index: int, n_iterations: int, seconds: float) -> Iteration:
     compatibility = compare(problem.table, problem.table.with_values(values), problem.binning)
-    fooled = is_fooled(problem.classifier, problem.network_values(values), problem.classes)
+    fooled = moved_events(problem.table, values) & is_fooled(
+        problem.classifier, problem.network_values(values), problem.classes
+    )
     weights = problem.table.weights[problem.attacked]
     total = weights.sum()
     return Iteration(

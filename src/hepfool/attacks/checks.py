@@ -4,24 +4,29 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
 from hepfool.attacks.problem import AttackProblem
 from hepfool.events import EventTable
-from hepfool.exceptions import ConstraintError, LowStatisticsWarning
+from hepfool.exceptions import ConstraintError, GradientsUnavailableError, LowStatisticsWarning
+from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Target", "attacked_events", "check_input", "check_scores", "leaving", "verify"]
+__all__ = ["Target", "attacked_events", "check_input", "check_slope", "generator", "leaving", "verify"]
+
+#: From how many events on a gradient of zero is no accident.
+_N_FLAT = 20
 
 #: Which events are attacked: by rule, by class, or by mask.
 Target = Literal["correct", "all"] | int | BoolArray
 
 
 def check_input(classifier: Classifier, table: EventTable) -> None:
-    """Refuse a table that cannot be attacked."""
+    """Refuse a table that cannot be attacked, and what is no classifier."""
+    require_classifier(classifier)
     if not table.n_events:
         msg = "the table holds no events; nothing can be attacked"
         raise ValueError(msg)
@@ -65,20 +70,31 @@ def _check_derived(table: EventTable, name: str, error: type[Exception]) -> None
             raise error(msg)
 
 
-def check_scores(scores: FloatArray, table: EventTable, classifier: Classifier) -> None:
-    """Refuse scores of the wrong shape or without a value."""
-    if scores.shape != (table.n_events, classifier.n_classes):
-        msg = (
-            f"the classifier returned scores of shape {scores.shape}, expected {(table.n_events, classifier.n_classes)}"
-        )
+def generator(rng: np.random.Generator | int) -> np.random.Generator:
+    """Take a generator, or make one from a seed; nothing could repeat a run without either."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    seed = cast("object", rng)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        msg = f"rng must be a seed from 0 on, such as rng=7, or a numpy.random.Generator, got {rng!r}"
         raise ValueError(msg)
-    bad = ~np.isfinite(scores).all(axis=1)
-    if bad.any():
-        msg = (
-            f"the network's score is not finite for {int(bad.sum())} of {table.n_events} nominal events, "
-            f"first at event {int(np.argmax(bad))}; check inputs, sentinel ({table.sentinel}) and preprocessing"
-        )
-        raise ValueError(msg)
+    return np.random.default_rng(int(seed))
+
+
+def check_slope(problem: AttackProblem, slope: FloatArray) -> None:
+    """Refuse, at the first question, a network whose margin depends on no input: an attack would stand still."""
+
+    def check() -> bool:
+        if len(slope) >= _N_FLAT and not slope.any():
+            msg = (
+                f"the network's gradient is zero for all {len(slope)} events: its margin does not depend on the inputs, because "
+                "forward() detaches or rounds them or the network is constant between its cuts; mend that, or take "
+                "hepfool.models.blackbox.FiniteDifference with wider steps, or hepfool.surrogate.Surrogate"
+            )
+            raise GradientsUnavailableError(msg)
+        return True
+
+    problem.once("slope checked", check)
 
 
 def attacked_events(target: Target, table: EventTable, classes: IntArray) -> BoolArray:

@@ -21,6 +21,7 @@ import numpy as np
 from hepfool.attacks import derived_sweep, distance_sweep, frugal_sweep, paper_sweep
 from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.candidates import Layout
+from hepfool.attacks.checks import check_slope
 from hepfool.attacks.search import Rules
 from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
@@ -382,6 +383,7 @@ class _Moving(NamedTuple):
         if not len(events):
             return cls(events, np.zeros(0), np.zeros((0, values.shape[1])), done)
         margin, slope = classifier.margin_and_gradient(problem.network_values(values, events), problem.classes[events])
+        check_slope(problem, slope)
         # The class decides; rounding may give a margin of 0 the other sign.
         margin = np.where(done, np.minimum(margin, -_TINY), np.maximum(margin, _TINY))
         return cls(events, margin, np.ascontiguousarray(slope), done)

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from hepfool.attacks.base import Attack, AttackProblem
+from hepfool.attacks.checks import check_slope
 from hepfool.attacks.limits import MoveUnits, admissible, check_size, movable, sizes, travel
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier
@@ -151,7 +152,7 @@ def margin_and_slope(attack: Attack, problem: AttackProblem, values: FloatArray)
     Raises
     ------
     GradientsUnavailableError
-        If the classifier gives scores only.
+        If the classifier gives scores only, or its gradient is zero everywhere.
     """
     classifier = problem.classifier
     if not isinstance(classifier, DifferentiableClassifier):
@@ -161,6 +162,7 @@ def margin_and_slope(attack: Attack, problem: AttackProblem, values: FloatArray)
         )
         raise GradientsUnavailableError(msg)
     margin, slope = classifier.margin_and_gradient(problem.network_values(values), problem.classes)
+    check_slope(problem, slope)
     return margin, np.nan_to_num(slope)
 
 

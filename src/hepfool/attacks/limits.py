@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hepfool.attacks.base import AttackProblem
+from hepfool.attacks.problem import AttackProblem
 from hepfool.features import FeatureSpace
 from hepfool.typing import BoolArray, FloatArray
 

@@ -13,9 +13,10 @@ from hepfool.attacks.problem import Attack
 from hepfool.events import EventTable
 from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
-from hepfool.typing import BoolArray, FloatArray
+from hepfool.statistics.roc import auroc_with_error
+from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["AttackResult", "FoolingCounts", "Iteration", "weighted_fraction"]
+__all__ = ["AttackResult", "FoolingCounts", "Iteration", "moved_events", "weighted_fraction"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,8 @@ class AttackResult:
         Bins in which the marginals are constrained and compared.
     compatibility : Compatibility
         Distances over all constrained events.
+    classes : IntArray, shape (n_events,)
+        Class that the network gave the nominal events; empty if it was not kept.
     history : tuple of Iteration
         One record per iteration if asked for.
     classifier_digest : str
@@ -120,6 +123,7 @@ class AttackResult:
     adversarial_scores: FloatArray
     binning: Binning
     compatibility: Compatibility
+    classes: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     history: tuple[Iteration, ...] = ()
     classifier_digest: str = ""
     iterations_done: int = 0
@@ -134,6 +138,30 @@ class AttackResult:
     def fooling_ratio_error(self) -> float:
         """Statistical standard error of the fooling ratio, the attacked events taken as a sample."""
         return weighted_fraction(self.fooled[self.attacked], self.nominal.weights[self.attacked])[1]
+
+    @property
+    def moved(self) -> BoolArray:
+        """Attacked events of which at least one value was moved."""
+        return self.attacked & moved_events(self.nominal, self.adversarial.values)
+
+    @property
+    def accuracy(self) -> float:
+        """Weighted fraction of the labelled nominal events that the network classifies correctly, weights by their size."""
+        known = self.nominal.labels >= 0
+        if not len(self.classes) or not known.any():
+            return float("nan")
+        right = (self.classes == self.nominal.labels)[known]
+        return weighted_fraction(right, np.abs(self.nominal.weights[known]))[0]
+
+    @property
+    def auroc(self) -> float:
+        """Area under the nominal ROC curve, weights by their size; NaN unless there are two classes."""
+        known = self.nominal.labels >= 0
+        labels, weights = self.nominal.labels[known], self.nominal.weights[known]
+        populated = {int(label) for label in labels[weights != 0]}
+        if self.nominal_scores.shape[1] != 2 or populated != {0, 1}:
+            return float("nan")
+        return auroc_with_error(labels, self.nominal_scores[known, 1], weights)[0]
 
     @property
     def interrupted(self) -> bool:
@@ -180,6 +208,25 @@ class AttackResult:
         """
         mask = self.nominal.region(region).mask
         return compare(self.nominal, self.adversarial, self.binning, events=mask, region=region)
+
+
+def moved_events(table: EventTable, values: FloatArray) -> BoolArray:
+    """
+    Mark the events of which a value differs.
+
+    Parameters
+    ----------
+    table : EventTable
+        Nominal events.
+    values : FloatArray, shape (n_events, n_features)
+        The same events after an attack; missing values do not count.
+
+    Returns
+    -------
+    BoolArray, shape (n_events,)
+        True where anything moved.
+    """
+    return np.asarray(((values != table.values) & ~table.missing).any(axis=1))
 
 
 def weighted_fraction(chosen: BoolArray, weights: FloatArray) -> tuple[float, float]:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
-from hepfool.attacks.result import AttackResult
+from hepfool.attacks.result import AttackResult, moved_events
 from hepfool.events import UNLABELLED
+from hepfool.exceptions import NetworkWarning
+from hepfool.models.probe import check_network, check_scores, require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.typing import BoolArray
 
@@ -39,10 +42,14 @@ def transferred(result: AttackResult, classifier: Classifier, *, attacked: BoolA
     Raises
     ------
     ValueError
-        If no event is left.
+        If no event is left, or the network is not what it is taken for, see :func:`hepfool.models.probe.check_network`.
     """
+    require_classifier(classifier)
     nominal, adversarial = result.nominal.network_values, result.adversarial.network_values
-    classes = classifier.predict(nominal)
+    scores, classes = classifier.scores(nominal), classifier.predict(nominal)
+    check_scores(scores, len(nominal), classifier)
+    for remark in check_network(classifier, nominal, result.nominal.labels, scores, classes):
+        warnings.warn(remark, NetworkWarning, stacklevel=2)
     if attacked is None:
         # To be put right by an attack is not to be fooled.
         labels = result.nominal.labels
@@ -52,9 +59,12 @@ def transferred(result: AttackResult, classifier: Classifier, *, attacked: BoolA
         raise ValueError(msg)
     return replace(
         result,
+        classes=classes,
         attacked=attacked,
-        fooled=attacked & (classifier.predict(adversarial) != classes),
-        nominal_scores=classifier.scores(nominal),
+        fooled=attacked
+        & moved_events(result.nominal, result.adversarial.values)
+        & (classifier.predict(adversarial) != classes),
+        nominal_scores=scores,
         adversarial_scores=classifier.scores(adversarial),
         history=(),
         classifier_digest=classifier.digest,

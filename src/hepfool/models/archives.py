@@ -14,6 +14,7 @@ import io
 import json
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -65,14 +66,14 @@ def read_archive(content: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
-            names = [entry.filename for entry in entries]
-            repeated = sorted({name for name in names if names.count(name) > 1})
+            times = Counter(entry.filename for entry in entries)
+            repeated = sorted(name for name, n in times.items() if n > 1)
             compressed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
             # Stored entries take their size in the file, unless they overlap.
             if repeated or compressed or sum(entry.file_size for entry in entries) > len(content):
                 msg = f"{(repeated + compressed + ['its content'])[0]} is there twice or compressed, which PyTorch never does"
                 raise ValueError(msg)
-            return {name: archive.read(name) for name in names}
+            return {name: archive.read(name) for name in times}
     except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError) as error:
         raise ValueError(str(error)) from error
 

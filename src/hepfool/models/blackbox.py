@@ -38,7 +38,7 @@ class CallableClassifier:
     function : callable or object with ``predict_proba``
         Takes values of shape (n_events, n_features) in physical units; returns the
         score of class 1, shape (n_events,) or (n_events, 1), or one probability per
-        class, shape (n_events, n_classes).
+        class, shape (n_events, n_classes).  An estimator's ``classes_`` must be those of the labels, from 0.
     n_classes : int
         Number of classes.
     n_features : int, optional
@@ -51,7 +51,7 @@ class CallableClassifier:
     TypeError
         If ``function`` can neither be called nor asked for probabilities.
     ValueError
-        If a setting is out of range.
+        If a setting is out of range, or the estimator's classes are not those of the labels.
 
     Examples
     --------
@@ -77,6 +77,7 @@ class CallableClassifier:
         if not 0 < threshold < 1:
             msg = f"threshold must lie between 0 and 1, got {threshold}"
             raise ValueError(msg)
+        _check_classes(getattr(function, "classes_", None), n_classes)
         self._function = cast("Callable[[FloatArray], ArrayLike]", asked)
         self._n_classes, self._n_features, self._threshold = n_classes, n_features, float(threshold)
         self._digest = hashlib.sha256(cloudpickle.dumps((asked, n_classes, self._threshold))).hexdigest()
@@ -130,8 +131,13 @@ class CallableClassifier:
             raise ValueError(msg)
         if not len(values):  # which scikit-learn refuses
             return np.empty((0, self._n_classes))
-        raw: FloatArray = np.asarray(self._function(values), dtype=np.float64)
-        if self._n_classes == 2 and raw.shape in {(len(values),), (len(values), 1)}:
+        # A copy: what the function does to its input must not reach the table or the attack.
+        answer = np.asarray(self._function(np.array(values, dtype=np.float64)))
+        if answer.dtype.kind in "biu":
+            msg = f"the function returned classes ({answer.dtype}), not probabilities; pass predict_proba instead of predict"
+            raise ValueError(msg)
+        raw: FloatArray = answer.astype(np.float64)
+        if self._n_classes == 2 and raw.size == len(values) and set(raw.shape) <= {1, len(values)}:
             signal = raw.reshape(-1)
             raw = np.stack([1.0 - signal, signal], axis=1)
         _check_probabilities(raw, (len(values), self._n_classes))
@@ -190,7 +196,7 @@ class FiniteDifference:
         if isinstance(classifier, Defended):
             msg = f"the slopes of a {type(classifier).__name__} do not follow from its scores; wrap what it defends"
             raise TypeError(msg)
-        self._classifier, self._step = classifier, steps
+        self.classifier, self._step = classifier, steps
         self._digest = hashlib.sha256(f"{classifier.digest} {steps.tolist()}".encode()).hexdigest()
 
     @classmethod
@@ -220,7 +226,7 @@ class FiniteDifference:
     @property
     def n_classes(self) -> int:
         """Number of classes."""
-        return self._classifier.n_classes
+        return self.classifier.n_classes
 
     @property
     def n_features(self) -> int:
@@ -230,7 +236,7 @@ class FiniteDifference:
     @property
     def threshold(self) -> float:
         """Threshold of the wrapped classifier; 0.5 if it has none."""
-        return float(getattr(self._classifier, "threshold", 0.5))
+        return float(getattr(self.classifier, "threshold", 0.5))
 
     @property
     def digest(self) -> str:
@@ -238,7 +244,7 @@ class FiniteDifference:
         return self._digest
 
     def __repr__(self) -> str:
-        return f"FiniteDifference({self._classifier!r}, step={self._step.tolist()})"
+        return f"FiniteDifference({self.classifier!r}, step={self._step.tolist()})"
 
     def scores(self, values: FloatArray) -> FloatArray:
         """
@@ -254,7 +260,7 @@ class FiniteDifference:
         FloatArray, shape (n_events, n_classes)
             In [0, 1], each row sums to one.
         """
-        return self._classifier.scores(values)
+        return self.classifier.scores(values)
 
     def predict(self, values: FloatArray) -> IntArray:
         """
@@ -270,7 +276,7 @@ class FiniteDifference:
         IntArray, shape (n_events,)
             Classes from 0.
         """
-        return self._classifier.predict(values)
+        return self.classifier.predict(values)
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
         """
@@ -321,6 +327,19 @@ class FiniteDifference:
             moved[:, j] = values[:, j] - step
             gradient[:, j] = (above - of(self.scores(moved))) / (2.0 * step)
         return of(self.scores(values)), gradient
+
+
+def _check_classes(classes: Any, n_classes: int) -> None:
+    """Refuse an estimator that counts other classes than the labels of a table."""
+    if classes is None:
+        return
+    found = np.asarray(classes).tolist()
+    if found not in ([-1, 1], list(range(n_classes))):
+        msg = (
+            f"the estimator knows the classes {found}, labels count from 0 to {n_classes - 1}: state n_classes, train it with such "
+            "labels, or pass a function that returns the probabilities in the order of the labels"
+        )
+        raise ValueError(msg)
 
 
 def _check_probabilities(raw: FloatArray, shape: tuple[int, int]) -> None:

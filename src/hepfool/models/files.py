@@ -24,7 +24,7 @@ from torch import nn
 from hepfool.models.archives import checked_program, read_archive
 from hepfool.models.attention import attention_jets
 from hepfool.models.jet_networks import JET_NETWORKS
-from hepfool.models.modules import ExportedModule, floating_dtype
+from hepfool.models.modules import ExportedModule, ScriptedModule, floating_dtype
 from hepfool.models.networks import NETWORKS as PLAIN_NETWORKS
 from hepfool.models.pytorch import TorchClassifier
 
@@ -122,6 +122,14 @@ def export_program(classifier: TorchClassifier, path: str | Path) -> None:
 
 def _read_state(path: Path, *, unsafe_pickle: bool) -> Any:
     content = path.read_bytes()
+    if _is_script(content):
+        if unsafe_pickle:
+            return ScriptedModule(content)
+        msg = (
+            f"{path.name} is a TorchScript program, which runs code when it is read: pass unsafe_pickle=True if you trust whoever "
+            "wrote it, or save the module with torch.export.save(torch.export.export(...), 'network.pt2')"
+        )
+        raise ValueError(msg)
     try:
         if zipfile.is_zipfile(io.BytesIO(content)):
             read_archive(content)  # PyTorch does not compare check sums
@@ -133,6 +141,14 @@ def _read_state(path: Path, *, unsafe_pickle: bool) -> Any:
         # A damaged file can fail anywhere inside PyTorch, with any error.
         msg = f"{path.name} cannot be read; is the file complete? ({_said(error)})"
         raise ValueError(msg) from error
+
+
+def _is_script(content: bytes) -> bool:
+    """Recognise an archive of ``torch.jit.save``."""
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        return False
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return any("/code/__torch__" in name for name in archive.namelist())
 
 
 def _read_program(path: Path, *, unsafe_pickle: bool) -> tuple[ExportedModule, dict[str, Any]]:

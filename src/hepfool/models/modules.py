@@ -8,13 +8,26 @@ import functools
 import hashlib
 import io
 import pickle
-from typing import cast
+import warnings
+from typing import Any, cast
 
 import cloudpickle
 import torch
 from torch import nn
 
-__all__ = ["ExportedModule", "floating_dtype", "from_bytes", "module_digest", "strip_activation", "to_bytes"]
+__all__ = [
+    "ExportedModule",
+    "ScriptedModule",
+    "floating_dtype",
+    "from_bytes",
+    "last_layer",
+    "module_digest",
+    "private_copy",
+    "rows",
+    "strip_activation",
+    "to_bytes",
+    "unwrapped",
+]
 
 _ACTIVATIONS = (nn.Sigmoid, nn.Softmax)
 
@@ -40,6 +53,8 @@ class ExportedModule(nn.Module):
         shape = next((tuple(x.shape) for x in (program.example_inputs or ((),))[0] if isinstance(x, torch.Tensor)), ())
         #: Input width; 0 if the program does not tell.
         self.in_features = int(shape[1]) if len(shape) == 2 else 0
+        #: Number of events that the program takes; None if any.
+        self.n_events = _exported_batch(program)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """
@@ -55,7 +70,10 @@ class ExportedModule(nn.Module):
         torch.Tensor
             What the exported module returned.
         """
-        return cast("torch.Tensor", self.graph(values))
+        if self.n_events is None:
+            return cast("torch.Tensor", self.graph(values))
+        answers = [rows(self.graph(part), self.n_events) for part in _padded(values, self.n_events)]
+        return torch.cat(answers)[: len(values)]
 
     def train(self, mode: bool = True) -> ExportedModule:
         """Leave the mode as it was exported."""
@@ -73,9 +91,141 @@ class ExportedModule(nn.Module):
         return ExportedModule, (self.blob,)
 
 
-def strip_activation(module: nn.Module) -> nn.Module:
+class ScriptedModule(nn.Module):
     """
-    Take a final ``Sigmoid`` or ``Softmax`` off a ``Sequential``.
+    A program of ``torch.jit`` that copies and pickles like any other module.
+
+    Parameters
+    ----------
+    blob : bytes
+        Content of a file of ``torch.jit.save``.
+    """
+
+    def __init__(self, blob: bytes) -> None:
+        super().__init__()
+        self.blob = blob
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.program: Any = torch.jit.load(io.BytesIO(blob), map_location="cpu")  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def of(cls, program: torch.jit.ScriptModule) -> ScriptedModule:
+        """
+        Take a program from memory.
+
+        Parameters
+        ----------
+        program : torch.jit.ScriptModule
+            From ``torch.jit.script`` or ``torch.jit.trace``.
+
+        Returns
+        -------
+        ScriptedModule
+            With a copy of it.
+        """
+        buffer = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            torch.jit.save(program, buffer)
+        return cls(buffer.getvalue())
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """
+        Run the program.
+
+        Parameters
+        ----------
+        values : torch.Tensor, shape (n_events, n_features)
+            Network inputs.
+
+        Returns
+        -------
+        torch.Tensor
+            What the scripted module returned.
+        """
+        return cast("torch.Tensor", self.program(values))
+
+    def extra_repr(self) -> str:
+        """Return a fingerprint of the code, which the representation of its parts leaves out."""
+        return f"code={hashlib.sha256(str(self.program.code).encode()).hexdigest()[:16]}"
+
+    def __deepcopy__(self, memo: dict[int, object]) -> ScriptedModule:
+        return ScriptedModule(self.blob)
+
+    def __reduce__(self) -> tuple[type[ScriptedModule], tuple[bytes]]:
+        return ScriptedModule, (self.blob,)
+
+
+def _exported_batch(program: torch.export.ExportedProgram) -> int | None:
+    """Tell for how many events a program was exported; None if for any number."""
+    inputs = set(program.graph_signature.user_inputs)
+    values = (node.meta.get("val") for node in program.graph.nodes if node.name in inputs)
+    sizes = [value.shape[0] for value in values if isinstance(value, torch.Tensor) and value.ndim]
+    return sizes[0] if sizes and isinstance(sizes[0], int) else None
+
+
+def _padded(values: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """Cut into parts of one size, the last filled up with its last event."""
+    missing = -len(values) % size if len(values) else size
+    filler = values[-1:].expand(missing, -1) if len(values) else values.new_zeros(missing, values.shape[1])
+    return list(torch.split(torch.cat([values, filler]), size))
+
+
+def rows(raw: torch.Tensor, n_events: int) -> torch.Tensor:
+    """
+    Give the answer of a module one row per event.
+
+    Parameters
+    ----------
+    raw : torch.Tensor
+        Of shape (n_events,), (n_events, n_outputs), or what ``squeeze()`` leaves of a single event.
+    n_events : int
+        Number of events that were asked for.
+
+    Returns
+    -------
+    torch.Tensor, shape (n_events, n_outputs)
+        The same numbers; another shape as it is.
+    """
+    if raw.numel() == n_events and all(size in {1, n_events} for size in raw.shape):
+        return raw.reshape(n_events, 1)
+    return raw.reshape(1, -1) if n_events == 1 and raw.ndim == 1 else raw
+
+
+def private_copy(module: nn.Module) -> nn.Module:
+    """
+    Copy a module, whatever it is wrapped in.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Any module; ``DataParallel``, ``torch.compile`` and ``torch.jit`` included.
+
+    Returns
+    -------
+    torch.nn.Module
+        Shares nothing with the original.
+
+    Raises
+    ------
+    ValueError
+        If a layer has no parameters yet.
+    """
+    module = unwrapped(module)
+    if isinstance(module, torch.jit.ScriptModule):
+        return ScriptedModule.of(module)
+    if any(nn.parameter.is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers())):
+        msg = "the module has a layer without parameters, whose width is not known yet; call it once, and train it"
+        raise ValueError(msg)
+    try:
+        return copy.deepcopy(module)
+    except RuntimeError:  # of weights that hooks compute, such as those of nn.utils.weight_norm
+        return cast("nn.Module", pickle.loads(cloudpickle.dumps(module)))  # noqa: S301  (written by the same line)
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """
+    Find the module inside of ``DataParallel`` and ``torch.compile``.
 
     Parameters
     ----------
@@ -85,15 +235,69 @@ def strip_activation(module: nn.Module) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        A ``Sequential`` of the same layers without the last, or the module itself if there is nothing to strip.
+        What answers; not copied.
     """
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while (inner := module.module if isinstance(module, parallel) else getattr(module, "_orig_mod", None)) is not None:
+        module = cast("nn.Module", inner)
+    return module
+
+
+def last_layer(module: nn.Module) -> nn.Module:
+    """
+    Find what acts last in a ``Sequential``.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Any module.
+
+    Returns
+    -------
+    torch.nn.Module
+        The last layer, through nested ones; the module itself if it is no ``Sequential``.
+    """
+    while isinstance(module, nn.Sequential) and len(module):
+        module = module[-1]
+    return module
+
+
+def strip_activation(module: nn.Module, n_features: int) -> nn.Module:
+    """
+    Take a final ``Sigmoid`` of one output, or ``Softmax`` over the classes, off a ``Sequential``.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Any module.
+    n_features : int
+        Its input width.
+
+    Returns
+    -------
+    torch.nn.Module
+        A ``Sequential`` of the same layers without the last.  The module itself if there is nothing to strip, or if
+        without the last layer the outputs would not be the log-odds of what they are with it.
+    """
+    last, stripped = last_layer(module), _without_last(module)
+    if not isinstance(last, _ACTIVATIONS):
+        return module
+    tensor = next(iter((*module.parameters(), *module.buffers())), torch.empty(0))
+    mode = module.training
+    with torch.no_grad():
+        shape = stripped.eval()(torch.zeros(2, n_features, dtype=floating_dtype(module), device=tensor.device)).shape
+    stripped.train(mode)
+    one = shape in {(2,), (2, 1)}
+    over_classes = isinstance(last, nn.Softmax) and last.dim in {None, 1, -1} and len(shape) == 2 and not one
+    return stripped if over_classes or (one and isinstance(last, nn.Sigmoid)) else module
+
+
+def _without_last(module: nn.Module) -> nn.Module:
     if not isinstance(module, nn.Sequential) or not len(module):
         return module
     *first, last = module
-    if isinstance(last, _ACTIVATIONS):
-        return nn.Sequential(*first)
-    inner = strip_activation(last)
-    return module if inner is last else nn.Sequential(*first, inner)
+    inner = [_without_last(last)] if isinstance(last, nn.Sequential) and len(last) else []
+    return nn.Sequential(*first, *inner)
 
 
 def floating_dtype(module: nn.Module) -> torch.dtype:
@@ -108,9 +312,10 @@ def floating_dtype(module: nn.Module) -> torch.dtype:
     Returns
     -------
     torch.dtype
-        That of its first floating-point parameter; ``float32`` without parameters.
+        That of its first floating-point parameter or, without any, buffer; else ``float32``.
     """
-    return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    tensors = (*module.parameters(), *module.buffers())
+    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
 
 
 def module_digest(module: nn.Module, *settings: object) -> str:
@@ -132,7 +337,8 @@ def module_digest(module: nn.Module, *settings: object) -> str:
     digest = hashlib.sha256(" ".join([repr(module), *map(str, settings)]).encode())
     for name, tensor in module.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        # As bytes, because NumPy has no bfloat16.
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

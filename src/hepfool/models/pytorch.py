@@ -3,17 +3,27 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from hepfool.models.modules import floating_dtype, from_bytes, module_digest, strip_activation, to_bytes
+from hepfool.exceptions import GradientsUnavailableError
+from hepfool.models.modules import (
+    floating_dtype,
+    from_bytes,
+    last_layer,
+    module_digest,
+    private_copy,
+    rows,
+    strip_activation,
+    to_bytes,
+    unwrapped,
+)
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["Output", "TorchClassifier"]
@@ -22,6 +32,12 @@ __all__ = ["Output", "TorchClassifier"]
 Output = Literal["logit", "probability"]
 
 _DEFAULT_THRESHOLD = 0.5
+_NO_GRADIENT = (
+    "the network's answer has no gradient: its forward() detaches it, runs under torch.no_grad(), or does not use its input; "
+    "mend that, or wrap the classifier in hepfool.models.blackbox.FiniteDifference"
+)
+
+T = TypeVar("T")
 
 
 class TorchClassifier:
@@ -30,8 +46,8 @@ class TorchClassifier:
 
     The module is copied, switched to evaluation and frozen; the user's own stays
     as it is.  One output makes two classes, several outputs one class each.
-    A final ``Sigmoid`` or ``Softmax`` of a ``Sequential`` is taken off, because
-    gradients through it vanish for events that the network is sure of.
+    A final ``Sigmoid`` of one output, or ``Softmax`` over the classes, of a ``Sequential`` is
+    taken off, because gradients through it vanish for events that the network is sure of.
 
     Parameters
     ----------
@@ -76,12 +92,13 @@ class TorchClassifier:
         n_features: int | None = None,
     ) -> None:
         _check_settings(module, output, threshold, batch_size)
-        self._module, self._output = _frozen_copy(module, output, device)
+        frozen = _frozen_copy(module, device)
         self._threshold = float(threshold)
         self._device = device
         self._batch_size = batch_size
-        self._n_features = _input_width(self._module) if n_features is None else n_features
-        self._n_outputs = self._probe()
+        self._n_features = _input_width(frozen) if n_features is None else n_features
+        self._module, self._output = self._stripped(frozen, output)
+        self._n_outputs, self._resolution = self._probe()
         if self._n_outputs > 2 and threshold != _DEFAULT_THRESHOLD:
             msg = f"threshold {threshold} has no meaning for {self._n_outputs} classes; leave it out"
             raise ValueError(msg)
@@ -111,6 +128,11 @@ class TorchClassifier:
     def device(self) -> str:
         """Where the module runs."""
         return self._device
+
+    @property
+    def resolution(self) -> float:
+        """Relative distance of two neighbouring numbers in the precision that the module computes in."""
+        return self._resolution
 
     @property
     def module(self) -> nn.Module:
@@ -160,10 +182,39 @@ class TorchClassifier:
         -------
         IntArray, shape (n_events,)
             For two classes, 1 where the score of class 1 exceeds the threshold; else the most probable class.
+
+        Raises
+        ------
+        ValueError
+            If an event has no score, and so no class.
         """
         log_odds = self._all_log_odds(values)
+        if log_odds.isnan().any():
+            msg = (
+                f"the network's output is NaN for {int(log_odds.isnan().sum())} of {len(values)} events; give the features "
+                "limits within which it is defined, and a sentinel that it knows if values are missing"
+            )
+            raise ValueError(msg)
         classes = log_odds > _logit(self.threshold) if log_odds.ndim == 1 else log_odds.argmax(dim=1)
         return classes.numpy().astype(np.int64)
+
+    def outputs(self, values: FloatArray) -> FloatArray:
+        """
+        Return what :attr:`module` does, to judge whether it is what :attr:`output` says.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Network inputs in physical units.
+
+        Returns
+        -------
+        FloatArray, shape (n_events, n_outputs)
+            As they come out of the module.
+        """
+        with torch.no_grad():
+            parts = [rows(self._module(inputs), len(inputs)) for _, inputs in self._batches(values)]
+        return torch.cat(parts).cpu().double().numpy()
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
         """
@@ -220,14 +271,18 @@ class TorchClassifier:
         torch.Tensor, shape (n_events,) or (n_events, n_classes)
             Log-odds of class 1 of two, or one number per class whose softmax is the score.
         """
-        raw: torch.Tensor = self._module(inputs)
+        raw = rows(self._module(inputs), len(inputs))
+        if raw.shape != (len(inputs), self._n_outputs):
+            expected = (len(inputs), self._n_outputs)
+            msg = f"the module returned shape {tuple(raw.shape)}, expected {expected}: one row per event"
+            raise ValueError(msg)
         if self._output == "probability":
             raw = _inverse_activation(raw)
-        if raw.ndim == 1:
-            return raw
-        if raw.shape[1] == 2:
+        if raw.dtype in {torch.float16, torch.bfloat16}:
+            raw = raw.float()
+        if self._n_outputs == 2:
             return raw[:, 1] - raw[:, 0]
-        return raw[:, 0] if raw.shape[1] == 1 else raw
+        return raw[:, 0] if self._n_outputs == 1 else raw
 
     def _margin(self, log_odds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         if log_odds.ndim == 1:
@@ -244,10 +299,14 @@ class TorchClassifier:
         for part, inputs in self._batches(values):
             with torch.enable_grad():
                 inputs.requires_grad_(True)
-                per_event = of(self.log_odds(inputs), classes[part].to(self._device))  # (n_batch,)
+                # A clone, because the module may change its input in place.
+                log_odds = self.log_odds(inputs.clone())
+                if not log_odds.requires_grad:
+                    raise GradientsUnavailableError(_NO_GRADIENT)
+                per_event = of(log_odds, classes[part].to(self._device))  # (n_batch,)
                 (slope,) = torch.autograd.grad(per_event.sum(), inputs)
-            result[part] = per_event.detach().cpu().numpy()
-            gradient[part] = slope.cpu().numpy()
+            result[part] = per_event.detach().cpu().double().numpy()
+            gradient[part] = slope.cpu().double().numpy()
         return result, gradient
 
     def _all_log_odds(self, values: FloatArray) -> torch.Tensor:
@@ -277,24 +336,33 @@ class TorchClassifier:
             raise ValueError(msg)
         return torch.from_numpy(classes)
 
-    def _probe(self) -> int:
-        """Call the module once, and return the number of its outputs."""
-        inputs = torch.zeros(2, self._n_features, dtype=floating_dtype(self._module), device=self._device)
+    def _stripped(self, frozen: nn.Module, output: Output) -> tuple[nn.Module, Output]:
+        if output == "logit":
+            return frozen, output
+        stripped = self._called(lambda: strip_activation(frozen, self._n_features))
+        return (frozen, output) if stripped is frozen else (stripped, "logit")
+
+    def _called(self, call: Callable[[], T]) -> T:
         try:
             with torch.no_grad():
-                raw = self._module(inputs)
-        except (RuntimeError, ValueError, IndexError) as error:
+                return call()
+        except (RuntimeError, ValueError, IndexError, AssertionError) as error:
             msg = f"the module does not take inputs of shape (n_events, {self._n_features}): {error}; check n_features"
             raise ValueError(msg) from error
-        shape = tuple(raw.shape) if isinstance(raw, torch.Tensor) else ()
-        if shape != (2,) and not (len(shape) == 2 and shape[0] == 2 and shape[1] > 0):
-            found = f"shape {shape}" if shape else f"a {type(raw).__name__}"
+
+    def _probe(self) -> tuple[int, float]:
+        """Call the module once; return the number of its outputs and their resolution."""
+        dtype = floating_dtype(self._module)
+        raw = self._called(lambda: self._module(torch.zeros(2, self._n_features, dtype=dtype, device=self._device)))
+        shape = tuple(rows(raw, 2).shape) if isinstance(raw, torch.Tensor) else ()
+        if not (len(shape) == 2 and shape[0] == 2 and shape[1] > 0 and raw.is_floating_point()):
+            found = f"shape {tuple(raw.shape)} of {raw.dtype}" if shape else f"a {type(raw).__name__}"
             msg = (
-                f"for 2 events the module returned {found}, expected (2, 1) for two classes or (2, n_classes); "
-                "wrap it in a module that returns only its logits"
+                f"for 2 events the module returned {found}, expected real numbers of shape (2, 1) for two classes or "
+                "(2, n_classes); wrap it in a module that returns only its logits"
             )
             raise ValueError(msg)
-        return 1 if len(shape) == 1 else shape[1]
+        return shape[1], max(torch.finfo(dtype).eps, torch.finfo(raw.dtype).eps)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_module": to_bytes(self._module)}
@@ -316,17 +384,20 @@ def _check_settings(module: nn.Module, output: str, threshold: float, batch_size
     if batch_size < 1:
         msg = f"batch_size must be at least 1, got {batch_size}"
         raise ValueError(msg)
-    if output == "logit" and strip_activation(module) is not module:
+    last = last_layer(unwrapped(module))
+    if output == "logit" and isinstance(last, nn.Sigmoid | nn.Softmax | nn.Hardsigmoid):
         msg = "the module ends in a sigmoid or softmax, so it returns no logit; use output='probability'"
+        raise ValueError(msg)
+    if type(last).__name__ == nn.LogSigmoid.__name__:
+        msg = "the module ends in LogSigmoid, so it returns neither a logit nor a probability; leave that layer out"
         raise ValueError(msg)
 
 
-def _frozen_copy(module: nn.Module, output: Output, device: str) -> tuple[nn.Module, Output]:
-    private = copy.deepcopy(module).to(device).eval()
+def _frozen_copy(module: nn.Module, device: str) -> nn.Module:
+    private = private_copy(module).to(device).eval()
     for parameter in private.parameters():
         parameter.requires_grad_(False)
-    stripped = strip_activation(private)
-    return (private, output) if stripped is private else (stripped.eval(), "logit")
+    return private
 
 
 def _input_width(module: nn.Module) -> int:
@@ -340,12 +411,13 @@ def _input_width(module: nn.Module) -> int:
 
 def _inverse_activation(probability: torch.Tensor) -> torch.Tensor:
     smallest = torch.finfo(probability.dtype).eps
-    if probability.numel() and not ((probability >= 0) & (probability <= 1)).all():
+    # NaN is told by whoever knows the events.
+    if ((probability < 0) | (probability > 1 + 4 * smallest)).any():
         found = f"[{probability.min().item():.4g}, {probability.max().item():.4g}]"
-        msg = f"the module returned values in {found}, which are no probabilities; use output='logit'"
+        msg = f"the module returned values in {found}, which are no probabilities; use output='logit' if they are log-odds or a log-softmax"
         raise ValueError(msg)
-    if probability.ndim == 1 or probability.shape[1] == 1:
-        return torch.logit(probability, eps=smallest)
+    if probability.shape[1] == 1:
+        return torch.logit(probability.float() if probability.dtype.itemsize < 4 else probability, eps=smallest)
     return torch.log(probability.clamp_min(smallest))
 
 

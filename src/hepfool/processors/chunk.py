@@ -15,7 +15,8 @@ from coffea.processor import accumulate
 
 from hepfool.attacks.base import Attack, run_attack
 from hepfool.events import UNLABELLED, Envelope, EventTable
-from hepfool.exceptions import LowStatisticsWarning
+from hepfool.exceptions import LowStatisticsWarning, NetworkWarning
+from hepfool.models.probe import check_network, check_scores, require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.processors.detection import detector_sums
 from hepfool.processors.results import RegionSums, sort_categories
@@ -65,6 +66,10 @@ class ChunkAttack:
     unblind: bool = False
     detector: Detector | None = None
 
+    def __post_init__(self) -> None:
+        """Check that the network is one."""
+        require_classifier(self.classifier)
+
     def run(self, table: EventTable, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """
         Attack one chunk.
@@ -87,8 +92,10 @@ class ChunkAttack:
         if data.any() or not kept.n_events:
             parts.append(nominal_sums(kept.select(data), self.classifier, self.binning, self.detector))
         constrained: dict[str, Any] = {}
+        remarks: dict[str, int] = {}
         if not data.all():
             simulated = kept.select(~data)
+            remarks = dict.fromkeys(self.remarks(simulated), 1)
             adversarial, attacked, fooled = self.outcome(simulated, chunk_rng(self.seed, metadata))
             marks = (attacked, fooled)
             parts.append(
@@ -99,7 +106,26 @@ class ChunkAttack:
                 name: {chunk: int((simulated.constrained & simulated.dataset_mask(name)).sum())}
                 for name in simulated.datasets
             }
-        return {**accumulate(parts), **bookkeeping(table, metadata), "constrained": constrained}
+        return {**accumulate(parts), **bookkeeping(table, metadata), "constrained": constrained, "remarks": remarks}
+
+    def remarks(self, table: EventTable) -> tuple[str, ...]:
+        """
+        Ask whether the network is what it is taken for, see :func:`hepfool.models.probe.check_network`.
+
+        Parameters
+        ----------
+        table : EventTable
+            Labelled events.
+
+        Returns
+        -------
+        tuple of str
+            To be told once, for all chunks.
+        """
+        values = table.network_values
+        scores, classes = self.classifier.scores(values), self.classifier.predict(values)
+        check_scores(scores, table.n_events, self.classifier)
+        return check_network(self.classifier, values, table.labels, scores, classes)
 
     def outcome(self, table: EventTable, rng: np.random.Generator) -> tuple[EventTable, BoolArray, BoolArray]:
         """
@@ -129,7 +155,8 @@ class ChunkAttack:
             return table, attacked, np.zeros_like(attacked)
         populated = replace(table, regions=tuple(r for r in table.regions if r.mask.any()))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", LowStatisticsWarning)  # said once, for all chunks
+            for said_once_for_all_chunks in (LowStatisticsWarning, NetworkWarning):
+                warnings.simplefilter("ignore", said_once_for_all_chunks)
             result = run_attack(
                 self.attack,
                 self.classifier,
@@ -178,10 +205,13 @@ def attack_table(
     -----
     LowStatisticsWarning
         If the chunk has few constrained events, as the attack is then weak.
+    NetworkWarning
+        If the network is probably not what it is said to be.
     """
     settings = ChunkAttack(classifier=classifier, attack=attack, binning=binning, **options)
     out = settings.run(table, metadata or {})
     warn_of_small_chunks(out["constrained"])
+    warn_of_network(out["remarks"])
     return out
 
 
@@ -269,6 +299,13 @@ def in_order(out: dict[str, Any]) -> dict[str, Any]:
     if "detector" in out:
         ordered["detector"] = {**out["detector"], "scores": sort_categories(out["detector"]["scores"])}
     return {**out, **ordered}
+
+
+def warn_of_network(remarks: Mapping[str, int]) -> None:
+    """Tell the most frequent remark of the chunks."""
+    if remarks:
+        said = max(sorted(remarks), key=remarks.__getitem__)
+        warnings.warn(f"{said} (said of {sum(remarks.values())} chunks)", NetworkWarning, stacklevel=3)
 
 
 def warn_of_small_chunks(constrained: Mapping[str, Mapping[str, int]]) -> None:

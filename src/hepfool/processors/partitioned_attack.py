@@ -12,6 +12,7 @@ all events still meet the caps; :func:`partition_cost` measures what is lost.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from hepfool.processors.chunk import (
     attack_sums,
     in_order,
     nominal_sums,
+    warn_of_network,
 )
 from hepfool.processors.passes import Ranges, joined
 from hepfool.processors.results import compatibility
@@ -164,6 +166,8 @@ class PartitionedAttack:
         -----
         LowStatisticsWarning
             If partitions are so small that the attack is weak.
+        NetworkWarning
+        If the network is probably not what it is said to be.
         """
         groups = self.groups(partitions.files)
         binning = self.binning or self._binning(partitions, groups, executor)
@@ -179,6 +183,7 @@ class PartitionedAttack:
         parts = self._submitted(executor, calls)
         if len(parts) > 1:
             _warn_of_small_partitions([part.n_constrained for part in parts])
+        warn_of_network(dict(Counter(remark for part in parts for remark in part.remarks)))
         return _merged(parts, folder)
 
     def groups(self, files: Sequence[PartitionFile]) -> list[tuple[PartitionFile, ...]]:
@@ -258,6 +263,7 @@ class _Part:
     js_divergence: FloatArray
     like: EventTable
     file: PartitionFile | None
+    remarks: tuple[str, ...] = ()
 
 
 def _dealt(files: Sequence[PartitionFile], n_groups: int) -> list[tuple[PartitionFile, ...]]:
@@ -328,6 +334,7 @@ def _attack_group(
         js_divergence=divergence,
         like=empty(marked),
         file=file,
+        remarks=settings.remarks(labelled),
     )
 
 

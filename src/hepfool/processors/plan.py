@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hepfool.attacks.base import Attack
 from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.events import Envelope, EventTable
+from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.processors.handles import LARGE_BYTES
 from hepfool.statistics.marginals import Binning
@@ -48,6 +49,7 @@ class AttackPlan:
 
     def __post_init__(self) -> None:
         """Check what would fail on the workers."""
+        require_classifier(self.classifier)
         if self.scope == "chunk" and isinstance(self.attack, Checkpointed):
             msg = "scope='chunk' runs the attack many times, one file cannot keep them all; give run_analysis a checkpoint"
             raise ValueError(msg)

@@ -22,6 +22,7 @@ from coffea.processor import ProcessorABC, accumulate
 
 from hepfool.attacks.base import Attack, run_attack
 from hepfool.events import Envelope, EventTable
+from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.processors.analysis import Analysis
 from hepfool.processors.chunk import (
@@ -29,6 +30,7 @@ from hepfool.processors.chunk import (
     attack_sums,
     in_order,
     nominal_sums,
+    warn_of_network,
     warn_of_small_chunks,
 )
 from hepfool.processors.passes import TableProcessor, joined
@@ -93,6 +95,7 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail on the workers."""
+        require_classifier(self.classifier)
         if self.scope not in {"dataset", "chunk"}:
             msg = f"scope {self.scope!r} is unknown; use 'dataset' or 'chunk'"
             raise ValueError(msg)
@@ -148,6 +151,7 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
         if "tables" in accumulator:
             return self._attack_dataset(accumulator)
         warn_of_small_chunks(accumulator["constrained"])
+        warn_of_network(accumulator["remarks"])
         return in_order(accumulator)
 
     def _attack_dataset(self, accumulator: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hepfool.inference.templates import UPPER_BOUND
 from hepfool.report.cells import Section, interval, measured, number
-from hepfool.report.sections import detection_remark, sections
+from hepfool.report.sections import detection_remark, opening, sections
 from hepfool.report.words import verdict_in_words
 from hepfool.summary import Summary
 
@@ -110,6 +110,7 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
     return environment.get_template("report.html").render(
         summary=summary,
         verdict=summary.verdict,
+        opening=opening(summary),
         remark=detection_remark(summary),
         words=verdict_in_words(summary),
         shown_status=_SHOWN_STATUS,

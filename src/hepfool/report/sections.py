@@ -13,7 +13,7 @@ from hepfool.report.cells import Section, interval, measured, number
 from hepfool.report.on_demand import frontier_section, spread_section
 from hepfool.summary import Summary
 
-__all__ = ["NOTICED", "detection_remark", "sections"]
+__all__ = ["NOTICED", "detection_remark", "opening", "sections"]
 
 #: Rows of the table of checks; the strongest of every kind comes on top of them.
 _MAX_CHECKS = 12
@@ -51,6 +51,31 @@ _DETECTOR_ROWS = {
 }
 _SIZE_NOTE = "In quadrature with the assigned systematics these sizes cover the shift by the attack."
 _CRITERIA_NOTE = "The verdict rests on the decisive criteria; the others inform."
+
+
+def opening(summary: Summary) -> str:
+    """
+    Say first what was attacked, and how well the network did before.
+
+    Parameters
+    ----------
+    summary : Summary
+        The study.
+
+    Returns
+    -------
+    str
+        One or two sentences.
+    """
+    events = summary.events
+    quality = {"accuracy": events.get("accuracy"), "AUROC": events.get("auroc")}
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in quality.items() if value is not None)
+    sentence = f"Attacked {events['n_attacked']} of {events['n_events']} events"
+    if shown:
+        sentence += f"; the network before the attack: {shown}"
+    if events.get("n_moved") == 0:
+        sentence += ". No event could be moved, so that the fooling ratio says nothing about the network"
+    return f"{sentence}."
 
 
 def sections(summary: Summary) -> list[Section]:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from rich.console import Group
 from rich.panel import Panel
 from rich.table import Column, Table
+from rich.text import Text
 
-from hepfool.report.sections import detection_remark, sections
+from hepfool.report.sections import detection_remark, opening, sections
 from hepfool.report.words import verdict_in_words
 from hepfool.summary import Summary
 
@@ -35,7 +36,7 @@ def summary_markdown(summary: Summary, figures: tuple[str, ...] = ()) -> str:
         Markdown.
     """
     verdict, events = summary.verdict, summary.events
-    lines = [f"# {verdict['decision']}", "", f"{verdict['meaning'].capitalize()}.", ""]
+    lines = [f"# {verdict['decision']}", "", opening(summary), "", f"{verdict['meaning'].capitalize()}.", ""]
     lines += [line for text in verdict_in_words(summary) for line in (text, "")]
     lines += [f"- {reason}" for reason in verdict["reasons"]] + [""] * bool(verdict["reasons"])
     lines += [line for text in (verdict["stability"], detection_remark(summary)) if text for line in (text, "")]
@@ -74,7 +75,11 @@ def summary_table(summary: Summary) -> Group:
     reasons = (f"• {reason}" for reason in verdict["reasons"])
     lines = [f"{verdict['meaning'].capitalize()}.", *reasons, verdict["stability"], detection_remark(summary)]
     text = "\n".join(filter(None, lines))
-    return Group(*tables, Panel(text, title=verdict["decision"], border_style=_COLOURS[verdict["decision"]]))
+    return Group(
+        Text(opening(summary)),
+        *tables,
+        Panel(text, title=verdict["decision"], border_style=_COLOURS[verdict["decision"]]),
+    )
 
 
 def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

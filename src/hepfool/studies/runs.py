@@ -280,7 +280,7 @@ def _network(plan: RunPlan, splits: Splits, seed: int, folder: Path) -> TorchCla
     train, validation, _ = splits
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        start = strip_activation(plan.network(train))
+        start = strip_activation(plan.network(train), train.n_features)
     # A function has no digest, the network that it builds has one.
     initial = TorchClassifier(start, n_features=train.n_features).digest
     key = study_key("network", initial, repr(plan.training), table_digest(train), table_digest(validation), seed)

@@ -39,7 +39,8 @@ class Summary:
     provenance : mapping
         Attack, seed, state of the random generator, digest of the network, input files.
     events : mapping
-        Numbers of all, constrained, attacked and fooled events.
+        Numbers of all, constrained, attacked, moved and fooled events; accuracy and area under the ROC curve of the
+        network before the attack, with event weights by their size.
     fooling : mapping
         Fooling ratio in all, per dataset and per region, each with its counts.
     compatibility : list
@@ -160,7 +161,10 @@ def _events(result: AttackResult) -> Json:
             "n_events": result.nominal.n_events,
             "n_constrained": int(result.nominal.constrained.sum()),
             "n_attacked": int(result.attacked.sum()),
+            "n_moved": int(result.moved.sum()),
             "n_fooled": int(result.fooled.sum()),
+            "accuracy": result.accuracy,
+            "auroc": result.auroc,
             "iterations_done": result.iterations_done,
             "interrupted": result.interrupted,
         }

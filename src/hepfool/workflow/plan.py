@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hepfool.events import EventTable
+from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.workflow.cache import StepCache, file_digest, step_key, table_digest
 from hepfool.workflow.configuration import WorkflowConfiguration
@@ -317,6 +318,7 @@ def step_keys(
     if table is not None:
         files["events"] = [table_digest(table)]
     if classifier is not None:
+        require_classifier(classifier)
         files["baseline"] = [classifier.digest]
     elif configuration.network.file is not None:
         files["baseline"] = [file_digest(configuration.network.file)]

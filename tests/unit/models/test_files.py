@@ -89,3 +89,17 @@ def test_damaged_files_are_named(name: str, content: bytes, tmp_path: Path) -> N
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=f"{name} cannot be read"):
         load_torch(tmp_path / name, network="donut")
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_a_script_is_recognised_and_read_only_on_request(tmp_path: Path, values: FloatArray) -> None:
+    module = mlp(2, (5,)).eval()
+    scripted = torch.jit.script(module)
+    torch.jit.save(scripted, tmp_path / "script.pt")
+    with pytest.raises(ValueError, match=r"script.pt is a TorchScript program.* torch.export.save"):
+        load_torch(tmp_path / "script.pt")
+    expected = TorchClassifier(module).scores(values)
+    for classifier in (load_torch(tmp_path / "script.pt", unsafe_pickle=True), TorchClassifier(scripted)):
+        copy = pickle.loads(pickle.dumps(classifier))
+        assert copy.digest == classifier.digest
+        np.testing.assert_allclose(copy.scores(values), expected, atol=1e-6)

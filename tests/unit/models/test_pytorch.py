@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from typing import Any
 
 import cloudpickle
@@ -126,3 +127,72 @@ def test_wrong_inputs_are_refused() -> None:
         classifier.loss_and_gradient(EVENT, np.array([-1]))
     with pytest.raises(ValueError, match="one per event"):
         classifier.loss_and_gradient(EVENT, np.array([0, 1]))
+
+
+class Inside(nn.Module):
+    """The same network in a module that hides its last layer."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.module(values))
+
+
+@pytest.mark.parametrize(
+    ("n_outputs", "last", "stripped"),
+    [
+        (1, nn.Sigmoid(), True),
+        (2, nn.Sigmoid(), False),
+        (3, nn.Sigmoid(), False),
+        (2, nn.Softmax(dim=1), True),
+        (3, nn.Softmax(dim=-1), True),
+        (3, nn.Softmax(dim=None), True),
+        (1, nn.Softmax(dim=1), False),
+        (2, nn.Softmax(dim=0), False),
+    ],
+)
+def test_a_last_activation_is_taken_off_only_where_the_scores_stay(
+    n_outputs: int, last: nn.Module, stripped: bool
+) -> None:
+    values = np.random.default_rng(1).normal(size=(5, 2))
+    module = nn.Sequential(nn.Linear(2, n_outputs), last)
+    classifier = TorchClassifier(module, output="probability")
+    assert (classifier.output == "logit") == stripped
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a softmax without an axis
+        expected = TorchClassifier(Inside(module), output="probability").scores(values)
+    np.testing.assert_allclose(classifier.scores(values), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_every_precision_gives_scores_and_slopes(dtype: torch.dtype) -> None:
+    classifier = TorchClassifier(logistic(2.0).to(dtype))
+    assert classifier.scores(EVENT)[0, 1] == pytest.approx(1 / (1 + np.exp(-0.5)), abs=1e-2)
+    assert classifier.margin_and_gradient(EVENT, np.array([1]))[1].tolist() == [[2.0, 2.0]]
+    assert pickle.loads(pickle.dumps(classifier)).digest == classifier.digest
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_weights_that_hooks_compute_are_copied() -> None:
+    for normed in (nn.utils.weight_norm, nn.utils.parametrizations.weight_norm):
+        module = normed(nn.Linear(2, 1))
+        expected = torch.sigmoid(module(torch.tensor(EVENT, dtype=torch.float32))).item()
+        assert TorchClassifier(module).scores(EVENT)[0, 1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_layer_without_parameters_is_refused() -> None:
+    with pytest.raises(ValueError, match="call it once, and train it"):
+        TorchClassifier(nn.Sequential(nn.LazyLinear(8), nn.Linear(8, 1)))
+
+
+def test_log_sigmoid_is_refused() -> None:
+    with pytest.raises(ValueError, match="neither a logit nor a probability"):
+        TorchClassifier(nn.Sequential(*logistic(), nn.LogSigmoid()), output="probability")
+
+
+def test_an_event_without_a_score_has_no_class() -> None:
+    classifier = TorchClassifier(logistic())
+    with pytest.raises(ValueError, match="NaN for 1 of 2 events"):
+        classifier.predict(np.array([[0.5, np.nan], [0.5, 0.5]]))

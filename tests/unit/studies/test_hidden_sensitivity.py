@@ -91,6 +91,7 @@ def normal(rng: np.random.Generator) -> EventTable:
     return EventTable.from_arrays(values, labels=labels, weights=rng.uniform(0.5, 2.0, 400))
 
 
+@pytest.mark.filterwarnings("ignore:the network's accuracy .* in another order:hepfool.exceptions.NetworkWarning")
 @pytest.mark.parametrize("sigma", [0.02, 0.3, 5.0])
 @pytest.mark.parametrize("slope", [2.0, -0.5])
 def test_nothing_beats_a_free_attack_on_a_network_of_one_feature(

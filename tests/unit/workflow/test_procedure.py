@@ -284,6 +284,7 @@ def test_a_frontier_and_a_fit_are_added_on_demand(
     assert "Expected uncertainty of the fit" in (configuration.output / "report.html").read_text()
 
 
+@pytest.mark.filterwarnings("ignore:the network's accuracy:hepfool.exceptions.NetworkWarning")  # hardly trained
 def test_trainings_are_repeated_on_demand(
     settings: Callable[..., WorkflowConfiguration], table: EventTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
