@@ -32,6 +32,8 @@ _SIZE_PARTS = (
     ast.Expression, ast.Call, ast.Name, ast.Constant, ast.keyword, ast.BinOp, ast.UnaryOp, ast.Add, ast.Sub, ast.Mult, ast.USub, ast.Load
 )  # fmt: skip
 _LONGEST = 1000
+#: One per tensor, and each takes time to read.
+_MOST_ENTRIES = 10_000
 #: Options of operators, such as ``tanh``, or ``ij,jk->ik``.
 _OPTION = re.compile(r"[A-Za-z0-9_,> -]{0,200}")
 _TARGET = re.compile(
@@ -61,11 +63,14 @@ def read_archive(content: bytes) -> dict[str, bytes]:
     Raises
     ------
     ValueError
-        If an entry is damaged, compressed, or there twice.
+        If an entry is damaged, compressed, or there twice, or there are more than any network has.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
+            if len(entries) > _MOST_ENTRIES:
+                msg = f"it has {len(entries)} entries, more than the {_MOST_ENTRIES} of the largest network"
+                raise ValueError(msg)
             times = Counter(entry.filename for entry in entries)
             repeated = sorted(name for name, n in times.items() if n > 1)
             compressed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]

@@ -217,3 +217,12 @@ def test_settings_are_settings(program: bytes, tmp_path: Path) -> None:
         (tmp_path / "odd.pt2").write_bytes(_changed(program, {"extra/hepfool.json": lambda *_, t=text: t}, tmp_path))
         with pytest.raises(ValueError, match=r"odd\.pt2 cannot be read"):
             load_torch(tmp_path / "odd.pt2")
+
+
+def test_more_entries_than_a_network_has_are_refused_before_they_are_read() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for k in range(10_001):
+            archive.writestr(f"a/data/weights/weight_{k}", "")
+    with pytest.raises(ValueError, match="10001 entries, more than"):
+        read_archive(packed.getvalue())
