@@ -320,3 +320,33 @@ def test_no_file_lies_outside_of_the_report(summary: Summary, tmp_path: Path, na
         with pytest.raises(ValueError, match="would lie outside of the report"):
             write_report(tmp_path / "out", summary, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_account_begins_with_what_was_attacked_and_how_good_the_network_is(summary: Summary) -> None:
+    events = {**summary.events, "n_attacked": 30, "n_events": 40, "accuracy": 0.75, "auroc": None, "n_moved": 0}
+    changed = dataclasses.replace(summary, events=events)
+    line = (
+        "Attacked 30 of 40 events; the network before the attack: accuracy 0.750. "
+        "No event could be moved, so that the fooling ratio says nothing about the network."
+    )
+    console = Console(width=300, record=True, file=io.StringIO())
+    console.print(summary_table(changed))
+    assert console.export_text().startswith(line)
+    assert summary_markdown(changed).splitlines()[2] == line
+    page = summary_html(changed)
+    assert page.index(line) < page.index('class="verdict')
+
+
+def test_accuracy_and_auroc_are_those_of_the_weighted_nominal_events(
+    shifted_result: AttackResult, sign_classifier: Classifier
+) -> None:
+    table = shifted_result.nominal
+    sizes = np.abs(table.weights)
+    right = sign_classifier.predict(table.network_values) == table.labels
+    assert shifted_result.accuracy == pytest.approx(sizes[right].sum() / sizes.sum())
+    negative = dataclasses.replace(table, weights=-table.weights)
+    assert dataclasses.replace(shifted_result, nominal=negative).auroc == shifted_result.auroc
+    below, above = (table.labels == 0), (table.labels == 1)
+    score, weights = shifted_result.nominal_scores[:, 1], sizes[above][:, None] * sizes[below]
+    wins = (score[above][:, None] > score[below]) + 0.5 * (score[above][:, None] == score[below])
+    assert shifted_result.auroc == pytest.approx((wins * weights).sum() / weights.sum())

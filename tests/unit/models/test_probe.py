@@ -21,6 +21,7 @@ from torch.nn import functional
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.gradient import PGD
 from hepfool.attacks.stochastic import Noise
+from hepfool.attacks.transfer import transferred
 from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError, NetworkWarning
 from hepfool.features import Feature
@@ -28,7 +29,12 @@ from hepfool.models.blackbox import CallableClassifier, FiniteDifference
 from hepfool.models.files import load_torch
 from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.processors.chunk import attack_table
+from hepfool.processors.plan import AttackPlan
+from hepfool.processors.processor import AttackProcessor
+from hepfool.statistics.marginals import Binning
 from hepfool.typing import FloatArray
+from hepfool.workflow import run_table_attack
 from tests.specimens import SineClassifier
 
 pytestmark = pytest.mark.torch
@@ -372,3 +378,28 @@ def test_scores_do_not_depend_on_how_a_network_is_given(
 
 def attack_all(classifier: Classifier, table: EventTable) -> AttackResult:
     return run_attack(NOISE, classifier, table, rng=1, target="all")
+
+
+@pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+def test_an_attack_chunk_by_chunk_tells_once() -> None:
+    table, classifier = events(), TorchClassifier(After(torch.sigmoid))
+    binning = Binning.uniform(table, n_bins=10)
+    with pytest.warns(NetworkWarning, match=r"between 0 and 1.*\(said of 1 chunks\)") as said:
+        attack_table(table, classifier, NOISE, binning=binning)
+    assert sum(issubclass(warning.category, NetworkWarning) for warning in said) == 1
+    with pytest.raises(ValueError, match="between two calls"):
+        attack_table(table, FAULTY["noise"][0](), NOISE, binning=binning)
+
+
+def test_every_door_refuses_what_is_no_classifier() -> None:
+    module: Any = nn.Linear(3, 1)
+    table = events()
+    for door in (
+        lambda: AttackPlan(classifier=module, attack=NOISE),
+        lambda: AttackProcessor(None, module, NOISE),  # type: ignore[arg-type]
+        lambda: attack_table(table, module, NOISE, binning=Binning.uniform(table, n_bins=10)),
+        lambda: run_table_attack(table, module, NOISE, seed=1),
+        lambda: transferred(attacked(TorchClassifier(After(same))), module),
+    ):
+        with pytest.raises(TypeError, match="a Linear is no classifier yet"):
+            door()
