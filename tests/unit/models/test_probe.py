@@ -396,7 +396,7 @@ def test_every_door_refuses_what_is_no_classifier() -> None:
     table = events()
     for door in (
         lambda: AttackPlan(classifier=module, attack=NOISE),
-        lambda: AttackProcessor(None, module, NOISE),  # type: ignore[arg-type]
+        lambda: AttackProcessor(None, module, NOISE),
         lambda: attack_table(table, module, NOISE, binning=Binning.uniform(table, n_bins=10)),
         lambda: run_table_attack(table, module, NOISE, seed=1),
         lambda: transferred(attacked(TorchClassifier(After(same))), module),
