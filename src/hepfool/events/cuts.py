@@ -26,7 +26,7 @@ class SingleCut:
     signal_above : bool
         Whether class 1 is the upper side.
     accuracy : float
-        Weighted fraction of events that the cut classifies correctly.
+        Fraction of events that the cut classifies correctly, with both classes at the same total weight.
     """
 
     feature: str
@@ -40,7 +40,8 @@ def best_single_cut(table: EventTable) -> SingleCut:
     Find the feature and threshold that classify best with a single cut.
 
     This is how the CONSERVAttack paper (arXiv:2603.13970, sec. 5) defines its
-    control region: the background side of this cut.
+    control region: the background side of this cut.  Both classes count alike whatever their
+    total weight, or the best cut of a rare signal would call everything background.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def best_single_cut(table: EventTable) -> SingleCut:
     Raises
     ------
     ValueError
-        If the labels are not 0 and 1.
+        If the labels are not 0 and 1, or the weights of a class do not sum to a positive number.
 
     Examples
     --------
@@ -66,6 +67,13 @@ def best_single_cut(table: EventTable) -> SingleCut:
     if set(np.unique(table.labels)) != {0, 1}:
         msg = f"best_single_cut needs labels 0 and 1, found {sorted(set(table.labels.tolist()))}"
         raise ValueError(msg)
+    for label in (0, 1):
+        total = float(table.weights[table.labels == label].sum())
+        if not total > 0:
+            msg = (
+                f"the weights of class {label} sum to {total:g}; a cut needs a positive sum of both classes, add events"
+            )
+            raise ValueError(msg)
     cuts = [cut for feature in table.features for cut in _cuts_on(table, feature.name)]
     if not cuts:
         msg = "no feature has two distinct values, so no cut exists"
@@ -78,12 +86,16 @@ def _cuts_on(table: EventTable, name: str) -> list[SingleCut]:
     column = np.nan_to_num(table.column(name), nan=-np.inf)
     order = np.argsort(column, kind="stable")
     ordered, weights = column[order], table.weights[order]
-    signed = np.where(table.labels[order] == 1, weights, -weights)
+    signal = table.labels[order] == 1
     starts = 1 + np.flatnonzero(ordered[1:] != ordered[:-1])
     if not len(starts):
         return []
-    signal = weights[table.labels[order] == 1].sum()
-    above = (signal - np.cumsum(signed)[starts - 1]) / weights.sum()
+    # Signed weights may take a fraction beyond 0 or 1, which is no better than 0 or 1.
+    below = [
+        np.clip(np.cumsum(np.where(own, weights, 0.0))[starts - 1] / weights[own].sum(), 0.0, 1.0)
+        for own in (signal, ~signal)
+    ]
+    above = 0.5 * (1.0 - below[0] + below[1])
     cuts = []
     for accuracy, signal_above in ((above, True), (1.0 - above, False)):
         best = int(np.argmax(accuracy))
