@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import uproot
 from hist import Hist
 
-from hepfool.inference.templates import Nuisance, Template
+from hepfool.inference.templates import Nuisance, Template, distinct
 from hepfool.io.files import written_whole
+from hepfool.typing import FloatArray
 
 __all__ = ["combine_lines", "write_combine_shapes"]
 
@@ -48,32 +50,55 @@ def write_combine_shapes(
     ------
     FileExistsError
         If the file exists and ``force`` is False.
+    ValueError
+        If there is no template, or two histograms would have the same name.
 
     Warns
     -----
     ClippedTemplateWarning
         If a template would be negative.
+    UserWarning
+        If a template has no variances, which autoMCStats needs.
     """
-    nuisance, path = nuisance or Nuisance(), Path(path)
+    nuisance, path, templates = nuisance or Nuisance(), Path(path), distinct(templates)
+    _check_names(templates, nuisance)
+    _warn_without_variances(templates)
     with written_whole(path, force=force) as temporary, uproot.recreate(temporary) as file:
         for template in templates:
             varied = template.variation(nuisance)
             name = f"{template.channel}/{template.sample}"
-            nominal = _histogram(template)
-            if template.variances is not None:
-                nominal.view()["variance"] = template.variances
-            file[name] = nominal
+            file[name] = _histogram(template, template.nominal)
             for direction, yields in (("Up", varied.up), ("Down", varied.down)):
-                shifted = _histogram(template)
-                shifted.view()["value"] = yields
-                file[f"{name}_{nuisance.parameter(template.sample)}{direction}"] = shifted
+                file[f"{name}_{nuisance.parameter(template.sample)}{direction}"] = _histogram(template, yields)
     return path
 
 
-def _histogram(template: Template) -> Any:
+def _histogram(template: Template, yields: FloatArray) -> Any:
+    """Give yields the statistical variances of the nominal ones: they are the same events."""
     histogram: Any = Hist.new.Var(template.bin_edges, name="score").Weight()
-    histogram.view()["value"] = template.nominal
+    histogram.view()["value"] = yields
+    histogram.view()["variance"] = 0.0 if template.variances is None else template.variances
     return histogram
+
+
+def _check_names(templates: tuple[Template, ...], nuisance: Nuisance) -> None:
+    names = {f"{template.channel}/{template.sample}" for template in templates}
+    for template in templates:
+        for direction in ("Up", "Down"):
+            name = f"{template.channel}/{template.sample}_{nuisance.parameter(template.sample)}{direction}"
+            if name in names:
+                msg = f"{name} would be both a process and a variation; give the nuisance another name"
+                raise ValueError(msg)
+
+
+def _warn_without_variances(templates: tuple[Template, ...]) -> None:
+    without = [f"{template.channel}/{template.sample}" for template in templates if template.variances is None]
+    if without:
+        msg = (
+            f"the statistical errors of {', '.join(without)} are unknown and written as 0, so that autoMCStats adds none; fill "
+            "histograms with Weight storage, or give Template.onto the variances"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
 
 
 def combine_lines(datacard: str, templates: Iterable[Template], nuisance: Nuisance | None = None) -> tuple[str, ...]:
@@ -97,7 +122,7 @@ def combine_lines(datacard: str, templates: Iterable[Template], nuisance: Nuisan
     Raises
     ------
     ValueError
-        If the datacard has no columns, or none of that channel and sample.
+        If the datacard has no columns, none or several of that channel and sample, or the parameter already.
 
     Examples
     --------
@@ -109,8 +134,15 @@ def combine_lines(datacard: str, templates: Iterable[Template], nuisance: Nuisan
     nuisance = nuisance or Nuisance()
     columns = _columns(datacard)
     affected: dict[str, set[tuple[str, str]]] = {}
-    for template in templates:
+    taken = {line.split()[0] for line in datacard.splitlines() if line.split()}
+    for template in distinct(templates):
         column = (template.channel, template.sample)
+        if nuisance.parameter(template.sample) in taken:
+            msg = f"the datacard has a line {nuisance.parameter(template.sample)!r} already; give the nuisance another name"
+            raise ValueError(msg)
+        if columns.count(column) > 1:
+            msg = f"the datacard has {columns.count(column)} columns {'/'.join(column)}; give each channel a name of its own"
+            raise ValueError(msg)
         if column not in columns:
             known = ", ".join(f"{channel}/{sample}" for channel, sample in columns)
             msg = f"the datacard has no column {'/'.join(column)}, only {known}"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
@@ -14,14 +14,18 @@ from hist import Hist
 from hepfool.exceptions import ClippedTemplateWarning
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["UPPER_BOUND", "Nuisance", "Side", "Template", "Variation", "score_templates"]
+__all__ = ["UPPER_BOUND", "Flow", "Nuisance", "Side", "Template", "Variation", "distinct", "score_templates"]
 
 #: Goes with every number that treats an attack as a nuisance parameter.
 UPPER_BOUND = "The attack is an upper bound on such a shift, not one standard deviation."
 
 Side = Literal["symmetrised", "one-sided"]
 
+#: What happens to events below and above the axis.
+Flow = Literal["refuse", "fold", "drop"]
+
 _AXES = ("process", "variation")
+_VARIATIONS = ("nominal", "adversarial")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,10 @@ class Nuisance:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check side and scale."""
+        """Check name, side and scale."""
+        if not self.name or any(character.isspace() for character in self.name):
+            msg = f"a nuisance parameter needs a name without spaces, got {self.name!r}"
+            raise ValueError(msg)
         if self.side not in get_args(Side):
             msg = f"side must be one of {', '.join(get_args(Side))}, got {self.side!r}"
             raise ValueError(msg)
@@ -131,49 +138,76 @@ class Template:
             if (given := getattr(self, name)) is not None and given.shape != (size,):
                 msg = f"{self._where}: {name} has the shape {given.shape}, expected ({size},) as for {n_bins} bins"
                 raise ValueError(msg)
-        if not np.isfinite(self.nominal).all() or not np.isfinite(self.adversarial).all():
-            msg = f"{self._where}: yields must be finite"
+        for name in ("nominal", "adversarial", "variances"):
+            if (given := getattr(self, name)) is not None and not np.isfinite(given).all():
+                msg = f"{self._where}: yields must be finite, {name} in bin {int(np.argmin(np.isfinite(given)))} is not"
+                raise ValueError(msg)
+        if self.variances is not None and (self.variances < 0).any():
+            msg = (
+                f"{self._where}: the variance in bin {int(np.argmin(self.variances))} is negative; fill squared weights"
+            )
             raise ValueError(msg)
-        if not self.nominal.sum() > 0:
-            msg = f"{self._where}: the nominal yields add up to {self.nominal.sum():g}; leave this process out"
-            raise ValueError(msg)
+        for name in ("nominal", "adversarial"):
+            if not getattr(self, name).sum() > 0:
+                msg = (
+                    f"{self._where}: the {name} yields add up to {getattr(self, name).sum():g}; fill this histogram, or "
+                    "leave this process out"
+                )
+                raise ValueError(msg)
 
     @classmethod
-    def of(cls, nominal: Hist[Any], adversarial: Hist[Any], *, channel: str, sample: str) -> Self:
+    def of(
+        cls, nominal: Hist[Any], adversarial: Hist[Any], *, channel: str, sample: str, flow: Flow = "refuse"
+    ) -> Self:
         """
         Take the yields from two histograms.
 
         Parameters
         ----------
         nominal, adversarial : hist.Hist
-            One axis, the same in both; flow bins do not count.
+            One axis, the same in both.
         channel, sample : str
             As in the analyst's own model.
+        flow : {"refuse", "fold", "drop"}
+            Refuse events below or above the axis, add them to the first and last bin, or leave them out: do what the
+            analyst's model does.
 
         Returns
         -------
         Template
-            With edges and variances.
+            With edges, and with variances where the histogram has them.
 
         Raises
         ------
         ValueError
-            If the histograms have several axes or different bins.
+            If the histograms have several axes or different bins, hold means instead of counts, or have events in flow
+            bins.
         """
-        if nominal.ndim != 1 or nominal.axes != adversarial.axes:
-            msg = f"{channel}/{sample}: two histograms with the same single axis are needed; project and rebin them"
+        where = f"{channel}/{sample}"
+        if flow not in get_args(Flow):
+            msg = f"flow must be one of {', '.join(get_args(Flow))}, got {flow!r}"
             raise ValueError(msg)
-        variances = nominal.variances()
+        if nominal.ndim != 1 or nominal.axes != adversarial.axes:
+            msg = f"{where}: two histograms with the same single axis are needed; project and rebin them"
+            raise ValueError(msg)
+        if any(histogram.kind != "COUNT" for histogram in (nominal, adversarial)):
+            msg = f"{where}: the histograms hold means, not yields; fill them with Weight storage"
+            raise ValueError(msg)
+        if flow == "refuse":
+            for name, histogram in zip(_VARIATIONS, (nominal, adversarial), strict=True):
+                _refuse_flow(histogram, f"{where}, {name}")
+        variances = nominal.variances(flow=True)
+        fold = flow == "fold"
         return cls(
             channel=channel,
             sample=sample,
-            nominal=np.asarray(nominal.values()),
-            adversarial=np.asarray(adversarial.values()),
+            nominal=_within(nominal, nominal.values(flow=True), fold=fold),
+            adversarial=_within(adversarial, adversarial.values(flow=True), fold=fold),
             edges=nominal.axes[0].edges,
-            variances=None if variances is None else np.asarray(variances, dtype=np.float64),
+            variances=None if variances is None else _within(nominal, variances, fold=fold),
         )
 
-    def onto(self, yields: FloatArray) -> Self:
+    def onto(self, yields: FloatArray, *, variances: FloatArray | None = None) -> Self:
         r"""
         Apply the shift to other yields of the same process.
 
@@ -184,6 +218,8 @@ class Template:
         ----------
         yields : FloatArray, shape (n_bins,)
             The analyst's yields in events.
+        variances : FloatArray, shape (n_bins,), optional
+            Their squared statistical errors; those of the template, scaled like its events, when left out.
 
         Returns
         -------
@@ -209,8 +245,13 @@ class Template:
             )
             raise ValueError(msg)
         factor = target.sum() / self.nominal.sum()
+        if variances is None and self.variances is not None:
+            variances = factor**2 * self.variances
         return replace(
-            self, nominal=target, adversarial=target + factor * (self.adversarial - self.nominal), variances=None
+            self,
+            nominal=target,
+            adversarial=target + factor * (self.adversarial - self.nominal),
+            variances=variances,
         )
 
     def variation(self, nuisance: Nuisance) -> Variation:
@@ -231,7 +272,12 @@ class Template:
         -----
         ClippedTemplateWarning
             If a yield would have been negative: the variation is not symmetric there.
+        UserWarning
+            If the attack changes no yield, so that the parameter has no effect here.
         """
+        if np.array_equal(self.adversarial, self.nominal):
+            msg = f"{self._where}: the attack changes no yield, so that the parameter has no effect; leave this process out"
+            warnings.warn(msg, UserWarning, stacklevel=2)
         shift = nuisance.scale * (self.adversarial - self.nominal)
         up = self.nominal + shift
         down = self.nominal - shift if nuisance.side == "symmetrised" else self.nominal
@@ -254,8 +300,76 @@ class Template:
         return f"channel {self.channel!r}, sample {self.sample!r}"
 
 
+def _within(histogram: Hist[Any], contents: Any, *, fold: bool) -> FloatArray:
+    """Contents of the bins of the axis, with what lies beyond in the first and last one if wanted."""
+    traits = histogram.axes[0].traits
+    contents = np.array(contents, dtype=np.float64)
+    low, high = int(traits.underflow), len(contents) - int(traits.overflow)
+    within = contents[low:high].copy()
+    if fold:
+        within[0] += contents[:low].sum()
+        within[-1] += contents[high:].sum()
+    return within
+
+
+def _refuse_flow(histogram: Hist[Any], where: str) -> None:
+    traits = histogram.axes[0].traits
+    contents = np.asarray(histogram.values(flow=True), dtype=np.float64)
+    below = contents[0] if traits.underflow else 0.0
+    above = contents[-1] if traits.overflow else 0.0
+    if below or above:
+        msg = (
+            f"{where}: {below:g} events lie below and {above:g} above the axis, beside {histogram.values().sum():g} within; "
+            "say flow='fold' "
+            "to add them to the first and last bin, or flow='drop', as the analyst's model does"
+        )
+        raise ValueError(msg)
+
+
+def _refuse_nameless(histogram: Hist[Any]) -> None:
+    """Find events that were filled under a process that the axis does not have."""
+    contents = np.asarray(histogram.project("process").values(flow=True), dtype=np.float64)
+    lost = contents[len(list(histogram.axes["process"])) :].sum()
+    if lost:
+        msg = f"{lost:g} events were filled under a process that the axis does not have; name it there, or let the axis grow"
+        raise ValueError(msg)
+
+
+def distinct(templates: Iterable[Template]) -> tuple[Template, ...]:
+    """
+    Refuse no template, and two of the same process and channel.
+
+    Parameters
+    ----------
+    templates : iterable of Template
+        To be put into a model.
+
+    Returns
+    -------
+    tuple of Template
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or a pair of channel and sample occurs twice.
+    """
+    found = tuple(templates)
+    if not found:
+        msg = "no template to put into the model; give at least one"
+        raise ValueError(msg)
+    pairs = [(template.channel, template.sample) for template in found]
+    twice = [pair for pair in pairs if pairs.count(pair) > 1]
+    if twice:
+        msg = (
+            f"two templates for channel {twice[0][0]!r}, sample {twice[0][1]!r}: the shift would count twice; give one"
+        )
+        raise ValueError(msg)
+    return found
+
+
 def score_templates(
-    histogram: Hist[Any], *, channel: str, samples: Sequence[str] | None = None
+    histogram: Hist[Any], *, channel: str, samples: Sequence[str] | None = None, flow: Flow = "refuse"
 ) -> tuple[Template, ...]:
     """
     Take one template per process from a histogram of scores.
@@ -269,6 +383,8 @@ def score_templates(
         Channel that these events belong to.
     samples : sequence of str, optional
         Processes; all by default.
+    flow : {"refuse", "fold", "drop"}
+        Events below and above the axis, see :meth:`Template.of`.
 
     Returns
     -------
@@ -285,12 +401,14 @@ def score_templates(
         msg = f"the histogram has the axes {histogram.axes.name}, expected process, variation and one variable"
         raise ValueError(msg)
     known = list(histogram.axes["process"])
-    unknown = [name for name in samples or () if name not in known]
-    if unknown:
-        msg = f"no process {unknown[0]!r} in the histogram, only {', '.join(known)}"
-        raise ValueError(msg)
+    for axis, wanted in (("process", samples or ()), ("variation", _VARIATIONS)):
+        categories = list(histogram.axes[axis])
+        unknown = [name for name in wanted if name not in categories]
+        if unknown:
+            msg = f"no {axis} {unknown[0]!r} in the histogram, only {', '.join(map(str, categories))}"
+            raise ValueError(msg)
+    _refuse_nameless(histogram)
     selected: Any = {
-        sample: [histogram[{"process": sample, "variation": v}] for v in ("nominal", "adversarial")]
-        for sample in samples or known
+        sample: [histogram[{"process": sample, "variation": v}] for v in _VARIATIONS] for sample in samples or known
     }
-    return tuple(Template.of(*pair, channel=channel, sample=sample) for sample, pair in selected.items())
+    return tuple(Template.of(*pair, channel=channel, sample=sample, flow=flow) for sample, pair in selected.items())

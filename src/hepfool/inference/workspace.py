@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hepfool.inference.templates import Nuisance, Template
+from hepfool.inference.templates import Nuisance, Template, distinct
 
 __all__ = ["attack_patch"]
 
@@ -60,8 +60,13 @@ def attack_patch(
         for sample in channel["samples"]
         for modifier in sample.get("modifiers", [])
     }
+    taken |= {
+        parameter["name"]
+        for measurement in workspace.get("measurements", [])
+        for parameter in measurement.get("config", {}).get("parameters", [])
+    }
     patch: list[Json] = []
-    for template in templates:
+    for template in distinct(templates):
         c = _position("channel", template.channel, channels, "the workspace")
         samples = channels[c]["samples"]
         s = _position("sample", template.sample, samples, f"channel {template.channel!r}")
@@ -81,9 +86,6 @@ def attack_patch(
                 "value": {"name": parameter, "type": "histosys", "data": data},
             },
         ]
-    if not patch:
-        msg = "no template to patch the workspace with; give at least one"
-        raise ValueError(msg)
     return patch
 
 
@@ -91,5 +93,8 @@ def _position(kind: str, name: str, entries: Sequence[Mapping[str, Any]], where:
     names = [entry["name"] for entry in entries]
     if name not in names:
         msg = f"no {kind} {name!r} in {where}, only {', '.join(names)}"
+        raise ValueError(msg)
+    if names.count(name) > 1:
+        msg = f"{where} has {names.count(name)} times a {kind} {name!r}; give each a name of its own"
         raise ValueError(msg)
     return names.index(name)

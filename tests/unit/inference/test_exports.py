@@ -28,7 +28,8 @@ jes lnN 1.05 1.05 -
 
 
 def test_combine_reads_nominal_up_and_down(template: Template, tmp_path: Path) -> None:
-    pair = [replace(template, variances=template.nominal), replace(template, sample="signal")]
+    known = replace(template, variances=template.nominal)
+    pair = [known, replace(known, sample="signal")]
     path = write_combine_shapes(tmp_path / "shapes.root", pair, Nuisance(per_process=True))
     with uproot.open(path) as file:
         assert set(file["SR"].keys(cycle=False)) == {

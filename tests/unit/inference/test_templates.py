@@ -59,7 +59,7 @@ def test_templates_come_from_a_histogram_of_scores() -> None:
         score_templates(histogram, channel="SR", samples=["W"])
     with pytest.raises(ValueError, match="expected process, variation and one variable"):
         score_templates(histogram.project("process", "score"), channel="SR")
-    with pytest.raises(ValueError, match="add up to 0; leave this process out"):
+    with pytest.raises(ValueError, match="add up to 0; fill this histogram, or leave this process out"):
         score_templates(histogram, channel="SR")
 
 
