@@ -61,6 +61,7 @@ class PartitionFile:
         """Refuse a name that leads elsewhere, and other damage."""
         texts = (self.name, self.sha256, *self.datasets)
         sound = all(type(text) is str for text in texts) and type(self.n_events) is int and self.datasets
+        sound = sound and len(set(self.datasets)) == len(self.datasets)
         if not (sound and _FILE.fullmatch(self.name) and _SHA.fullmatch(self.sha256) and self.n_events >= 0):
             msg = f"{self!r} is no file of a partition; a name like part.parquet, events and a SHA-256 are needed"
             raise ValueError(msg)
@@ -84,6 +85,17 @@ class Partitions:
     folder: Path
     files: tuple[PartitionFile, ...]
     like: EventTable
+
+    def __post_init__(self) -> None:
+        """Refuse to count the events of a file twice, also where it has a second name."""
+        for what in ("name", "sha256"):
+            first: dict[str, str] = {}
+            for file in self.files:
+                key = getattr(file, what)
+                if key in first and (what == "name" or file.n_events):
+                    msg = f"{file.name} holds the same events as {first[key]}, which would count twice; list each file once"
+                    raise ValueError(msg)
+                first[key] = file.name
 
     @property
     def n_events(self) -> int:
@@ -112,7 +124,8 @@ class Partitions:
             If it does not hold what the manifest says.
         """
         chosen = self.files if files is None else tuple(files)
-        parts = [self._read(file) for file in chosen if file.n_events]
+        # Also those that are said to hold none: a wrong manifest would lose their events without a word.
+        parts = [part for part in map(self._read, chosen) if part.n_events]
         return EventTable.concatenate(parts) if parts else self.like
 
     def save(self) -> None:
@@ -231,7 +244,7 @@ def open_partitions(folder: str | Path, *, like: EventTable | None = None) -> Pa
     Raises
     ------
     ValueError
-        If the manifest is damaged, of another kind, or does not fit to ``like``.
+        If the manifest is damaged, of another kind, lists events twice, or does not fit to ``like``.
     FileNotFoundError
         If there is no manifest.
     """
@@ -239,10 +252,10 @@ def open_partitions(folder: str | Path, *, like: EventTable | None = None) -> Pa
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         files, table = _parsed(manifest, like)
+        return Partitions(folder=Path(folder), files=files, like=table)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         msg = f"{path} is no sound manifest: {error}; write the partitions again"
         raise ValueError(msg) from error
-    return Partitions(folder=Path(folder), files=files, like=table)
 
 
 def _parsed(manifest: Mapping[str, Any], like: EventTable | None) -> tuple[tuple[PartitionFile, ...], EventTable]:
@@ -364,7 +377,10 @@ def _from_columns(content: Any, file: PartitionFile, like: EventTable) -> EventT
 
     values, index = matrix("values"), column("dataset")
     if len(values) != file.n_events or not np.isin(index, np.arange(len(file.datasets))).all():
-        msg = f"{len(values)} events of datasets {np.unique(index).tolist()[:5]}"
+        msg = (
+            f"it has {len(values)} events of the datasets {np.unique(index).tolist()[:5]}, the manifest says {file.n_events} of "
+            f"{len(file.datasets)} datasets"
+        )
         raise ValueError(msg)
     return replace(
         like,

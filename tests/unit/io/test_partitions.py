@@ -125,6 +125,13 @@ MANIFEST_DAMAGE: dict[str, Any] = {
     "null byte": lambda m: m | {"files": [m["files"][0] | {"name": "a\0.parquet"}]},
     "absurd count": lambda m: m | {"files": [m["files"][0] | {"n_events": -5}]},
     "not a count": lambda m: m | {"files": [m["files"][0] | {"n_events": 1e300}]},
+    "no number of events": lambda m: m | {"files": [{k: v for k, v in m["files"][0].items() if k != "n_events"}]},
+    "half an event": lambda m: m | {"files": [m["files"][0] | {"n_events": 40.5}]},
+    "a flag as count": lambda m: m | {"files": [m["files"][0] | {"n_events": True}]},
+    "twice": lambda m: m | {"files": m["files"] * 2},
+    "twice by another name": lambda m: m | {"files": [m["files"][0], m["files"][0] | {"name": "copy.parquet"}]},
+    "absent digest": lambda m: m | {"files": [{k: v for k, v in m["files"][0].items() if k != "sha256"}]},
+    "a dataset twice": lambda m: m | {"files": [m["files"][0] | {"datasets": ["tt", "tt"]}]},
     "no digest": lambda m: m | {"files": [m["files"][0] | {"sha256": ""}]},
     "no dataset": lambda m: m | {"files": [m["files"][0] | {"datasets": []}]},
     "unknown key": lambda m: m | {"files": [m["files"][0] | {"run": "rm"}]},
@@ -164,6 +171,30 @@ def test_files_of_other_content_than_the_manifest_says_are_refused(tmp_path: Pat
     for wrong in (fewer, other):
         with pytest.raises(ValueError, match="does not hold the columns of its manifest"):
             wrong.read()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("told", [0, 39, 41])
+def test_another_number_of_events_than_the_file_holds_is_refused(tmp_path: Path, told: int) -> None:
+    write_partitions(tmp_path, [full(40), full(25, seed=2)])
+    path = tmp_path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"][0]["n_events"] = told
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=rf"it has 40 events .*, the manifest says {told} of"):
+        open_partitions(tmp_path).read()
+
+
+def test_a_link_to_a_partition_does_not_double_its_events(tmp_path: Path) -> None:
+    partitions = write_partitions(tmp_path, [full()])
+    (tmp_path / "link.parquet").symlink_to(tmp_path / partitions.files[0].name)
+    with pytest.raises(ValueError, match=r"link\.parquet holds the same events as part-00000\.parquet"):
+        replace(partitions, files=(*partitions.files, replace(partitions.files[0], name="link.parquet")))
+
+
+def test_several_empty_partitions_are_no_copies(tmp_path: Path) -> None:
+    partitions = write_partitions(tmp_path, [full(0), full(40), full(0)])
+    assert open_partitions(tmp_path).read().n_events == partitions.n_events == 40
 
 
 def test_a_manifest_names_the_folder_it_is_in(tmp_path: Path) -> None:
