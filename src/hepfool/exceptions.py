@@ -6,6 +6,7 @@ from __future__ import annotations
 __all__ = [
     "ClippedTemplateWarning",
     "ConstraintError",
+    "DominantEventWarning",
     "GradientsUnavailableError",
     "IncompleteInputError",
     "LowStatisticsWarning",
@@ -65,6 +66,10 @@ class LowStatisticsWarning(UserWarning):
 
 class NetworkWarning(UserWarning):
     """A network is probably not what it was said to be, or nothing about it could be attacked."""
+
+
+class DominantEventWarning(UserWarning):
+    """One event carries so much of the weight that it decides sums nearly alone."""
 
 
 class ClippedTemplateWarning(UserWarning):

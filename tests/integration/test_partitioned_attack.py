@@ -31,6 +31,7 @@ from hepfool.processors.partitioned_attack import PartitionedAttack
 from hepfool.processors.partitions import PartitionProcessor
 from hepfool.processors.processor import AttackProcessor
 from hepfool.processors.results import compatibility
+from hepfool.statistics.marginals import Binning
 from hepfool.typing import FloatArray
 from tests.specimens import SineClassifier, events
 
@@ -123,11 +124,54 @@ def test_negative_weights_leave_the_bound_without_meaning(tmp_path: Path) -> Non
     assert np.isnan(settings.run(stored).js_bound).any()
 
 
-def test_weights_that_leave_a_variance_negative_are_refused(tmp_path: Path) -> None:
-    stored = _written(tmp_path, 4, negative=0.4)
-    settings = PartitionedAttack(classifier=SineClassifier(), attack=CONSERV, max_events=1, partition_events=400)
-    with pytest.raises(ValueError, match="weighted variance of 'jet_pt' is negative"):
-        settings.run(stored)
+def _signed(tmp_path: Path, *weights: float) -> Partitions:
+    """One partition per weight, which that many events share."""
+    tables = [replace(t, weights=np.full(400, w)) for t, w in zip(_parts(len(weights)), weights, strict=True)]
+    return write_partitions(tmp_path, tables)
+
+
+def _parts(n: int) -> list[EventTable]:
+    table = events(400 * n)
+    return [table.select(np.arange(400) + 400 * k) for k in range(n)]
+
+
+SMALL = PartitionedAttack(classifier=SineClassifier(), attack=CONSERV, max_events=1, partition_events=400)
+
+
+def test_a_partition_of_negative_weight_is_counted_as_not_attacked(tmp_path: Path) -> None:
+    stored = _signed(tmp_path, 1.0, 1.0, -0.5)
+    with pytest.warns(LowStatisticsWarning, match=r"\d+ events in 1 partitions were not attacked: the weights of the"):
+        result = SMALL.run(stored)
+    reason, counts = next(iter(result.output["not_attacked"].items()))
+    assert reason == "the weights of the constrained events do not sum to a positive number"
+    assert counts["n_chunks"] == 1
+    assert 300 < counts["n_events"] < 400
+    attacked = sum(r["all"]["adversarial"].n_attacked for r in result.output["fooling"].values())
+    assert attacked + counts["n_events"] == result_of_target(stored)
+    assert np.isnan(result.js_bound).all()
+    assert 0 < result.fooling_ratio <= 1
+
+
+def result_of_target(stored: Partitions) -> int:
+    table = stored.read()
+    return int((SineClassifier().predict(table.network_values) == table.labels).sum())
+
+
+def test_partitions_of_which_none_can_be_attacked_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"the weights of the 4\d\d constrained events sum to -"):
+        SMALL.run(_signed(tmp_path, 0.1, -1.0))
+    binning = Binning.uniform(events(400), n_bins=CONSERV.n_bins)
+    with pytest.raises(ValueError, match="no event was attacked: the weights of the constrained events"):
+        replace(SMALL, binning=binning).run(_signed(tmp_path, -0.1, -1.0))
+
+
+def test_a_partition_of_data_alone_is_no_error(tmp_path: Path) -> None:
+    first, second = _parts(2)
+    data = replace(second, labels=np.full(400, UNLABELLED), datasets=("collisions",))
+    result = SMALL.run(write_partitions(tmp_path, [first, data]))
+    assert sorted(result.n_events) == [0, 400]
+    assert result.output["not_attacked"] == {}
+    assert result.fooling_ratio > 0
 
 
 @pytest.mark.faults

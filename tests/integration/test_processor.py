@@ -5,6 +5,7 @@ import pickle
 import shutil
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,56 @@ def test_chunks_without_anything_to_attack_stay_nominal(classifier: Any, attack:
         assert sum(c.n_fooled for r in out["fooling"]["tt"].values() for c in r.values()) == 0
         assert out["n_events"] == {"tt": {"tt.root": table.n_events}}
         accumulate([out, attack_table(_table(), classifier, attack, binning=binning, metadata=metadata)])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"weights": np.full(60, -1.0)}, "the weights of the constrained events do not sum to a positive number"),
+        ({"weights": np.zeros(60)}, "the weights of the constrained events do not sum to a positive number"),
+        (
+            {"weights": np.where(np.arange(60) == 0, 1e18, 1.0)},
+            "one constrained event outweighs all others to rounding",
+        ),
+        ({"weights": np.full(60, 1e-300)}, "the squares of the weights leave the range of numbers"),
+        ({"regions": ()}, "no event lies in a control or validation region"),
+    ],
+)
+def test_a_chunk_without_usable_sums_is_counted_with_its_reason(
+    classifier: Any, attack: Any, change: dict[str, Any], reason: str
+) -> None:
+    sound, binning = _table(), Binning.uniform(_table(), n_bins=20)
+    if "regions" in change:
+        change = {"regions": (replace(sound.regions[0], role="signal"),)}
+    wanted = int((classifier.predict(sound.network_values) == sound.labels).sum())
+    with pytest.warns(LowStatisticsWarning, match=f"{wanted} events in 1 chunks were not attacked: {reason}"):
+        out = attack_table(replace(sound, **change), classifier, attack, binning=binning)
+    assert out["not_attacked"] == {reason: {"n_events": wanted, "n_chunks": 1}}
+    assert {r: c["adversarial"].n_attacked for r, c in out["fooling"]["tt"].items()} == {
+        "low_met": 0,
+        "constrained": 0,
+        "all": 0,
+    }
+    both = accumulate([out, attack_table(sound, classifier, attack, binning=binning)])
+    assert both["fooling"]["tt"]["all"]["adversarial"].n_attacked == wanted
+    assert both["not_attacked"] == out["not_attacked"]
+
+
+@pytest.mark.parametrize("n_events", [1, 2, 5, 12])
+@pytest.mark.parametrize("seed", range(6))
+def test_chunks_of_a_few_events_of_either_sign_never_raise(
+    classifier: Any, attack: Any, n_events: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    few = _table().select(rng.choice(60, size=n_events, replace=False))
+    table = replace(few, weights=rng.choice([-1.0, 1.0, 0.0], size=n_events))
+    table = replace(
+        table, values=np.where(np.arange(3) == 2, 50.0, table.values), missing=np.zeros((n_events, 3), bool)
+    )
+    out = attack_table(table, classifier, attack, binning=Binning.uniform(_table(), n_bins=20))
+    missed = sum(counts["n_events"] for counts in out["not_attacked"].values())
+    wanted = int((classifier.predict(table.network_values) == table.labels).sum())
+    assert missed + out["fooling"]["tt"]["all"]["adversarial"].n_attacked == wanted
 
 
 def test_random_numbers_follow_from_seed_file_and_entries_not_from_the_folder(classifier: Any, attack: Any) -> None:

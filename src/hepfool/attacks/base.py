@@ -22,13 +22,14 @@ from hepfool.attacks.bounds import Bounds
 from hepfool.attacks.checks import Target, attacked_events, check_input, generator, leaving, verify
 from hepfool.attacks.limits import movable
 from hepfool.attacks.problem import Attack, AttackProblem
-from hepfool.attacks.result import AttackResult, FoolingCounts, Iteration, moved_events
+from hepfool.attacks.result import AttackResult, FoolingCounts, Iteration, moved_events, warn_of_ratio
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NetworkWarning, RegionWarning
 from hepfool.models.probe import check_network, check_scores
 from hepfool.models.protocols import Classifier, is_fooled
 from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
+from hepfool.statistics.weights import check_sums
 from hepfool.typing import FloatArray
 
 __all__ = [
@@ -102,6 +103,7 @@ def run_attack(
     check_scores(scores, table.n_events, classifier)
     classes = classifier.predict(table.network_values)
     attacked = attacked_events(target, table, classes)
+    check_sums(table, binning, attacked)
     problem = AttackProblem(
         table=table,
         classifier=classifier,
@@ -126,7 +128,7 @@ def run_attack(
     verify(problem, values)
     adversarial = table.with_values(values)
     adversarial_scores = classifier.scores(adversarial.network_values)
-    return AttackResult(
+    result = AttackResult(
         attack=attack,
         nominal=table,
         adversarial=adversarial,
@@ -143,6 +145,8 @@ def run_attack(
         iterations_done=done,
         provenance={"attack": repr(attack), "random_state": state},
     )
+    warn_of_ratio(result.counts())
+    return result
 
 
 def _iterate(

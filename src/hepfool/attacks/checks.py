@@ -13,6 +13,7 @@ from hepfool.events import EventTable
 from hepfool.exceptions import ConstraintError, GradientsUnavailableError, LowStatisticsWarning
 from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
+from hepfool.statistics.weights import check_weights
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["Target", "attacked_events", "check_input", "check_slope", "generator", "leaving", "verify"]
@@ -43,6 +44,7 @@ def check_input(classifier: Classifier, table: EventTable) -> None:
     if table.labels.max(initial=0) >= classifier.n_classes:
         msg = f"label {table.labels.max()} is outside of the network's {classifier.n_classes} classes (0 to {classifier.n_classes - 1})"
         raise ValueError(msg)
+    check_weights(table)
     _check_derived(table, "nominal", ValueError)
     n_constrained = int(table.constrained.sum())
     if n_constrained < 10 * table.n_features:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,12 +12,13 @@ import numpy as np
 
 from hepfool.attacks.problem import Attack
 from hepfool.events import EventTable
+from hepfool.exceptions import LowStatisticsWarning
 from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.roc import auroc_with_error
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["AttackResult", "FoolingCounts", "Iteration", "moved_events", "weighted_fraction"]
+__all__ = ["AttackResult", "FoolingCounts", "Iteration", "moved_events", "warn_of_ratio", "weighted_fraction"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,3 +258,28 @@ def weighted_fraction(chosen: BoolArray, weights: FloatArray) -> tuple[float, fl
         return float("nan"), float("nan")
     fraction = float(weights[chosen].sum()) / total
     return fraction, float(np.linalg.norm(weights * (chosen - fraction))) / abs(total)
+
+
+def warn_of_ratio(counts: FoolingCounts) -> None:
+    """
+    Say so if a fooling ratio is no fraction, as events of negative weight can make it.
+
+    Parameters
+    ----------
+    counts : FoolingCounts
+        Of all attacked events.
+
+    Warns
+    -----
+    LowStatisticsWarning
+        If the ratio lies outside of 0 to 1, or has no denominator.
+    """
+    if not counts.n_attacked or 0.0 <= counts.fooling_ratio <= 1.0:
+        return
+    warnings.warn(
+        f"the weighted fooling ratio {counts.fooling_ratio:g} is no fraction, because events of negative weight outweigh others "
+        f"(fooled {counts.weight_fooled:g} of {counts.weight_attacked:g}); {counts.n_fooled} of {counts.n_attacked} events were "
+        "fooled: quote this fraction, or attack more events",
+        LowStatisticsWarning,
+        stacklevel=3,
+    )

@@ -8,19 +8,21 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from coffea.processor import accumulate
 
-from hepfool.attacks.base import Attack, run_attack
+from hepfool.attacks.base import Attack, FoolingCounts, run_attack
+from hepfool.attacks.result import warn_of_ratio
 from hepfool.events import UNLABELLED, Envelope, EventTable
-from hepfool.exceptions import LowStatisticsWarning, NetworkWarning
+from hepfool.exceptions import DominantEventWarning, LowStatisticsWarning, NetworkWarning
 from hepfool.models.probe import check_network, check_scores, require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.processors.detection import detector_sums
 from hepfool.processors.results import RegionSums, sort_categories
 from hepfool.statistics.marginals import Binning
+from hepfool.statistics.weights import unusable_sums
 from hepfool.typing import BoolArray, FloatArray
 
 if TYPE_CHECKING:  # which loads PyTorch
@@ -30,6 +32,54 @@ __all__ = ["ChunkAttack", "attack_table"]
 
 #: Constrained events below which a chunk's attack is much weaker than that of all events.
 N_EVENTS_PER_CHUNK = 20_000
+
+
+class NotAttacked(NamedTuple):
+    """
+    Events of one chunk that were left as they are although they were meant.
+
+    Attributes
+    ----------
+    reason : str
+        Without numbers, so that chunks can be counted by it; empty where all were attacked.
+    n_events : int
+        Events that the target means.
+    """
+
+    reason: str = ""
+    n_events: int = 0
+
+    def as_dict(self) -> dict[str, dict[str, int]]:
+        """Events and chunks by reason, to be merged with those of other chunks."""
+        return {self.reason: {"n_events": self.n_events, "n_chunks": 1}} if self.n_events else {}
+
+
+class ChunkOutcome(NamedTuple):
+    """
+    What an attack did to the events of one chunk.
+
+    Attributes
+    ----------
+    adversarial : EventTable
+        The same events after the attack.
+    attacked, fooled : BoolArray, shape (n_events,)
+        Events that were attacked, and those among them with a changed class.
+    wanted : BoolArray, shape (n_events,)
+        Events that the target means, whose changes of class under systematic variations are counted.
+    missed : NotAttacked
+        Events that could not be attacked, and why.
+    """
+
+    adversarial: EventTable
+    attacked: BoolArray
+    fooled: BoolArray
+    wanted: BoolArray
+    missed: NotAttacked = NotAttacked()
+
+    @property
+    def marks(self) -> tuple[BoolArray, BoolArray, BoolArray]:
+        """Attacked, fooled and wanted events."""
+        return self.attacked, self.fooled, self.wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +138,7 @@ class ChunkAttack:
         """
         kept = without_blinded(table, unblind=self.unblind)
         data = kept.labels == UNLABELLED
-        parts = []
+        parts, missed = [], NotAttacked()
         if data.any() or not kept.n_events:
             parts.append(nominal_sums(kept.select(data), self.classifier, self.binning, self.detector))
         constrained: dict[str, Any] = {}
@@ -96,17 +146,20 @@ class ChunkAttack:
         if not data.all():
             simulated = kept.select(~data)
             remarks = dict.fromkeys(self.remarks(simulated), 1)
-            adversarial, attacked, fooled = self.outcome(simulated, chunk_rng(self.seed, metadata))
-            marks = (attacked, fooled)
+            outcome = self.outcome(simulated, chunk_rng(self.seed, metadata))
+            missed = outcome.missed
             parts.append(
-                attack_sums(simulated, adversarial, marks, self.classifier, self.binning, detector=self.detector)
+                attack_sums(
+                    simulated, outcome.adversarial, outcome.marks, self.classifier, self.binning, detector=self.detector
+                )
             )
             chunk = f"{PurePath(metadata.get('filename', '')).name}:{metadata.get('entrystart', 0)}"
             constrained = {
                 name: {chunk: int((simulated.constrained & simulated.dataset_mask(name)).sum())}
                 for name in simulated.datasets
             }
-        return {**accumulate(parts), **bookkeeping(table, metadata), "constrained": constrained, "remarks": remarks}
+        counts = {"constrained": constrained, "not_attacked": missed.as_dict(), "remarks": remarks}
+        return {**accumulate(parts), **bookkeeping(table, metadata), **counts}
 
     def remarks(self, table: EventTable) -> tuple[str, ...]:
         """
@@ -127,9 +180,12 @@ class ChunkAttack:
         check_scores(scores, table.n_events, self.classifier)
         return check_network(self.classifier, values, table.labels, scores, classes)
 
-    def outcome(self, table: EventTable, rng: np.random.Generator) -> tuple[EventTable, BoolArray, BoolArray]:
+    def outcome(self, table: EventTable, rng: np.random.Generator) -> ChunkOutcome:
         """
-        Attack what can be: without constrained events nothing moves and nothing is fooled.
+        Attack what can be.
+
+        Where the sums of the events forbid it (see :func:`~hepfool.statistics.weights.unusable_sums`), nothing moves, no
+        event counts as attacked, and the outcome says why.
 
         Parameters
         ----------
@@ -140,23 +196,21 @@ class ChunkAttack:
 
         Returns
         -------
-        adversarial : EventTable
-            The same events after the attack.
-        attacked, fooled : BoolArray, shape (n_events,)
-            Events that were attacked, and those among them with a changed class.
+        ChunkOutcome
+            Adversarial events, and which were attacked, fooled and left out.
         """
-        classes = self.classifier.predict(table.network_values)
-        attacked: BoolArray = np.ones(table.n_events, dtype=np.bool_)
-        if self.target != "all":
-            attacked = np.asarray(classes == table.labels)
-        if isinstance(self.target, int):
-            attacked &= table.labels == self.target
-        if not (attacked.any() and table.constrained.any()):
-            return table, attacked, np.zeros_like(attacked)
+        attacked = self._wanted(table)
+        reason = unusable_sums(table, self.binning, attacked) if attacked.any() else None
+        reason = reason or self._refused(table)
+        if reason is not None or not attacked.any():
+            none = np.zeros_like(attacked)
+            missed = NotAttacked() if reason is None else NotAttacked(reason, int(attacked.sum()))
+            return ChunkOutcome(table, none, none, attacked, missed)
         populated = replace(table, regions=tuple(r for r in table.regions if r.mask.any()))
         with warnings.catch_warnings():
-            for said_once_for_all_chunks in (LowStatisticsWarning, NetworkWarning):
-                warnings.simplefilter("ignore", said_once_for_all_chunks)
+            # Said once for all chunks; and of a few events there is always one that dominates.
+            for said_once in (LowStatisticsWarning, NetworkWarning, DominantEventWarning):
+                warnings.simplefilter("ignore", said_once)
             result = run_attack(
                 self.attack,
                 self.classifier,
@@ -166,7 +220,26 @@ class ChunkAttack:
                 envelope=self.envelope(populated) if self.envelope else None,
                 binning=self.binning,
             )
-        return table.with_values(result.adversarial.values), result.attacked, result.fooled
+        moved = table.with_values(result.adversarial.values)
+        return ChunkOutcome(moved, result.attacked, result.fooled, result.attacked)
+
+    def _wanted(self, table: EventTable) -> BoolArray:
+        """Mark the events that the target means."""
+        if self.target == "all":
+            return np.ones(table.n_events, dtype=np.bool_)
+        wanted = np.asarray(self.classifier.predict(table.network_values) == table.labels)
+        return wanted & (table.labels == self.target) if isinstance(self.target, int) else wanted
+
+    def _refused(self, table: EventTable) -> str | None:
+        """Tell why the events give the attack no caps of its own."""
+        resolve = getattr(self.attack, "resolved", None)
+        if resolve is None or not table.constrained.any():
+            return None
+        try:
+            resolve(table)
+        except ValueError:
+            return "no validation budget follows from so few events"
+        return None
 
 
 def attack_table(
@@ -199,12 +272,13 @@ def attack_table(
     Returns
     -------
     dict
-        To be put into your own output under a key of your choice; coffea merges it.
+        To be put into your own output under a key of your choice; coffea merges it.  ``not_attacked`` counts events and
+        chunks that could not be attacked, by reason.
 
     Warns
     -----
     LowStatisticsWarning
-        If the chunk has few constrained events, as the attack is then weak.
+        If the chunk has few constrained events, as the attack is then weak, or too few to be attacked at all.
     NetworkWarning
         If the network is probably not what it is said to be.
     """
@@ -212,13 +286,14 @@ def attack_table(
     out = settings.run(table, metadata or {})
     warn_of_small_chunks(out["constrained"])
     warn_of_network(out["remarks"])
+    warn_of_unattacked(out)
     return out
 
 
 def attack_sums(
     nominal: EventTable,
     adversarial: EventTable,
-    outcome: tuple[BoolArray, BoolArray],
+    marks: tuple[BoolArray, BoolArray, BoolArray],
     classifier: Classifier,
     binning: Binning,
     *,
@@ -227,7 +302,7 @@ def attack_sums(
     """Sum up nominal, adversarial and systematically varied events."""
     names = ["nominal", "adversarial", *nominal.shape_variations, *nominal.weight_variations]
     sums = RegionSums(nominal, binning, names, _score_classes(classifier))
-    attacked, fooled = outcome
+    attacked, fooled, wanted = marks
     scores = _scores(classifier, nominal)
     classes = _predict(classifier, nominal)
     sums.fill("nominal", nominal, scores, moments=True)
@@ -236,12 +311,12 @@ def attack_sums(
     for name in nominal.shape_variations:
         varied = nominal.variation(name)
         sums.fill(name, varied, _scores(classifier, varied))
-        sums.count(name, attacked, attacked & (_predict(classifier, varied) != classes))
+        sums.count(name, wanted, wanted & (_predict(classifier, varied) != classes))
     for name in nominal.weight_variations:
         sums.fill(name, nominal.variation(name), scores)
     if detector is None:
         return sums.as_dict()
-    flags = detector_sums(detector, nominal, binning, adversarial=adversarial, outcome=outcome)
+    flags = detector_sums(detector, nominal, binning, adversarial=adversarial, outcome=(attacked, fooled))
     return {**sums.as_dict(), "detector": flags}
 
 
@@ -318,3 +393,19 @@ def warn_of_small_chunks(constrained: Mapping[str, Mapping[str, int]]) -> None:
             LowStatisticsWarning,
             stacklevel=3,
         )
+
+
+def warn_of_unattacked(
+    out: Mapping[str, Any], *, what: str = "chunks", repair: str = "raise chunksize, or use scope='dataset'"
+) -> None:
+    """Say which events were left as they are, and of a fooling ratio that is no fraction."""
+    for reason, counts in sorted(out["not_attacked"].items()):
+        warnings.warn(
+            f"{counts['n_events']} events in {counts['n_chunks']} {what} were not attacked: {reason}; they are at nominal and not "
+            f"part of the fooling ratio; {repair}",
+            LowStatisticsWarning,
+            stacklevel=3,
+        )
+    regions = [parts["all"] for parts in out["fooling"].values()]
+    total = sum((parts["adversarial"] for parts in regions if "adversarial" in parts), FoolingCounts())
+    warn_of_ratio(total)

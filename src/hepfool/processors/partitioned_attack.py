@@ -29,10 +29,12 @@ from hepfool.models.protocols import Classifier
 from hepfool.processors.chunk import (
     N_EVENTS_PER_CHUNK,
     ChunkAttack,
+    NotAttacked,
     attack_sums,
     in_order,
     nominal_sums,
     warn_of_network,
+    warn_of_unattacked,
 )
 from hepfool.processors.passes import Ranges, joined
 from hepfool.processors.results import compatibility
@@ -158,16 +160,17 @@ class PartitionedAttack:
         Raises
         ------
         ValueError
-            If no labelled event is there, or the attack refuses its input.
+            If no labelled event is there, or none of the partitions can be attacked.
         ConstraintError
             If the merged events are further from nominal than convexity allows.
 
         Warns
         -----
         LowStatisticsWarning
-            If partitions are so small that the attack is weak.
+            If partitions are so small that the attack is weak, or cannot be attacked; how many events these hold stands
+            in ``output["not_attacked"]``, by reason.
         NetworkWarning
-        If the network is probably not what it is said to be.
+            If the network is probably not what it is said to be.
         """
         groups = self.groups(partitions.files)
         binning = self.binning or self._binning(partitions, groups, executor)
@@ -284,7 +287,7 @@ def _dealt(files: Sequence[PartitionFile], n_groups: int) -> list[tuple[Partitio
 
 
 def _tables(partitions: Partitions, files: tuple[PartitionFile, ...]) -> dict[int, EventTable]:
-    return {k: partitions.read([file]) for k, file in enumerate(files) if file.n_events}
+    return {k: partitions.read([file]) for k, file in enumerate(files)}
 
 
 def _ranges_of(partitions: Partitions, files: tuple[PartitionFile, ...]) -> Ranges:
@@ -305,43 +308,54 @@ def _attack_group(
     tables = _tables(partitions, files)
     labelled, data = joined(tables, labelled=True), joined(tables, labelled=False)
     tables.clear()
-    if labelled is None:
-        msg = f"no labelled event among {sum(f.n_events for f in files)} of partition {index}; use fewer partitions"
-        raise ValueError(msg)
-    # The first partition draws the numbers of an attack on all events: [seed, 0] is the same state as seed.
-    rng = np.random.default_rng([settings.seed, index])
-    adversarial, attacked, fooled = settings.outcome(labelled, rng)
-    outcome = (attacked, fooled)
-    parts = [attack_sums(labelled, adversarial, outcome, settings.classifier, settings.binning)]
-    found = compatibility(parts[0]) if labelled.constrained.any() else None
+    parts, missed = [], NotAttacked()
+    described = partitions.like if labelled is None else labelled
+    divergence = np.zeros(described.n_features)
+    if labelled is not None:
+        # The first partition draws the numbers of an attack on all events: [seed, 0] is the same state as seed.
+        outcome = settings.outcome(labelled, np.random.default_rng([settings.seed, index]))
+        adversarial, missed = outcome.adversarial, outcome.missed
+        parts.append(attack_sums(labelled, adversarial, outcome.marks, settings.classifier, settings.binning))
+        divergence = _divergence(labelled, parts[0])
+        marks = {"attacked": outcome.attacked, "fooled": outcome.fooled}
+        described = replace(adversarial, spectators={**adversarial.spectators, **marks})
     if data is not None:
         parts.append(nominal_sums(data, settings.classifier, settings.binning))
-    file, marked = (
-        None,
-        replace(adversarial, spectators={**adversarial.spectators, "attacked": attacked, "fooled": fooled}),
-    )
-    if folder is not None:
-        file = write_partition(folder, f"part-{index:05d}", marked)
-    divergence = np.zeros(labelled.n_features)
-    if found is not None:
-        # Where negative contents were merged away, the bins are others, and convexity says nothing.
-        divergence = np.full_like(divergence, np.nan) if found.n_merged_bins else found.js_distance**2
+    file = None
+    if folder is not None and labelled is not None:
+        file = write_partition(folder, f"part-{index:05d}", described)
     return _Part(
-        sums=accumulate(parts),
-        n_events=labelled.n_events,
-        n_constrained=int(labelled.constrained.sum()),
-        sum_weights=float(labelled.weights[labelled.constrained].sum()),
+        sums={**accumulate(parts), "not_attacked": missed.as_dict()},
+        n_events=0 if labelled is None else labelled.n_events,
+        n_constrained=0 if labelled is None else int(labelled.constrained.sum()),
+        sum_weights=0.0 if labelled is None else float(labelled.weights[labelled.constrained].sum()),
         js_divergence=divergence,
-        like=empty(marked),
+        like=empty(described),
         file=file,
-        remarks=settings.remarks(labelled),
+        remarks=() if labelled is None else settings.remarks(labelled),
     )
+
+
+def _divergence(table: EventTable, sums: dict[str, Any]) -> FloatArray:
+    """Squared distances of one partition; NaN where negative weights leave convexity without meaning."""
+    if not table.constrained.any():
+        return np.zeros(table.n_features)
+    found = compatibility(sums)
+    sound = not found.n_merged_bins and table.weights[table.constrained].sum() > 0
+    return found.js_distance**2 if sound else np.full(table.n_features, np.nan)
 
 
 def _merged(parts: Sequence[_Part], folder: str | Path | None) -> PartitionedResult:
+    if not any(part.n_events for part in parts):
+        msg = "no labelled event is in any partition, so that nothing can be attacked; check the selection"
+        raise ValueError(msg)
     output = in_order(accumulate([part.sums for part in parts]))
+    warn_of_unattacked(output, what="partitions", repair="raise partition_events")
     found = compatibility(output)
     counts = accumulate([part["adversarial"] for part in (r["all"] for r in output["fooling"].values()) if part])
+    if output["not_attacked"] and not counts.n_attacked:
+        msg = f"no event was attacked: {'; '.join(sorted(output['not_attacked']))}; make larger partitions"
+        raise ValueError(msg)
     weights = np.array([part.sum_weights for part in parts])
     divergence = (weights / weights.sum()) @ np.stack([part.js_divergence for part in parts])
     if (found.js_distance**2 > divergence + _ROUNDING).any():
@@ -354,7 +368,8 @@ def _merged(parts: Sequence[_Part], folder: str | Path | None) -> PartitionedRes
     adversarial = None
     if folder is not None:
         files = tuple(part.file for part in parts if part.file is not None)
-        adversarial = Partitions(folder=Path(folder), files=files, like=parts[0].like)
+        like = next(part.like for part in parts if part.n_events)
+        adversarial = Partitions(folder=Path(folder), files=files, like=like)
         adversarial.save()
     return PartitionedResult(
         output=output,

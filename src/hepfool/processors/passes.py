@@ -181,8 +181,14 @@ class Ranges:
         Raises
         ------
         ValueError
-            If a feature has no value or only a single one.
+            If a feature has no value or only a single one, or the weights of all events do not sum to a positive number.
         """
+        if self.n_events and not self.moments.sum_weights > 0:
+            msg = (
+                f"the weights of the {self.n_events} constrained events sum to {self.moments.sum_weights:g}; a distance needs a "
+                "positive sum: add events, or look at the weights"
+            )
+            raise ValueError(msg)
         empty = ~(self.lower < self.upper)
         if empty.any():
             msg = (

@@ -32,6 +32,7 @@ from hepfool.processors.chunk import (
     nominal_sums,
     warn_of_network,
     warn_of_small_chunks,
+    warn_of_unattacked,
 )
 from hepfool.processors.passes import TableProcessor, joined
 from hepfool.statistics.marginals import Binning
@@ -78,7 +79,8 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
     ``histograms`` by feature and ``scores`` by class, with the axes dataset, region and variation;
     ``moments`` and ``fooling`` by dataset, region and variation; ``n_events`` (selected) and ``processed``
     (read) by dataset and file; with a detector ``detector``, see
-    :func:`~hepfool.processors.detection.detector_sums`; with ``scope="dataset"`` also the ``result`` itself.
+    :func:`~hepfool.processors.detection.detector_sums`; with ``scope="dataset"`` also the ``result`` itself;
+    ``not_attacked`` counts events and chunks that could not be attacked, by reason, and none with ``scope="dataset"``.
     """
 
     analysis: Analysis
@@ -152,6 +154,7 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
             return self._attack_dataset(accumulator)
         warn_of_small_chunks(accumulator["constrained"])
         warn_of_network(accumulator["remarks"])
+        warn_of_unattacked(accumulator)
         return in_order(accumulator)
 
     def _attack_dataset(self, accumulator: dict[str, Any]) -> dict[str, Any]:
@@ -172,13 +175,13 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
             envelope=self.envelope(labelled) if self.envelope else None,
             binning=self.binning,
         )
-        outcome = (result.attacked, result.fooled)
+        marks = (result.attacked, result.fooled, result.attacked)
         settings = self.classifier, result.binning
-        parts = [attack_sums(labelled, result.adversarial, outcome, *settings, detector=self.detector)]
+        parts = [attack_sums(labelled, result.adversarial, marks, *settings, detector=self.detector)]
         if data is not None:
             parts.append(nominal_sums(data, *settings, self.detector))
         rest = {k: accumulator[k] for k in ("n_events", "processed")}
-        return in_order({**accumulate(parts), **rest, "result": result})
+        return in_order({**accumulate(parts), **rest, "not_attacked": {}, "result": result})
 
     @property
     def _chunk_attack(self) -> ChunkAttack:

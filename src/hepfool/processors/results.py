@@ -333,12 +333,12 @@ def compatibility(
     nominal, adversarial = (sum(out["moments"][d][region][v] for d in chosen) for v in ("nominal", "adversarial"))
     fill = nominal.mean
     contents = {v: _contents(out["histograms"], chosen, region, v) for v in ("nominal", "adversarial")}
-    first = contents["nominal"]
+    total, squared = (float(contents["nominal"][part][0].sum()) for part in ("value", "variance"))
     return compare_sums(
         tuple(out["histograms"]),
         region,
         n_events=counts.n_events,
-        n_effective=float(first["value"][0].sum() ** 2 / first["variance"][0].sum()),
+        n_effective=total**2 / squared if squared else 0.0,
         yields=(contents["nominal"]["value"], contents["adversarial"]["value"]),
         moments=(nominal.filled(fill), adversarial.filled(fill)),
     )

@@ -111,17 +111,17 @@ def merge_negative(rows: FloatArray) -> IntArray:
     Parameters
     ----------
     rows : FloatArray, shape (n_histograms, n_bins + 1)
-        Contents of one feature, the last column for missing values.
+        Contents of one feature, the last column for missing values, which count as the neighbour of the last bin.
 
     Returns
     -------
     IntArray, shape (n_bins + 1,)
         First bin of each bin's group.
     """
-    n_bins = rows.shape[1] - 1
-    if (rows[:, :n_bins] >= 0).all():
-        return np.arange(n_bins + 1)
-    groups = [[k] for k in range(n_bins)]
+    result = np.arange(rows.shape[1])
+    if (rows >= 0).all():
+        return result
+    groups = [[int(k)] for k in result]
     k = 0
     while k < len(groups):
         if (rows[:, groups[k]].sum(axis=1) < 0).any() and len(groups) > 1:
@@ -130,7 +130,6 @@ def merge_negative(rows: FloatArray) -> IntArray:
             k = left
         else:
             k += 1
-    result = np.arange(n_bins + 1)
     for group in groups:
         result[group] = group[0]
     return result

@@ -35,6 +35,7 @@ from hepfool.statistics.toys import (
     two_sample_chi2,
 )
 from hepfool.statistics.two_sample import classifier_power
+from hepfool.statistics.weights import effective_number
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = [
@@ -215,7 +216,8 @@ def run_checks(
     Raises
     ------
     ValueError
-        If the tables do not hold the same events, or a region has no positive total weight.
+        If the tables do not hold the same events, or no region has a positive total weight; a region without is left
+        out.
 
     Examples
     --------
@@ -234,9 +236,13 @@ def run_checks(
     if len(regions) == 2:
         # A single region holds all constrained events.
         regions.pop("constrained")
+    weighty = {name: mask for name, mask in regions.items() if nominal.weights[mask].sum() > 0}
+    if not weighty:
+        msg = f"none of the regions {', '.join(regions)} has a positive total weight; nothing can be checked there"
+        raise ValueError(msg)
     rows = [
         row
-        for name, mask in regions.items()
+        for name, mask in weighty.items()
         for row in _RegionChecks.of(nominal, adversarial, settings, region=name, mask=mask).rows(rng)
     ]
     return DetectionTable(rows=tuple(sorted(rows, key=lambda row: -row.power.value)), level=settings.level)
@@ -260,11 +266,8 @@ class _RegionChecks:
         cls, nominal: EventTable, adversarial: EventTable, settings: CheckSettings, *, region: str, mask: BoolArray
     ) -> _RegionChecks:
         weights, total = nominal.weights[mask], nominal.weights[nominal.constrained].sum()
-        if not weights.sum() > 0:
-            msg = f"region {region!r} has no positive total weight; nothing can be checked there"
-            raise ValueError(msg)
         share = float(weights.sum() / total)
-        own = float(weights.sum() ** 2 / (weights**2).sum())
+        own = effective_number(weights)
         toys = Toys(
             n_data=settings.n_data * share,
             n_simulated=own if settings.n_simulated is None else settings.n_simulated * share,
@@ -358,6 +361,8 @@ class _RegionChecks:
             np.asarray(np.bincount(cell, weights=self.weights, minlength=n_cells + 1)[np.newaxis], dtype=np.float64)
             for cell in cells
         ]
+        for yields in pair:
+            yields[:, -1] = 0.0  # what has no place among the cells is not merged with them either
         merged = Binning.merged(*pair)
         p, q = (merge_bins(yields, merged)[0, :-1] for yields in pair)
         used = (p > 0) | (q > 0)

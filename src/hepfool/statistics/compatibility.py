@@ -20,6 +20,7 @@ from hepfool.events.arrays import rows_of
 from hepfool.statistics.dependence import Moments, correlation_shift, fill_missing, present_mean
 from hepfool.statistics.distance_correlation import distance_correlation
 from hepfool.statistics.marginals import Binning, js_distance, merge_bins, sampling_floor
+from hepfool.statistics.weights import effective_number
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["Compatibility", "chi2_power", "compare", "compare_sums", "distance_correlation_shift", "reduced_size"]
@@ -29,6 +30,8 @@ __all__ = ["Compatibility", "chi2_power", "compare", "compare_sums", "distance_c
 class Compatibility:
     r"""
     Distances between nominal and adversarial events of one region.
+
+    Where the weights do not sum to a positive number no distance exists, and all of them are NaN.
 
     Attributes
     ----------
@@ -51,7 +54,7 @@ class Compatibility:
     correlation_floor : float
         What two independent samples of this size would show, for uncorrelated normal features.
     n_merged_bins : int
-        Bins merged because their nominal content was negative.
+        Bins merged because their content was negative, those of missing values among them.
     """
 
     features: tuple[str, ...]
@@ -134,7 +137,7 @@ def compare(
         nominal.features.names,
         region,
         n_events=int(chosen.sum()),
-        n_effective=float(weights.sum() ** 2 / (weights**2).sum()),
+        n_effective=effective_number(weights),
         yields=(binning.yields(before, weights), binning.yields(after, weights)),
         moments=(Moments.of(before, weights, fill=fill), Moments.of(after, weights, fill=fill)),
     )
@@ -177,17 +180,19 @@ def compare_sums(
     """
     merged = Binning.merged(*yields)
     reference, shifted = (merge_bins(y, merged) for y in yields)
-    correlations = [m.correlation for m in moments]
+    exists = n_effective > 0 and min(y.sum(axis=1).min() for y in (reference, shifted)) > 0
+    absent = np.full(len(features), np.nan)
+    correlations = [m.correlation if exists else np.full(m.second.shape, np.nan) for m in moments]
     return Compatibility(
         features=features,
         region=region,
         n_events=n_events,
         n_effective=n_effective,
-        js_distance=js_distance(reference, shifted),
-        js_floor=sampling_floor(reference, n_effective),
+        js_distance=js_distance(reference, shifted) if exists else absent,
+        js_floor=sampling_floor(reference, n_effective) if exists else absent,
         correlation_nominal=correlations[0],
         correlation_adversarial=correlations[1],
-        correlation_shift=correlation_shift(*correlations),
+        correlation_shift=correlation_shift(*correlations) if exists else float("nan"),
         correlation_floor=_correlation_floor(correlations[0], n_effective),
         n_merged_bins=int((merged != np.arange(merged.shape[1])).sum()),
     )

@@ -202,7 +202,7 @@ def _pack_bins(
 
 
 def _check_variances(table: EventTable, moments: Moments) -> None:
-    variance = np.diag(moments.comoments)
+    variance = moments.variances
     if variance.min() < 0:
         j = int(np.argmin(variance))
         msg = (
@@ -216,7 +216,7 @@ def _fill_moments(state: DatasetState, moments: Moments, fill: FloatArray) -> No
     cross, nominal = state.matrices
     state.vectors[MEAN] = moments.mean
     state.vectors[FILL] = fill
-    variance = np.diag(cross)
+    variance = moments.variances
     state.vectors[VARIANCE] = variance
     # A feature without variance has no correlation, as in ``Moments.correlation``.
     state.vectors[INVERSE_SIGMA] = np.where(variance > 0, 1.0 / np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)

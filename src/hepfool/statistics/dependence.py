@@ -20,6 +20,9 @@ __all__ = ["Moments", "correlation_shift"]
 #: Events that are summed at a time.
 _BLOCK = 1 << 16
 
+#: Spread, relative to the mean, that rounding gives to a constant.
+_ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
@@ -138,6 +141,17 @@ class Moments:
         return np.asarray(self.second - np.outer(self.first, self.first) / self._norm)
 
     @property
+    def variances(self) -> FloatArray:
+        r"""
+        Sums :math:`M_{jj}`, shape (n_features,), in the squared units.
+
+        Zero for a feature whose values differ by no more than the rounding of their mean.
+        """
+        variance = np.diag(self.comoments)
+        rounding = abs(self.sum_weights) * (_ROUNDING * self.origin) ** 2
+        return np.where(np.abs(variance) <= rounding, 0.0, variance)
+
+    @property
     def _norm(self) -> float:
         if self.sum_weights == 0.0:
             msg = "the event weights sum to zero, so mean and correlation do not exist; add events or drop the weights"
@@ -151,8 +165,7 @@ class Moments:
 
         A feature without variance has zero correlation with all others.
         """
-        comoments = self.comoments
-        variance = np.diag(comoments)
+        comoments, variance = self.comoments, self.variances
         sigma = np.sqrt(np.where(variance > 0, variance, np.inf))
         matrix = comoments / np.outer(sigma, sigma)
         np.fill_diagonal(matrix, 1.0)

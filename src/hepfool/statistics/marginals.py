@@ -212,7 +212,8 @@ class Binning:
 
         With signed weights a bin's content may be negative, where no divergence
         exists.  Such a bin is merged with its neighbours to the left until the
-        content is positive (to the right at the left end).
+        content is positive (to the right at the left end); that of missing values
+        comes after the last bin.
 
         Parameters
         ----------

@@ -11,6 +11,7 @@ import numpy as np
 from hepfool.events import EventTable
 from hepfool.statistics.bins import cells_of, inner_quantiles
 from hepfool.statistics.marginals import Binning, js_distance, merge_bins, sampling_floor
+from hepfool.statistics.weights import effective_number
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["ProjectionChange", "rank_projections"]
@@ -87,7 +88,7 @@ def rank_projections(
         _change(
             (names[j], names[k]),
             *(_yields(cells[j] * stride + cells[k], weights, stride**2) for cells in (before, after)),
-            n_effective=float(weights.sum() ** 2 / (weights**2).sum()),
+            n_effective=effective_number(weights),
         )
         for j, k in combinations(range(len(names)), 2)
     ]

@@ -146,18 +146,19 @@ def test_broken_promises_are_found_out(column: int, change: float, message: str)
         run_attack(Rogue(column, change), SineClassifier(), table(features=features), rng=np.random.default_rng(1))
 
 
-def test_progress_survives_weights_that_cancel() -> None:
+def test_attacked_weights_that_cancel_are_refused_before_the_first_iteration() -> None:
     weights = np.where(np.arange(100) % 2, 1.0, -1.0)
     weights[0] = 0.5
     target = np.zeros(100, dtype=bool)
     target[1:3] = True
     history: list[Iteration] = []
-    run_attack(
-        NOISE,
-        SineClassifier(),
-        table(weights=weights),
-        rng=np.random.default_rng(1),
-        target=target,
-        progress=history.append,
-    )
-    assert np.isnan(history[0].fooling_ratio)
+    with pytest.raises(ValueError, match=r"attacked events do not sum to a positive number \(.*2 attacked ones of 0"):
+        run_attack(
+            NOISE,
+            SineClassifier(),
+            table(weights=weights),
+            rng=np.random.default_rng(1),
+            target=target,
+            progress=history.append,
+        )
+    assert not history

@@ -125,5 +125,5 @@ def test_impossible_questions_are_refused(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="none of the checks classifier was evaluated"):
         some.strongest(["classifier"])
     cancelled = EventTable.from_arrays(np.arange(8.0).reshape(4, 2), weights=[1.0, -1.0, 1.0, -1.0])
-    with pytest.raises(ValueError, match="no positive total weight"):
+    with pytest.raises(ValueError, match="none of the regions constrained has a positive total weight"):
         run_checks(cancelled, cancelled, QUICK, rng=rng)
