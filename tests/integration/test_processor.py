@@ -5,7 +5,7 @@ import pickle
 import shutil
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,36 @@ def test_a_chunk_without_usable_sums_is_counted_with_its_reason(
     both = accumulate([out, attack_table(sound, classifier, attack, binning=binning)])
     assert both["fooling"]["tt"]["all"]["adversarial"].n_attacked == wanted
     assert both["not_attacked"] == out["not_attacked"]
+
+
+@dataclass(frozen=True)
+class Signed:
+    """An analysis with the weights of a generator at next-to-leading order."""
+
+    analysis: Any
+    branches: Any = None
+
+    @property
+    def features(self) -> Any:
+        return self.analysis.features
+
+    def build(self, found: Any) -> EventTable:
+        table: EventTable = self.analysis.build(found)
+        return replace(table, weights=np.where(np.arange(table.n_events) % 5 < 2, -1.0, 1.0), weight_variations={})
+
+
+def test_small_chunks_of_signed_weights_are_attacked_or_counted(
+    toy_fileset: dict[str, Any], analysis: Any, classifier: Any, attack: Any, binning: Binning
+) -> None:
+    whole = run_processor(_runner(), toy_fileset, AttackProcessor(analysis, classifier, attack, binning=binning))
+    wanted = whole["result"].counts().n_attacked
+    with pytest.warns(LowStatisticsWarning, match=r"events in \d+ chunks were not attacked: .* raise chunksize"):
+        out = run_processor(_runner(14), toy_fileset, _chunked(Signed(analysis), classifier, attack, binning))
+    attacked = sum(r["all"]["adversarial"].n_attacked for r in out["fooling"].values() if r["all"])
+    missed = sum(counts["n_events"] for counts in out["not_attacked"].values())
+    assert attacked > 0
+    assert missed > 0
+    assert attacked + missed == wanted
 
 
 @pytest.mark.parametrize("n_events", [1, 2, 5, 12])

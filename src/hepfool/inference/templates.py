@@ -305,7 +305,7 @@ def _within(histogram: Hist[Any], contents: Any, *, fold: bool) -> FloatArray:
     traits = histogram.axes[0].traits
     contents = np.array(contents, dtype=np.float64)
     low, high = int(traits.underflow), len(contents) - int(traits.overflow)
-    within = contents[low:high].copy()
+    within: FloatArray = contents[low:high].copy()
     if fold:
         within[0] += contents[:low].sum()
         within[-1] += contents[high:].sum()

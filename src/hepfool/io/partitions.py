@@ -60,9 +60,9 @@ class PartitionFile:
     def __post_init__(self) -> None:
         """Refuse a name that leads elsewhere, and other damage."""
         texts = (self.name, self.sha256, *self.datasets)
-        sound = all(type(text) is str for text in texts) and type(self.n_events) is int and self.datasets
-        sound = sound and len(set(self.datasets)) == len(self.datasets)
-        if not (sound and _FILE.fullmatch(self.name) and _SHA.fullmatch(self.sha256) and self.n_events >= 0):
+        sound = all(type(text) is str for text in texts) and type(self.n_events) is int
+        distinct = len(set(self.datasets)) == len(self.datasets) > 0 if sound else False
+        if not (distinct and _FILE.fullmatch(self.name) and _SHA.fullmatch(self.sha256) and self.n_events >= 0):
             msg = f"{self!r} is no file of a partition; a name like part.parquet, events and a SHA-256 are needed"
             raise ValueError(msg)
 

@@ -102,13 +102,23 @@ class CorrelationCheck:
         rho = moments.correlation
         chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), _MAX_EVENTS)).astype(np.int64))
         part, w = fill_missing(values[chosen], fill), weights[chosen]
-        sigma = np.sqrt(np.diag(moments.comoments) / weights.sum())
-        z = (part - moments.mean) / sigma
+        variance = moments.variances
+        if not (weights.sum() > 0 and (variance >= 0).all()):
+            msg = (
+                "no budget of correlations follows from weights without a positive sum and variances; take more events"
+            )
+            raise ValueError(msg)
+        z = (part - moments.mean) / np.sqrt(np.where(variance > 0, variance / weights.sum(), np.inf))
         first, second = np.triu_indices(len(fill), k=1)
         influence = z[:, first] * z[:, second] - 0.5 * rho[first, second] * (z[:, first] ** 2 + z[:, second] ** 2)
         spread = (influence * w[:, np.newaxis]).T @ influence / w.sum()
         # Both triangles of the matrix count.
         mean, variance = 2.0 * np.trace(spread), 8.0 * (spread**2).sum()
+        if not mean > 0:
+            msg = (
+                "the spread of the correlations is not positive; a budget needs more events, or two features that vary"
+            )
+            raise ValueError(msg)
         norm = float((rho**2).sum()) * n_data
         return cls(scale=float(variance / (2.0 * mean)) / norm, n_degrees=float(2.0 * mean**2 / variance), level=level)
 

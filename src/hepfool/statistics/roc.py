@@ -93,7 +93,15 @@ def _checked(labels: IntArray, weights: ArrayLike | None) -> FloatArray:
     if set(np.unique(labels).tolist()) != {0, 1}:
         msg = f"a ROC curve needs the classes 0 and 1, found {np.unique(labels).tolist()}"
         raise ValueError(msg)
-    return np.ones(len(labels)) if weights is None else np.abs(np.asarray(weights, dtype=np.float64))
+    if weights is None:
+        return np.ones(len(labels))
+    sizes = np.abs(np.asarray(weights, dtype=np.float64))
+    empty = [k for k in (0, 1) if not sizes[labels == k].any()]
+    if empty:
+        msg = f"all weights of class {empty[0]} are zero; a ROC curve needs events of both classes"
+        raise ValueError(msg)
+    # Relative sizes: squares of very large or small ones are no numbers.
+    return sizes / sizes.max()
 
 
 def _placements(signal: BoolArray, scores: FloatArray, sizes: FloatArray) -> FloatArray:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepfool.statistics.dependence import Moments, fill_missing, present_mean
+from hepfool.statistics.weights import effective_number
 from hepfool.typing import FloatArray
 
 __all__ = ["Power", "Toys", "binned_power", "correlation_power", "kolmogorov_distance", "two_sample_chi2"]
@@ -206,16 +207,21 @@ def correlation_power(
     if len(weights) > _MAX_EVENTS:
         part = rng.choice(len(weights), size=_MAX_EVENTS, replace=False)
         nominal, adversarial, weights = nominal[part], adversarial[part], weights[part]
+    if not weights.sum() > 0:
+        return Power(toys.level)  # a part of events of either sign may have no positive sum, and then no correlations
     fill = present_mean(nominal, weights)
     before, after = fill_missing(nominal, fill), fill_missing(adversarial, fill)
     mean_counts = toys.n_data * np.abs(weights) / weights.sum()
-    factor = 0.0 if np.isinf(toys.n_simulated) else (weights.sum() ** 2 / (weights**2).sum()) / toys.n_simulated
+    factor = 0.0 if np.isinf(toys.n_simulated) else effective_number(weights) / toys.n_simulated
 
     def shift(truth: FloatArray) -> float:
         data = np.sign(weights) * rng.poisson(mean_counts)
         # Weights of variance `factor` give the prediction the statistics that are asked for.
         copies = rng.poisson(1.0 / factor, len(weights)) * factor if factor else 1.0
-        return float(np.linalg.norm(_correlation(truth, data) - _correlation(before, weights * copies)))
+        prediction = weights * copies
+        if not min(data.sum(), prediction.sum()) > 0:
+            return 0.0  # nothing is left to compare, and so nothing is seen
+        return float(np.linalg.norm(_correlation(truth, data) - _correlation(before, prediction)))
 
     null = np.array([shift(before) for _ in range(_NULL_FACTOR * toys.n_toys)])
     return toys.power(null, np.array([shift(after) for _ in range(toys.n_toys)]))

@@ -141,14 +141,18 @@ def test_numbers_that_no_fit_can_use_are_refused(template: Template, changes: di
 
 
 def test_variances_follow_a_template_onto_the_yields_of_the_analyst(template: Template) -> None:
-    known = replace(template, variances=[5.0, 2.0, 1.0])
-    np.testing.assert_allclose(known.onto(4.0 * template.nominal).variances, [80.0, 32.0, 16.0])
-    np.testing.assert_array_equal(known.onto(template.nominal, variances=[9.0, 8.0, 7.0]).variances, [9.0, 8.0, 7.0])
+    known = replace(template, variances=np.array([5.0, 2.0, 1.0]))
+    scaled = known.onto(4.0 * template.nominal).variances
+    assert scaled is not None
+    np.testing.assert_allclose(scaled, [80.0, 32.0, 16.0])
+    np.testing.assert_array_equal(
+        known.onto(template.nominal, variances=np.array([9.0, 8.0, 7.0])).variances, [9.0, 8.0, 7.0]
+    )
     assert template.onto(template.nominal).variances is None
 
 
 def test_statistical_errors_reach_every_histogram_for_combine(template: Template, tmp_path: Path) -> None:
-    moved = replace(template, variances=[5.0, 2.0, 1.0]).onto(2.0 * template.nominal)
+    moved = replace(template, variances=np.array([5.0, 2.0, 1.0])).onto(2.0 * template.nominal)
     path = write_combine_shapes(tmp_path / "shapes.root", [moved])
     with uproot.open(path) as file:
         for name in ("ttbar", "ttbar_adversarialUp", "ttbar_adversarialDown"):

@@ -15,10 +15,13 @@ from hepfool.attacks.result import FoolingCounts, warn_of_ratio
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import DominantEventWarning, LowStatisticsWarning
 from hepfool.statistics.bins import merge_negative
+from hepfool.statistics.budget import validation_budget
 from hepfool.statistics.checks import CheckSettings, run_checks
 from hepfool.statistics.compatibility import compare
 from hepfool.statistics.dependence import Moments
 from hepfool.statistics.marginals import Binning
+from hepfool.statistics.roc import auroc_with_error
+from hepfool.statistics.toys import Toys, correlation_power
 from hepfool.statistics.weights import check_sums, check_weights, effective_number, unusable_sums
 from tests.specimens import SineClassifier, events
 
@@ -162,3 +165,28 @@ def test_a_fooling_ratio_that_is_no_fraction_is_said() -> None:
     counts = FoolingCounts(n_events=4, n_attacked=4, n_fooled=1, weight_attacked=1.0, weight_fooled=-1.0)
     with pytest.warns(LowStatisticsWarning, match="ratio -1 is no fraction.*1 of 4 events were fooled"):
         warn_of_ratio(counts)
+
+
+def test_roc_areas_of_tiny_and_huge_weights_are_those_of_ordinary_ones(rng: np.random.Generator) -> None:
+    labels, scores = np.arange(100) % 2, rng.normal(size=100)
+    weights = rng.uniform(0.5, 2.0, size=100)
+    expected = auroc_with_error(labels, scores, weights)
+    for scale in (1e-300, 1e300):
+        assert auroc_with_error(labels, scores, scale * weights) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="all weights of class 1 are zero"):
+        auroc_with_error(labels, scores, 1.0 - labels)
+
+
+def test_correlations_of_toys_without_events_are_no_error(rng: np.random.Generator) -> None:
+    values = rng.normal(size=(40, 2))
+    few = Toys(n_data=0.05, n_simulated=10.0, n_toys=20)
+    assert 0.0 <= correlation_power(values, 2.0 * values, np.ones(40), few, rng=rng).value <= 1.0
+    assert correlation_power(values, values, -np.ones(40), few, rng=rng).value == few.level
+
+
+def test_a_budget_that_signed_weights_do_not_allow_is_refused(rng: np.random.Generator) -> None:
+    values = rng.normal(size=(40, 2))
+    values[0] = 30.0
+    weights = np.where(np.arange(40) == 0, -1.0, 1.0)
+    with pytest.raises(ValueError, match="no budget of correlations follows from weights without"):
+        validation_budget(EventTable.from_arrays(values, weights=weights), n_data=100.0)
