@@ -11,6 +11,7 @@ import torch
 
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.events import best_single_cut
 from hepfool.io.tables import read_table
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
@@ -18,6 +19,17 @@ from hepfool.samples.higgsml import FEATURES, MISSING_VALUE
 
 pytestmark = pytest.mark.torch
 FILE = "higgsml2014/atlas-higgs-challenge-2014-v2-first22889.csv.gz"
+
+
+def test_the_best_single_cut_is_that_of_the_paper(test_data: Path) -> None:
+    """arXiv:2603.13970, sec. 5."""
+    table = read_table(
+        test_data / FILE, features=FEATURES, label="Label", classes={"b": 0, "s": 1}, missing_value=MISSING_VALUE
+    )
+    cut = best_single_cut(table)
+    assert (cut.feature, cut.signal_above) == ("DER_mass_MMC", True)
+    assert cut.threshold == pytest.approx(96.572)
+    assert cut.accuracy == pytest.approx(0.7044, abs=1e-4)
 
 
 def test_derived_columns_hold_before_and_after_an_attack(test_data: Path) -> None:

@@ -101,7 +101,7 @@ def _checked(labels: IntArray, weights: ArrayLike | None) -> FloatArray:
         msg = f"all weights of class {empty[0]} are zero; a ROC curve needs events of both classes"
         raise ValueError(msg)
     # Relative sizes: squares of very large or small ones are no numbers.
-    return sizes / sizes.max()
+    return np.asarray(sizes / sizes.max())
 
 
 def _placements(signal: BoolArray, scores: FloatArray, sizes: FloatArray) -> FloatArray:
