@@ -16,6 +16,7 @@ from hepfool._version import __version__
 from hepfool.exceptions import MissingExtraError
 
 HEAVY = ["coffea", "dask", "distributed", "matplotlib", "torch"]
+NUMERICAL = ["awkward", "hist", "numba", "numpy", "pandas", "pyarrow", "scipy", "sklearn", "uproot", "yaml"]
 CORE = [
     "hepfool.attacks.base",
     "hepfool.attacks.conserv",
@@ -31,16 +32,16 @@ MODULES = sorted(
 )
 
 
-def heavy_after_import(names: list[str]) -> list[str]:
-    """Return which heavy libraries a fresh interpreter holds after these imports."""
-    program = (
-        "import importlib, json, sys\n"
-        f"for name in {names!r}: importlib.import_module(name)\n"
-        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
-    )
+def heavy_after(statements: str, heavy: list[str]) -> list[str]:
+    """Return which heavy libraries a fresh interpreter holds after these statements."""
+    program = f"{statements}\nimport json, sys\nprint(json.dumps([m for m in {heavy!r} if m in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    found: list[str] = json.loads(done.stdout)
+    found: list[str] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def heavy_after_import(names: list[str]) -> list[str]:
+    return heavy_after(f"import {', '.join(names)}", HEAVY)
 
 
 def test_version_is_that_of_the_distribution() -> None:
@@ -61,6 +62,43 @@ def test_top_level_names_resolve() -> None:
         assert hasattr(hepfool, attribute)
 
 
+def test_every_top_level_name_has_its_home() -> None:
+    assert set(hepfool._MODULES) == set(hepfool.__all__) - {"__version__"}
+    for name, module in hepfool._MODULES.items():
+        assert getattr(hepfool, name) is getattr(importlib.import_module(module), name)
+
+
+def test_a_module_is_an_attribute_of_the_package() -> None:
+    program = "import hepfool; print(hepfool.statistics.__name__, hepfool.training.__name__)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["hepfool.statistics", "hepfool.training"]
+
+
+def test_an_unknown_name_is_refused() -> None:
+    for name in ("EvenTable", "_EventTable", "__wrapped__"):
+        with pytest.raises(AttributeError, match=f"module 'hepfool' has no attribute '{name}'"):
+            getattr(hepfool, name)
+
+
+@pytest.mark.parametrize(
+    ("statements", "allowed"),
+    [
+        ("import hepfool", []),
+        ("import hepfool; dir(hepfool)", []),
+        ("import hepfool.cli", ["numpy"]),
+        ("from hepfool import EventTable, Feature", ["numpy"]),
+        ("from hepfool import TorchClassifier", ["numpy", "torch"]),
+    ],
+)
+def test_an_import_loads_what_it_needs(statements: str, allowed: list[str]) -> None:
+    assert set(heavy_after(statements, HEAVY + NUMERICAL)) <= set(allowed)
+
+
+def test_an_attack_loads_no_framework_and_no_file_format() -> None:
+    statements = "from hepfool import CONSERVAttack, EventTable, run_attack"
+    assert heavy_after(statements, [*HEAVY, "awkward", "pyarrow", "scipy.optimize", "scipy.stats", "uproot"]) == []
+
+
 def test_importing_hepfool_loads_no_framework() -> None:
     assert heavy_after_import(["hepfool"]) == []
 
@@ -68,6 +106,19 @@ def test_importing_hepfool_loads_no_framework() -> None:
 def test_the_numerical_core_loads_no_framework() -> None:
     core = [name for name in CORE if name in MODULES]
     assert heavy_after_import(core) == []
+
+
+def test_the_package_runs_as_the_command() -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "hepfool", *arguments], capture_output=True, text=True, check=False
+        )
+
+    version, mistake = run("--version"), run("atack")
+    assert (version.returncode, version.stdout) == (0, f"hepfool, version {__version__}\n")
+    assert mistake.returncode == 2
+    assert mistake.stderr.startswith("Usage: hepfool [OPTIONS] COMMAND")
+    assert "No such command 'atack'" in mistake.stderr
 
 
 def test_missing_extra_says_how_to_install_it() -> None:

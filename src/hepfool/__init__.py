@@ -5,30 +5,71 @@ Find the deviations that pass an analysis's validation and still fool its networ
 Start with :class:`EventTable` (your events), a classifier from
 ``hepfool.models`` (your network), an attack from ``hepfool.attacks`` and
 :func:`run_attack`.  Inside coffea use ``hepfool.processors``.
+
+The names below are loaded when they are first asked for, so that importing the package costs nothing and
+PyTorch is needed by :class:`TorchClassifier` alone.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import version
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.events import Envelope, EventTable, Region, best_single_cut
-from hepfool.features import Derived, Feature, FeatureSpace
+from hepfool._version import __version__
+
+if TYPE_CHECKING:
+    from hepfool.attacks.base import AttackResult, run_attack
+    from hepfool.attacks.conserv import CONSERVAttack
+    from hepfool.events import Envelope, EventTable, Region, best_single_cut
+    from hepfool.features import Derived, Feature, FeatureSpace
+    from hepfool.models.pytorch import TorchClassifier
 
 __all__ = [
     "AttackResult",
+    "CONSERVAttack",
     "Derived",
     "Envelope",
     "EventTable",
     "Feature",
     "FeatureSpace",
     "Region",
+    "TorchClassifier",
     "__version__",
     "best_single_cut",
     "run_attack",
 ]
 
-__version__ = version("hepfool")
+_MODULES = {
+    "AttackResult": "hepfool.attacks.base",
+    "CONSERVAttack": "hepfool.attacks.conserv",
+    "Derived": "hepfool.features",
+    "Envelope": "hepfool.events",
+    "EventTable": "hepfool.events",
+    "Feature": "hepfool.features",
+    "FeatureSpace": "hepfool.features",
+    "Region": "hepfool.events",
+    "TorchClassifier": "hepfool.models.pytorch",
+    "best_single_cut": "hepfool.events",
+    "run_attack": "hepfool.attacks.base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name of ``__all__``, or a module of the package, when it is first asked for."""
+    module = _MODULES.get(name, f"hepfool.{name}")
+    try:
+        loaded = None if name.startswith("_") else importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module or name in _MODULES:
+            raise
+        loaded = None
+    if loaded is None:
+        msg = f"module 'hepfool' has no attribute {name!r}"
+        raise AttributeError(msg, name=name, obj=sys.modules[__name__])
+    value = getattr(loaded, name) if name in _MODULES else loaded
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from rich.console import Console
@@ -31,9 +31,11 @@ from rich.progress import (
 from rich.table import Table
 
 from hepfool._version import __version__
-from hepfool.attacks.base import Iteration
-from hepfool.events import EventTable
 from hepfool.features import Feature, FeatureKind
+
+if TYPE_CHECKING:  # loaded late, so that --help stays quick
+    from hepfool.attacks.base import Iteration
+    from hepfool.events import EventTable
 
 __all__ = ["main"]
 

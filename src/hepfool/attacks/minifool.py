@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special
+import scipy
 
 from hepfool.attacks.base import AttackProblem, AttackResult, run_attack
 from hepfool.attacks.checks import Target
@@ -194,7 +194,7 @@ class _Landscape:
         return _Point(values, pull, self.cost(self.price, (pull**2).sum(axis=1), margin), margin, slope)
 
     def cost(self, price: FloatArray, chi2: FloatArray, margin: FloatArray) -> FloatArray:
-        miss = special.expit(-margin) - self.attack.goal
+        miss = scipy.special.expit(-margin) - self.attack.goal
         return np.asarray(price * chi2 + self.attack.beta * miss**2)
 
     def moved(self, point: _Point, aim: FloatArray) -> FloatArray:
@@ -205,7 +205,7 @@ class _Landscape:
         """Towards the cheapest displacement beyond the boundary of the linearised network; flat features stay."""
         norm = np.sqrt((point.slope**2).sum(axis=1))
         start = point.margin - (point.slope * point.pull).sum(axis=1)
-        targets = -special.logit(min(self.attack.goal, _LARGEST_SCORE)) * _TARGETS
+        targets = -scipy.special.logit(min(self.attack.goal, _LARGEST_SCORE)) * _TARGETS
         length = (targets - start[:, np.newaxis]) / np.where(norm > 0, norm, np.inf)[:, np.newaxis]
         cost = self.cost(self.price[:, np.newaxis], length**2, targets)  # (n_events, n_targets)
         chosen = np.take_along_axis(length, cost.argmin(axis=1)[:, np.newaxis], axis=1)
@@ -218,7 +218,7 @@ class _Landscape:
 
     def downhill(self, point: _Point) -> FloatArray:
         """Minimum of the cost with the linearised score (Gauss-Newton)."""
-        score = special.expit(-point.margin)
+        score = scipy.special.expit(-point.margin)
         rise = -(score * (1.0 - score))[:, np.newaxis] * point.slope
         miss = score - self.attack.goal - (rise * point.pull).sum(axis=1)
         length = self.attack.beta * miss / (self.price + self.attack.beta * (rise**2).sum(axis=1))

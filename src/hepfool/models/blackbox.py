@@ -16,8 +16,8 @@ from typing import Any, cast
 
 import cloudpickle
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier, Defended
@@ -370,7 +370,7 @@ def _clipped(scores: FloatArray) -> FloatArray:
 
 def _margin(scores: FloatArray, labels: IntArray, threshold: float) -> FloatArray:
     if scores.shape[1] == 2:
-        log_odds = special.logit(_clipped(scores[:, 1])) - special.logit(threshold)
+        log_odds = scipy.special.logit(_clipped(scores[:, 1])) - scipy.special.logit(threshold)
         return np.asarray((2 * np.asarray(labels) - 1) * log_odds, dtype=np.float64)
     log_scores = np.log(_clipped(scores))
     others: NDArray[np.float64] = log_scores.copy()

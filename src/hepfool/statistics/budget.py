@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+import scipy
 
 from hepfool.events import EventTable
 from hepfool.statistics.compatibility import chi2_power
@@ -136,9 +136,9 @@ class CorrelationCheck:
         float
             ``level`` at 0.
         """
-        threshold = stats.chi2.isf(self.level, self.n_degrees)
+        threshold = scipy.stats.chi2.isf(self.level, self.n_degrees)
         noncentrality = correlation_shift**2 / self.scale
-        return float(stats.ncx2.sf(threshold, self.n_degrees, max(noncentrality, 1e-12)))
+        return float(scipy.stats.ncx2.sf(threshold, self.n_degrees, max(noncentrality, 1e-12)))
 
 
 def max_invisible_distance(*, n_data: float, n_bins: int, detection_power: float, level: float = 0.05) -> float:
@@ -244,4 +244,4 @@ def _inverse(power: Callable[[float], float], wanted: float, *, start: float) ->
     upper = start
     while power(upper) < wanted:
         upper *= 2.0
-    return float(optimize.brentq(lambda x: power(x) - wanted, 0.0, upper, xtol=1e-12))
+    return float(scipy.optimize.brentq(lambda x: power(x) - wanted, 0.0, upper, xtol=1e-12))

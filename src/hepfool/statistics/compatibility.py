@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from hepfool.events import EventTable
 from hepfool.events.arrays import rows_of
@@ -271,8 +271,10 @@ def chi2_power(
         msg = f"a shape check needs at least two bins, got {n_bins}"
         raise ValueError(msg)
     noncentrality = 8.0 * np.log(2.0) * reduced_size(n_data, n_simulated) * np.square(js_distance)
-    threshold = stats.chi2.isf(level, n_bins - 1)
-    return np.where(noncentrality > 0, stats.ncx2.sf(threshold, n_bins - 1, np.maximum(noncentrality, 1e-12)), level)
+    threshold = scipy.stats.chi2.isf(level, n_bins - 1)
+    return np.where(
+        noncentrality > 0, scipy.stats.ncx2.sf(threshold, n_bins - 1, np.maximum(noncentrality, 1e-12)), level
+    )
 
 
 def reduced_size(n_data: float, n_simulated: float) -> float:

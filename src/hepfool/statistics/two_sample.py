@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from hepfool.statistics.toys import Power, Toys
 from hepfool.typing import FloatArray, IntArray
@@ -78,7 +78,7 @@ def classifier_power(
     if len(positive) < 8:
         msg = f"a two-sample test needs at least 8 events of positive weight, got {len(positive)}"
         raise ValueError(msg)
-    threshold = stats.norm.isf(toys.level)
+    threshold = scipy.stats.norm.isf(toys.level)
     results = []
     for _ in range(toys.n_toys):
         events = rng.permutation(positive)
