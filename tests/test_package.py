@@ -114,11 +114,11 @@ def test_the_package_runs_as_the_command() -> None:
             [sys.executable, "-m", "hepfool", *arguments], capture_output=True, text=True, check=False
         )
 
-    version, mistake = run("--version"), run("atack")
+    version, mistake = run("--version"), run("attach")
     assert (version.returncode, version.stdout) == (0, f"hepfool, version {__version__}\n")
     assert mistake.returncode == 2
     assert mistake.stderr.startswith("Usage: hepfool [OPTIONS] COMMAND")
-    assert "No such command 'atack'" in mistake.stderr
+    assert "No such command 'attach'" in mistake.stderr
 
 
 def test_missing_extra_says_how_to_install_it() -> None:

@@ -3,21 +3,37 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import numba
+from numba.core import event, types
+from numba.core.event import Event, Listener
 from numba.core.options import DefaultOptions
+from numba.core.typing import templates
 
 __all__ = ["allocating_kernel", "inline_kernel", "kernel", "limit_threads", "summing_kernel", "threads"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True}
+_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
 # Counting references to arrays takes longer than the arithmetic on a handful of their elements.  A kernel
 # without counts can neither create nor keep an array; the compiler refuses one that tries.
 _UNCOUNTED: dict[str, Any] = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
+# What is merged with its callers needs no entry from Python and no cache of its own: entries alone take as long
+# to compile as the functions, once more in every caller.
+_MERGED: dict[str, Any] = {
+    "forceinline": True,
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    **_UNCOUNTED,
+}
+_infer_global: Any = templates.infer_global
+_register: Any = event.register
+_merged: list[Any] = []  # numba itself keeps weak references only
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -27,16 +43,20 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def inline_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a small one, to be merged with its callers."""
-    compiled: Callable[P, R] = numba.njit(forceinline=True, **_OPTIONS, **_UNCOUNTED)(function)
-    return compiled
+    """Compile a small one, to be merged with its callers; called from Python it runs as it stands."""
+    return _merge(function)
 
 
 def summing_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a sum that may be done in any order, so that it vectorises; the order is fixed once compiled."""
-    options: dict[str, Any] = {"forceinline": True, "fastmath": {"reassoc", "contract"}}
-    compiled: Callable[P, R] = numba.njit(**options, **_OPTIONS, **_UNCOUNTED)(function)
-    return compiled
+    """Merge a sum that may be done in any order, so that it vectorises; the order is fixed once compiled."""
+    return _merge(function, fastmath={"reassoc", "contract"})
+
+
+def _merge(function: Callable[P, R], **options: Any) -> Callable[P, R]:
+    if not vars(numba.config)["DISABLE_JIT"]:
+        _merged.append(numba.njit(**_MERGED, **options)(function))
+        _infer_global(function, types.Dispatcher(_merged[-1]))
+    return function
 
 
 def allocating_kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -44,6 +64,33 @@ def allocating_kernel(function: Callable[P, R]) -> Callable[P, R]:
     compiled: Callable[P, R] = numba.njit(**_OPTIONS)(function)
     return compiled
 
+
+class _Collector(Listener):
+    """
+    Hold the garbage collector off while something is compiled.
+
+    Compiling makes many objects and little garbage; again and again the collector would walk through all
+    that torch has loaded as well, for a sixth of the time.
+    """
+
+    def __init__(self) -> None:
+        self._depth, self._enabled = 0, False
+
+    def on_start(self, event: Event) -> None:  # noqa: ARG002
+        """Switch it off, under the compiler's lock."""
+        if self._depth == 0:
+            self._enabled = gc.isenabled()
+            gc.disable()
+        self._depth += 1
+
+    def on_end(self, event: Event) -> None:  # noqa: ARG002
+        """Restore what was."""
+        self._depth -= 1
+        if self._depth == 0 and self._enabled:
+            gc.enable()
+
+
+_register("numba:compile", _Collector())
 
 _limit: int | None = None
 

@@ -8,22 +8,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hepfool.attacks.bounded_search import cheapest_on_grid
-from hepfool.attacks.search import Choice, Grid, Rules, scan_grid
+from hepfool.attacks import bounded_search, search
+from hepfool.attacks.search import Choice, Grid, Rules
 from hepfool.events import EventTable
-from hepfool.statistics.dataset_state import FILL, GROUP, MEAN, DatasetState, find_bin, new_state
-from hepfool.statistics.incremental import (
-    Probe,
-    commit,
-    correlation_shift_after,
-    divergence_after,
-    probe,
-    row_change,
-    row_distance,
-)
+from hepfool.kernels import kernel
+from hepfool.statistics import dataset_state, incremental
+from hepfool.statistics.dataset_state import FILL, GROUP, MEAN, DatasetState, new_state
+from hepfool.statistics.incremental import Probe
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import FloatArray
 from tests.specimens import events
+
+# Merged with their callers in a sweep; here they are compiled to be called from Python.
+cheapest_on_grid, scan_grid = kernel(bounded_search.cheapest_on_grid), kernel(search.scan_grid)
+find_bin = kernel(dataset_state.find_bin)
+commit, probe = kernel(incremental.commit), kernel(incremental.probe)
+correlation_shift_after, divergence_after = (
+    kernel(incremental.correlation_shift_after),
+    kernel(incremental.divergence_after),
+)
+row_change, row_distance = kernel(incremental.row_change), kernel(incremental.row_distance)
 
 N_BINS = 30
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -14,6 +14,7 @@ import numpy as np
 
 from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.search import Grid, grid_value
+from hepfool.events.arrays import frozen
 from hepfool.kernels import inline_kernel
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
@@ -22,9 +23,10 @@ __all__ = [
     "CONTINUOUS",
     "FIXED",
     "INTEGER",
+    "Course",
     "Layout",
     "candidate",
-    "counter_of",
+    "course_of",
     "grid_of",
     "move_free",
     "reach",
@@ -118,7 +120,8 @@ class Layout(NamedTuple):
             row=problem.bounds.row,
             origin=features.lower,
             period=features.upper - features.lower,
-            nominal=problem.table.values,
+            # In rows, as a DataFrame's are not: each layout of an array would be compiled anew.
+            nominal=frozen(np.ascontiguousarray(problem.table.values)),
             n_candidates=n_candidates,
             random=random,
             compete=compete,
@@ -135,38 +138,94 @@ def uniform(seed: int, counter: int) -> float:
     return np.float64(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
+class Course(NamedTuple):
+    """
+    What the candidates of one value depend on: numbers only.
+
+    Each array of a tuple is seven arguments of a compiled function, which cost time to compile and to pass.
+
+    Attributes
+    ----------
+    kind : int
+        Of the feature.
+    first, step : float
+        Smallest displacement and spacing of the candidates, in the feature's unit.
+    lower, upper : float
+        Limits of the value.
+    origin, period : float
+        Lower end and length of an angle's interval.
+    nominal : float
+        The value before the attack.
+    n_candidates : int
+        Candidates per move; 0 for all at ``step``.
+    random : bool
+        Whether these are drawn.
+    counter : int
+        Where the value's own sequence of random numbers starts.
+    """
+
+    kind: int
+    first: float
+    step: float
+    lower: float
+    upper: float
+    origin: float
+    period: float
+    nominal: float
+    n_candidates: int
+    random: bool
+    counter: int
+
+
 @inline_kernel
-def wrapped(layout: Layout, j: int, value: float) -> float:
+def course_of(layout: Layout, i: int, j: int) -> Course:
+    """Gather what the candidates of one value depend on."""
+    row = layout.row[i]
+    return Course(
+        layout.kinds[j],
+        layout.first[j],
+        layout.step[j],
+        layout.lower[row, j],
+        layout.upper[row, j],
+        layout.origin[j],
+        layout.period[j],
+        layout.nominal[i, j],
+        layout.n_candidates,
+        layout.random,
+        (i * layout.kinds.shape[0] + j) * max(layout.n_candidates, 1),
+    )
+
+
+@inline_kernel
+def wrapped(course: Course, value: float) -> float:
     """Value of an angle within its interval."""
-    period = layout.period[j]
-    return float(value - period * np.floor((value - layout.origin[j]) / period))
+    return float(value - course.period * np.floor((value - course.origin) / course.period))
 
 
 @inline_kernel
-def reach(layout: Layout, i: int, j: int, value: float, sign: float) -> float:
+def reach(course: Course, value: float, sign: float) -> float:
     """Distance from a value to its bound in one direction, in the feature's unit."""
-    r = layout.row[i]
-    lower, upper = layout.lower[r, j], layout.upper[r, j]
+    lower, upper = course.lower, course.upper
     room = upper - value if sign > 0 else value - lower
-    if layout.kinds[j] == ANGLE:
-        period = layout.period[j]
-        travelled = value - layout.nominal[i, j]
-        travelled -= period * np.round(travelled / period)
-        room = upper - layout.nominal[i, j] - travelled if sign > 0 else layout.nominal[i, j] + travelled - lower
+    if course.kind == ANGLE:
+        period, nominal = course.period, course.nominal
+        travelled = value - nominal
+        travelled -= period * np.rint(travelled / period)
+        room = upper - nominal - travelled if sign > 0 else nominal + travelled - lower
         room = min(room, 0.5 * period)
     return float(room)
 
 
 @inline_kernel
-def grid_of(layout: Layout, i: int, j: int, value: float, sign: float) -> Grid:
+def grid_of(course: Course, value: float, sign: float) -> Grid:
     """Candidates of one value; whole numbers for an integer."""
-    first, step, n = layout.first[j], layout.step[j], 0
-    room = reach(layout, i, j, value, sign)
-    if layout.kinds[j] == INTEGER:
+    first, step, n = course.first, course.step, 0
+    room = reach(course, value, sign)
+    if course.kind == INTEGER:
         first, step = max(np.ceil(first), 1.0), max(np.ceil(step), 1.0)
-    elif layout.n_candidates > 0:
-        n = layout.n_candidates
-        step = (room - first) / (n if layout.random else max(n - 1, 1))
+    elif course.n_candidates > 0:
+        n = course.n_candidates
+        step = (room - first) / (n if course.random else max(n - 1, 1))
     if room < first:
         n = 0
     elif n == 0:
@@ -178,35 +237,29 @@ def grid_of(layout: Layout, i: int, j: int, value: float, sign: float) -> Grid:
 
 
 @inline_kernel
-def candidate(layout: Layout, i: int, j: int, grid: Grid, t: int, seed: int, counter: int) -> float:
+def candidate(course: Course, grid: Grid, t: int, seed: int) -> float:
     """
     Value of the t-th candidate, drawn or on the grid, wrapped if it is an angle.
 
     The value itself, which is no move, where rounding would step over the bound.
     """
     value = grid_value(grid, t)
-    if layout.n_candidates > 0 and layout.random and layout.kinds[j] != INTEGER:
-        distance = grid.first + grid.n * grid.step * uniform(seed, counter + t)
+    if course.n_candidates > 0 and course.random and course.kind != INTEGER:
+        distance = grid.first + grid.n * grid.step * uniform(seed, course.counter + t)
         value = float(np.float32(grid.origin + grid.sign * distance))
-    if layout.kinds[j] == ANGLE:
-        inside = abs(value - grid.origin) <= reach(layout, i, j, grid.origin, grid.sign)
-        value = wrapped(layout, j, value) if inside else grid.origin
-    elif not layout.lower[layout.row[i], j] <= value <= layout.upper[layout.row[i], j]:
+    if course.kind == ANGLE:
+        inside = abs(value - grid.origin) <= reach(course, grid.origin, grid.sign)
+        value = wrapped(course, value) if inside else grid.origin
+    elif not course.lower <= value <= course.upper:
         value = grid.origin
     return value
 
 
 @inline_kernel
-def counter_of(layout: Layout, i: int, j: int) -> int:
-    """Where a value's own sequence of random numbers starts."""
-    return int((i * layout.kinds.shape[0] + j) * max(layout.n_candidates, 1))
-
-
-@inline_kernel
-def move_free(layout: Layout, values: FloatArray, i: int, j: int, sign: float, seed: int) -> None:
+def move_free(course: Course, value: float, sign: float, seed: int) -> float:
     """Take a random candidate: nothing constrains an event outside of the validated regions."""
-    grid = grid_of(layout, i, j, values[i, j], sign)
+    grid = grid_of(course, value, sign)
+    result = value
     if grid.n > 0:
-        counter = counter_of(layout, i, j)
-        t = int(uniform(seed, counter) * grid.n)
-        values[i, j] = candidate(layout, i, j, grid, t, seed, counter)
+        result = candidate(course, grid, int(uniform(seed, course.counter) * grid.n), seed)
+    return result

@@ -13,22 +13,20 @@ from __future__ import annotations
 import numpy as np
 
 from hepfool.attacks.base import AttackProblem
-from hepfool.attacks.candidates import FIXED, Layout, candidate, counter_of, grid_of, uniform
+from hepfool.attacks.candidates import FIXED, Layout, candidate, course_of, grid_of, uniform
 from hepfool.attacks.search import Rules
 from hepfool.features import FeatureSpace
 from hepfool.kernels import allocating_kernel
 from hepfool.statistics.dataset_state import (
     CORRELATION,
     CROSS,
-    FILL,
     GROUP,
     INVERSE_SIGMA,
-    MEAN,
     VARIANCE,
     DatasetState,
     find_bin,
 )
-from hepfool.statistics.incremental import Probe, commit, divergence_after, probe
+from hepfool.statistics.incremental import Probe, commit, deviate, divergence_after, probe
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["sweep", "total_slope"]
@@ -145,10 +143,10 @@ def _proposals(
         i = block[index]
         value, along = values[i, j], direction[index]
         if along != 0.0 and not np.isnan(along) and not np.isnan(value):
-            grid = grid_of(layout, i, j, value, 1.0 if along > 0.0 else -1.0)
-            counter = counter_of(layout, i, j)
+            course = course_of(layout, i, j)
+            grid = grid_of(course, value, 1.0 if along > 0.0 else -1.0)
             for t in range(min(grid.n, layout.n_candidates)):
-                new = candidate(layout, i, j, grid, t, seed, counter)
+                new = candidate(course, grid, t, seed)
                 if new != value:
                     proposed[index, t] = new
     return proposed
@@ -279,8 +277,7 @@ def _move_block(
     for index in range(block.shape[0]):
         i = block[index]
         weight = layout.weights[i]
-        for k in range(n_features):
-            deviation[k] = (state.vectors[FILL, k] if np.isnan(values[i, k]) else values[i, k]) - state.vectors[MEAN, k]
+        deviate(state.vectors, values[i], deviation)
         if layout.constrained[i]:
             best = _choose(state, rules, layout, i, columns, values[i], moved[index], deviation)
         else:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from hepfool.attacks.base import AttackProblem
-from hepfool.attacks.candidates import FIXED, Layout, candidate, counter_of, grid_of, move_free
+from hepfool.attacks.candidates import FIXED, Course, Layout, candidate, course_of, grid_of, move_free
 from hepfool.attacks.search import Choice, Grid, Rules
 from hepfool.kernels import allocating_kernel
-from hepfool.statistics.dataset_state import FILL, GROUP, MEAN, DatasetState, find_bin
+from hepfool.statistics.dataset_state import GROUP, DatasetState, find_bin
 from hepfool.statistics.dependence import fill_missing, present_mean
 from hepfool.statistics.distance_correlation import (
     DistanceState,
@@ -25,7 +25,7 @@ from hepfool.statistics.distance_correlation import (
     new_tableau,
     tabulate,
 )
-from hepfool.statistics.incremental import Probe, commit, divergence_after, probe
+from hepfool.statistics.incremental import Probe, commit, deviate, divergence_after, probe
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["distance_state", "sweep"]
@@ -108,12 +108,11 @@ def _apply(
 
 
 @allocating_kernel
-def _proposed(layout: Layout, i: int, j: int, grid: Grid, seed: int) -> FloatArray:
+def _proposed(course: Course, grid: Grid, seed: int) -> FloatArray:
     """All candidates, and the present value at the end."""
     values = np.empty(grid.n + 1)
-    counter = counter_of(layout, i, j)
     for t in range(grid.n):
-        values[t] = candidate(layout, i, j, grid, t, seed, counter)
+        values[t] = candidate(course, grid, t, seed)
     values[grid.n] = grid.origin
     return values
 
@@ -158,20 +157,20 @@ def sweep(
     for index in range(events.shape[0]):
         i = events[index]
         weight = layout.weights[i]
-        for k in range(n_features):
-            deviation[k] = (state.vectors[FILL, k] if np.isnan(values[i, k]) else values[i, k]) - state.vectors[MEAN, k]
+        deviate(state.vectors, values[i], deviation)
         for j in range(n_features):
             gradient, value = direction[index, j], values[i, j]
             if gradient == 0.0 or np.isnan(gradient) or np.isnan(value) or layout.kinds[j] == FIXED:
                 continue
             sign = 1.0 if gradient > 0.0 else -1.0
+            course = course_of(layout, i, j)
             if not layout.constrained[i]:
-                move_free(layout, values, i, j, sign, seed)
+                values[i, j] = move_free(course, value, sign, seed)
                 continue
-            grid = grid_of(layout, i, j, value, sign)
+            grid = grid_of(course, value, sign)
             if grid.n <= 0:
                 continue
-            proposed = _proposed(layout, i, j, grid, seed)
+            proposed = _proposed(course, grid, seed)
             if tableau.places.shape[0] < proposed.shape[0]:
                 tableau = new_tableau(2 * proposed.shape[0], n_features)
             place = (position[i], j)

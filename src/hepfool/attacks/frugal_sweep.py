@@ -19,18 +19,21 @@ from hepfool.attacks.candidates import (
     ANGLE,
     FIXED,
     INTEGER,
+    Course,
     Layout,
+    course_of,
     move_free,
     reach,
     uniform,
 )
 from hepfool.attacks.search import Choice, Rules
 from hepfool.kernels import inline_kernel, kernel
-from hepfool.statistics.dataset_state import EDGE, FILL, GROUP, MEAN, DatasetState, find_bin
+from hepfool.statistics.dataset_state import EDGE, GROUP, DatasetState, find_bin
 from hepfool.statistics.incremental import (
     Probe,
     commit,
     correlation_shift_after,
+    deviate,
     divergence_after,
     probe,
     row_change,
@@ -66,38 +69,25 @@ class Goals(NamedTuple):
     homewards: bool
 
 
-class _Axis(NamedTuple):
-    """What a feature's candidates depend on; scalars, because arrays in a tuple cost time in a kernel."""
-
-    kind: int
-    origin: float
-    period: float
-
-
 @inline_kernel
-def _axis(layout: Layout, j: int) -> _Axis:
-    return _Axis(layout.kinds[j], layout.origin[j], layout.period[j])
-
-
-@inline_kernel
-def _travel(axis: _Axis, start: float, end: float) -> float:
+def _travel(course: Course, start: float, end: float) -> float:
     """Displacement between two values, the shorter way round for an angle."""
     distance = end - start
-    if axis.kind == ANGLE:
-        distance -= axis.period * np.round(distance / axis.period)
+    if course.kind == ANGLE:
+        distance -= course.period * np.rint(distance / course.period)
     return float(distance)
 
 
 @inline_kernel
-def _value_in_bin(bins: FloatArray, axis: _Axis, k: int, draw: float) -> float:
+def _value_in_bin(bins: FloatArray, course: Course, k: int, draw: float) -> float:
     """One value within a bin; NaN for a bin without a whole number if the feature is an integer."""
     low, high = bins[EDGE, k], bins[EDGE, k + 1]
     value = float(np.float32(low + (high - low) * draw))
-    if axis.kind == INTEGER:
+    if course.kind == INTEGER:
         first, last = np.ceil(low), np.floor(high)
         value = first + np.floor(draw * (last - first + 1.0)) if last >= first else np.nan
-    elif axis.kind == ANGLE:
-        value = float(value - axis.period * np.floor((value - axis.origin) / axis.period))
+    elif course.kind == ANGLE:
+        value = float(value - course.period * np.floor((value - course.origin) / course.period))
     return float(value)
 
 
@@ -115,24 +105,15 @@ class _Aim(NamedTuple):
 
 
 @inline_kernel
-def _aim(
-    layout: Layout,
-    axis: _Axis,
-    goal: tuple[float, float, float, float],
-    place: tuple[int, int],
-    value: float,
-    homewards: bool,
-) -> _Aim:
+def _aim(course: Course, goal: tuple[float, float, float, float], value: float, homewards: bool) -> _Aim:
     """Add what limits the feature: its bounds or, on the way home, its nominal value."""
-    i, j = place
     slope, needed, spare, reward = goal
-    nominal = layout.nominal[i, j]
-    home = _travel(axis, value, nominal)
+    home = _travel(course, value, course.nominal)
     down, up = max(-home, 0.0), max(home, 0.0)
     if not homewards:
-        down, up = reach(layout, i, j, value, -1.0), reach(layout, i, j, value, 1.0)
-    first = max(layout.first[j], 1.0) if axis.kind == INTEGER else layout.first[j]
-    return _Aim(slope, needed, spare, reward, nominal, first, down, up)
+        down, up = reach(course, value, -1.0), reach(course, value, 1.0)
+    first = max(course.first, 1.0) if course.kind == INTEGER else course.first
+    return _Aim(slope, needed, spare, reward, course.nominal, first, down, up)
 
 
 @inline_kernel
@@ -161,7 +142,7 @@ def _surplus(
 
 @inline_kernel
 def _bargain(
-    bins: FloatArray, rules: Rules, axis: _Axis, item: Probe, aim: _Aim, value: float, seed: int, counter: int
+    bins: FloatArray, rules: Rules, course: Course, item: Probe, aim: _Aim, value: float, seed: int, counter: int
 ) -> Choice:
     """Best of one candidate per bin, and of the nominal value."""
     n_bins = bins.shape[1] - 1
@@ -169,8 +150,8 @@ def _bargain(
     for k in range(n_bins + 1):
         proposed = aim.nominal
         if k < n_bins:
-            proposed = _value_in_bin(bins, axis, k, uniform(seed, counter + k))
-        travel = _travel(axis, value, proposed)
+            proposed = _value_in_bin(bins, course, k, uniform(seed, counter + k))
+        travel = _travel(course, value, proposed)
         inside = -aim.down <= travel <= aim.up and proposed != value and (abs(travel) >= aim.first or k == n_bins)
         if inside:
             best = _surplus(bins, rules, item, aim, travel, proposed - value, proposed, best)
@@ -186,11 +167,11 @@ class _Space(NamedTuple):
 
 
 @inline_kernel
-def _order_by_gain(layout: Layout, bins: FloatArray, slope: FloatArray, space: _Space) -> None:
+def _order_by_gain(kinds: IntArray, bins: FloatArray, slope: FloatArray, space: _Space) -> None:
     """Order features by what crossing their range would take from the margin, the largest first."""
     for j in range(slope.shape[0]):
         gain = 0.0
-        if layout.kinds[j] != FIXED and np.isfinite(slope[j]):
+        if kinds[j] != FIXED and np.isfinite(slope[j]):
             gain = abs(slope[j]) * (bins[j, EDGE, bins.shape[2] - 1] - bins[j, EDGE, 0])
         place = j
         while place > 0 and space.gain[place - 1] < gain:
@@ -216,22 +197,21 @@ def _move_constrained(
     wanted = goals.needed[index]
     needed, spare = wanted, goals.spare[index]
     deviation = space.deviation
-    for k in range(values.shape[1]):
-        deviation[k] = (state.vectors[FILL, k] if np.isnan(values[i, k]) else values[i, k]) - state.vectors[MEAN, k]
-    _order_by_gain(layout, state.bins, slope, space)
+    deviate(state.vectors, values[i], deviation)
+    _order_by_gain(layout.kinds, state.bins, slope, space)
     for j in space.order:
         value = values[i, j]
         if layout.kinds[j] == FIXED or np.isnan(value) or not np.isfinite(slope[j]) or (wanted > 0.0 >= needed):
             continue
-        axis = _axis(layout, j)
+        course = course_of(layout, i, j)
         reward = goals.reward[index] * needed / wanted if wanted > 0.0 else 0.0
-        aim = _aim(layout, axis, (slope[j], needed, spare, reward), (i, j), value, goals.homewards)
+        aim = _aim(course, (slope[j], needed, spare, reward), value, goals.homewards)
         item = probe(state, j, value, weight, deviation)
         counter = (i * values.shape[1] + j) * state.bins.shape[2]
-        best = _bargain(state.bins[j], rules, axis, item, aim, value, seed, counter)
+        best = _bargain(state.bins[j], rules, course, item, aim, value, seed, counter)
         if best.new_bin < 0:
             continue
-        gain = -slope[j] * _travel(axis, value, best.value)
+        gain = -slope[j] * _travel(course, value, best.value)
         commit(state, j, item, best.delta, best.new_bin, weight, deviation)
         values[i, j] = best.value
         needed -= gain
@@ -251,13 +231,14 @@ def _move_unconstrained(
     """Take random candidates along the gradient until the margin should be gone."""
     index, i = place
     needed, slope = goals.needed[index], goals.slope[index]
-    _order_by_gain(layout, state.bins, slope, space)
+    _order_by_gain(layout.kinds, state.bins, slope, space)
     for j in space.order:
         value = values[i, j]
         movable = layout.kinds[j] != FIXED and np.isfinite(slope[j]) and slope[j] != 0.0
         if needed > 0.0 and movable and not np.isnan(value):
-            move_free(layout, values, i, j, -1.0 if slope[j] > 0.0 else 1.0, seed)
-            needed -= abs(slope[j] * _travel(_axis(layout, j), value, values[i, j]))
+            course = course_of(layout, i, j)
+            values[i, j] = move_free(course, value, -1.0 if slope[j] > 0.0 else 1.0, seed)
+            needed -= abs(slope[j] * _travel(course, value, values[i, j]))
 
 
 def sweep(

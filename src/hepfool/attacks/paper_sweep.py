@@ -17,16 +17,17 @@ from hepfool.attacks.bounded_search import cheapest_on_grid
 from hepfool.attacks.candidates import (
     CONTINUOUS,
     FIXED,
+    Course,
     Layout,
     candidate,
-    counter_of,
+    course_of,
     grid_of,
     move_free,
 )
 from hepfool.attacks.search import Choice, Grid, Rules, consider, no_choice
 from hepfool.kernels import inline_kernel, kernel, threads
-from hepfool.statistics.dataset_state import FILL, MEAN, DatasetState
-from hepfool.statistics.incremental import Probe, commit, probe
+from hepfool.statistics.dataset_state import DatasetState
+from hepfool.statistics.incremental import Probe, commit, deviate, probe
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["sweep"]
@@ -109,41 +110,30 @@ class _Moves(NamedTuple):
 
 
 @inline_kernel
-def _deviate(state: DatasetState, values: FloatArray, i: int, deviation: FloatArray) -> None:
-    """Tell how far an event is from the means; a missing value counts as the nominal mean."""
-    for k in range(deviation.shape[0]):
-        value = state.vectors[FILL, k] if np.isnan(values[i, k]) else values[i, k]
-        deviation[k] = value - state.vectors[MEAN, k]
-
-
-@inline_kernel
-def _sign(layout: Layout, j: int, gradient: float, value: float) -> float:
+def _sign(kind: int, gradient: float, value: float) -> float:
     """Direction of a move; 0 for a value that stays."""
-    stays = gradient == 0.0 or np.isnan(gradient) or np.isnan(value) or layout.kinds[j] == FIXED
+    stays = gradient == 0.0 or np.isnan(gradient) or np.isnan(value) or kind == FIXED
     return 0.0 if stays else (1.0 if gradient > 0.0 else -1.0)
 
 
 @inline_kernel
 def _choose(
-    state: DatasetState,
+    bins: FloatArray,
+    blocks: FloatArray,
     rules: Rules,
-    layout: Layout,
+    course: Course,
     item: Probe,
-    place: tuple[int, int],
     grid: Grid,
     seed: int,
     bounds: FloatArray,
 ) -> Choice:
     """Cheapest admissible candidate of a constrained event."""
-    i, j = place
-    if layout.kinds[j] == CONTINUOUS and layout.n_candidates == 0:
-        best = cheapest_on_grid(state.bins[j], state.blocks[j], item, rules, grid, bounds)
+    if course.kind == CONTINUOUS and course.n_candidates == 0:
+        best = cheapest_on_grid(bins, blocks, item, rules, grid, bounds)
     else:
         best = no_choice()
-        counter = counter_of(layout, i, j)
         for t in range(grid.n):
-            value = candidate(layout, i, j, grid, t, seed, counter)
-            best = consider(state.bins[j], item, rules, grid.origin, value, best)
+            best = consider(bins, item, rules, grid.origin, candidate(course, grid, t, seed), best)
     return best
 
 
@@ -161,15 +151,16 @@ def _propose(
     values, events, direction, seed = moves
     for index in lane:
         i = events[index]
-        _deviate(state, values, i, space.deviation)
+        deviate(state.vectors, values[i], space.deviation)
         for j in range(values.shape[1]):
             proposed[index, j] = np.nan
-            sign = _sign(layout, j, direction[index, j], values[i, j])
+            sign = _sign(layout.kinds[j], direction[index, j], values[i, j])
             if sign == 0.0 or not layout.constrained[i]:
                 continue
-            grid = grid_of(layout, i, j, values[i, j], sign)
+            course = course_of(layout, i, j)
+            grid = grid_of(course, values[i, j], sign)
             item = probe(state, j, values[i, j], layout.weights[i], space.deviation)
-            best = _choose(state, rules, layout, item, (i, j), grid, seed, space.bounds)
+            best = _choose(state.bins[j], state.blocks[j], rules, course, item, grid, seed, space.bounds)
             if best.new_bin >= 0:
                 proposed[index, j] = best.value
 
@@ -187,21 +178,22 @@ def _move(
     for index in range(events.shape[0]):
         i = events[index]
         weight = layout.weights[i]
-        _deviate(state, values, i, space.deviation)
+        deviate(state.vectors, values[i], space.deviation)
         for j in range(values.shape[1]):
-            sign = _sign(layout, j, direction[index, j], values[i, j])
+            sign = _sign(layout.kinds[j], direction[index, j], values[i, j])
             if sign == 0.0:
                 continue
+            course = course_of(layout, i, j)
             if not layout.constrained[i]:
-                move_free(layout, values, i, j, sign, seed)
+                values[i, j] = move_free(course, values[i, j], sign, seed)
                 continue
             item = probe(state, j, values[i, j], weight, space.deviation)
             best = no_choice()
             if proposed.shape[1] > 0 and not np.isnan(proposed[index, j]):
                 best = consider(state.bins[j], item, rules, values[i, j], proposed[index, j], best)
             if best.new_bin < 0:
-                grid = grid_of(layout, i, j, values[i, j], sign)
-                best = _choose(state, rules, layout, item, (i, j), grid, seed, space.bounds)
+                grid = grid_of(course, values[i, j], sign)
+                best = _choose(state.bins[j], state.blocks[j], rules, course, item, grid, seed, space.bounds)
             staying = rules.alpha * np.sqrt(item.divergence) + rules.beta * np.sqrt(item.distance / item.norm)
             if best.new_bin >= 0 and not (layout.compete and staying <= best.cost):
                 commit(state, j, item, best.delta, best.new_bin, weight, space.deviation)

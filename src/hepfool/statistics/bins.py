@@ -157,7 +157,15 @@ def bin_of(edges: FloatArray, inverse_width: float, value: float) -> int:
     last = edges.shape[0] - 2
     k = min(max(int((value - edges[0]) * inverse_width), 0), last)
     if not edges[k] <= value < edges[k + 1]:
-        k = min(max(np.searchsorted(edges, value, side="right") - 1, 0), last)
+        # By bisection; ``np.searchsorted`` takes half a second to compile, twice.
+        low, high = 0, last + 2
+        while low < high:
+            middle = (low + high) >> 1
+            if value < edges[middle]:
+                high = middle
+            else:
+                low = middle + 1
+        k = min(max(low - 1, 0), last)
     return int(k)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hepfool.events import EventTable
 from hepfool.events.arrays import rows_of
-from hepfool.kernels import inline_kernel
+from hepfool.kernels import inline_kernel, kernel
 from hepfool.statistics.bins import bin_of
 from hepfool.statistics.dependence import Moments, present_mean
 from hepfool.statistics.marginals import Binning, merge_bins
@@ -239,7 +239,7 @@ def term(p: float, q: float) -> float:
     return 0.5 * result
 
 
-@inline_kernel
+@kernel
 def _refresh_divergence(state: DatasetState) -> None:
     n_features, _, n_columns = state.bins.shape
     for j in range(n_features):

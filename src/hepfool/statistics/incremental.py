@@ -27,6 +27,7 @@ from hepfool.statistics.dataset_state import (
     CURRENT,
     DISTANCE,
     DIVERGENCE,
+    FILL,
     GROUP,
     INVERSE_SIGMA,
     INVERSE_WIDTH,
@@ -51,6 +52,7 @@ __all__ = [
     "Probe",
     "commit",
     "correlation_shift_after",
+    "deviate",
     "divergence_after",
     "probe",
     "row_change",
@@ -124,6 +126,25 @@ def _row_sums(
         e += s * c
     own = deviation[j] * vectors[INVERSE_SIGMA, j]
     return a, b, max(u - own * own, 0.0), d, e
+
+
+@inline_kernel
+def deviate(vectors: FloatArray, values: FloatArray, deviation: FloatArray) -> None:
+    """
+    Tell how far an event is from the means; a missing value counts as the nominal mean.
+
+    Parameters
+    ----------
+    vectors : FloatArray, shape (7, n_features)
+        Of the :class:`~hepfool.statistics.dataset_state.DatasetState`.
+    values : FloatArray, shape (n_features,)
+        The event.
+    deviation : FloatArray, shape (n_features,)
+        Receives the differences, in each feature's unit.
+    """
+    for k in range(deviation.shape[0]):
+        value = vectors[FILL, k] if np.isnan(values[k]) else values[k]
+        deviation[k] = value - vectors[MEAN, k]
 
 
 @inline_kernel

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepfool.events import EventTable
+from hepfool.events.arrays import frozen
 from hepfool.statistics.bins import add_to_bins, merge_negative, quantile_edges, split_edges
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
@@ -201,8 +202,11 @@ class Binning:
             Weighted yields; the last column counts missing values.
         """
         result = np.zeros((len(self.edges), self.n_bins + 1))
-        columns = np.ascontiguousarray(values, dtype=np.float64)
-        add_to_bins(self.edges, columns, np.ascontiguousarray(weights, dtype=np.float64), result)
+        # Of one type whatever they were: each combination of types would be compiled anew.
+        edges, columns, summed = (
+            frozen(np.ascontiguousarray(array, dtype=np.float64)) for array in (self.edges, values, weights)
+        )
+        add_to_bins(edges, columns, summed, result)
         return result
 
     @staticmethod
