@@ -10,6 +10,9 @@ from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["add_to_bins", "bin_of", "cells_of", "inner_quantiles", "merge_negative", "quantile_edges", "split_edges"]
 
+#: Contents below this part of the sum of all are rounding residues of weights that cancel, or of negligible weights.
+_ROUNDING = 1e-12
+
 
 def quantile_edges(values: FloatArray, n_bins: int, low: float, high: float) -> FloatArray:
     """
@@ -106,7 +109,7 @@ def cells_of(values: FloatArray, edges: FloatArray) -> IntArray:
 
 def merge_negative(rows: FloatArray) -> IntArray:
     """
-    Group neighbouring bins until no group has a negative content.
+    Group neighbouring bins until no group has a negative content; what is negative by rounding only counts as 0.
 
     Parameters
     ----------
@@ -119,12 +122,13 @@ def merge_negative(rows: FloatArray) -> IntArray:
         First bin of each bin's group.
     """
     result = np.arange(rows.shape[1])
-    if (rows >= 0).all():
+    least = -_ROUNDING * np.abs(rows).sum(axis=1)
+    if (rows >= least[:, np.newaxis]).all():
         return result
     groups = [[int(k)] for k in result]
     k = 0
     while k < len(groups):
-        if (rows[:, groups[k]].sum(axis=1) < 0).any() and len(groups) > 1:
+        if (rows[:, groups[k]].sum(axis=1) < least).any() and len(groups) > 1:
             left = max(k - 1, 0)
             groups[left : left + 2] = [groups[left] + groups[left + 1]]
             k = left
