@@ -29,6 +29,7 @@ from hepfool.models.probe import check_network, check_scores
 from hepfool.models.protocols import Classifier, is_fooled
 from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
+from hepfool.statistics.remarks import remark_on_ranges
 from hepfool.statistics.weights import check_sums
 from hepfool.typing import FloatArray
 
@@ -92,6 +93,11 @@ def run_attack(
     ConstraintError
         If the attack broke a promise about ranges, regions or fixed values.
 
+    Warns
+    -----
+    UserWarning
+        If one bin holds nearly all of a feature, or single precision does not resolve its range.
+
     Examples
     --------
     See ``README.md`` for a run from arrays to figures.
@@ -99,6 +105,7 @@ def run_attack(
     rng = generator(rng)
     check_input(classifier, table)
     binning = Binning.uniform(table, n_bins=attack.n_bins) if binning is None else binning
+    remark_on_ranges(table, binning)
     scores = classifier.scores(table.network_values)
     check_scores(scores, table.n_events, classifier)
     classes = classifier.predict(table.network_values)

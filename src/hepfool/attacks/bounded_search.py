@@ -29,6 +29,8 @@ SHORT_GRID = 12
 #: Bins with fewer candidates are scanned.
 _FEW = 6
 _SAFETY = 1e-12
+#: Relative spacing of single precision numbers, at most.
+_SINGLE = 2.0**-23
 
 
 class _Expansion(NamedTuple):
@@ -280,9 +282,11 @@ def cheapest_on_grid(
     Choice
         The same as from :func:`~hepfool.attacks.search.scan_grid`.
     """
-    third = np.inf
-    if grid.n >= SHORT_GRID and item.weight >= item.smallest:
-        third = _third_derivative_bound(item, grid.first + grid.n * grid.step)
+    third, reach = np.inf, grid.first + grid.n * grid.step
+    # Where single precision is coarser than the grid, a candidate's place does not tell its bin.
+    fine = _SINGLE * (abs(grid.origin) + reach) <= grid.step
+    if fine and grid.n >= SHORT_GRID and item.weight >= item.smallest:
+        third = _third_derivative_bound(item, reach)
     if np.isfinite(third):
         best = _bounded_search(bins, blocks, _Hunt(item, rules, grid, third), bounds)
     else:

@@ -121,8 +121,10 @@ def _cell_limits(table: EventTable, codes: IntArray) -> tuple[FloatArray, FloatA
                 lower[r, j] = max(lower[r, j], edges[interval - 1])
             if 0 <= interval < len(edges):
                 # The largest float32 below the threshold: also a file of floats stays on its side.
-                below = np.nextafter(np.float32(edges[interval]), np.float32(-np.inf))
-                upper[r, j] = min(upper[r, j], float(below))
+                below = float(np.nextafter(np.float32(edges[interval]), np.float32(-np.inf)))
+                if below < lower[r, j]:  # single precision resolves no value of this interval
+                    below = float(np.nextafter(edges[interval], -np.inf))
+                upper[r, j] = min(upper[r, j], below)
     return lower, upper
 
 

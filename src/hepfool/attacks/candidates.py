@@ -230,10 +230,21 @@ def grid_of(course: Course, value: float, sign: float) -> Grid:
         n = 0
     elif n == 0:
         n = int(np.floor((room - first) / step + 1e-9)) + 1
-        # Rounding to single precision may step over the bound.
-        if abs(grid_value(Grid(value, sign, first, step, n), n - 1) - value) > room:
+        # Rounding to single precision may step over the bound, far from zero with many candidates.
+        while n > 0 and _beyond(course, Grid(value, sign, first, step, n), room):
             n -= 1
+        # And there it may step back.
+        while n > 0 and sign * (grid_value(Grid(value, sign, first, step, n), 0) - value) < 0.0:
+            first, n = first + step, n - 1
     return Grid(value, sign, first, step, n)
+
+
+@inline_kernel
+def _beyond(course: Course, grid: Grid, room: float) -> bool:
+    """Tell whether the last candidate lies beyond the bound."""
+    last = grid_value(grid, grid.n - 1)
+    outside = not course.lower <= last <= course.upper
+    return bool(abs(last - grid.origin) > room or (outside and course.kind != ANGLE))
 
 
 @inline_kernel

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from hepfool.events.arrays import frozen
+from hepfool.events.columns import complete
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["Region", "RegionRole"]
@@ -51,9 +52,20 @@ class Region:
         if self.role not in get_args(RegionRole):
             msg = f"region {self.name!r}: role {self.role!r} is unknown; use one of {', '.join(get_args(RegionRole))}"
             raise ValueError(msg)
-        object.__setattr__(self, "mask", frozen(np.asarray(self.mask, dtype=np.bool_)))
+        object.__setattr__(self, "mask", frozen(_flags(self.name, self.mask)))
 
     @property
     def constrained(self) -> bool:
         """Whether data and simulation are compared here (control or validation)."""
         return self.role != "signal"
+
+
+def _flags(name: str, mask: Any) -> BoolArray:
+    """Return a mask; what is neither true nor false is refused."""
+    if type(mask) is np.ndarray and mask.dtype == np.bool_:
+        return mask
+    flags = complete(f"mask of region {name!r}", mask)
+    if not np.isin(flags, (0.0, 1.0)).all():
+        msg = f"mask of region {name!r} holds {flags[~np.isin(flags, (0.0, 1.0))][0]:g}; give True or False for each event"
+        raise ValueError(msg)
+    return flags.astype(np.bool_)

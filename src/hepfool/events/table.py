@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hepfool.events.arrays import frozen
-from hepfool.events.checks import UNLABELLED, check_content, check_joinable, check_shapes
+from hepfool.events.checks import check_content, check_joinable, check_shapes
+from hepfool.events.columns import complete, joined, plain, spectator, to_double
+from hepfool.events.exchange import columns_like, columns_of, split_columns
+from hepfool.events.frames import check_order, matrix_of, named_columns
+from hepfool.events.labels import UNLABELLED, classes_of
 from hepfool.events.region import Region
+from hepfool.events.remarks import remark_on_labels, remark_on_sentinels
+from hepfool.events.rounding import put_at_limits
 from hepfool.features import Feature, FeatureSpace
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
@@ -39,7 +46,7 @@ class EventTable:
     missing : BoolArray, shape (n_events, n_features)
         True where a feature does not exist in an event.
     sentinel : float
-        What the network expects in place of a missing value, such as -999.
+        What the network expects in place of a missing value, such as -999; NaN if nothing was named.
     datasets : tuple of str
         Names of the processes in the table.
     dataset_index : IntArray, shape (n_events,)
@@ -61,7 +68,7 @@ class EventTable:
     labels: IntArray
     weights: FloatArray
     missing: BoolArray
-    sentinel: float = -999.0
+    sentinel: float = math.nan
     datasets: tuple[str, ...] = ("events",)
     dataset_index: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     regions: tuple[Region, ...] = ()
@@ -72,83 +79,217 @@ class EventTable:
 
     def __post_init__(self) -> None:
         """Check shapes and content, then freeze every array."""
+        convert: dict[str, Callable[[str, Any], NDArray[Any]]] = {
+            "shape_variations": _varied_values,
+            "weight_variations": lambda key, column: complete(f"weight variation {key!r}", column),
+            "spectators": spectator,
+        }
+        for name, function in convert.items():
+            arrays = {key: frozen(function(key, column)) for key, column in getattr(self, name).items()}
+            object.__setattr__(self, name, arrays)
         check_shapes(self)
         check_content(self)
         for name in ("values", "labels", "weights", "missing", "dataset_index"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
-        for name in ("shape_variations", "weight_variations", "spectators"):
-            arrays = {key: frozen(np.asarray(value)) for key, value in getattr(self, name).items()}
-            object.__setattr__(self, name, arrays)
 
     @classmethod
     def from_arrays(
         cls,
-        values: ArrayLike,
+        values: Any,
         *,
-        labels: ArrayLike | None = None,
+        labels: Any = None,
         features: FeatureSpace | Iterable[Feature | str] | None = None,
-        weights: ArrayLike | None = None,
+        weights: Any = None,
         sentinel: float | None = None,
         dataset: str | Sequence[str] | NDArray[Any] = "events",
+        classes: Mapping[Any, int] | None = None,
         **fields: Any,
     ) -> EventTable:
         """
-        Build a table from plain arrays.
+        Build a table from arrays, by position, or from columns that have names, by these.
 
         Parameters
         ----------
-        values : array_like, shape (n_events, n_features)
-            Network inputs; NaN, or ``sentinel`` if given, marks a missing value.
-        labels : array_like of int, shape (n_events,), optional
-            Classes from 0; ``UNLABELLED`` when left out.
+        values : array_like, shape (n_events, n_features), or table
+            Network inputs.  The columns of a data frame, awkward record array, structured array or dict are taken by
+            name, in any order.  NaN, None, NA, a masked entry, or ``sentinel`` marks a missing value.
+        labels : array_like, shape (n_events,), optional
+            Classes: whole numbers from 0, booleans (1 is True), or whatever ``classes`` explains; ``UNLABELLED`` when
+            left out.  Exactly -1 and +1, fractions, and text without ``classes`` are refused.
         features : FeatureSpace or iterable of Feature or str, optional
-            Column descriptions; ``x0``, ``x1`` … when left out.
+            Column descriptions; when left out the table's own names, or ``x0``, ``x1`` … for a plain array.
         weights : array_like, shape (n_events,), optional
-            Event weights; 1 when left out.
+            Event weights; 1 when left out.  None may be missing.
         sentinel : float, optional
-            Value that stands for "missing" in ``values`` and is handed back to the network.
+            Value that stands for "missing" in ``values``, compared in their own precision, and is handed back to the
+            network; when left out the network gets NaN.
         dataset : str or sequence of str
             Process name, common or per event.
+        classes : mapping, optional
+            Class of each value of ``labels``, such as ``{"signal": 1, "background": 0}`` or ``{-1: 0, 1: 1}``.
         **fields
             Any further field of the table: ``regions``, ``shape_variations``, …
 
         Returns
         -------
         EventTable
-            The table; arrays are copied only where they must be changed.
+            The table.  Values that exceed a limit by no more than the rounding of their precision are put at it.
 
         Raises
         ------
         ValueError
-            If shapes disagree, a weight is not finite, or a value lies outside of its feature's range.
+            If shapes, names or the indices of pandas objects disagree, a column holds no numbers or such that double
+            precision would round, a weight or label is missing, or a value lies outside of its feature's range.
+
+        Warns
+        -----
+        UserWarning
+            If a feature ends at a usual number for "missing" that was not named, or equals the label in every event.
 
         Examples
         --------
         >>> table = EventTable.from_arrays([[1.0, -999.0], [2.0, 3.0]], labels=[0, 1], sentinel=-999.0)
         >>> table.missing.tolist()
         [[False, True], [False, False]]
+        >>> columns = {"eta": [0.5, 1.5], "pt": [30.0, 40.0]}
+        >>> EventTable.from_arrays(columns, features=["pt", "eta"]).values.tolist()
+        [[30.0, 0.5], [40.0, 1.5]]
         """
-        matrix = np.array(values, dtype=np.float64, ndmin=2)
-        n_events, n_features = matrix.shape
-        if sentinel is not None:
-            matrix[matrix == sentinel] = np.nan
-        names = [f"x{j}" for j in range(n_features)] if features is None else features
-        datasets, index = _encode_datasets(dataset, n_events)
-        shapes = fields.pop("shape_variations", {})
-        if sentinel is not None:
-            shapes = {k: np.where(np.asarray(v) == sentinel, np.nan, v) for k, v in shapes.items()}
-        unlabelled = np.full(n_events, UNLABELLED)
-        return cls(
-            features=names if isinstance(names, FeatureSpace) else FeatureSpace(names),
-            values=matrix,
-            labels=np.array(unlabelled if labels is None else labels).astype(np.int64),
-            weights=np.ones(n_events) if weights is None else np.array(weights, dtype=np.float64),
-            missing=np.isnan(matrix),
-            sentinel=-999.0 if sentinel is None else float(sentinel),
-            datasets=datasets,
-            dataset_index=index,
-            shape_variations={k: np.array(v, dtype=np.float64) for k, v in shapes.items()},
-            **fields,
+        return _built(
+            cls,
+            values,
+            labels=labels,
+            features=features,
+            weights=weights,
+            sentinel=sentinel,
+            dataset=dataset,
+            classes=classes,
+            fields=fields,
+        )
+
+    @classmethod
+    def from_dataframe(
+        cls,
+        frame: Any,
+        *,
+        features: FeatureSpace | Iterable[Feature | str] | None = None,
+        label: str | None = None,
+        weight: str | None = None,
+        spectators: Sequence[str] = (),
+        like: EventTable | None = None,
+        **options: Any,
+    ) -> EventTable:
+        """
+        Build a table from a data frame of pandas, by the names of its columns.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+            One row per event; the order of its columns does not matter.
+        features : FeatureSpace or iterable of Feature or str, optional
+            Columns that enter the network, in its order; all without another role when left out.
+        label, weight : str, optional
+            Columns of the true class and of the event weight.
+        spectators : sequence of str
+            Columns that travel along, such as ``run`` and ``event``.
+        like : EventTable, optional
+            Table of the analysis whose :meth:`to_dataframe` wrote the frame: all columns have their role there.
+        **options
+            As for :meth:`from_arrays`: ``sentinel``, ``classes``, ``dataset``, ``regions``, …
+
+        Returns
+        -------
+        EventTable
+            In the order of the rows.
+
+        Raises
+        ------
+        ValueError
+            If a column is absent (with names that come near) or there twice, or as in :meth:`from_arrays`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"signal": [True, False], "eta": [0.5, None], "pt": [30.0, 40.0]})
+        >>> table = EventTable.from_dataframe(frame, features=["pt", "eta"], label="signal")
+        >>> table.labels.tolist(), table.missing.tolist()
+        ([1, 0], [[False, False], [False, True]])
+        """
+        return _from_named(cls, frame, features, (label, weight, spectators), like, options)
+
+    @classmethod
+    def from_awkward(
+        cls,
+        array: Any,
+        *,
+        features: FeatureSpace | Iterable[Feature | str] | None = None,
+        label: str | None = None,
+        weight: str | None = None,
+        spectators: Sequence[str] = (),
+        like: EventTable | None = None,
+        **options: Any,
+    ) -> EventTable:
+        """
+        Build a table from an array of records, by the names of its fields.
+
+        Parameters
+        ----------
+        array : awkward.Array of records, shape (n_events,)
+            One number per event and field; None where there is none.
+        features, label, weight, spectators, like, **options
+            As for :meth:`from_dataframe`, with fields for columns.
+
+        Returns
+        -------
+        EventTable
+            In the order of the records.
+
+        Raises
+        ------
+        ValueError
+            If a field is absent or holds lists, or as in :meth:`from_arrays`.
+
+        Examples
+        --------
+        >>> import awkward as ak
+        >>> array = ak.Array([{"eta": 0.5, "pt": 30.0}, {"eta": None, "pt": 40.0}])
+        >>> EventTable.from_awkward(array, features=["pt", "eta"]).missing.tolist()
+        [[False, False], [False, True]]
+        """
+        return _from_named(cls, array, features, (label, weight, spectators), like, options)
+
+    def to_dataframe(self) -> Any:
+        """
+        Lay out the events as a data frame of pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Features (NaN where missing), ``label``, ``weight``, ``dataset`` (its name), ``in_<region>``, spectators,
+            ``weight:<variation>`` and ``<feature>:<variation>``.  A column that would take the name of a feature or
+            spectator ends in an underscore.  Units, ranges and the sentinel are not part of it: to come back,
+            pass the table as ``like`` to :meth:`from_dataframe`.
+        """
+        import pandas as pd  # noqa: PLC0415 - takes as long to import as all of the rest
+
+        return pd.DataFrame(columns_of(self))
+
+    def to_awkward(self) -> Any:
+        """
+        Lay out the events as records.
+
+        Returns
+        -------
+        awkward.Array of records, shape (n_events,)
+            Fields as the columns of :meth:`to_dataframe`; NaN where missing.
+        """
+        import awkward as ak  # noqa: PLC0415 - only those who want it wait for it
+
+        return ak.zip(
+            {
+                name: ak.Array(column.tolist() if column.dtype.kind in "US" else column)
+                for name, column in columns_of(self).items()
+            }
         )
 
     @classmethod
@@ -182,7 +323,7 @@ class EventTable:
             check_joinable(first, part)
         datasets = tuple(dict.fromkeys(name for part in parts for name in part.datasets))
         lookup = [np.array([datasets.index(name) for name in part.datasets]) for part in parts]
-        return replace(
+        table = replace(
             first,
             values=np.concatenate([p.values for p in parts]),
             labels=np.concatenate([p.labels for p in parts]),
@@ -198,6 +339,8 @@ class EventTable:
             weight_variations=_joined(parts, "weight_variations"),
             spectators=_joined(parts, "spectators"),
         )
+        remark_on_labels(table, stacklevel=2)
+        return table
 
     @property
     def n_events(self) -> int:
@@ -324,7 +467,11 @@ class EventTable:
         EventTable
             A table without shape variations, which belong to the old values.
         """
-        return replace(self, values=np.array(values, dtype=np.float64), shape_variations={})
+        matrix = np.array(values, dtype=np.float64) if type(values) is np.ndarray else self._matrix(values)
+        return replace(self, values=matrix, shape_variations={})
+
+    def _matrix(self, values: Any) -> FloatArray:
+        return matrix_of(values, self.features.names)[0]
 
     def variation(self, name: str) -> EventTable:
         """
@@ -357,12 +504,83 @@ class EventTable:
         raise ValueError(msg)
 
 
+def _built(
+    cls: type[EventTable], values: Any, features: FeatureSpace | Iterable[Feature | str] | None, **given: Any
+) -> EventTable:
+    """Bring everything to plain arrays."""
+    sentinel, fields = given["sentinel"], given["fields"]
+    shapes = fields.pop("shape_variations", {})
+    check_order(
+        values=values, **{k: v for k, v in {**given, **fields, **shapes}.items() if k not in {"fields", "classes"}}
+    )
+    space = features if isinstance(features, FeatureSpace) or features is None else FeatureSpace(features)
+    matrix, names = matrix_of(values, None if space is None else space.names, sentinel)
+    space = FeatureSpace(names) if space is None else space
+    n_events = len(matrix)
+    if matrix.shape[1] == len(space):
+        matrix = put_at_limits(matrix, space)
+    datasets, index = _encode_datasets(given["dataset"], n_events)
+    labels, weights = given["labels"], given["weights"]
+    table = cls(
+        features=space,
+        values=matrix,
+        labels=np.full(n_events, UNLABELLED) if labels is None else classes_of(labels, classes=given["classes"]),
+        weights=np.ones(n_events) if weights is None else np.array(complete("weights", weights)),
+        missing=np.isnan(matrix),
+        sentinel=math.nan if sentinel is None else float(sentinel),
+        datasets=datasets,
+        dataset_index=index,
+        shape_variations={k: put_at_limits(matrix_of(v, space.names, sentinel)[0], space) for k, v in shapes.items()},
+        **fields,
+    )
+    if sentinel is None:
+        remark_on_sentinels(matrix, space, stacklevel=3)
+    remark_on_labels(table, stacklevel=3)
+    return table
+
+
+def _from_named(
+    cls: type[EventTable],
+    values: Any,
+    features: FeatureSpace | Iterable[Feature | str] | None,
+    roles: tuple[str | None, str | None, Sequence[str]],
+    like: EventTable | None,
+    options: Mapping[str, Any],
+) -> EventTable:
+    """Build a table from columns that have names."""
+    columns = named_columns(values)
+    if columns is None:
+        msg = f"{type(values).__name__} has no names for its columns; use EventTable.from_arrays, which takes them by position"
+        raise ValueError(msg)
+    if like is not None:
+        if features is not None or any(roles):
+            msg = "like= gives every column its role; leave features, label, weight and spectators out"
+            raise ValueError(msg)
+        return cls.from_arrays(**{**columns_like(columns, like), **options})
+    space = features if isinstance(features, FeatureSpace) or features is None else FeatureSpace(features)
+    given = split_columns(columns, None if space is None else space.names, *roles)
+    return cls.from_arrays(features=space, **{**given, **options})
+
+
 def _encode_datasets(dataset: str | Sequence[str] | NDArray[Any], n_events: int) -> tuple[tuple[str, ...], IntArray]:
     if isinstance(dataset, str):
         return (dataset,), np.zeros(n_events, dtype=np.int64)
-    names, index = np.unique(np.asarray(dataset, dtype=np.str_), return_inverse=True)
-    return tuple(str(n) for n in names), index.astype(np.int64)
+    found, missing = plain("dataset", dataset)
+    if missing.any() or found.shape != (n_events,):
+        msg = (
+            f"dataset has shape {found.shape} and {int(missing.sum())} missing entries, expected ({n_events},) names: "
+            "one for all events, or one per event"
+        )
+        raise ValueError(msg)
+    names, index = np.unique(found.astype(np.str_), return_inverse=True)
+    return tuple(str(n) for n in names) or ("events",), index.astype(np.int64)
 
 
 def _joined(parts: list[EventTable], name: str) -> dict[str, NDArray[Any]]:
-    return {key: np.concatenate([getattr(p, name)[key] for p in parts]) for key in getattr(parts[0], name)}
+    kind = name.replace("_", " ").removesuffix("s")
+    return {key: joined(f"{kind} {key!r}", [getattr(p, name)[key] for p in parts]) for key in getattr(parts[0], name)}
+
+
+def _varied_values(name: str, values: Any) -> FloatArray:
+    array, missing = plain(f"shape variation {name!r}", values)
+    return to_double(f"shape variation {name!r}", array, missing)

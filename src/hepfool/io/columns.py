@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
@@ -21,6 +22,7 @@ import uproot
 from numpy.typing import NDArray
 
 from hepfool.exceptions import UnreadableFileError
+from hepfool.io.files import local_path
 
 __all__ = ["FORMATS", "read_columns"]
 
@@ -46,7 +48,7 @@ def read_columns(path: Path, names: Sequence[str], *, tree: str = "Events") -> C
     Returns
     -------
     dict of str to array, shape (n_events,)
-        One array per name; strings and nested values have the type ``object``.
+        One array per name; strings and nested values have the type ``object``, whole numbers with gaps are masked.
 
     Raises
     ------
@@ -57,6 +59,7 @@ def read_columns(path: Path, names: Sequence[str], *, tree: str = "Events") -> C
     FileNotFoundError
         If there is no such file.
     """
+    local_path(path)
     reader = next((read for suffix, read in FORMATS.items() if path.name.lower().endswith(suffix)), None)
     if reader is None:
         msg = f"{path}: unknown kind of file; use one that ends in {', '.join(FORMATS)}"
@@ -107,6 +110,9 @@ def _read_root(path: Path, names: Sequence[str], tree: str) -> Columns:
         _require(path, [tree], trees, "tree")
         found = file[tree]
         _require(path, names, found.keys(), "branch")
+        if "RNTuple" in kinds[tree]:
+            # One by one: as names of a list uproot knows no fields of records, such as jet.pt.
+            return {name: found[name].array(library="np") for name in names}
         columns = found.arrays(names, library="np")
         return {name: columns[name] for name in names}
 
@@ -150,6 +156,9 @@ def _to_numpy(table: Any) -> Columns:
     for name, column in zip(table.column_names, table.columns, strict=True):
         plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
         columns[name] = plain.to_numpy()
+        if plain.null_count and pa.types.is_integer(plain.type):
+            # Arrow itself would make floats of whole numbers beside a gap.
+            columns[name] = np.ma.MaskedArray(plain.fill_null(0).to_numpy(), mask=plain.is_null().to_numpy())
     return columns
 
 

@@ -3,13 +3,51 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["check_absent", "written_whole"]
+__all__ = ["check_absent", "local_path", "written_whole"]
+
+#: A protocol before a path, also where pathlib has merged its slashes; drive letters have one character.
+_PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+
+
+def local_path(path: str | Path) -> Path:
+    """
+    Refuse a path on another machine, which would be taken for a folder called ``root:``.
+
+    Parameters
+    ----------
+    path : str or Path
+        As the user names it.
+
+    Returns
+    -------
+    Path
+        The same path.
+
+    Raises
+    ------
+    ValueError
+        If it starts with a protocol, such as ``root://`` or ``https://``.
+
+    Examples
+    --------
+    >>> local_path("events.root").name
+    'events.root'
+    """
+    remote = _PROTOCOL.match(str(path))
+    if remote:
+        msg = (
+            f"{path} is a remote path ({remote[1]}), and only files on disk or mounted ones (/eos, /cvmfs) are opened here; copy it "
+            "first (xrdcp, gfal-copy, curl), or name it in a coffea fileset"
+        )
+        raise ValueError(msg)
+    return Path(path)
 
 
 def check_absent(path: str | Path, *, force: bool = False) -> Path:
@@ -34,8 +72,10 @@ def check_absent(path: str | Path, *, force: bool = False) -> Path:
         If the path exists and ``force`` is False.
     FileNotFoundError
         If its parent folder does not exist.
+    ValueError
+        If the path is remote.
     """
-    path = Path(path)
+    path = local_path(path)
     if path.exists() and not force:
         msg = f"{path} exists already; choose another name or say force"
         raise FileExistsError(msg)

@@ -11,6 +11,8 @@ import hist
 import uhi.io.zip
 import uproot
 
+from hepfool.io.files import local_path
+
 __all__ = ["read_histograms"]
 
 _KINDS = ("TH1", "TH2", "TH3", "TProfile")
@@ -37,7 +39,7 @@ def read_histograms(path: str | Path) -> dict[str, hist.Hist[Any]]:
     FileNotFoundError
         If there is no such file.
     """
-    path = Path(path)
+    path = local_path(path)
     if path.suffix not in {".root", ".zip"}:
         msg = f"{path}: histograms are read from files that end in .root or .zip"
         raise ValueError(msg)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import IncompleteInputError
 from hepfool.features import Feature, FeatureSpace
-from hepfool.io.files import written_whole
+from hepfool.io.files import local_path, written_whole
 
 __all__ = ["PartitionFile", "Partitions", "open_partitions", "write_partition", "write_partitions"]
 
@@ -248,7 +248,7 @@ def open_partitions(folder: str | Path, *, like: EventTable | None = None) -> Pa
     FileNotFoundError
         If there is no manifest.
     """
-    path = Path(folder) / _MANIFEST
+    path = local_path(folder) / _MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         files, table = _parsed(manifest, like)

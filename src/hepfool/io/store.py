@@ -24,7 +24,7 @@ import numpy as np
 import uhi.io.zip
 from numpy.typing import NDArray
 
-from hepfool.io.files import written_whole
+from hepfool.io.files import local_path, written_whole
 
 __all__ = ["Store", "read_store", "write_store"]
 
@@ -127,7 +127,7 @@ def read_store(path: str | Path, *, max_bytes: int = 2**31) -> Store:
     FileNotFoundError
         If there is no such file.
     """
-    path = Path(path)
+    path = local_path(path)
     try:
         with zipfile.ZipFile(path) as archive:
             _check_archive(archive, max_bytes)

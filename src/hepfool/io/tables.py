@@ -21,22 +21,17 @@ import pyarrow.parquet
 import uproot
 from numpy.typing import NDArray
 
-from hepfool.events import UNLABELLED, EventTable
+from hepfool.events import EventTable
+from hepfool.events.columns import complete, joined, numbers_of, plain, spectator
+from hepfool.events.exchange import column_names
+from hepfool.events.labels import classes_of
 from hepfool.exceptions import UnreadableFileError
 from hepfool.features import Feature, FeatureSpace
 from hepfool.io.columns import FORMATS, Columns, read_columns
-from hepfool.io.files import written_whole
+from hepfool.io.files import local_path, written_whole
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["check_writable", "read_table", "write_table"]
-
-_SIGNAL_NAMES = ("s", "sig", "signal", "1")
-_USUAL_SENTINELS = (-9999.0, -999.0, -99.0)
-_MAX_CLASSES = 100
-#: Whole numbers beyond are not exact in double precision.
-_LARGEST_LABEL = 2.0**53
-#: Files with three digits hold -3.142 for an angle of minus pi.
-_ANGLE_ROUNDING = 1e-3
 
 
 def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
@@ -62,13 +57,14 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
     features : FeatureSpace or iterable of Feature or str
         Columns that enter the network, in its order.
     label : str, optional
-        Column with the true class: whole numbers from 0, or strings.
+        Column with the true class: whole numbers from 0, booleans, or strings.
     weight : str, optional
         Column with the event weight; 1 when left out.
     tree : str
         TTree or RNTuple of ROOT files.
     missing_value : float, optional
-        Number that stands for "does not exist" besides NaN, such as -999; the network gets it back.
+        Number that stands for "does not exist" besides NaN and null, such as -999, compared in each column's own
+        precision; the network gets it back.
     dataset : str, optional
         Name of the process; each file's name without its suffix when left out.
     classes : mapping of str to int, optional
@@ -86,13 +82,14 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
 
     Notes
     -----
-    Angles that exceed their range by no more than the rounding to three digits are put at its end.
+    Values that exceed a limit by no more than the rounding of their precision, and angles that do by no more than that to
+    three digits, are put at it.
 
     Raises
     ------
     ValueError
-        If a file is damaged or empty, a column is missing, not numeric, constant or without any value,
-        a weight is not finite, or a label belongs to no class.
+        If a file is damaged, empty or remote, a column is missing or not numeric, a feature that is not fixed is
+        constant or without any value, a weight is missing or not finite, or a label belongs to no class.
     FileNotFoundError
         If a name matches no file.
 
@@ -111,29 +108,25 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
     wanted = [*space.names, *(name for name in (label, weight) if name is not None), *spectators]
     found, missing = _read_parts(given, wanted, tree, allow_missing=allow_missing)
     files, parts = [path for path, _ in found], [part for _, part in found]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in dict.fromkeys(wanted)}
     origin = np.repeat([dataset or _stem(path) for path in files], [len(part[wanted[0]]) for part in parts])
-    values = np.stack([_numeric(columns[name], name) for name in space.names], axis=1)
-    _check_values(values, space, missing_value)
-    _undo_rounding_of_angles(values, space)
+    # File by file, because one file may hold single and another double precision.
+    values = np.concatenate(
+        [np.stack([numbers_of(name, part[name], missing_value) for name in space.names], axis=1) for part in parts]
+    )
+    _check_values(values, space)
+    _refuse_roles(space, label, weight)
     return EventTable.from_arrays(
         values,
         features=space,
-        labels=_labels(columns, label, origin, classes),
-        weights=None if weight is None else _numeric(columns[weight], weight),
+        labels=_labels(parts, label, origin, classes),
+        weights=None if weight is None else np.concatenate([_weights(part[weight], weight) for part in parts]),
         sentinel=missing_value,
         dataset=origin,
-        spectators={name: columns[name] for name in spectators},
+        spectators={
+            name: joined(f"spectator {name!r}", [spectator(name, part[name]) for part in parts]) for name in spectators
+        },
         metadata={"files": tuple(str(path) for path in files), **({"missing": missing} if missing else {})},
     )
-
-
-def _undo_rounding_of_angles(values: FloatArray, features: FeatureSpace) -> None:
-    """Bring angles such as -3.142 back to the end of their range, in place."""
-    for j in np.flatnonzero(features.of_kind("angle")):
-        column, lower, upper = values[:, j], features.lower[j], features.upper[j]
-        column[(column < lower) & (column >= lower - _ANGLE_ROUNDING)] = lower
-        column[(column > upper) & (column <= upper + _ANGLE_ROUNDING)] = upper
 
 
 def _expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -141,6 +134,7 @@ def _expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     files: list[Path] = []
     for name in given:
+        local_path(name)
         exact = Path(name).exists() or not glob.has_magic(str(name))
         matches = [Path(name)] if exact else [Path(match) for match in sorted(glob.glob(str(name)))]  # noqa: PTH207 - absolute patterns
         if not matches:
@@ -185,83 +179,46 @@ def _read_part(path: Path, names: Sequence[str], tree: str) -> Columns:
     return columns
 
 
-def _numeric(column: NDArray[Any], name: str) -> FloatArray:
-    if column.dtype.kind not in "biuf" or column.ndim != 1:
-        kind = "text" if isinstance(column[0], str | bytes) else f"of type {type(column[0]).__name__}"
-        msg = f"column {name!r} is {kind}, not one number per event; flatten or encode it first"
-        raise ValueError(msg)
-    return column.astype(np.float64)
+def _weights(column: NDArray[Any], name: str) -> FloatArray:
+    return complete(f"weight column {name!r}", column)
 
 
-def _check_values(values: FloatArray, space: FeatureSpace, missing_value: float | None) -> None:
-    absent = np.isnan(values) if missing_value is None else np.isnan(values) | (values == missing_value)
+def _check_values(values: FloatArray, space: FeatureSpace) -> None:
     for j, feature in enumerate(space):
-        present = values[~absent[:, j], j]
+        if feature.kind == "fixed":
+            continue
+        present = values[~np.isnan(values[:, j]), j]
         if not len(present):
             msg = f"feature {feature.name!r} is missing in all {len(values)} events; drop it"
             raise ValueError(msg)
         if present.min() == present.max():
-            msg = f"feature {feature.name!r} is {present[0]:g} in every event; drop it: it tells nothing"
+            msg = (
+                f"feature {feature.name!r} is {present[0]:g} in every event, so that nothing can move it; if the network "
+                "needs it, declare Feature(kind='fixed'), else drop it"
+            )
             raise ValueError(msg)
-        if missing_value is None and present.min() in _USUAL_SENTINELS:
+
+
+def _refuse_roles(space: FeatureSpace, label: str | None, weight: str | None) -> None:
+    for name, what in ((label, "label"), (weight, "event weight")):
+        if name in space.names:
             warnings.warn(
-                f"feature {feature.name!r} is {present.min():g} in {np.mean(present == present.min()):.1%} of the events "
-                "and never below; if that stands for a missing value, say so (missing_value)",
+                f"column {name!r} is both the {what} and a feature, which a network must not see; take it out of the features",
                 UserWarning,
                 stacklevel=3,
             )
 
 
 def _labels(
-    columns: Columns, label: str | None, origin: NDArray[np.str_], classes: Mapping[str, int] | None
+    parts: Sequence[Columns], label: str | None, origin: NDArray[np.str_], classes: Mapping[str, int] | None
 ) -> IntArray | None:
-    if label is None and classes is None:
-        return None
     if label is None:
-        raw, what = origin.astype(object), "dataset"
-    else:
-        raw, what = columns[label], f"label column {label!r}:"
-    if raw.dtype.kind in "biuf":
-        numbers = raw.astype(np.float64)
-        odd = (numbers != np.round(numbers)) | ~(np.abs(numbers) < _LARGEST_LABEL)
-        if odd.any():
-            bad = numbers[odd][0]
-            msg = f"{what} {bad:g} is no class; labels are whole numbers from 0 or strings"
-            raise ValueError(msg)
-        raw = numbers.astype(np.int64)
-    elif any(not isinstance(value, str) for value in raw):
-        msg = f"{what} holds values that are neither numbers nor text; give every event one class"
-        raise ValueError(msg)
-    found, index = np.unique(raw if raw.dtype.kind == "i" else raw.astype(np.str_), return_inverse=True)
-    if len(found) > _MAX_CLASSES:
-        msg = f"{what} {len(found)} different values are too many for classes; is it the right column?"
-        raise ValueError(msg)
-    numbered = _default_classes(found, what) if classes is None else _mapped_classes(found, what, classes)
-    return np.asarray(numbered, dtype=np.int64)[index]
-
-
-def _default_classes(found: NDArray[Any], what: str) -> list[int]:
-    values = found.tolist()
-    if found.dtype.kind == "i":
-        if min(values) < UNLABELLED or values == [-1, 1]:
-            msg = (
-                f"{what} {min(values)} is no class, they count from 0 ({UNLABELLED} is unknown); "
-                "pass classes={'-1': 0, '1': 1} or similar"
-            )
-            raise ValueError(msg)
-        return [int(value) for value in values]
-    signal = [value.lower() in _SIGNAL_NAMES for value in values]
-    if len(values) <= 2 and sum(signal) == 1:
-        return [int(is_signal) for is_signal in signal]
-    return list(range(len(values)))
-
-
-def _mapped_classes(found: NDArray[Any], what: str, classes: Mapping[str, int]) -> list[int]:
-    unknown = [str(value) for value in found.tolist() if str(value) not in classes]
-    if unknown:
-        msg = f"{what} {unknown[0]!r} belongs to no class; known are {', '.join(classes)}"
-        raise ValueError(msg)
-    return [classes[str(value)] for value in found.tolist()]
+        return None if classes is None else classes_of(origin, "dataset", classes)
+    what = f"label column {label!r}:"
+    found = [plain(what, part[label]) for part in parts]
+    values, missing = joined(what, [column for column, _ in found]), np.concatenate([gaps for _, gaps in found])
+    column: NDArray[Any] = np.ma.MaskedArray(values, mask=missing) if missing.any() else values
+    return classes_of(column, what, classes, number_text=True)
 
 
 def write_table(
@@ -278,7 +235,8 @@ def write_table(
     Features are 32-bit floats with the sentinel where a value is missing.  They
     are followed by ``label``, ``weight``, ``dataset`` (the position in the list
     of names that is stored beside the events), one flag ``in_<region>`` per
-    region, the spectators and the extra columns.
+    region, the spectators and the extra columns.  Where a feature or spectator
+    has the name of one of the others, that one ends in an underscore.
 
     Parameters
     ----------
@@ -342,24 +300,19 @@ def check_writable(table: EventTable, extra: Iterable[str] = ()) -> None:
     ValueError
         If two columns have the same name.
     """
-    regions = [f"in_{region.name}" for region in table.regions]
-    names = [*table.features.names, "label", "weight", "dataset", *regions, *table.spectators, *extra]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        msg = f"two columns would be called {', '.join(repeated)}; rename the feature or the extra column"
-        raise ValueError(msg)
+    column_names(table, extra)
 
 
 def _columns(table: EventTable, extra: Mapping[str, NDArray[Any]]) -> Columns:
-    check_writable(table, extra)
+    names = column_names(table, extra)
     columns: Columns = {
         **dict(zip(table.features.names, table.network_values.T.astype(np.float32), strict=True)),
-        "label": table.labels.astype(np.int32),
-        "weight": table.weights,
-        "dataset": table.dataset_index.astype(np.int32),
-        **{f"in_{region.name}": region.mask for region in table.regions},
+        names["label"]: table.labels.astype(np.int32),
+        names["weight"]: table.weights,
+        names["dataset"]: table.dataset_index.astype(np.int32),
+        **{names[f"in_{region.name}"]: region.mask for region in table.regions},
         **table.spectators,
-        **{name: np.asarray(column) for name, column in extra.items()},
+        **{names[name]: np.asarray(column) for name, column in extra.items()},
     }
     for name, column in columns.items():
         if column.shape != (table.n_events,):

@@ -212,7 +212,7 @@ class FeatureAttention(nn.Module):
         """
         scaled = self.standardise(values)
         tokens = scaled[..., None] * self.slope + self.offset  # (n_events, n_features, width)
-        encoded: torch.Tensor = self.encoder(tokens, values != self.standardise.sentinel)
+        encoded: torch.Tensor = self.encoder(tokens, ~self.standardise.missing(values))
         return encoded
 
     def extra_repr(self) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hepfool.io.files import local_path
 from hepfool.models.archives import checked_program, read_archive
 from hepfool.models.attention import attention_jets
 from hepfool.models.jet_networks import JET_NETWORKS
@@ -65,7 +66,7 @@ def load_torch(
     ValueError
         If the file is damaged, of another kind, or does not fit to the network.
     """
-    path = Path(path)
+    path = local_path(path)
     if path.suffix == _PROGRAM_SUFFIX:
         program, stored = _read_program(path, unsafe_pickle=unsafe_pickle)
         return TorchClassifier(program, **{**stored, **settings})

@@ -37,7 +37,7 @@ class Standardise(nn.Module):
     mean, scale : array_like, shape (n_features,)
         :math:`\mu` and :math:`\sigma` in each feature's unit; a scale is positive.
     sentinel : float, optional
-        Number that stands for "missing" in the input.
+        Number that stands for "missing" in the input, or NaN; nothing is replaced when left out.
     fill : array_like, shape (n_features,), optional
         What replaces the sentinel, in each feature's unit; the mean by default.
 
@@ -73,8 +73,8 @@ class Standardise(nn.Module):
             column = int(np.argmin(arrays["scale"] > 0))
             msg = f"scale {arrays['scale'][column]} of feature {column} is not positive; drop it or use 1"
             raise ValueError(msg)
-        # NaN equals nothing: without a sentinel no value is replaced.
-        self.register_buffer("sentinel", torch.tensor(float("nan") if sentinel is None else sentinel))
+        # No value of a table is infinite: without a sentinel none is replaced.
+        self.register_buffer("sentinel", torch.tensor(float("inf") if sentinel is None else sentinel))
 
     @classmethod
     def of(cls, table: EventTable) -> Standardise:
@@ -96,6 +96,22 @@ class Standardise(nn.Module):
         variance = present_mean((table.values - mean) ** 2, weights)
         return cls(mean, np.sqrt(np.where(variance > 0, variance, 1.0)), sentinel=table.sentinel)
 
+    def missing(self, values: torch.Tensor) -> torch.Tensor:
+        """
+        Mark the values that the sentinel stands for.
+
+        Parameters
+        ----------
+        values : torch.Tensor, shape (n_events, n_features)
+            In physical units.
+
+        Returns
+        -------
+        torch.Tensor of bool, shape (n_events, n_features)
+            True where a value is missing.
+        """
+        return (values == self.sentinel) | (torch.isnan(values) & torch.isnan(self.sentinel))
+
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """
         Standardise a batch.
@@ -110,7 +126,7 @@ class Standardise(nn.Module):
         torch.Tensor, shape (n_events, n_features)
             Dimensionless.
         """
-        present = torch.where(values == self.sentinel, self.fill, values)
+        present = torch.where(self.missing(values), self.fill, values)
         return (present - self.mean) / self.scale
 
     def extra_repr(self) -> str:

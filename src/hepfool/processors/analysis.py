@@ -18,6 +18,8 @@ import awkward as ak
 import numpy as np
 
 from hepfool.events import EventTable
+from hepfool.events.columns import numbers_of
+from hepfool.events.rounding import put_at_limits
 from hepfool.features import FeatureSpace
 from hepfool.typing import FloatArray
 
@@ -102,12 +104,12 @@ def feature_matrix(columns: Mapping[str, Any], features: FeatureSpace) -> FloatA
     Returns
     -------
     FloatArray, shape (n_events, n_features)
-        In each feature's unit, NaN where missing.
+        In each feature's unit, NaN where missing.  Angles and values at a limit that rounding took beyond are put at it.
 
     Raises
     ------
     ValueError
-        If columns and features differ in name, or a column holds lists.
+        If columns and features differ in name, or a column holds lists, text, or numbers that double precision rounds.
 
     Examples
     --------
@@ -119,13 +121,5 @@ def feature_matrix(columns: Mapping[str, Any], features: FeatureSpace) -> FloatA
     if unknown or absent:
         msg = f"columns and features differ: without a feature {unknown}, without a column {absent}"
         raise ValueError(msg)
-    return np.stack([_plain(name, columns[name]) for name in features.names], axis=1)
-
-
-def _plain(name: str, column: Any) -> FloatArray:
-    array = ak.Array(column)
-    if array.ndim != 1:
-        msg = f"column {name!r} has {array.ndim} dimensions; pick one object per event, as in leading(jets, 1)[:, 0].pt"
-        raise ValueError(msg)
-    filled = ak.fill_none(ak.values_astype(array, np.float64), np.nan)
-    return np.asarray(ak.to_numpy(filled, allow_missing=False), dtype=np.float64)
+    matrix = np.stack([numbers_of(name, columns[name]) for name in features.names], axis=1)
+    return put_at_limits(matrix, features)

@@ -17,10 +17,11 @@ import numpy as np
 from coffea.processor import ProcessorABC
 
 from hepfool.events import UNLABELLED, EventTable
+from hepfool.features import FeatureSpace
 from hepfool.processors.analysis import Analysis
 from hepfool.processors.chunk import bookkeeping, without_blinded
 from hepfool.processors.results import MaskedMoments
-from hepfool.statistics.marginals import Binning
+from hepfool.statistics.marginals import Binning, ranges_of
 from hepfool.typing import FloatArray
 
 __all__ = ["RangeProcessor", "Ranges", "TableProcessor", "joined"]
@@ -113,8 +114,8 @@ class Ranges:
 
     Attributes
     ----------
-    names : tuple of str
-        Feature names.
+    features : FeatureSpace
+        Of the tables.
     lower, upper : FloatArray, shape (n_features,)
         Smallest and largest value in each feature's unit; infinite where no event has one.
     moments : MaskedMoments
@@ -123,7 +124,7 @@ class Ranges:
         Number of them.
     """
 
-    names: tuple[str, ...]
+    features: FeatureSpace
     lower: FloatArray
     upper: FloatArray
     moments: MaskedMoments
@@ -147,7 +148,7 @@ class Ranges:
         chosen = table.constrained & (table.labels != UNLABELLED)
         values = table.values[chosen]
         return cls(
-            names=table.features.names,
+            features=table.features,
             lower=np.nan_to_num(values, nan=np.inf).min(axis=0, initial=np.inf),
             upper=np.nan_to_num(values, nan=-np.inf).max(axis=0, initial=-np.inf),
             moments=MaskedMoments.of(values, table.weights[chosen]),
@@ -157,7 +158,7 @@ class Ranges:
     def __add__(self, other: Ranges) -> Ranges:
         """Combine two disjoint sets of events."""
         return Ranges(
-            names=self.names,
+            features=self.features,
             lower=np.minimum(self.lower, other.lower),
             upper=np.maximum(self.upper, other.upper),
             moments=self.moments + other.moments,
@@ -181,7 +182,8 @@ class Ranges:
         Raises
         ------
         ValueError
-            If a feature has no value or only a single one, or the weights of all events do not sum to a positive number.
+            If a feature that is not fixed has no value or only a single one, or the weights of all events do not sum to a
+            positive number.
         """
         if self.n_events and not self.moments.sum_weights > 0:
             msg = (
@@ -189,14 +191,8 @@ class Ranges:
                 "positive sum: add events, or look at the weights"
             )
             raise ValueError(msg)
-        empty = ~(self.lower < self.upper)
-        if empty.any():
-            msg = (
-                f"feature {self.names[int(np.argmax(empty))]!r} has no distribution in {self.n_events} constrained events: it is "
-                "constant or missing everywhere; drop it from the analysis"
-            )
-            raise ValueError(msg)
-        return Binning(np.stack([np.linspace(a, b, n_bins + 1) for a, b in zip(self.lower, self.upper, strict=True)]))
+        lower, upper = ranges_of(self.features, self.lower, self.upper)
+        return Binning(np.stack([np.linspace(a, b, n_bins + 1) for a, b in zip(lower, upper, strict=True)]))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 
 from hepfool.attacks.base import FoolingCounts
 from hepfool.events import EventTable
+from hepfool.events.exchange import axis_name
 from hepfool.statistics.compatibility import Compatibility, compare_sums
 from hepfool.statistics.dependence import Moments
 from hepfool.statistics.marginals import Binning
@@ -182,14 +183,15 @@ class RegionSums:
             )
         ]
         columns = [
-            hist.axis.Variable(edges, name=feature.name, label=feature.title, underflow=False, overflow=True)
+            hist.axis.Variable(edges, name=axis_name(feature.name), label=feature.title, underflow=False, overflow=True)
             for feature, edges in zip(table.features, binning.edges, strict=True)
         ]
         score = {
             k: hist.axis.Regular(N_SCORE_BINS, 0, 1, name="score", label=f"score of class {k}", flow=False)
             for k in classes
         }
-        self.histograms = {axis.name: hist.Hist(*axes, axis, storage="weight") for axis in columns}
+        histograms = [hist.Hist(*axes, axis, storage="weight") for axis in columns]
+        self.histograms = dict(zip(table.features.names, histograms, strict=True))
         self.scores = {k: hist.Hist(*axes, axis, storage="weight") for k, axis in score.items()}
         self.moments: dict[str, Any] = {d: {r: {} for r in self.masks} for d in table.datasets}
         self.fooling: dict[str, Any] = {d: {r: {} for r in self.masks} for d in table.datasets}

@@ -12,6 +12,7 @@ import hist
 import numpy as np
 
 from hepfool.attacks.base import AttackResult
+from hepfool.events.exchange import axis_name
 from hepfool.io.files import check_absent, written_whole
 from hepfool.io.store import Store, write_store
 from hepfool.io.tables import write_table
@@ -184,7 +185,7 @@ def result_histograms(result: AttackResult) -> dict[str, hist.Hist[Any]]:
     ]
     histograms: dict[str, hist.Hist[Any]] = {}
     for j, feature in enumerate(table.features):
-        axis = hist.axis.Variable(binning.edges[j], name=feature.name, label=feature.title, underflow=False)
+        axis = hist.axis.Variable(binning.edges[j], name=axis_name(feature.name), label=feature.title, underflow=False)
         name = re.sub(r"[^A-Za-z0-9_]", "_", feature.name)
         histograms[name if name not in histograms else f"{name}_{j}"] = hist.Hist(
             *axes, axis, storage=hist.storage.Weight()

@@ -205,14 +205,16 @@ def _blocks(values: FloatArray, weights: FloatArray) -> Iterator[tuple[FloatArra
 
 
 def _plain_mean(values: FloatArray) -> FloatArray:
-    """Mean of the present values without weights, 0 where there is none."""
+    """Mean of the present values without weights, 0 where there is none, and a constant as it is to the last bit."""
     total, count = np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    low, high = np.full(values.shape[1], np.inf), np.full(values.shape[1], -np.inf)
     for start in range(0, len(values), _BLOCK):
         part = values[start : start + _BLOCK]
         present = ~np.isnan(part)
         count += present.sum(axis=0)
         total += np.where(present, part, 0.0).sum(axis=0)
-    return np.asarray(total / np.maximum(count, 1.0))
+        low, high = np.fmin(low, np.fmin.reduce(part)), np.fmax(high, np.fmax.reduce(part))
+    return np.where(low == high, low, total / np.maximum(count, 1.0))
 
 
 def fill_missing(values: FloatArray, fill: FloatArray) -> FloatArray:

@@ -15,10 +15,11 @@ import numpy as np
 
 from hepfool.events import EventTable
 from hepfool.events.arrays import frozen
+from hepfool.features import FeatureSpace
 from hepfool.statistics.bins import add_to_bins, merge_negative, quantile_edges, split_edges
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Binning", "js_distance", "js_divergence_terms", "merge_bins", "sampling_floor"]
+__all__ = ["Binning", "js_distance", "js_divergence_terms", "merge_bins", "ranges_of", "sampling_floor"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,12 +75,12 @@ class Binning:
         Returns
         -------
         Binning
-            From the smallest to the largest value of each feature.
+            From the smallest to the largest value of each feature; around its value for a constant fixed one.
 
         Raises
         ------
         ValueError
-            If a feature has no finite value or only a single one.
+            If a feature that is not fixed has no finite value or only a single one.
         """
         _, lower, upper = _measured(table, n_bins, events)
         return cls(np.stack([np.linspace(a, b, n_bins + 1) for a, b in zip(lower, upper, strict=True)]))
@@ -105,12 +106,12 @@ class Binning:
         Returns
         -------
         Binning
-            From the smallest to the largest value of each feature.
+            From the smallest to the largest value of each feature; around its value for a constant fixed one.
 
         Raises
         ------
         ValueError
-            If a feature has no finite value or only a single one.
+            If a feature that is not fixed has no finite value or only a single one.
 
         Examples
         --------
@@ -241,13 +242,44 @@ def _measured(table: EventTable, n_bins: int, events: BoolArray | None) -> tuple
     if not len(chosen):
         msg = "no event to take the range from: every constrained region is empty"
         raise ValueError(msg)
-    lower, upper = _finite_range(chosen)
-    for feature, low, high in zip(table.features, lower, upper, strict=True):
-        if not low < high:
-            state = "missing in every event" if np.isinf(low) else f"constant ({low})"
-            msg = f"feature {feature.name!r} is {state}; drop it: it has no distribution to compare"
+    return chosen, *ranges_of(table.features, *_finite_range(chosen))
+
+
+def ranges_of(features: FeatureSpace, lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """
+    Make sure that every feature has a range to be cut into bins.
+
+    Parameters
+    ----------
+    features : FeatureSpace
+        Of the events.
+    lower, upper : FloatArray, shape (n_features,)
+        Smallest and largest value; infinite, the wrong way round, where all are missing.
+
+    Returns
+    -------
+    lower, upper : FloatArray, shape (n_features,)
+        The same; around its value for a fixed feature that is constant or missing, which nothing can move.
+
+    Raises
+    ------
+    ValueError
+        If another feature is constant or missing.
+    """
+    lower, upper = lower.copy(), upper.copy()
+    for j in np.flatnonzero(~(lower < upper)):
+        feature, value = features[int(j)], float(lower[j])
+        if feature.kind != "fixed":
+            state = "missing in every event" if np.isinf(value) else f"constant ({value:g})"
+            msg = (
+                f"feature {feature.name!r} is {state} in the events that are compared, so that it has no distribution and cannot "
+                "be moved; if the network needs it, declare Feature(kind='fixed'), else drop it"
+            )
             raise ValueError(msg)
-    return chosen, lower, upper
+        middle = 0.0 if np.isinf(value) else value
+        half = max(0.5, 1e-6 * abs(middle))
+        lower[j], upper[j] = middle - half, middle + half
+    return lower, upper
 
 
 def _finite_range(values: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -22,6 +22,7 @@ from hepfool.events import RegionRole
 from hepfool.features import Feature, FeatureKind
 from hepfool.inference.impact import Optimizer
 from hepfool.inference.templates import Nuisance
+from hepfool.io.files import local_path
 from hepfool.statistics.checks import CheckSettings
 from hepfool.summary import Thresholds
 from hepfool.training import TrainingSettings
@@ -44,7 +45,7 @@ __all__ = [
 
 
 def _placed(path: Path, info: ValidationInfo) -> Path:
-    return Path((info.context or {}).get("folder", ".")).resolve() / path
+    return Path((info.context or {}).get("folder", ".")).resolve() / local_path(path)
 
 
 def _found(path: Path, info: ValidationInfo) -> Path:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -69,7 +71,7 @@ def test_constituents_move_as_published(rng: np.random.Generator) -> None:
     pt, eta, phi = rng.exponential(size=(200, 2)) + 0.01, *rng.uniform(-1.0, 1.0, size=(2, 200, 2))
     values = np.stack([pt, eta, phi], axis=2).reshape(200, 6)
     values[::3, 3:] = np.nan  # jets with a single constituent
-    table = EventTable.from_arrays(values)
+    table = replace(EventTable.from_arrays(values), sentinel=-999.0)
     classifier = SineClassifier(scales=np.array([1.0, 2.0, 2.0, 1.0, 2.0, 2.0]))
     attack = constituent_fgsm(2)
     # Signs of the gradient, relative for pt and absolute for angles, ten times.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -18,7 +19,11 @@ from numpy.typing import NDArray
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import UnreadableFileError
 from hepfool.features import Feature
+from hepfool.io.histograms import read_histograms
+from hepfool.io.partitions import open_partitions
+from hepfool.io.store import read_store
 from hepfool.io.tables import read_table, write_table
+from hepfool.models.files import load_torch
 
 Content = dict[str, NDArray[Any]]
 FEATURES = ["pt", "eta"]
@@ -124,6 +129,11 @@ def test_labels_become_classes(
         ({"w": np.array([1.0, np.nan, 1.0, 1.0])}, "1 event weights are not finite"),
         ({"truth": np.array([0.0, 0.5, 1.0, 1.0])}, "0.5 is no class"),
         ({"truth": np.array([-1, 1, 1, -1])}, "count from 0"),
+        ({"truth": pa.array([1, None, 0, 1])}, "label column 'truth': 1 are missing"),
+        ({"truth": pa.array([True, None, False, True])}, "label column 'truth': 1 are missing"),
+        ({"truth": pa.array(["s", None, "b", "s"])}, "label column 'truth': 1 are missing"),
+        ({"w": pa.array([1, None, 1, 1])}, "weight column 'w': 1 of 4 are missing"),
+        ({"eta": pa.array([2**53 + 1, 1, 2, 3])}, "9007199254740993, which double precision would round"),
     ],
 )
 def test_bad_content_is_refused(change: Content, message: str, tmp_path: Path, content: Content) -> None:
@@ -334,7 +344,7 @@ def test_columns_that_are_ambiguous_or_no_columns_are_refused(tmp_path: Path) ->
         read_table(tmp_path / "twice.csv", features=["a"], label="label")
     with uproot.recreate(tmp_path / "matrix.root") as file:
         file.mktree("Events", {"a": np.dtype(("f8", (3,))), "b": "f8"}).extend({"a": np.ones((4, 3)), "b": np.ones(4)})
-    with pytest.raises(ValueError, match="column 'a' is of type ndarray, not one number per event"):
+    with pytest.raises(ValueError, match=r"column 'a' has shape \(4, 3\), not one number per event"):
         read_table(tmp_path / "matrix.root", features=["a", "b"])
 
 
@@ -362,3 +372,76 @@ def test_changed_numbers_in_parquet_are_found_out(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
     with pytest.raises(ValueError, match="CRC"):
         read_table(tmp_path / "t.parquet", features=["a"])
+
+
+def test_whole_numbers_beside_a_gap_stay_exact(tmp_path: Path) -> None:
+    number = 2**60 + 1
+    for name, kind in (("a", pa.uint64()), ("b", pa.int64())):
+        columns = {"pt": pa.array([1, None, 3]), "event": pa.array([number, 2, 3], type=kind)}
+        pyarrow.parquet.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    table = read_table([tmp_path / "a.parquet", tmp_path / "b.parquet"], features=["pt"], spectators=["event"])
+    assert table.missing[:, 0].tolist() == [False, True, False] * 2
+    assert table.spectators["event"].tolist() == [number, 2, 3] * 2
+
+
+def test_an_event_number_with_a_gap_is_refused_where_a_double_would_round_it(tmp_path: Path) -> None:
+    columns = {"pt": pa.array([1.0, 2.0]), "event": pa.array([2**60 + 1, None])}
+    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match="spectator 'event', which has gaps, holds 1152921504606846977"):
+        read_table(tmp_path / "a.parquet", features=["pt"], spectators=["event"])
+
+
+def test_a_sentinel_is_found_in_files_of_different_precision(tmp_path: Path) -> None:
+    column = np.array([1.0, -999.9, 2.0])
+    for kind in ("f8", "f4", "f2"):
+        write_parquet(tmp_path / f"{kind}.parquet", {"pt": column.astype(kind)})
+    table = read_table(sorted(tmp_path.glob("*.parquet")), features=["pt"], missing_value=-999.9)
+    assert table.missing[:, 0].tolist() == [False, True, False] * 3
+
+
+def test_fields_of_a_record_in_an_rntuple_are_columns(tmp_path: Path) -> None:
+    pt = np.arange(5.0)
+    with uproot.recreate(tmp_path / "a.root") as file:
+        file.mkrntuple("Events", {"jet": ak.zip({"pt": pt, "eta": pt**2}), "z": pt - 3, "all": ak.Array([[1.0]] * 5)})
+    table = read_table(tmp_path / "a.root", features=["z", "jet.eta"])
+    np.testing.assert_array_equal(table.values, np.stack([pt - 3, pt**2], axis=1))
+    with pytest.raises(ValueError, match=r"no branch 'jet\.phi'"):
+        read_table(tmp_path / "a.root", features=["jet.phi"])
+    for name in ("jet", "all"):
+        with pytest.raises(ValueError, match=f"column '{name}'.* not one number per event"):
+            read_table(tmp_path / "a.root", features=[name, "z"])
+
+
+def test_a_constant_input_may_be_read_if_it_is_fixed(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", {"x": np.arange(4.0), "year": np.full(4, 2018)})
+    table = read_table(tmp_path / "a.parquet", features=["x", Feature(name="year", kind="fixed")])
+    assert table.column("year").tolist() == [2018.0] * 4
+    with pytest.raises(ValueError, match=r"'year' is 2018 in every event.*kind='fixed'"):
+        read_table(tmp_path / "a.parquet", features=["x", "year"])
+
+
+def test_a_label_or_weight_that_is_a_feature_too_is_said(tmp_path: Path, content: Content) -> None:
+    write_parquet(tmp_path / "a.parquet", content)
+    with pytest.warns(UserWarning, match="column 'truth' is both the label and a feature"):
+        read_table(tmp_path / "a.parquet", features=["eta", "truth"], label="truth")
+    with pytest.warns(UserWarning, match="column 'w' is both the event weight and a feature"):
+        read_table(tmp_path / "a.parquet", features=["eta", "w"], weight="w")
+
+
+@pytest.mark.parametrize("protocol", ["root:/", "http:/", "https:/", "s3:/", "davs:/"])
+def test_a_remote_path_is_refused_in_one_sentence(protocol: str, tmp_path: Path) -> None:
+    table = EventTable.from_arrays([[1.0], [2.0]])
+    remote = f"{protocol}/host.ch//store/a.root"
+    tries: list[Callable[[], Any]] = [
+        lambda: read_table(remote, features=["x0"]),
+        lambda: read_table(Path(remote), features=["x0"]),
+        lambda: write_table(table, remote),
+        lambda: read_store(remote),
+        lambda: read_histograms(remote),
+        lambda: open_partitions(remote),
+        lambda: load_torch(remote.replace(".root", ".pt2")),
+    ]
+    for attempt in tries:
+        with pytest.raises(ValueError, match=r"is a remote path .* copy it first"):
+            attempt()
+    assert not list(tmp_path.iterdir())
