@@ -114,8 +114,7 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
         [np.stack([numbers_of(name, part[name], missing_value) for name in space.names], axis=1) for part in parts]
     )
     _check_values(values, space)
-    _refuse_roles(space, label, weight)
-    return EventTable.from_arrays(
+    table = EventTable.from_arrays(
         values,
         features=space,
         labels=_labels(parts, label, origin, classes),
@@ -127,6 +126,8 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
         },
         metadata={"files": tuple(str(path) for path in files), **({"missing": missing} if missing else {})},
     )
+    _remark_on_roles(space, label, weight)
+    return table
 
 
 def _expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -199,7 +200,7 @@ def _check_values(values: FloatArray, space: FeatureSpace) -> None:
             raise ValueError(msg)
 
 
-def _refuse_roles(space: FeatureSpace, label: str | None, weight: str | None) -> None:
+def _remark_on_roles(space: FeatureSpace, label: str | None, weight: str | None) -> None:
     for name, what in ((label, "label"), (weight, "event weight")):
         if name in space.names:
             warnings.warn(
