@@ -9,6 +9,7 @@ missing value, a whole number or a sentinel means the same wherever it comes fro
 from __future__ import annotations
 
 import numbers
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -72,6 +73,7 @@ def to_double(what: str, array: NDArray[Any], missing: BoolArray, sentinel: floa
         msg = f"{what} is {kind}, not one number per event; {repair}"
         raise ValueError(msg)
     if sentinel is not None:
+        _remark_on_wrapping(what, array, sentinel)
         missing = missing | is_sentinel(array, sentinel)
     refuse_inexact(what, array, missing)
     if missing.any():
@@ -122,6 +124,20 @@ def is_sentinel(array: NDArray[Any], sentinel: float) -> BoolArray:
     for image in _images(array.dtype, float(sentinel)):
         found |= array == image
     return found
+
+
+def _remark_on_wrapping(what: str, array: NDArray[Any], sentinel: float) -> None:
+    """Warn of an unsigned column whose largest number is what a negative sentinel becomes in it."""
+    if array.dtype.kind != "u" or not array.size or not (sentinel < 0 and float(sentinel).is_integer()):
+        return
+    wrapped = int(sentinel) % 2 ** (8 * array.dtype.itemsize)
+    if int(array.max()) == wrapped:
+        warnings.warn(
+            f"{what} is {array.dtype} and cannot hold {sentinel:g}, but its largest number, {wrapped}, is what {sentinel:g} becomes in it; "
+            f"if that stands for a missing value, convert the column to a signed type or mask it",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _images(dtype: np.dtype[Any], sentinel: float) -> Iterable[Any]:

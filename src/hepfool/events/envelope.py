@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepfool.events.arrays import frozen, nan_to
+from hepfool.events.frames import matrix_of, named_columns
 from hepfool.events.table import EventTable
 from hepfool.typing import FloatArray
 
@@ -57,8 +58,8 @@ class Envelope:
         ----------
         table : EventTable
             Nominal events.
-        sigma : array_like, broadcastable to (n_events, n_features)
-            Uncertainty in the feature's unit; infinite for no bound.
+        sigma : array_like, broadcastable to (n_events, n_features), or table
+            Uncertainty in the feature's unit; infinite for no bound.  Columns with names are taken by name.
         n_sigma : float
             Number :math:`k` of standard deviations, dimensionless.
 
@@ -67,7 +68,7 @@ class Envelope:
         Envelope
             Symmetric bounds around the nominal values.
         """
-        width = np.broadcast_to(n_sigma * np.asarray(sigma, dtype=np.float64), table.values.shape)
+        width = np.broadcast_to(n_sigma * _matching(table, sigma), table.values.shape)
         if np.any(~(width >= 0)):
             msg = "envelope uncertainties must not be negative or NaN; use 0 to fix a value and inf for no bound"
             raise ValueError(msg)
@@ -82,8 +83,8 @@ class Envelope:
         ----------
         table : EventTable
             Nominal events.
-        fraction : array_like, broadcastable to (n_events, n_features)
-            Relative uncertainty, dimensionless.
+        fraction : array_like, broadcastable to (n_events, n_features), or table
+            Relative uncertainty, dimensionless.  Columns with names are taken by name.
         n_sigma : float
             Number :math:`k` of standard deviations, dimensionless.
 
@@ -92,7 +93,7 @@ class Envelope:
         Envelope
             Symmetric bounds around the nominal values.
         """
-        fraction = np.asarray(fraction, dtype=np.float64)
+        fraction = _matching(table, fraction)
         magnitude = np.abs(np.where(table.missing, 0.0, table.values))
         free = np.isinf(np.broadcast_to(fraction, magnitude.shape))
         width = np.where(free, np.inf, np.where(free, 0.0, fraction) * magnitude)
@@ -220,3 +221,10 @@ class Envelope:
             Bounds of the selected events.
         """
         return Envelope(self.lower[mask], self.upper[mask])
+
+
+def _matching(table: EventTable, values: Any) -> FloatArray:
+    """Return numbers in the order of the features; columns that have names by these."""
+    if named_columns(values) is None:
+        return np.asarray(values, dtype=np.float64)
+    return matrix_of(values, table.features.names)[0]

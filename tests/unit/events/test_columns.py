@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hepfool.events import UNLABELLED, EventTable, Region
+from hepfool.events import UNLABELLED, Envelope, EventTable, Region
 from hepfool.events.columns import is_sentinel, joined, numbers_of, spectator
 from hepfool.features import Feature, FeatureSpace
 from hepfool.processors.analysis import feature_matrix
@@ -350,3 +350,22 @@ def test_a_usual_sentinel_that_nobody_named_is_said() -> None:
     values[::5] = np.finfo("f4").max
     with pytest.warns(UserWarning, match="and never above"):
         EventTable.from_arrays(values)
+
+
+def test_a_negative_sentinel_in_an_unsigned_column_is_said() -> None:
+    column = np.array([1, -99, 3]).astype("u1")
+    with pytest.warns(UserWarning, match=r"uint8 and cannot hold -99, but its largest number, 157"):
+        EventTable.from_arrays({"n": column}, sentinel=-99)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        EventTable.from_arrays(
+            {"n": np.array([157, 158], dtype="u1"), "m": np.array([-99, 1], dtype="i1")}, sentinel=-99
+        )
+
+
+def test_uncertainties_of_an_envelope_are_taken_by_name() -> None:
+    table = EventTable.from_arrays({"pt": PT, "eta": ETA})
+    envelope = Envelope.absolute(table, pd.DataFrame({"eta": [0.1] * 3, "pt": [5.0] * 3}))
+    np.testing.assert_allclose(envelope.upper - table.values, [[5.0, 0.1]] * 3)
+    relative = Envelope.relative(table, {"eta": [0.0] * 3, "pt": [0.1] * 3})
+    np.testing.assert_allclose(relative.upper - table.values, np.stack([0.1 * np.array(PT), np.zeros(3)], axis=1))
