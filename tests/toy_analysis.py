@@ -57,6 +57,7 @@ class ToyAnalysis:
             features=self.features,
             labels=np.full(len(values), metadata.get("label", UNLABELLED)),
             weights=weights,
+            sentinel=-999.0,
             dataset=metadata["dataset"],
             regions=(
                 Region("low_met", values[:, 1] < 40.0, "control", {"met": (0.0, 40.0)}),

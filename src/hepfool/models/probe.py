@@ -96,7 +96,8 @@ def check_scores(scores: FloatArray, n_events: int, classifier: Classifier) -> N
     if bad.any():
         msg = (
             f"the network's score is not finite for {int(bad.sum())} of {n_events} nominal events, "
-            f"first at event {int(np.argmax(bad))}; check inputs, sentinel and preprocessing"
+            f"first at event {int(np.argmax(bad))}; check inputs and preprocessing, and the sentinel: missing values "
+            "reach the network as NaN where the table names none that it expects"
         )
         raise ValueError(msg)
     sums = scores.sum(axis=1)

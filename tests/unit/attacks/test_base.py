@@ -162,3 +162,12 @@ def test_attacked_weights_that_cancel_are_refused_before_the_first_iteration() -
             progress=history.append,
         )
     assert not history
+
+
+@pytest.mark.filterwarnings("ignore:only 10 constrained events")
+def test_missing_values_that_the_network_does_not_take_as_nan_are_named(rng: np.random.Generator) -> None:
+    values = 1.0 + np.arange(60.0).reshape(10, 6)
+    values[1, 1] = np.nan
+    table = EventTable.from_arrays(values, labels=[0, 1] * 5)
+    with pytest.raises(ValueError, match=r"1 of 10 nominal events.*missing values reach the network as NaN"):
+        run_attack(Noise(size=0.1), SineClassifier(), table, rng=rng)

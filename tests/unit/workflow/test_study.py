@@ -59,11 +59,12 @@ def test_an_investigated_excess_is_assigned(
 def test_names_that_could_not_be_written_stop_before_the_attack(
     shifted_result: AttackResult, sign_classifier: Classifier
 ) -> None:
+    nominal = shifted_result.nominal
     table = EventTable.from_arrays(
-        shifted_result.nominal.values, labels=shifted_result.nominal.labels, features=["fooled", "met"]
+        nominal.values, labels=nominal.labels, features=["pt", "met"], spectators={"pt": nominal.weights}
     )
     seen: list[Iteration] = []
-    with pytest.raises(ValueError, match="two columns would be called fooled"):
+    with pytest.raises(ValueError, match="two columns would be called pt"):
         run_table_attack(table, sign_classifier, shifted_result.attack, seed=7, progress=seen.append)
     assert not seen
 
