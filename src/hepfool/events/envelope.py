@@ -50,7 +50,7 @@ class Envelope:
         object.__setattr__(self, "upper", frozen(upper))
 
     @classmethod
-    def absolute(cls, table: EventTable, sigma: ArrayLike, *, n_sigma: float = 1.0) -> Envelope:
+    def absolute(cls, table: EventTable, sigma: Any, *, n_sigma: float = 1.0) -> Envelope:
         r"""
         Bounds :math:`x \pm k\,\sigma` with :math:`\sigma` in the feature's unit.
 
@@ -75,7 +75,7 @@ class Envelope:
         return cls(nan_to(table.values - width, -np.inf), nan_to(table.values + width, np.inf))
 
     @classmethod
-    def relative(cls, table: EventTable, fraction: ArrayLike, *, n_sigma: float = 1.0) -> Envelope:
+    def relative(cls, table: EventTable, fraction: Any, *, n_sigma: float = 1.0) -> Envelope:
         r"""
         Bounds :math:`x \pm k\,f\,|x|` with a dimensionless fraction :math:`f`.
 
