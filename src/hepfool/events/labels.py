@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ _SIGNAL_NAMES = ("s", "sig", "signal", "1")
 _MAX_CLASSES = 100
 #: Whole numbers beyond are not exact in double precision.
 _LARGEST = 2.0**53
+#: By how much smoothed labels, such as 0.9 and 0.1, may differ from their class.
+_LARGEST_SMOOTHING = 0.25
 
 
 def classes_of(
@@ -55,14 +58,27 @@ def _comparable(raw: NDArray[Any], what: str) -> NDArray[Any]:
     if raw.dtype.kind in "biuf":
         values = raw.astype(np.float64)
         odd = (values != np.round(values)) | ~(np.abs(values) < _LARGEST)
-        if odd.any():
+        near = (np.abs(values - np.round(values)) <= _LARGEST_SMOOTHING) & (np.abs(values) < _LARGEST)
+        if odd.any() and near.all():
+            _say_smoothed(values, what)
+        elif odd.any():
             msg = f"{what} {values[odd][0]:g} is no class; labels are whole numbers from 0 or strings"
             raise ValueError(msg)
-        return values.astype(np.int64)
+        return np.round(values).astype(np.int64)
     if raw.dtype.kind in "US":
         return raw.astype(np.str_)
     msg = f"{what} holds values that are neither numbers nor text; give every event one class"
     raise ValueError(msg)
+
+
+def _say_smoothed(values: NDArray[Any], what: str) -> None:
+    odd = values != np.round(values)
+    warnings.warn(
+        f"{what} {values[odd][0]:g} is taken as class {round(values[odd][0])}, the nearest one, as {int(odd.sum())} labels are "
+        "within a quarter of a class (label smoothing); pass whole numbers to be sure",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 def _counted(found: NDArray[Any], what: str) -> list[int]:

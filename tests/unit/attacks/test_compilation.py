@@ -33,7 +33,7 @@ from tests.specimens import SineClassifier, events
 
 tables = [events(60), events(60, regions=False), events(60, weighted=False)]
 by_column = EventTable.from_arrays(
-    np.asfortranarray(tables[1].values), labels=tables[1].labels, features=tables[1].features
+    np.asfortranarray(tables[1].values), labels=tables[1].labels, features=tables[1].features, sentinel=-999.0
 )
 assert by_column.values.flags.f_contiguous
 tables += [by_column, tables[1].select(np.arange(60) % 2 == 0)]

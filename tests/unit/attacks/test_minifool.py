@@ -95,6 +95,7 @@ def test_features_at_their_bound_leave_the_way_to_others() -> None:
     assert (result.adversarial.values[:2, 0] == 0.0).all()
 
 
+@pytest.mark.filterwarnings("ignore::hepfool.exceptions.NetworkWarning")
 def test_labels_do_not_matter() -> None:
     table = events(300)
     flipped = replace(table, labels=1 - table.labels)

@@ -152,10 +152,17 @@ def test_labels_are_taken_as_they_are_meant(labels: Any, classes: Any, expected:
     assert EventTable.from_arrays([[1.0], [2.0]], labels=labels, classes=classes).labels.tolist() == expected
 
 
+def test_smoothed_labels_are_the_nearest_class_with_a_warning() -> None:
+    with pytest.warns(UserWarning, match="0.9 is taken as class 1, the nearest one, as 2 labels are within a quarter"):
+        table = EventTable.from_arrays([[1.0], [2.0], [3.0]], labels=[0.9, 0.1, 2.0])
+    assert table.labels.tolist() == [1, 0, 2]
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0.9, 0.1], "0.9 is no class"),
+        ([0.6, 0.1], "0.6 is no class"),
+        ([1.0, 0.5], "0.5 is no class"),
         ([1.0, np.nan], "nan is no class"),
         ([-1, 1], "-1 is no class, they count from 0"),
         (["s", "b"], r"'b' is text; say which class it is, such as classes=\{'b': 0, 's': 1\}"),
