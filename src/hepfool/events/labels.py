@@ -58,7 +58,8 @@ def _comparable(raw: NDArray[Any], what: str) -> NDArray[Any]:
     if raw.dtype.kind in "biuf":
         values = raw.astype(np.float64)
         odd = (values != np.round(values)) | ~(np.abs(values) < _LARGEST)
-        near = (np.abs(values - np.round(values)) <= _LARGEST_SMOOTHING) & (np.abs(values) < _LARGEST)
+        finite = np.abs(values) < _LARGEST
+        near = finite & (np.abs(np.remainder(np.where(finite, values, 0.5) + 0.5, 1.0) - 0.5) <= _LARGEST_SMOOTHING)
         if odd.any() and near.all():
             _say_smoothed(values, what)
         elif odd.any():
