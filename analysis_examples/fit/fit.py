@@ -25,7 +25,7 @@ from rich.table import Table
 from hepfool.demo import ATTACK, PRETRAINED, attack_bins, read_events
 from hepfool.exceptions import LowStatisticsWarning
 from hepfool.inference import (
-    UPPER_BOUND,
+    LOWER_LIMIT,
     Impact,
     Nuisance,
     Template,
@@ -194,7 +194,7 @@ def show(impacts: Mapping[str, Impact]) -> None:
         table.add_row(name, str(impact.before), str(impact.after), f"{impact.increase:.1%}", f"{places} of {of}")
     console = Console()
     console.print(table)
-    console.print(UPPER_BOUND)
+    console.print(LOWER_LIMIT)
 
 
 @click.command()

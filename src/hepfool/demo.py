@@ -251,7 +251,7 @@ def judge(
     data : EventTable
         Events of the control region.
     seed : int
-        Of the bootstrap.
+        Of the attack on network and detector.
 
     Returns
     -------
@@ -276,7 +276,7 @@ def judge(
         excess=run_excess(result, classifier, flagged=flagged),
         fractions=[FlaggedFraction(region=CONTROL_REGION, data=check.data[0], simulation=check.simulation[0])],
     )
-    report = evaluate(detector, result, rng=np.random.default_rng(seed))
+    report = evaluate(detector, result)
     summary = summarise(result, evidence, decide(evidence), detector=report, seed=seed)
     return Study(result=result, evidence=evidence, summary=summary, threshold=classifier.threshold)
 

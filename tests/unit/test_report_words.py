@@ -46,7 +46,7 @@ def test_a_reviewer_is_told_why(shifted_result: AttackResult, sign_classifier: C
     assert f"The distributions of the {free} events elsewhere" in attack
     assert "flags some of them; 2.0% are left" in comparison
     assert "escape this detector, 25.0% are left" in comparison
-    assert "(tau energy) together change the class of 1.0% of the same events" in comparison
+    assert "and that move inputs (tau energy) together change the class of 1.0% of the same events" in comparison
     assert comparison.endswith("What is left of the attack is 2 times as much.")
     assert decision.startswith(
         "This is why the verdict is INVESTIGATE: a deviation within the limits of the search could change"
@@ -85,7 +85,11 @@ def test_every_open_criterion_is_a_reason(shifted_result: AttackResult, sign_cla
     evidence = dataclasses.replace(Evidence.of(shifted_result, sign_classifier), n_iterations=9)
     text = verdict_in_words(summarise(shifted_result, evidence, decide(evidence)))
     assert "no physics systematic to compare this with" in text[1]
-    for reason in ("no assigned uncertainty", "flags as many data events", "the search was not finished"):
+    for reason in (
+        "no assigned uncertainty",
+        "flags as many data events",
+        "the search was interrupted before its last iteration",
+    ):
         assert reason in text[2]
 
 
@@ -115,3 +119,34 @@ def test_a_criterion_that_does_not_hold_is_not_called_failed(
     assert "Not fulfilled</span>:" in page
     assert "✗ not fulfilled" in page
     assert "✓ fulfilled" in page
+
+
+def test_sources_of_weights_change_no_class(shifted_result: AttackResult, sign_classifier: Classifier) -> None:
+    yields = {"low_met": Measured(-0.04), "high_met": Measured(0.03)}
+    effects = (
+        SystematicEffect(name="tau_energy_up", kind="shape", flips=Measured(0.02), yield_shift={}),
+        SystematicEffect(name="z_pt_up", kind="weight", flips=None, yield_shift=yields),
+        SystematicEffect(name="z_pt_down", kind="weight", flips=None, yield_shift={"low_met": Measured(0.01)}),
+    )
+    summaries = []
+    for chosen in (effects, effects[1:]):
+        evidence = Evidence.of(shifted_result, sign_classifier, effects=chosen)
+        summaries.append(summarise(shifted_result, evidence, decide(evidence)))
+    both, weights = (verdict_in_words(summary)[1] for summary in summaries)
+    assert "move inputs (tau energy) together change the class of 2.0% of the same events" in both
+    assert "change weights or yields, and no event's class: z pt 4.0%" in both
+    assert "together change the class" not in weights
+    for summary, expected in zip(summaries, ("tau_energy, in quadrature", "no source moves an input"), strict=True):
+        assert expected in summary_html(summary)
+
+
+def test_terminal_page_and_words_show_the_floor_of_the_same_input(
+    shifted_result: AttackResult, sign_classifier: Classifier
+) -> None:
+    summary = study(shifted_result, sign_classifier, 0.01)
+    moved = shifted_result.compatibility
+    floor = moved.js_floor[moved.js_distance.argmax()]
+    assert f"typically {floor:.3f}" in verdict_in_words(summary)[0]
+    assert f"{floor:.4f} is typical of chance" in summary_html(summary)
+    row = next(line for line in summary_markdown(summary).splitlines() if line.startswith("| constrained"))
+    assert row.split(" | ")[4] == f"{floor:.4f}"

@@ -243,7 +243,7 @@ def attack_defended(
     table : EventTable
         Events that neither was trained on.
     rng : numpy.random.Generator
-        For both attacks and the errors.
+        For both attacks.
     target : {"correct", "all"}, int or BoolArray
         Events to attack.
     envelope : Envelope, optional
@@ -262,7 +262,7 @@ def attack_defended(
         If the input cannot be attacked, or ``naive`` is an attack on other events or another network.
     """
     check_features(defended.detector.features, table)
-    first, second, third = rng.spawn(3)
+    first, second = rng.spawn(2)
     if naive is None:
         naive = run_attack(attack, defended.classifier, table, rng=first, target=target, envelope=envelope)
     elif naive.nominal is not table or naive.classifier_digest != defended.classifier.digest:
@@ -273,7 +273,7 @@ def attack_defended(
     )
     # Both are judged alike: classifier and detector one after the other.
     judged = transferred(adaptive, defended.classifier, attacked=adaptive.attacked)
-    reports = [evaluate(defended.detector, result, rng=third) for result in (naive, judged)]
+    reports = [evaluate(defended.detector, result) for result in (naive, judged)]
     difference, error = _paired(defended, naive, adaptive)
     return AdaptiveAttack(
         naive=reports[0],

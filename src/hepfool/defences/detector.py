@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from hepfool.attacks.base import AttackResult
+from hepfool.attacks.result import weighted_fraction
 from hepfool.events import EventTable
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
@@ -33,9 +33,6 @@ __all__ = [
     "evaluate",
     "train_detector",
 ]
-
-_BOOTSTRAP_REPLICAS = 200
-_DRAWS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +142,8 @@ class DetectorReport:
     fooling_ratio : float
         Fooled over attacked.
     corrected_fooling_ratio, corrected_fooling_ratio_error : float
-        Fooled and not flagged over attacked, counted jointly, and its bootstrap
-        standard error.
+        Fooled and not flagged over attacked, counted jointly, and its
+        standard error, to which a bootstrap over events converges.
     product_fooling_ratio : float
         ``fooling_ratio * (1 - efficiency_adversarial)``, as if flags and fooling were independent.
     auroc : float
@@ -251,9 +248,7 @@ def train_detector(
     )
 
 
-def evaluate(
-    detector: Detector, test: AttackResult, *, rng: np.random.Generator, clean: EventTable | None = None
-) -> DetectorReport:
+def evaluate(detector: Detector, test: AttackResult, *, clean: EventTable | None = None) -> DetectorReport:
     """
     Judge a detector on an attack on the test split.
 
@@ -263,8 +258,6 @@ def evaluate(
         Trained on other events.
     test : AttackResult
         The attack on the test split.
-    rng : numpy.random.Generator
-        For the bootstrap error.
     clean : EventTable, optional
         Nominal events; those of the attack by default.
 
@@ -287,6 +280,7 @@ def evaluate(
     attacked, fooled, weights = test.attacked, test.fooled, test.nominal.weights
     efficiency_adversarial = _fraction(flagged, weights, attacked)
     remaining = fooled & ~flagged
+    corrected, error = weighted_fraction(remaining[attacked], weights[attacked])
     by_class = {int(c): _fraction(~clean_flagged, clean.weights, clean.labels == c) for c in np.unique(clean.labels)}
     return DetectorReport(
         n_clean=clean.n_events,
@@ -300,8 +294,8 @@ def evaluate(
         efficiency_unfooled=_fraction(flagged, weights, attacked & ~fooled),
         efficiency_adversarial=efficiency_adversarial,
         fooling_ratio=test.fooling_ratio,
-        corrected_fooling_ratio=_fraction(remaining, weights, attacked),
-        corrected_fooling_ratio_error=_bootstrap_error(remaining[attacked], weights[attacked], rng),
+        corrected_fooling_ratio=corrected,
+        corrected_fooling_ratio_error=error,
         product_fooling_ratio=test.fooling_ratio * (1.0 - efficiency_adversarial),
         auroc=_separation((clean_scores, clean.weights), (scores[fooled], weights[fooled])),
     )
@@ -349,21 +343,6 @@ def _fraction(passed: BoolArray, weights: FloatArray, events: BoolArray | None =
     chosen = np.ones(len(passed), dtype=np.bool_) if events is None else events
     total = weights[chosen].sum()
     return float(weights[chosen & passed].sum() / total) if total else float("nan")
-
-
-def _bootstrap_error(passed: BoolArray, weights: FloatArray, rng: np.random.Generator) -> float:
-    if len(passed) < 2:
-        return float("nan")
-    result = stats.bootstrap(
-        (weights * passed, weights),
-        lambda part, whole, axis: part.sum(axis=axis) / whole.sum(axis=axis),
-        n_resamples=_BOOTSTRAP_REPLICAS,
-        batch=max(_DRAWS_AT_ONCE // len(passed), 1),
-        paired=True,
-        method="percentile",
-        rng=rng,
-    )
-    return float(result.standard_error)
 
 
 def _separation(clean: tuple[FloatArray, FloatArray], fooled: tuple[FloatArray, FloatArray]) -> float:

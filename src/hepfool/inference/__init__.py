@@ -8,9 +8,9 @@ patch that adds a nuisance parameter, and :func:`expected_impact` says what it c
 cabinetry configuration: :func:`cabinetry_systematics`.  You have Combine datacards:
 :func:`write_combine_shapes` and :func:`combine_lines`.
 
-The attack is the *worst* deviation that the validation misses.  Its template is an upper bound, not one
-standard deviation, and there is no probability that the data follow it: treated as one standard deviation
-it is conservative.
+The attack is the worst deviation *that was found* within what the validation misses: a lower limit of the worst case,
+which only a proof could bound from above.  It is not one standard deviation either, and there is no probability that the
+data follow it; whoever enters it as one standard deviation states how large a shift was found, not how likely it is.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from __future__ import annotations
 from hepfool.inference.cabinetry_config import cabinetry_systematics
 from hepfool.inference.combine import combine_lines, write_combine_shapes
 from hepfool.inference.impact import Impact, Interval, NuisanceImpact, expected_impact, impact_record
-from hepfool.inference.templates import UPPER_BOUND, Nuisance, Template, Variation, score_templates
+from hepfool.inference.templates import LOWER_LIMIT, Nuisance, Template, Variation, score_templates
 from hepfool.inference.workspace import attack_patch
 
 __all__ = [
-    "UPPER_BOUND",
+    "LOWER_LIMIT",
     "Impact",
     "Interval",
     "Nuisance",

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import optimize
 
 from hepfool.extras import import_extra
-from hepfool.inference.templates import UPPER_BOUND
+from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.summary.record import plain_values
 from hepfool.typing import FloatArray
 
@@ -108,7 +108,7 @@ class Impact:
     before: Interval
     after: Interval
     ranking: tuple[NuisanceImpact, ...]
-    statement: str = UPPER_BOUND
+    statement: str = LOWER_LIMIT
 
     @property
     def increase(self) -> float:

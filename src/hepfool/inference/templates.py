@@ -14,10 +14,10 @@ from hist import Hist
 from hepfool.exceptions import ClippedTemplateWarning
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["UPPER_BOUND", "Flow", "Nuisance", "Side", "Template", "Variation", "distinct", "score_templates"]
+__all__ = ["LOWER_LIMIT", "Flow", "Nuisance", "Side", "Template", "Variation", "distinct", "score_templates"]
 
 #: Goes with every number that treats an attack as a nuisance parameter.
-UPPER_BOUND = "The attack is an upper bound on such a shift, not one standard deviation."
+LOWER_LIMIT = "The attack is a lower limit of the worst case under its caps, not one standard deviation."
 
 Side = Literal["symmetrised", "one-sided"]
 
@@ -43,7 +43,7 @@ class Nuisance:
     per_process : bool
         Whether every process has a parameter of its own, named ``<name>_<process>``.
     scale : float
-        Factor on the shift: 1 takes the upper bound for one standard deviation.
+        Factor on the shift: 1 takes the attack as it was found for one standard deviation.
 
     Examples
     --------

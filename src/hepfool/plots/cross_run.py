@@ -116,5 +116,5 @@ def _summary(runs: CrossRuns, quantity: str) -> str:
             text += f" (product form {runs.mean(knowledge, 'product_fooling_ratio').value:.3f})"
         lines.append(text)
     if quantity == "corrected_fooling_ratio" and runs.auroc.shape[1] <= _MOST_WITH_ERRORS:
-        lines.append("Cells: joint count, bootstrap error, (product form)")
+        lines.append("Cells: joint count, error, (product form)")
     return "\n".join(lines)

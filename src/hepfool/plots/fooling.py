@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from hepfool.attacks.base import AttackResult
 from hepfool.attacks.result import weighted_fraction
-from hepfool.inference.templates import UPPER_BOUND
+from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.plots.style import PlotStyle, add_experiment_label
 from hepfool.typing import BoolArray
 
@@ -178,7 +178,7 @@ def _add_legend(figure: Figure, style: PlotStyle, *, with_corrected: bool, with_
         loc="outside lower left",
         ncols=len(handles),
         fontsize=size,
-        title=UPPER_BOUND,
+        title=LOWER_LIMIT,
         title_fontsize=size,
         alignment="left",
     )

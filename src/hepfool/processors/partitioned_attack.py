@@ -70,7 +70,7 @@ class PartitionedResult:
     fooling_ratio : float
         Weighted fraction of all attacked events with a changed class.
     js_bound : FloatArray, shape (n_features,)
-        Upper bound on each distance that follows from those of the partitions, dimensionless;
+        Largest value of each distance that those of the partitions allow (proved, for the events found), dimensionless;
         NaN where negative bin contents leave it without meaning.
     n_events : tuple of int
         Labelled events of each partition.

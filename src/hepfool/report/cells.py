@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["Section", "interval", "measured", "number"]
+__all__ = ["Section", "furthest_moved", "interval", "measured", "number"]
 
 
 class Section(NamedTuple):
@@ -29,6 +29,26 @@ class Section(NamedTuple):
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+
+
+def furthest_moved(compared: Mapping[str, Any]) -> tuple[str, float | None, float | None]:
+    """
+    Find the input whose distribution moved furthest.
+
+    Parameters
+    ----------
+    compared : mapping
+        One region of ``Summary.compatibility``.
+
+    Returns
+    -------
+    name : str
+        Of the feature.
+    js_distance, js_floor : float or None
+        Its distance, and the typical distance of two independent samples.
+    """
+    name, moved = max(compared["features"].items(), key=lambda item: item[1]["js_distance"] or 0.0)
+    return name, moved["js_distance"], moved["js_floor"]
 
 
 def interval(record: Mapping[str, float | None]) -> str:

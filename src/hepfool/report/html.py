@@ -9,10 +9,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hepfool.inference.templates import UPPER_BOUND
-from hepfool.report.cells import Section, interval, measured, number
+from hepfool.inference.templates import LOWER_LIMIT
+from hepfool.report.cells import Section, furthest_moved, interval, measured, number
 from hepfool.report.sections import detection_remark, opening, sections
-from hepfool.report.words import verdict_in_words
+from hepfool.report.words import flipping_sources, verdict_in_words
 from hepfool.summary import Summary
 
 __all__ = ["summary_html"]
@@ -64,7 +64,7 @@ _GLOSSARY = {
     "Jensen-Shannon distance (JSD)": "Distance of two distributions: 0 if they are the same, 1 if they have nothing in "
     "common.",
     "Correlation shift": "Relative change of the whole matrix of linear correlations.",
-    "Sampling floor": "The distance that two independent samples of this size show by chance.",
+    "Sampling floor": "The distance that two independent samples of this size typically show by chance.",
     "Detection power": "Probability that a check notices the attack, at the number of data events of the analysis.",
     "Physics systematics": "The uncertainties that the analysis assigns already, such as energy scales.",
 }
@@ -122,7 +122,7 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
             for name, image in _ordered(figures or {}).items()
         ],
         glossary=_GLOSSARY,
-        upper_bound=UPPER_BOUND,
+        lower_limit=LOWER_LIMIT,
     )
 
 
@@ -145,15 +145,15 @@ def _effects(summary: Summary) -> Iterator[_KeyNumber]:
         yield _spread_number(summary.spread)
     if added is not None:
         how = "with their correlations" if systematics.get("correlations") else "in quadrature"
-        remark = f"{', '.join(added['sources'])} {how}, in the same units"
+        remark = f"{', '.join(flipping_sources(systematics)) or 'no source moves an input'}, {how}, in the same units"
         yield "Physics systematics", measured(added["flips"]), remark
 
 
 def _distances(constrained: Mapping[str, Any]) -> Iterator[_KeyNumber]:
-    name, moved = max(constrained["features"].items(), key=lambda item: item[1]["js_distance"] or 0.0)
-    remark = f"Jensen-Shannon distance of {name}; up to {number(moved['js_floor'])} is chance"
-    yield "Largest change of an input", number(moved["js_distance"]), remark
-    remark = f"relative; up to {number(constrained['correlation_floor'])} is chance"
+    name, distance, floor = furthest_moved(constrained)
+    remark = f"Jensen-Shannon distance of {name}; {number(floor)} is typical of chance"
+    yield "Largest change of an input", number(distance), remark
+    remark = f"relative; {number(constrained['correlation_floor'])} is typical of chance"
     yield "Change of correlations", number(constrained["correlation_shift"]), remark
 
 

@@ -6,10 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from hepfool.inference.templates import UPPER_BOUND
-from hepfool.report.cells import Section, interval, measured, number
+from hepfool.inference.templates import LOWER_LIMIT
+from hepfool.report.cells import Section, furthest_moved, interval, measured, number
 from hepfool.report.on_demand import frontier_section, spread_section
 from hepfool.summary import Summary
 
@@ -24,7 +22,8 @@ NOTICED = 0.5
 _FOOLING_NOTE = "Attacked events are those that the network had classified correctly, unless another target is stated."
 _COMPATIBILITY_NOTE = (
     "Distances between the same events before and after the attack. The floor is what two independent samples of "
-    "this size would show: a smaller distance cannot be told from chance in these bins."
+    "this size typically show: a smaller distance cannot be told from chance in these bins. The floor of the distance is that of the "
+    "input that moved furthest."
 )
 _DETECTION_NOTE = (
     "Probability that a check rejects at the level {level:g} when the data follow the attacked events and the prediction "
@@ -45,7 +44,7 @@ _DETECTOR_ROWS = {
     "efficiency_fooled": "fraction of fooled events that is flagged",
     "efficiency_unfooled": "fraction flagged of events that were attacked in vain",
     "efficiency_adversarial": "fraction of all attacked events that is flagged",
-    "corrected_fooling_ratio_error": "its bootstrap error",
+    "corrected_fooling_ratio_error": "its error",
     "product_fooling_ratio": "fooling ratio times unflagged fraction, as if independent",
     "auroc": "area under the ROC curve, nominal against fooled",
 }
@@ -135,21 +134,19 @@ def _fooling(summary: Summary) -> Section:
 
 
 def _compatibility(summary: Summary) -> Section:
-    rows = []
-    for region in summary.compatibility:
-        floors = [feature["js_floor"] for feature in region["features"].values()]
-        rows.append(
-            (
-                region["region"],
-                str(region["n_events"]),
-                number(region["mean_js_distance"]),
-                number(region["max_js_distance"]),
-                number(float(np.mean(floors))),
-                number(region["correlation_shift"]),
-                number(region["correlation_floor"]),
-            )
+    rows = [
+        (
+            region["region"],
+            str(region["n_events"]),
+            number(region["mean_js_distance"]),
+            number(region["max_js_distance"]),
+            number(furthest_moved(region)[2]),
+            number(region["correlation_shift"]),
+            number(region["correlation_floor"]),
         )
-    header = ("region", "events", "mean JSD", "max JSD", "JSD floor", "correlation shift", "its floor")
+        for region in summary.compatibility
+    ]
+    header = ("region", "events", "mean JSD", "max JSD", "its floor", "correlation shift", "its floor")
     return Section("What validation would see", header, rows, _COMPATIBILITY_NOTE)
 
 
@@ -231,7 +228,7 @@ def _effects(summary: Summary) -> Section:
     header = ("source", "flip fraction", *(f"yield shift, {region}" for region in regions))
     foreign = any(row["kind"] == "yield" for row in systematics["effects"])
     note = _EFFECTS_NOTE + (_FOREIGN_NOTE if foreign else "")
-    return Section("Attack and physics systematics", header, shown, f"{note} {UPPER_BOUND}")
+    return Section("Attack and physics systematics", header, shown, f"{note} {LOWER_LIMIT}")
 
 
 def _envelope(added: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from hepfool.inference.templates import LOWER_LIMIT
+from hepfool.report.cells import furthest_moved
 from hepfool.report.sections import NOTICED
 from hepfool.summary import Summary
 
-__all__ = ["verdict_in_words"]
+__all__ = ["flipping_sources", "verdict_in_words"]
 
 #: What a decisive criterion that is not fulfilled means, by its name and status.
 _OPEN: Final = {
@@ -31,7 +33,10 @@ _OPEN: Final = {
         "FlaggedFractionsAgree",
         "not evaluated",
     ): "it is not known whether a detector of attacks flags as many data events as simulated ones",
-    ("AttackFinished", "failed"): "the search was not finished, so that there may be worse deviations",
+    (
+        "AttackFinished",
+        "failed",
+    ): "the search was interrupted before its last iteration, so that it may have missed more than a finished one",
 }
 _WORST_CASE: Final = "None of this says that the data hold such a deviation: the search is for the worst case."
 _ADVICE: Final = (
@@ -64,14 +69,13 @@ def verdict_in_words(summary: Summary) -> tuple[str, ...]:
 
 def _attack(summary: Summary) -> str:
     events, constrained = summary.events, summary.compatibility[0]
-    features = constrained["features"].values()
-    floor = max((feature["js_floor"] or 0.0 for feature in features), default=0.0)
+    _, distance, floor = furthest_moved(constrained)
     return (
         f"Of {events['n_attacked']} attacked events, {events['n_fooled']} were given another class by the network: "
         f"{_percent(summary.systematics['attack']['flips'])} of their weight. The search for these changes was bounded: where data are "
         f"compared with simulation, no input's distribution moved further than a Jensen-Shannon distance of "
-        f"{_plain(constrained['max_js_distance'])} (chance alone: up to {_plain(floor)}), and the correlations changed by "
-        f"{_plain(constrained['correlation_shift'])} (chance alone: up to {_plain(constrained['correlation_floor'])})."
+        f"{_plain(distance)} (chance alone: typically {_plain(floor)}), and the correlations changed by "
+        f"{_plain(constrained['correlation_shift'])} (chance alone: typically {_plain(constrained['correlation_floor'])})."
         f"{_elsewhere(events)}"
     )
 
@@ -94,15 +98,49 @@ def _comparison(summary: Summary) -> Iterator[str]:
     if added is None:
         yield "There is no physics systematic to compare this with."
         return
-    sources = ", ".join(name.replace("_", " ") for name in added["sources"])
-    covered = added["flips"]
-    yield (
-        f"The uncertainties that the analysis assigns already ({sources}) together change the class of {_percent(covered)} of the "
-        "same events."
-    )
+    moving, covered = flipping_sources(systematics), added["flips"]
+    if moving:
+        sources = ", ".join(name.replace("_", " ") for name in moving)
+        yield (
+            f"The uncertainties that the analysis assigns already and that move inputs ({sources}) together change the class of "
+            f"{_percent(covered)} of the same events."
+        )
+    if others := _yield_shifts(systematics):
+        yield f"The others change weights or yields, and no event's class: {', '.join(others)} (largest yield shift of a region)."
     left, known = remaining["value"], covered["value"]
     if left and known:
         yield f"What is left of the attack is {left / known:.2g} times as much."
+
+
+def flipping_sources(systematics: Mapping[str, Any]) -> tuple[str, ...]:
+    """
+    Name the systematic sources that can change an event's class.
+
+    Parameters
+    ----------
+    systematics : mapping
+        ``Summary.systematics``.
+
+    Returns
+    -------
+    tuple of str
+        Those that move inputs; weights and yields alone flip nothing.
+    """
+    return tuple(dict.fromkeys(_source(effect) for effect in systematics["effects"] if effect["flips"] is not None))
+
+
+def _yield_shifts(systematics: Mapping[str, Any]) -> list[str]:
+    """Each source that flips nothing, with its largest yield shift."""
+    largest: dict[str, float] = {}
+    for effect in systematics["effects"]:
+        if effect["flips"] is None:
+            sizes = [abs(shift["value"]) for shift in effect["yield_shift"].values() if shift["value"] is not None]
+            largest[_source(effect)] = max([largest.get(_source(effect), 0.0), *sizes])
+    return [f"{name.replace('_', ' ')} {size:.1%}" for name, size in largest.items()]
+
+
+def _source(effect: Mapping[str, Any]) -> str:
+    return str(effect["name"]).removesuffix("_up").removesuffix("_down")
 
 
 def _decision(summary: Summary) -> Iterator[str]:
@@ -120,7 +158,7 @@ def _decision(summary: Summary) -> Iterator[str]:
         share = "" if size is None else f", {size:.1%} of the events,"
         yield (
             f"The analysers state that they have looked into it. What the assigned uncertainties leave uncovered{share} is to be "
-            "added as an uncertainty, with the sizes given below; it is an upper bound, not one standard deviation."
+            f"added as an uncertainty, with the sizes given below. {LOWER_LIMIT}"
         )
 
 

@@ -4,8 +4,8 @@ What an experiment would notice: nominal against adversarial events.
 
 Nominal and adversarial are the *same* events.  A :math:`\chi^2` between them, as
 if they were independent, would be meaningless; the numbers here are distances,
-always beside the distance that two independent samples of the same size would
-show (their sampling floor), and the power of a real validation at ``n_data``.
+always beside the typical distance of two independent samples of the same size
+(their sampling floor), and the power of a real validation at ``n_data``.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class Compatibility:
     js_distance : FloatArray, shape (n_features,)
         Jensen-Shannon distance of each marginal, dimensionless.
     js_floor : FloatArray, shape (n_features,)
-        What two independent samples of this size would show.
+        Typical distance of two independent samples of this size (root mean square).
     correlation_nominal, correlation_adversarial : FloatArray, shape (n_features, n_features)
         Pearson matrices.
     correlation_shift : float
         Relative Frobenius norm of their difference.
     correlation_floor : float
-        What two independent samples of this size would show, for uncorrelated normal features.
+        Typical shift between two independent samples of this size (root mean square), for normal features.
     n_merged_bins : int
         Bins merged because their content was negative, those of missing values among them.
     """
@@ -199,7 +199,7 @@ def compare_sums(
 
 
 def _correlation_floor(correlation: FloatArray, n_effective: float) -> float:
-    """Norm expected between two normal samples, with variance ``2 (1 - rho^2)^2 / n`` per entry."""
+    """Root mean square of the norm between two normal samples, with variance ``2 (1 - rho^2)^2 / n`` per entry."""
     variance = 2.0 * (1.0 - np.clip(correlation, -1, 1) ** 2) ** 2 / n_effective
     np.fill_diagonal(variance, 0.0)
     return float(np.sqrt(variance.sum()) / np.linalg.norm(correlation))

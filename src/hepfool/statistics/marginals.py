@@ -391,7 +391,7 @@ def _normalised(yields: FloatArray, name: str) -> FloatArray:
 
 def sampling_floor(reference: FloatArray, n_effective: float) -> FloatArray:
     r"""
-    Distance that two independent samples of the same distribution would show.
+    Typical distance of two independent samples of the same distribution, the root of its mean square.
 
     From :math:`\mathrm{JSD}^2 \approx (K-1)/(4\,n\ln 2)` for :math:`K` occupied bins and two samples of
     :math:`n` events each.

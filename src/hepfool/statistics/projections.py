@@ -29,7 +29,7 @@ class ProjectionChange:
     js_distance : float
         Jensen-Shannon distance before and after, dimensionless.
     js_floor : float
-        What two independent samples of this size would show.
+        Typical distance of two independent samples of this size (root mean square).
     """
 
     features: tuple[str, str]

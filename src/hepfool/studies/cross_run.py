@@ -309,10 +309,7 @@ def _judge_row(job: _Job) -> _Row:
     )
     values = test.network_values
     return _Row(
-        cells=tuple(
-            _cell(job, attacked, judging, seed=_seed(job.seed, job.split, job.run, 1 + k))
-            for k, judging in enumerate(runs)
-        ),
+        cells=tuple(_cell(job, attacked, judging) for judging in runs),
         flagged=own.detector.flags(values),
         correct=own.classifier.predict(values) == test.labels,
         auroc=auroc(test.labels, own.classifier.scores(values), test.weights),
@@ -322,16 +319,16 @@ def _judge_row(job: _Job) -> _Row:
 
 def _adaptive(job: _Job, own: Run) -> DetectorReport:
     defended = DefendedClassifier(classifier=own.classifier, detector=own.detector)
-    seeds = [_seed(job.seed, job.split, job.run, 0, k) for k in range(2)]
-    attacked = attack_events(job.plan, defended, job.splits[2], seed=seeds[0], folder=job.folder)
-    return _cell(job, attacked, own, seed=seeds[1])
+    seed = _seed(job.seed, job.split, job.run, 0, 0)
+    attacked = attack_events(job.plan, defended, job.splits[2], seed=seed, folder=job.folder)
+    return _cell(job, attacked, own)
 
 
-def _cell(job: _Job, attacked: AttackResult, judging: Run, *, seed: int) -> DetectorReport:
+def _cell(job: _Job, attacked: AttackResult, judging: Run) -> DetectorReport:
     """Judge one attack by one run, or read what was found before."""
     tables = map(table_digest, (attacked.nominal, attacked.adversarial))
     judge = (judging.classifier.digest, judging.detector.classifier.digest, judging.detector.threshold)
-    key = study_key("cell", *tables, attacked.classifier_digest, repr(job.plan.target), *judge, seed)
+    key = study_key("cell", *tables, attacked.classifier_digest, repr(job.plan.target), *judge)
     path = job.folder / f"cell-{key}.json"
     if path.exists():
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -339,7 +336,7 @@ def _cell(job: _Job, attacked: AttackResult, judging: Run, *, seed: int) -> Dete
         return DetectorReport(**{**content, "clean_efficiency_by_class": by_class})
     everything = attacked.attacked if job.plan.target == "all" else None
     result = transferred(attacked, judging.classifier, attacked=everything)
-    report = evaluate(judging.detector, result, rng=np.random.default_rng(seed))
+    report = evaluate(judging.detector, result)
     with written_whole(path, force=True) as temporary:
         temporary.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
     return report

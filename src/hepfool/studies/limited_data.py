@@ -327,7 +327,7 @@ def _limited(
         adaptive = attacked.adaptive
     found = test.compatibility
     return LimitedAttack(
-        report=evaluate(detector, test, rng=rng),
+        report=evaluate(detector, test),
         adaptive=adaptive,
         mean_js_distance=found.mean_js_distance,
         correlation_shift=found.correlation_shift,
@@ -359,7 +359,7 @@ def _curve(plan: LimitedDataPlan, classifier: TorchClassifier, splits: Splits, s
             settings=plan.detector,
         )
         _finished(interrupted=detector.provenance["interrupted"])
-        reports.append(evaluate(detector, test, rng=rng))
+        reports.append(evaluate(detector, test))
     return tuple(reports)
 
 

@@ -53,7 +53,7 @@ class Sensitivity:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preservation:
     """
-    What a validation would see, each beside what two independent samples of this size would show.
+    What a validation would see, each beside what two independent samples of this size typically show.
 
     Attributes
     ----------

@@ -168,7 +168,7 @@ class FlaggedFractionsAgree(Criterion):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackFinished(Criterion):
     """
-    The attack ran to its end, so that its fooling ratio is not only a lower limit.
+    The attack did all its iterations; whether more of them would find more is not judged.
 
     Attributes
     ----------
@@ -249,7 +249,7 @@ class YieldsWithinSystematics(Criterion):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarginalsWithinFloor(Criterion):
     """
-    No marginal moved further than two independent samples of this size would differ.
+    No marginal moved further than two independent samples of this size typically differ.
 
     Attributes
     ----------
@@ -292,7 +292,7 @@ class MarginalsWithinFloor(Criterion):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrelationsWithinFloor(Criterion):
     """
-    The correlations moved no further than those of two independent samples of this size would differ.
+    The correlations moved no further than those of two independent samples of this size typically differ.
 
     Attributes
     ----------

@@ -17,8 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hepfool.defences.detector import evaluate
 from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier
@@ -165,8 +163,7 @@ def _study(configuration: WorkflowConfiguration, results: Mapping[str, Any]) -> 
         correlations=configuration.systematics.coefficients(),
     )
     verdict = decide(evidence, configuration.thresholds, investigated=configuration.investigated)
-    rng = np.random.default_rng(configuration.seed)
-    report = None if detector is None else evaluate(detector, result, rng=rng)
+    report = None if detector is None else evaluate(detector, result)
     summary = summarise(
         result, evidence, verdict, detector=report, detection=results.get("checks"), seed=configuration.seed
     )

@@ -22,6 +22,7 @@ from hepfool.defences.detector import (
 from hepfool.defences.detector_files import read_detector, write_detector
 from hepfool.events import EventTable
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.studies.systematics import attack_effect
 from hepfool.training import TrainingSettings
 from hepfool.typing import FloatArray
 
@@ -61,13 +62,16 @@ def split(seed: int, n_events: int = 1500) -> EventTable:
     )
 
 
-def attacked(seed: int, size: float = 1.5) -> AttackResult:
-    network = nn.Linear(2, 1)
+def network() -> TorchClassifier:
+    layer = nn.Linear(2, 1)
     with torch.no_grad():
-        network.weight.copy_(torch.tensor([[1.0, 0.0]]))
-        network.bias.zero_()
-    table = split(seed)
-    return run_attack(Shift(size), TorchClassifier(network), table, rng=np.random.default_rng(seed))
+        layer.weight.copy_(torch.tensor([[1.0, 0.0]]))
+        layer.bias.zero_()
+    return TorchClassifier(layer)
+
+
+def attacked(seed: int, size: float = 1.5) -> AttackResult:
+    return run_attack(Shift(size), network(), split(seed), rng=np.random.default_rng(seed))
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +90,8 @@ def detector(validation_result: AttackResult) -> Detector:
 
 
 @pytest.fixture
-def report(detector: Detector, final_result: AttackResult, rng: np.random.Generator) -> DetectorReport:
-    return evaluate(detector, final_result, rng=rng)
+def report(detector: Detector, final_result: AttackResult) -> DetectorReport:
+    return evaluate(detector, final_result)
 
 
 def test_the_threshold_leaves_the_required_fraction(detector: Detector, validation_result: AttackResult) -> None:
@@ -123,18 +127,26 @@ def test_the_corrected_fooling_ratio_is_a_joint_count(
     assert report.n_attacked == int(final_result.attacked.sum())
 
 
-def test_the_error_is_about_binomial(final_result: AttackResult, detector: Detector, rng: np.random.Generator) -> None:
+def test_the_error_is_about_binomial(final_result: AttackResult, detector: Detector) -> None:
     unit = np.ones(final_result.nominal.n_events)
     equal = replace(
         final_result,
         nominal=replace(final_result.nominal, weights=unit),
         adversarial=replace(final_result.adversarial, weights=unit),
     )
-    report = evaluate(detector, equal, rng=rng)
+    report = evaluate(detector, equal)
     p, n = report.corrected_fooling_ratio, report.n_attacked
     assert report.corrected_fooling_ratio_error == pytest.approx(np.sqrt(p * (1 - p) / n), rel=0.2)
-    assert evaluate(detector, equal, rng=np.random.default_rng(1)) == evaluate(
-        detector, equal, rng=np.random.default_rng(1)
+
+
+def test_the_report_and_the_detector_print_the_same_error(
+    final_result: AttackResult, report: DetectorReport, detector: Detector
+) -> None:
+    flagged = detector.flags(final_result.adversarial.network_values)
+    shown = attack_effect(final_result, network(), flagged=flagged).flips
+    assert shown is not None
+    assert (shown.value, shown.error) == pytest.approx(
+        (report.corrected_fooling_ratio, report.corrected_fooling_ratio_error), rel=1e-12
     )
 
 
@@ -156,10 +168,10 @@ def test_same_seed_same_detector(validation_result: AttackResult) -> None:
 
 
 def test_other_clean_events_may_be_given(
-    detector: Detector, final_result: AttackResult, report: DetectorReport, rng: np.random.Generator
+    detector: Detector, final_result: AttackResult, report: DetectorReport
 ) -> None:
     data = replace(split(9, 200), labels=np.full(200, -1))
-    other = evaluate(detector, final_result, rng=rng, clean=data)
+    other = evaluate(detector, final_result, clean=data)
     assert other.n_clean == 200
     assert other.clean_efficiency_by_class == {}
     assert np.isnan(other.clean_efficiency_signal)
@@ -195,19 +207,17 @@ def test_an_attack_that_fools_nothing_cannot_train_a_detector(validation_result:
         train_detector(nothing, validation_result, seed=1)
 
 
-def test_an_attack_that_fools_nothing_can_be_judged(
-    detector: Detector, final_result: AttackResult, rng: np.random.Generator
-) -> None:
-    report = evaluate(detector, replace(final_result, fooled=np.zeros_like(final_result.fooled)), rng=rng)
+def test_an_attack_that_fools_nothing_can_be_judged(detector: Detector, final_result: AttackResult) -> None:
+    report = evaluate(detector, replace(final_result, fooled=np.zeros_like(final_result.fooled)))
     assert report.corrected_fooling_ratio == report.corrected_fooling_ratio_error == 0.0
     assert np.isnan(report.auroc)
     assert np.isnan(report.efficiency_fooled)
 
 
-def test_features_must_agree(detector: Detector, final_result: AttackResult, rng: np.random.Generator) -> None:
+def test_features_must_agree(detector: Detector, final_result: AttackResult) -> None:
     other = EventTable.from_arrays([[0.0, 0.0]], features=["y", "x"])
     with pytest.raises(ValueError, match="in this order"):
-        evaluate(detector, final_result, rng=rng, clean=other)
+        evaluate(detector, final_result, clean=other)
 
 
 def test_settings_are_checked() -> None:

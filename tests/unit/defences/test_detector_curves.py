@@ -57,12 +57,10 @@ def test_the_area_is_that_of_scikit_learn(detector: Detector, attacked: AttackRe
     assert 0.0 < curves.auroc_error < 0.05
 
 
-def test_the_threshold_lies_on_the_curve(
-    detector: Detector, attacked: AttackResult, curves: DetectorCurves, rng: np.random.Generator
-) -> None:
+def test_the_threshold_lies_on_the_curve(detector: Detector, attacked: AttackResult, curves: DetectorCurves) -> None:
     positive = replace(attacked.nominal, weights=np.abs(attacked.nominal.weights))
     attacked = replace(attacked, nominal=positive, adversarial=replace(attacked.adversarial, weights=positive.weights))
-    report = evaluate(detector, attacked, rng=rng)
+    report = evaluate(detector, attacked)
     assert curves.working_point == pytest.approx((1.0 - report.clean_efficiency, report.efficiency_fooled))
     first = int(np.argmax(curves.thresholds <= detector.threshold))
     nominal, fooled = curves.working_point

@@ -37,9 +37,9 @@ def test_corrected_ratio_stands_in_the_row_of_its_attack() -> None:
     assert rows == [0, 1, 1]
 
 
-def test_reader_is_told_that_the_attack_is_an_upper_bound() -> None:
+def test_reader_is_told_that_the_attack_is_a_lower_limit_of_the_worst_case() -> None:
     figure, _ = plot_fooling(ATTACKS)
-    assert "upper bound" in figure.legends[0].get_title().get_text()
+    assert "lower limit of the worst case" in figure.legends[0].get_title().get_text()
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
