@@ -120,6 +120,7 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         from hepfool.workflow import run_table_attack, thin, with_checks, with_frontier, write_study  # noqa: PLC0415
 
         folder = check_output(output, force=force)
+        style = PlotStyle(experiment=options["experiment"], label=options["label_text"])
         names = (name.removeprefix("--").replace("-", "_") for name, *_ in _ATTACK_OPTIONS)
         configuration = CONSERVAttack(**{name: options[name] for name in names if options[name] is not None})
         checks = None if options["n_data"] is None else CheckSettings(n_data=options["n_data"])
@@ -138,7 +139,6 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
             study = with_checks(study, checks, seed=options["seed"])
             if options["frontier"]:
                 study = with_frontier(study, classifier, checks, seed=options["seed"], path=options["frontier"])
-        style = PlotStyle(experiment=options["experiment"], label=options["label_text"])
         write_study(study, folder, style=style, force=force)
         _show(study.summary, folder, interrupted=study.result.interrupted)
 

@@ -76,5 +76,9 @@ class ClippedTemplateWarning(UserWarning):
     """A varied distribution would be negative somewhere and was set to zero."""
 
 
+class PlainTextWarning(UserWarning):
+    """A label is no TeX that Matplotlib can set, and stands in the figures as it is."""
+
+
 class RegionWarning(UserWarning):
     """An iteration was given up, because its moves took more and more events out of a region."""

@@ -55,7 +55,15 @@ def plot_contact_sheet(images: Mapping[str, Image], *, title: str = "") -> tuple
         for number, rows in enumerate(pages, start=1):
             figure = Figure(figsize=(_WIDTH, _HEIGHT))
             heading = f"{title}  ({number}/{len(pages)})".strip()
-            figure.text(_MARGIN / _WIDTH, 1.0 - 0.7 * _MARGIN / _HEIGHT, heading, fontsize=12, va="top", weight="bold")
+            figure.text(
+                _MARGIN / _WIDTH,
+                1.0 - 0.7 * _MARGIN / _HEIGHT,
+                heading,
+                fontsize=12,
+                va="top",
+                weight="bold",
+                parse_math=False,
+            )
             _draw_page(figure, rows)
             figures.append(figure)
     return tuple(figures)
@@ -109,6 +117,6 @@ def _draw_page(figure: Figure, rows: list[_Row]) -> None:
             ax.tick_params(which="both", length=0)
             for spine in ax.spines.values():
                 spine.set(linewidth=0.5, color="0.7")
-            ax.set_title(name, fontsize=11, loc="left", pad=3)
+            ax.set_title(name, fontsize=11, loc="left", pad=3, parse_math=False)
             left += width + _MARGIN
         top -= _LINE + height + _MARGIN / 2

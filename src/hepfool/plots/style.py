@@ -9,22 +9,29 @@ not registered with pyplot: nothing has to be closed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import matplotlib as mpl
 import mplhep
 from cycler import cycler
+from matplotlib import cbook
 from matplotlib import style as mpl_style
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-__all__ = ["Experiment", "PlotStyle", "StyledFigure", "add_experiment_label"]
+from hepfool.exceptions import PlainTextWarning
+
+__all__ = ["Experiment", "PlotStyle", "StyledFigure", "add_experiment_label", "check_labels"]
 
 Experiment = Literal["CMS", "ATLAS", "LHCb", "ALICE", "plain"]
 
@@ -63,6 +70,7 @@ class StyledFigure(Figure):
             Where to draw.
         """
         with mpl_style.context(self._settings, after_reset=True):
+            self._write_plainly_what_is_no_tex()
             super().draw(renderer)
 
     def get_tightbbox(self, *args: Any, **kwargs: Any) -> Bbox:
@@ -80,7 +88,13 @@ class StyledFigure(Figure):
             What a notebook shows, in inches.
         """
         with mpl_style.context(self._settings, after_reset=True):
+            self._write_plainly_what_is_no_tex()
             return super().get_tightbbox(*args, **kwargs)
+
+    def _write_plainly_what_is_no_tex(self) -> None:
+        for text in self.findobj(Text):
+            if isinstance(text, Text) and text.get_parse_math() and not check_labels([text.get_text()]):
+                text.set_parse_math(False)
 
     def savefig(self, fname: Any, **kwargs: Any) -> None:
         """
@@ -95,6 +109,51 @@ class StyledFigure(Figure):
         """
         with mpl_style.context(self._settings, after_reset=True):
             super().savefig(fname, **kwargs)
+
+
+def check_labels(labels: Iterable[str]) -> bool:
+    """
+    Tell which labels Matplotlib cannot set.
+
+    Parameters
+    ----------
+    labels : iterable of str
+        Texts with or without TeX, such as the titles of features.
+
+    Returns
+    -------
+    bool
+        Whether all of them can be set.
+
+    Warns
+    -----
+    PlainTextWarning
+        Of the first that cannot; figures show it without interpreting its TeX.
+
+    Examples
+    --------
+    >>> check_labels(["$p_T$ [GeV]", "price in $"])
+    True
+    """
+    for label in labels:
+        fault = next((found for line in label.split("\n") if (found := _tex_fault(line))), "")
+        if fault:
+            msg = f"the label {label!r} is no TeX that Matplotlib can set ({fault}); figures show it as it is, mend it"
+            warnings.warn(msg, PlainTextWarning, stacklevel=2)
+            return False
+    return True
+
+
+@lru_cache(maxsize=1024)
+def _tex_fault(line: str) -> str:
+    """Say what is wrong with the mathematics in a line; nothing if it can be set."""
+    if not cbook.is_math_text(line):
+        return ""
+    try:
+        MathTextParser("path").parse(line)
+    except Exception as error:  # noqa: BLE001 - of a parser that was given anything
+        return " ".join(str(error).split()[-12:]) or type(error).__name__
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +193,9 @@ class PlotStyle:
         """Check the experiment and the number of colours."""
         if self.experiment not in get_args(Experiment):
             msg = f"no style for experiment {self.experiment!r}; use one of {', '.join(get_args(Experiment))}"
+            raise ValueError(msg)
+        if fault := _tex_fault(self.label):
+            msg = f"label {self.label!r} is no TeX that Matplotlib can set ({fault}); write it without $ or mend it"
             raise ValueError(msg)
         if len(self.colours) < 3:
             msg = f"a style needs at least three colours, got {len(self.colours)}"

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ EXTRA_COLUMNS = ("attacked", "fooled", "nominal_score", "adversarial_score")
 
 #: Dots per inch and largest width in pixels of the images: more than a slide shows.
 _PNG_DPI, _PNG_WIDTH = 150, 3000
+#: Characters of a file's name.
+_LONGEST_NAME = 100
 
 
 def check_output(folder: str | Path, *, force: bool = False) -> Path:
@@ -160,6 +163,14 @@ def _extra_columns(result: AttackResult) -> dict[str, Any]:
     )
 
 
+def _free_name(name: str, taken: Iterable[str]) -> str:
+    """Name of a file from that of a feature, different from others on every file system."""
+    stem = re.sub(r"[^A-Za-z0-9_]", "_", name)[:_LONGEST_NAME]
+    used = {other.lower() for other in taken}
+    names = itertools.chain([stem], (f"{stem}_{k}" for k in itertools.count(len(used))))
+    return next(free for free in names if free.lower() not in used)
+
+
 def result_histograms(result: AttackResult) -> dict[str, hist.Hist[Any]]:
     """
     Fill every feature before and after the attack, in the bins of the attack.
@@ -186,10 +197,7 @@ def result_histograms(result: AttackResult) -> dict[str, hist.Hist[Any]]:
     histograms: dict[str, hist.Hist[Any]] = {}
     for j, feature in enumerate(table.features):
         axis = hist.axis.Variable(binning.edges[j], name=axis_name(feature.name), label=feature.title, underflow=False)
-        name = re.sub(r"[^A-Za-z0-9_]", "_", feature.name)
-        histograms[name if name not in histograms else f"{name}_{j}"] = hist.Hist(
-            *axes, axis, storage=hist.storage.Weight()
-        )
+        histograms[_free_name(feature.name, histograms)] = hist.Hist(*axes, axis, storage=hist.storage.Weight())
     for d, dataset in enumerate(table.datasets):
         for r, mask in enumerate(regions.values()):
             chosen = mask & table.dataset_mask(dataset)

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hepfool.inference.templates import LOWER_LIMIT
+from hepfool.printable import printable
 from hepfool.report.cells import Section, furthest_moved, interval, measured, number
 from hepfool.report.sections import detection_remark, opening, sections
 from hepfool.report.words import flipping_sources, verdict_in_words
@@ -102,6 +103,7 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
     environment = Environment(
         loader=PackageLoader("hepfool.report", "templates"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -124,6 +126,11 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
         glossary=_GLOSSARY,
         lower_limit=LOWER_LIMIT,
     )
+
+
+def _shown(value: Any) -> Any:
+    """Write what a page cannot show as escape sequences; Jinja escapes the rest."""
+    return printable(value) if type(value) is str else value
 
 
 def _key_numbers(summary: Summary) -> list[_KeyNumber]:

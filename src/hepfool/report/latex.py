@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from hepfool.printable import printable
 from hepfool.report.cells import Section
 from hepfool.report.sections import sections
 from hepfool.summary import Summary
@@ -28,7 +29,7 @@ _SPECIAL = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    "–": "--",
+    "–": r"\textendash{}",
     "±": r"$\pm$",
     "≤": r"$\leq$",
     "→": r"$\to$",
@@ -40,6 +41,11 @@ _SPECIAL = {
     ">": r"$>$",
     "<": r"$<$",
     "|": r"$|$",
+    # At the start of a row these would belong to the end of the row before; the others would be joined to other characters.
+    "[": "{[}",
+    "*": "{*}",
+    "`": r"\textasciigrave{}",
+    "'": r"\textquotesingle{}",
 }
 #: From this number of characters on, a column breaks its lines.
 _LONG = 40
@@ -99,4 +105,5 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    return "".join(_SPECIAL.get(character, character) for character in text)
+    escaped = "".join(_SPECIAL.get(character, character) for character in printable(text))
+    return re.sub("-(?=-)", "-{}", escaped)  # two hyphens would become a dash

@@ -78,6 +78,7 @@ def run_workflow(
         After an interrupt; the same call goes on from the steps, and within an attack from the iterations, that are done.
     """
     check_output(configuration.output, force=force)
+    _style(configuration)  # which refuses a label that cannot be set
     if classifier is not None and configuration.spread is not None:
         msg = "spread trains networks by the settings of network; leave spread or the passed network out"
         raise ValueError(msg)
@@ -128,7 +129,7 @@ def _report(
     configuration: WorkflowConfiguration, results: Mapping[str, Any], keys: Mapping[str, str], *, force: bool
 ) -> Summary:
     study = _study(configuration, results)
-    style = PlotStyle(experiment=configuration.report.experiment, label=configuration.report.label)
+    style = _style(configuration)
     record = {
         "configuration": configuration.model_dump(mode="json"),
         "steps": dict(keys),
@@ -147,6 +148,10 @@ def _report(
         force=force,
     )
     return study.summary
+
+
+def _style(configuration: WorkflowConfiguration) -> PlotStyle:
+    return PlotStyle(experiment=configuration.report.experiment, label=configuration.report.label)
 
 
 def _study(configuration: WorkflowConfiguration, results: Mapping[str, Any]) -> Study:

@@ -27,13 +27,11 @@ from hepfool.defences.detector import Detector, train_detector
 from hepfool.events import UNLABELLED, Envelope, EventTable
 from hepfool.inference import attack_patch, expected_impact, score_templates
 from hepfool.io.histograms import read_histograms
-from hepfool.io.tables import check_writable
 from hepfool.models.files import load_torch
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier
 from hepfool.plots.score import score_histogram
 from hepfool.processors.chunk import without_blinded
-from hepfool.report import EXTRA_COLUMNS
 from hepfool.statistics.checks import DetectionTable, run_checks
 from hepfool.statistics.marginals import Binning
 from hepfool.studies.cross_run import CrossRuns, run_cross_runs
@@ -48,7 +46,7 @@ from hepfool.training import Epoch, auroc, fit
 from hepfool.workflow.configuration import WorkflowConfiguration
 from hepfool.workflow.outcomes import AdaptiveOutcome, Baseline, EventParts, FitOutcome, SystematicsOutcome
 from hepfool.workflow.sources import read_events
-from hepfool.workflow.study import signal_region_envelope, thin
+from hepfool.workflow.study import check_shown, signal_region_envelope, thin
 
 __all__ = ["WORK", "StepInput"]
 
@@ -104,7 +102,7 @@ def _read_events(given: StepInput) -> EventParts:
     chosen = everything.select(simulated)
     if configuration.events is not None:
         chosen = thin(chosen, configuration.events.max_events, seed=configuration.seed)
-    check_writable(chosen, EXTRA_COLUMNS)
+    check_shown(chosen)
     data = without_blinded(everything.select(~simulated), unblind=False)
     parts = _split(chosen, configuration.split.train, configuration.split.validation, given.rng("split"))
     return EventParts(simulation=parts, data=data if data.n_events else None)

@@ -22,6 +22,7 @@ from hepfool.events import Envelope, EventTable
 from hepfool.inference.impact import Impact, impact_record
 from hepfool.io.tables import check_writable
 from hepfool.models.protocols import Classifier
+from hepfool.printable import printable
 from hepfool.report import EXTRA_COLUMNS, write_report
 from hepfool.statistics.checks import CheckSettings, DetectionTable, run_checks
 from hepfool.studies.excess import run_excess
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FACTORS",
     "Study",
+    "check_shown",
     "draw_study",
     "run_table_attack",
     "signal_region_envelope",
@@ -171,7 +173,7 @@ def run_table_attack(
     ValueError
         If the events cannot be attacked, or their columns could not be written afterwards.
     """
-    check_writable(table, EXTRA_COLUMNS)
+    check_shown(table)
     rng = np.random.default_rng(seed)
     result = run_attack(attack, classifier, table, rng=rng, target=target, progress=progress)
     varied = bool(table.shape_variations or table.weight_variations)
@@ -182,6 +184,38 @@ def run_table_attack(
     summary = summarise(result, evidence, verdict, seed=seed)
     threshold = getattr(classifier, "threshold", None)
     return Study(result=result, evidence=evidence, summary=summary, threshold=threshold)
+
+
+def check_shown(table: EventTable) -> None:
+    """
+    Tell before any work whether a report can hold a table's columns and show its labels.
+
+    Parameters
+    ----------
+    table : EventTable
+        Events to be attacked.
+
+    Raises
+    ------
+    ValueError
+        If two columns have the same name, or a name cannot be written to a file.
+
+    Warns
+    -----
+    PlainTextWarning
+        If a feature's label is no TeX that Matplotlib can set.
+    """
+    check_writable(table, EXTRA_COLUMNS)
+    regions = (region.name for region in table.regions)
+    for name in (*table.features.names, *table.datasets, *regions, *table.shape_variations, *table.weight_variations):
+        if not name.isascii() and name != name.encode("utf-8", "ignore").decode("utf-8"):
+            msg = f"the name {printable(name)!r} holds half a character, which no file can hold; rename the file or column"
+            raise ValueError(msg)
+    titles = [feature.title for feature in table.features if "$" in feature.title]
+    if titles:
+        from hepfool.plots.style import check_labels  # noqa: PLC0415 - drawing libraries are loaded only when needed
+
+        check_labels(titles)
 
 
 def with_checks(study: Study, settings: CheckSettings, *, seed: int) -> Study:
