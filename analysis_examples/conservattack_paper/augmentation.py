@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hepfool.attacks import PGD, Attack
+from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.presets import PRESETS
 from hepfool.defences.augmentation import Augmentation, AugmentationPlan, run_augmentation
 from hepfool.plots import plot_augmentation
@@ -31,7 +32,7 @@ def attacks(*, quick: bool) -> dict[str, Attack]:
     published = quick_attack(PRESETS["higgs_augmentation"]) if quick else PRESETS["higgs_augmentation"]
     return {
         "table_4": published,
-        "frugal": replace(published, strategy="frugal"),
+        "frugal": replace(published, step=CONSERVAttack().step, strategy="frugal"),
         "pgd": PGD(step=0.01 if quick else 0.001, n_iterations=3),
     }
 

@@ -46,7 +46,6 @@ def measure(n_events: int, n_partitions: tuple[int, ...], n_seeds: int) -> Parti
     classifier = fit(network, training, validation, seed=SEED).classifier
     attack = CONSERVAttack(
         strategy="frugal",
-        n_candidates=100,
         n_iterations=10,
         n_bins=100,
         max_js_distance=0.01,

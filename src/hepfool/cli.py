@@ -31,6 +31,7 @@ from rich.progress import (
 from rich.table import Table
 
 from hepfool._version import __version__
+from hepfool.command_line import check_effects, in_options, remark_effects
 from hepfool.features import Feature, FeatureKind
 
 if TYPE_CHECKING:  # loaded late, so that --help stays quick
@@ -38,6 +39,9 @@ if TYPE_CHECKING:  # loaded late, so that --help stays quick
     from hepfool.events import EventTable
 
 __all__ = ["main"]
+
+#: Without any cap nothing constrains an attack; these are those of ``hepfool demo``.
+DEFAULT_CAPS = {"max_js_distance": 0.03, "max_correlation_shift": 0.03}
 
 _USER_ERROR = 2
 _INTERRUPTED = 130
@@ -57,9 +61,9 @@ _ATTACK_OPTIONS: tuple[tuple[str, type, str, str], ...] = (
     ("--n-bins", int, "200", "Bins per marginal."),
     ("--alpha", float, "4.0", "Price of the Jensen-Shannon distance."),
     ("--beta", float, "1.0", "Price of the correlation shift."),
-    ("--max-js-distance", float, "inf", "Cap on each marginal's Jensen-Shannon distance."),
+    ("--max-js-distance", float, "0.03", "Cap on each marginal's Jensen-Shannon distance; inf for none."),
     ("--max-correlation-change", float, "inf", "Cap on the change of the correlations by one move."),
-    ("--max-correlation-shift", float, "inf", "Cap on the total correlation shift."),
+    ("--max-correlation-shift", float, "0.03", "Cap on the total correlation shift; inf for none."),
     ("--strategy", str, "paper", "How moves are chosen: paper, or frugal, which fools more at equal caps."),
 )
 
@@ -120,13 +124,12 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         from hepfool.workflow import run_table_attack, thin, with_checks, with_frontier, write_study  # noqa: PLC0415
 
         folder = check_output(output, force=force)
+        check_effects(options, files)
         style = PlotStyle(experiment=options["experiment"], label=options["label_text"])
         names = (name.removeprefix("--").replace("-", "_") for name, *_ in _ATTACK_OPTIONS)
-        configuration = CONSERVAttack(**{name: options[name] for name in names if options[name] is not None})
+        given = {name: options[name] for name in names if options[name] is not None}
+        configuration = CONSERVAttack(**{**DEFAULT_CAPS, **given})
         checks = None if options["n_data"] is None else CheckSettings(n_data=options["n_data"])
-        if options["frontier"] and checks is None:
-            msg = "--frontier asks how easily each attack is noticed; add --n-data"
-            raise ValueError(msg)
         settings = {} if options["output_type"] is None else {"output": options["output_type"]}
         classifier = load_torch(
             options["model"], network=options["network"], unsafe_pickle=options["unsafe_pickle"], **settings
@@ -147,7 +150,10 @@ def _table(files: tuple[str, ...], options: Mapping[str, Any]) -> EventTable:
     from hepfool.io.tables import read_table  # noqa: PLC0415 - loaded late, so that --help stays quick
 
     as_given = {name: options[name] for name in ("label", "weight", "tree", "missing_value", "allow_missing")}
-    return read_table(files, features=_features(options["features"]), classes=_classes(options["classes"]), **as_given)
+    classes = _classes(options["classes"])
+    table = read_table(files, features=_features(options["features"]), classes=classes, **as_given)
+    remark_effects(options, table, classes)
+    return table
 
 
 @main.command()
@@ -254,7 +260,7 @@ def _user_errors(interrupted: str = "Interrupted; nothing was written.") -> Iter
         except (OSError, ImportError, TypeError, ValueError) as error:
             if not (isinstance(error, OSError) or _raised_on_purpose(error)):
                 raise
-            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+            click.echo(f"Error: {in_options(str(error))}", err=True)
             sys.exit(_USER_ERROR)
 
 
@@ -265,7 +271,7 @@ def _raised_on_purpose(error: BaseException) -> bool:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+    click.echo(f"Warning: {in_options(str(message))}", err=True)
 
 
 @contextmanager

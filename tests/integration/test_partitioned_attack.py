@@ -83,9 +83,7 @@ def test_the_manifest_alone_is_enough_later(
     assert len(list(partitions.folder.iterdir())) == len(partitions.files) + 1
 
 
-CONSERV = CONSERVAttack(
-    max_js_distance=0.05, max_correlation_shift=0.05, n_bins=30, n_iterations=3, n_candidates=10, strategy="frugal"
-)
+CONSERV = CONSERVAttack(max_js_distance=0.05, max_correlation_shift=0.05, n_bins=30, n_iterations=3, strategy="frugal")
 
 
 def _written(folder: Path, n_files: int, *, negative: float = 0.0, n_events: int = 1600) -> Partitions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def test_version() -> None:
 
 
 def test_the_shown_defaults_are_those_of_the_attack() -> None:
-    defaults = {field.name: field.default for field in dataclasses.fields(CONSERVAttack)}
+    defaults = {field.name: field.default for field in dataclasses.fields(CONSERVAttack)} | cli.DEFAULT_CAPS
     for option, kind, shown, _ in cli._ATTACK_OPTIONS:
         name = option.removeprefix("--").replace("-", "_")
         assert name in defaults
@@ -233,16 +234,25 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
         ({"classes": "0=0"}, "'1' belongs to no class"),
         ({"classes": "0:0,1:1"}, "is not NAME=NUMBER"),
         ({"classes": "0=0,1=7"}, "label 7 is outside of the network's 2 classes"),
-        ({"classes": "0=1,1=1", "max_events": "0"}, "max_events must be at least 1"),
+        ({"classes": "0=1,1=1", "max_events": "0"}, "--max-events must be at least 1"),
         ({"weight": "bad_weight"}, "600 event weights are not finite"),
         ({"model": "absent.pt2"}, "No such file"),
         ({"model": "{donut}/donut.root"}, "neither an exported program"),
         ({"model": "{broken}"}, "cannot be read"),
         ({"output_type": "probability"}, "no probabilities"),
-        ({"n_iterations": "0"}, "n_iterations must be at least 1, got 0"),
-        ({"alpha": "-1"}, "alpha must not be negative"),
-        ({"n_data": "0"}, "n_data must be positive, got 0"),
+        ({"n_iterations": "0"}, "--n-iterations must be at least 1, got 0"),
+        ({"alpha": "-1"}, "--alpha must not be negative"),
+        ({"n_data": "0"}, "--n-data must be positive, got 0"),
         ({"alpha": "much"}, "'much' is not a valid float"),
+        ({"strategy": "frugal"}, "--step 0.05 has no effect with --strategy frugal"),
+        ({"strategy": "frugal", "step": None, "n_candidates": "7"}, "--n-candidates 7 has no effect"),
+        ({"n_candidates": "7"}, "--step 0.05 has no effect where the number of candidates is fixed"),
+        (
+            {"network": "conservattack_higgs"},
+            "--network conservattack_higgs has no effect: model.pt2 holds a whole network",
+        ),
+        ({"files": "{csv}", "tree": "Events"}, "--tree Events has no effect: none of the files is a ROOT file"),
+        ({"label_text": r"$\frac{1$"}, "no TeX that Matplotlib can set"),
         ({"label": None}, "Missing option '--label'"),
         ({"output": "absent/out"}, "does not exist"),
     ],
@@ -251,8 +261,14 @@ def test_bad_input_ends_with_one_line(
     changes: dict[str, str | None], message: str, run: Run, donut: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.pt2").write_bytes(b"PK\x03\x04 no program")
-    places = {"donut": str(donut), "broken": str(tmp_path / "broken.pt2")}
-    result = run(**{key: value and value.format(**places) for key, value in changes.items()})
+    (donut / "events.csv").write_text("x,y,noise,truth\n1,2,3,0\n2,1,4,1\n")
+    places = {"donut": str(donut), "csv": str(donut / "events.csv"), "broken": str(tmp_path / "broken.pt2")}
+    result = run(
+        **{
+            key: value and re.sub(r"\{(donut|csv|broken)\}", lambda found: places[found[1]], value)
+            for key, value in changes.items()
+        }
+    )
     assert result.exit_code == 2, result.output
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("Error: ")
@@ -316,6 +332,41 @@ def test_a_late_interrupt_reports_what_is_done(run: Run, tmp_path: Path, monkeyp
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["events"]["iterations_done"], summary["events"]["interrupted"]) == (1, True)
     assert "AttackFinished failed: 1 of 2 iterations" in summary["verdict"]["reasons"]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_without_caps_those_of_the_help_hold_and_the_report_names_them(run: Run, tmp_path: Path) -> None:
+    result = run(max_js_distance=None, max_correlation_shift=None)
+    assert result.exit_code == 0, result.output
+    assert "capped: the Jensen-Shannon distance of every input at 0.03" in " ".join(
+        result.stdout.replace("│", "").split()
+    )
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["provenance"]["caps"] == {"max_js_distance": 0.03, "max_correlation_shift": 0.03}
+    assert 0.0 < summary["compatibility"][0]["max_js_distance"] <= 0.03
+    assert "0.03" in CliRunner().invoke(cli.main, ["attack", "--help"]).output
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.filterwarnings("default:no cap constrains")
+def test_an_attack_that_nothing_constrains_says_so(run: Run, tmp_path: Path) -> None:
+    result = run(max_js_distance="inf", max_correlation_shift="inf", n_iterations="1")
+    assert result.exit_code == 0, result.output
+    assert "Warning: no cap constrains this attack" in result.stderr
+    for name in ("report.html", "summary.md"):
+        assert "no cap constrained what the search did" in (tmp_path / "out" / name).read_text()
+    assert "no cap constrained" in " ".join(result.stdout.replace("│", "").split())
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.filterwarnings("default:--")
+def test_options_that_the_events_do_not_need_are_remarked_on(run: Run) -> None:
+    result = run(max_events="5000", missing_value="-999", classes="0=0,1=1,7=2", n_iterations="1")
+    assert result.exit_code == 0, result.output
+    assert "--max-events 5000 changes nothing: there are 600 events" in result.stderr
+    assert "--missing-value -999 changes nothing" in result.stderr
+    assert "no event has the class of 7" in result.stderr
+    assert "changes nothing" not in run("--force", max_events="600", n_iterations="1").stderr
 
 
 @pytest.mark.filterwarnings("default::hepfool.exceptions.LowStatisticsWarning")

@@ -63,7 +63,7 @@ class Layout(NamedTuple):
     random : bool
         Whether these are drawn.
     compete : bool
-        Whether staying competes on cost.
+        Whether staying competes on cost with another move of a value that has moved already.
     """
 
     weights: FloatArray

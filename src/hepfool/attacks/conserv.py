@@ -87,7 +87,8 @@ class CONSERVAttack:
         Whether a feature without a candidate below ``max_correlation_change``
         stays [use_no_change].  If not, that cap is waived; the others never are.
     compete : bool
-        Whether staying also competes on cost; it always does with ``strategy="frugal"``.
+        Whether a value that has moved already moves again only where this costs less than staying; it always does
+        with ``strategy="frugal"``.
     optimize_already_fooled : bool
         Whether fooled events go back towards nominal where that lowers the cost and should leave
         them fooled [optimize_already_fooled]; always, and anywhere, with ``strategy="frugal"``.
@@ -148,6 +149,7 @@ class CONSERVAttack:
                 raise ValueError(msg)
         if self.budget == "validation":
             check_budget(n_data=self.n_data, detection_power=self.detection_power)
+        self._check_effects()
         if self.n_ahead > 1 and (self.strategy != "paper" or self.dependence != "pearson"):
             msg = (
                 'n_ahead goes with strategy="paper" and dependence="pearson", '
@@ -172,8 +174,40 @@ class CONSERVAttack:
                 raise ValueError(msg)
         check_counts(self, "n_iterations", "n_bins", "n_candidates", "n_ahead")
 
+    def _check_effects(self) -> None:
+        """Refuse options that change nothing beside the others."""
+        idle: dict[str, str] = {}
+        if self.strategy == "frugal":
+            why = 'with strategy="frugal", which '
+            idle |= dict.fromkeys(("step", "n_candidates", "candidates"), f"{why}tries one value in every bin")
+            idle["compete"] = f"{why}always weighs staying against moving"
+            idle["optimize_already_fooled"] = f"{why}always brings fooled events back"
+        else:
+            idle["reward"] = 'with strategy="paper", which takes the cheapest move whatever it is worth'
+        if self.n_candidates is None:
+            idle["candidates"] = "without n_candidates: all candidates at the spacing step are tried"
+        if self.dependence == "distance":
+            idle["compete"] = 'with dependence="distance", which always takes the cheapest move'
+        if math.isinf(self.max_correlation_change):
+            idle["use_no_change"] = "without max_correlation_change, the cap that it waives"
+        if self.budget == "caps":
+            idle |= dict.fromkeys(("n_data", "detection_power"), 'without budget="validation"')
+        for name, why in idle.items():
+            self._refuse(name, why)
+
+    def _refuse(self, name: str, why: str) -> None:
+        given, default = getattr(self, name), type(self).__dataclass_fields__[name].default
+        if given != default:
+            msg = f"{name}={given!r} has no effect {why}; leave {name} out"
+            raise ValueError(msg)
+
     def _check_table(self, table: EventTable) -> None:
         features = table.features
+        fixed_candidates = self.n_candidates is not None or features.derived
+        if fixed_candidates and not features.of_kind("integer").any():
+            self._refuse("step", "where the number of candidates is fixed and no feature is an integer")
+        if features.derived:
+            self._refuse("compete", "on tables with derived features, which always take the cheapest move")
         plain = self.strategy == "paper" and self.dependence == "pearson" and not self.optimize_already_fooled
         plain = plain and self.n_ahead == 1
         if features.derived and not plain:
@@ -209,6 +243,8 @@ class CONSERVAttack:
         return replace(
             self,
             budget="caps",
+            n_data=None,
+            detection_power=type(self).__dataclass_fields__["detection_power"].default,
             max_js_distance=min(self.max_js_distance, budget.max_js_distance),
             max_correlation_shift=min(self.max_correlation_shift, budget.max_correlation_shift),
         )

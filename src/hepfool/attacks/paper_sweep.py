@@ -195,6 +195,8 @@ def _move(
                 grid = grid_of(course, values[i, j], sign)
                 best = _choose(state.bins[j], state.blocks[j], rules, course, item, grid, seed, space.bounds)
             staying = rules.alpha * np.sqrt(item.divergence) + rules.beta * np.sqrt(item.distance / item.norm)
-            if best.new_bin >= 0 and not (layout.compete and staying <= best.cost):
+            # At the nominal events staying costs nothing: what has not moved yet has to move first.
+            stays = layout.compete and staying <= best.cost and values[i, j] != layout.nominal[i, j]
+            if best.new_bin >= 0 and not stays:
                 commit(state, j, item, best.delta, best.new_bin, weight, space.deviation)
                 values[i, j] = best.value

@@ -68,14 +68,25 @@ def load_torch(
     """
     path = local_path(path)
     if path.suffix == _PROGRAM_SUFFIX:
+        _check_unneeded(network, path)
         program, stored = _read_program(path, unsafe_pickle=unsafe_pickle)
         return TorchClassifier(program, **{**stored, **settings})
     if path.suffix not in _STATE_SUFFIXES:
         msg = f"{path.name} is neither an exported program (.pt2) nor a state dictionary (.pt, .pth)"
         raise ValueError(msg)
     content = _read_state(path, unsafe_pickle=unsafe_pickle)
-    module = content if isinstance(content, nn.Module) else _with_state(network, content, path.name)
+    if isinstance(content, nn.Module):
+        _check_unneeded(network, path)
+        return TorchClassifier(content, **settings)
+    module = _with_state(network, content, path.name)
     return TorchClassifier(module, **settings)
+
+
+def _check_unneeded(network: nn.Module | str | None, path: Path) -> None:
+    if network is not None:
+        name = network if isinstance(network, str) else type(network).__name__
+        msg = f"network={name} has no effect: {path.name} holds a whole network, not only its state; leave network out"
+        raise ValueError(msg)
 
 
 def save_state(classifier: TorchClassifier, path: str | Path) -> None:

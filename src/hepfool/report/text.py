@@ -15,7 +15,7 @@ from rich.text import Text
 
 from hepfool.printable import printable
 from hepfool.report.sections import detection_remark, opening, sections
-from hepfool.report.words import verdict_in_words
+from hepfool.report.words import caps_in_words, verdict_in_words
 from hepfool.summary import Summary
 
 __all__ = ["summary_markdown", "summary_table"]
@@ -82,7 +82,13 @@ def summary_table(summary: Summary) -> Group:
         tables.append(table)
     verdict = summary.verdict
     reasons = (f"• {reason}" for reason in verdict["reasons"])
-    lines = [f"{verdict['meaning'].capitalize()}.", *reasons, verdict["stability"], detection_remark(summary)]
+    lines = [
+        f"{verdict['meaning'].capitalize()}.",
+        caps_in_words(summary),
+        *reasons,
+        verdict["stability"],
+        detection_remark(summary),
+    ]
     text = Text("\n".join(printable(line) for line in lines if line))
     return Group(
         Text(printable(opening(summary))),

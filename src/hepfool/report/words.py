@@ -11,7 +11,7 @@ from hepfool.report.cells import furthest_moved
 from hepfool.report.sections import NOTICED
 from hepfool.summary import Summary
 
-__all__ = ["flipping_sources", "verdict_in_words"]
+__all__ = ["UNCAPPED", "caps_in_words", "flipping_sources", "verdict_in_words"]
 
 #: What a decisive criterion that is not fulfilled means, by its name and status.
 _OPEN: Final = {
@@ -38,6 +38,16 @@ _OPEN: Final = {
         "failed",
     ): "the search was interrupted before its last iteration, so that it may have missed more than a finished one",
 }
+_CAPS: Final = {
+    "max_js_distance": "the Jensen-Shannon distance of every input",
+    "max_correlation_change": "the change of the correlations by one move",
+    "max_correlation_shift": "the shift of all correlations",
+}
+#: Of an attack that no cap limits.
+UNCAPPED: Final = (
+    "Warning: no cap constrained what the search did to distributions and correlations, so that its size says nothing of what a "
+    "validation would miss; set caps."
+)
 _WORST_CASE: Final = "None of this says that the data hold such a deviation: the search is for the worst case."
 _ADVICE: Final = (
     "The analysers should find out which events and inputs are behind it, and add a check that would notice it, or make the network "
@@ -72,12 +82,32 @@ def _attack(summary: Summary) -> str:
     _, distance, floor = furthest_moved(constrained)
     return (
         f"Of {events['n_attacked']} attacked events, {events['n_fooled']} were given another class by the network: "
-        f"{_percent(summary.systematics['attack']['flips'])} of their weight. The search for these changes was bounded: where data are "
+        f"{_percent(summary.systematics['attack']['flips'])} of their weight. {caps_in_words(summary)} Where data are "
         f"compared with simulation, no input's distribution moved further than a Jensen-Shannon distance of "
         f"{_plain(distance)} (chance alone: typically {_plain(floor)}), and the correlations changed by "
         f"{_plain(constrained['correlation_shift'])} (chance alone: typically {_plain(constrained['correlation_floor'])})."
         f"{_elsewhere(events)}"
     )
+
+
+def caps_in_words(summary: Summary) -> str:
+    """
+    Say what the attack was not allowed to exceed, and at which value.
+
+    Parameters
+    ----------
+    summary : Summary
+        The study.
+
+    Returns
+    -------
+    str
+        A sentence; a warning if there was no cap.
+    """
+    caps = summary.provenance.get("caps", {})
+    if not caps:
+        return UNCAPPED
+    return f"The search was capped: {', '.join(f'{_CAPS[name]} at {value:.3g}' for name, value in caps.items())}."
 
 
 def _elsewhere(events: Mapping[str, Any]) -> str:

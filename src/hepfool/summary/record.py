@@ -16,6 +16,7 @@ from hepfool.attacks.base import AttackResult, FoolingCounts
 from hepfool.io.versions import installed_versions
 from hepfool.statistics.checks import STANDARD_CHECKS, DetectionTable
 from hepfool.statistics.compatibility import Compatibility
+from hepfool.summary.caps import attack_caps
 from hepfool.summary.evidence import Evidence
 from hepfool.summary.verdict import Verdict
 
@@ -146,6 +147,7 @@ def _provenance(result: AttackResult, seed: int | None) -> Json:
     record: Json = plain_values(
         {
             **result.provenance,
+            "caps": attack_caps(result.attack, table),
             "seed": seed,
             "classifier": result.classifier_digest,
             "input": dict(table.metadata),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import glob
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -71,6 +71,16 @@ OutputPath = Annotated[Path, AfterValidator(_placed)]
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _refuse(given: BaseModel, names: Iterable[str], why: str) -> None:
+    """Refuse settings that were made and that no step would read."""
+    for name in names:
+        if name in given.model_fields_set and getattr(given, name) != type(given).model_fields[name].get_default(
+            call_default_factory=True
+        ):
+            msg = f"{name} has no effect {why}; leave {name} out"
+            raise ValueError(msg)
 
 
 class FeatureConfiguration(_Strict):
@@ -142,10 +152,13 @@ class EventsConfiguration(_Strict):
         if self.files and (not self.features or self.label is None):
             msg = "files need features, and a label column"
             raise ValueError(msg)
-        layout = {"data_files", "features", "label", "classes", "weight", "missing_value", "regions"}
+        layout = {"data_files", "features", "label", "classes", "weight", "tree", "missing_value", "regions"}
         given = sorted(layout & self.model_fields_set)
         if self.coffea_output is not None and given:
             msg = f"{given[0]} goes with files; a coffea output holds it already"
+            raise ValueError(msg)
+        if "tree" in self.model_fields_set and not any(p.suffix == ".root" for p in (*self.files, *self.data_files)):
+            msg = "tree has no effect: none of the files is a ROOT file; leave tree out"
             raise ValueError(msg)
         for name, region in self.regions.items():
             unknown = [cut for cut in region.cuts if cut not in {feature.name for feature in self.features}]
@@ -179,6 +192,16 @@ class NetworkConfiguration(_Strict):
         default=(64, 64, 32), description="Nodes of the hidden layers of a trained network."
     )
     training: TrainingSettings = Field(default_factory=TrainingSettings)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        idle, why = (
+            (("network", "output"), "without a file")
+            if self.file is None
+            else (("hidden", "training"), "beside a file")
+        )
+        _refuse(self, idle, f"{why} of the network")
+        return self
 
 
 class HistogramsConfiguration(_Strict):
@@ -286,6 +309,7 @@ class WorkflowConfiguration(_Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        self._check_effects()
         if self.frontier is not None and self.checks is None:
             msg = "frontier needs checks"
             raise ValueError(msg)
@@ -296,6 +320,21 @@ class WorkflowConfiguration(_Strict):
             msg = "spread trains networks and detectors; it needs a detector, and no file of a finished network"
             raise ValueError(msg)
         return self
+
+    def _check_effects(self) -> None:
+        flat = self.events is not None and bool(self.events.files)
+        if self.detector is None:
+            _refuse(self, ("data_regions",), "without a detector")
+            if "adaptive" in self.model_fields_set and self.adaptive:
+                msg = "adaptive has no effect without a detector; leave adaptive out"
+                raise ValueError(msg)
+        elif flat and self.events is not None and not self.events.data_files:
+            _refuse(self, ("data_regions",), "without data_files")
+        if flat and not self.systematics.histograms:
+            _refuse(self.systematics, ("correlations",), "without systematic sources: flat files hold no variations")
+        if flat and self.envelope == "variations":
+            msg = "envelope: variations needs the variations of a coffea output, which flat files do not hold; leave envelope out"
+            raise ValueError(msg)
 
     @property
     def work_folder(self) -> Path:

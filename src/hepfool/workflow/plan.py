@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from hepfool.events import EventTable
@@ -14,6 +12,7 @@ from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.workflow.cache import StepCache, file_digest, step_key, table_digest
 from hepfool.workflow.configuration import WorkflowConfiguration
+from hepfool.workflow.inputs import check_inputs, matching_files
 from hepfool.workflow.sources import output_digest
 
 __all__ = ["STEPS", "PlannedStep", "Step", "plan_workflow", "repeated_steps", "step_keys", "wanted_steps"]
@@ -223,8 +222,9 @@ def plan_workflow(
     Raises
     ------
     ValueError
-        If there is no such step.
+        If there is no such step, or something that the configuration names is not there.
     """
+    check_inputs(configuration, table, classifier)
     cache, keys = StepCache(configuration.work_folder), step_keys(configuration, table, classifier)
     again = repeated_steps(configuration, from_step)
     size = _size(configuration, table, cache.record("events", keys["events"]))
@@ -310,9 +310,7 @@ def step_keys(
     files: dict[str, list[str]] = {step.name: [] for step in STEPS}
     if configuration.events is not None and table is None:
         events = configuration.events
-        files["events"] = [
-            file_digest(match) for path in (*events.files, *events.data_files) for match in _matches(path)
-        ]
+        files["events"] = [file_digest(path) for path in matching_files((*events.files, *events.data_files))]
         if events.coffea_output is not None:
             files["events"].append(output_digest(events.coffea_output))
     if table is not None:
@@ -345,7 +343,3 @@ def _size(
     if events is not None and events.max_events is not None and events.features:
         return events.max_events, len(events.features)
     return None
-
-
-def _matches(path: Path) -> list[Path]:
-    return [path] if path.exists() else sorted(map(Path, glob.glob(str(path))))  # noqa: PTH207 - absolute patterns

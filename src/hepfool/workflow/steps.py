@@ -27,7 +27,6 @@ from hepfool.defences.detector import Detector, train_detector
 from hepfool.events import UNLABELLED, Envelope, EventTable
 from hepfool.inference import attack_patch, expected_impact, score_templates
 from hepfool.io.histograms import read_histograms
-from hepfool.models.files import load_torch
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier
 from hepfool.plots.score import score_histogram
@@ -44,6 +43,7 @@ from hepfool.studies.variations import yield_effects
 from hepfool.summary import FlaggedFraction
 from hepfool.training import Epoch, auroc, fit
 from hepfool.workflow.configuration import WorkflowConfiguration
+from hepfool.workflow.inputs import load_network
 from hepfool.workflow.outcomes import AdaptiveOutcome, Baseline, EventParts, FitOutcome, SystematicsOutcome
 from hepfool.workflow.sources import read_events
 from hepfool.workflow.study import check_shown, signal_region_envelope, thin
@@ -125,8 +125,7 @@ def _load_or_train(given: StepInput) -> Baseline:
     if given.classifier is not None:
         classifier = given.classifier
     elif settings.file is not None:
-        options: dict[str, Any] = {} if settings.output is None else {"output": settings.output}
-        classifier = load_torch(settings.file, network=settings.network, **options)
+        classifier = load_network(settings)
     else:
         train = parts["train"]
         if not min(train.n_events, parts["validation"].n_events):

@@ -46,7 +46,9 @@ def test_caps_hold_on_the_returned_events(
     table = events(200, seed=seed, negative=negative, regions=regions)
     caps = {"max_js_distance": max_js_distance, "max_correlation_shift": max_correlation_shift}
     name, n_ahead = strategy
-    result = attack(table, seed, strategy=name, n_ahead=n_ahead, optimize_already_fooled=repair, **caps)
+    result = attack(
+        table, seed, strategy=name, n_ahead=n_ahead, optimize_already_fooled=repair and name == "paper", **caps
+    )
     found = compare(table, result.adversarial, result.binning)
     # The square root turns the rounding of identical histograms into 1e-8.
     assert found.max_js_distance <= max(max_js_distance, 1e-8)

@@ -158,7 +158,8 @@ def test_an_attack_that_forgets_them_is_found_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"strategy": "frugal"}, {"dependence": "distance"}, {"optimize_already_fooled": True}]
+    "settings",
+    [{"strategy": "frugal", "n_candidates": None}, {"dependence": "distance"}, {"optimize_already_fooled": True}],
 )
 def test_what_does_not_go_with_derived_features_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="xy is derived from other features"):

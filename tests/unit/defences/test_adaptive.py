@@ -33,7 +33,7 @@ ATTACKS: dict[str, Attack] = {
     "rdsa": RDSA(n_features=2, n_tries=10),
     "paper": CONSERV,
     "repairing": replace(CONSERV, optimize_already_fooled=True),
-    "frugal": replace(CONSERV, strategy="frugal"),
+    "frugal": replace(CONSERV, n_candidates=None, strategy="frugal"),
 }
 
 

@@ -18,9 +18,7 @@ from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 
-ATTACK = CONSERVAttack(
-    max_js_distance=0.02, max_correlation_shift=0.02, n_bins=30, n_candidates=15, n_iterations=4, strategy="frugal"
-)
+ATTACK = CONSERVAttack(max_js_distance=0.02, max_correlation_shift=0.02, n_bins=30, n_iterations=4, strategy="frugal")
 SETTINGS = PartitionedAttack(classifier=SineClassifier(), attack=ATTACK, max_events=0, partition_events=150)
 
 

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whether everything that a configuration names is there and can be opened, before a step is done."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.csv
+import pyarrow.parquet
+import uproot
+
+from hepfool.events import EventTable
+from hepfool.exceptions import UnreadableFileError
+from hepfool.io.histograms import read_histograms
+from hepfool.models.files import load_torch
+from hepfool.models.protocols import Classifier
+from hepfool.studies.variations import yield_effects
+from hepfool.workflow.configuration import EventsConfiguration, NetworkConfiguration, WorkflowConfiguration
+
+__all__ = ["check_inputs", "load_network", "matching_files"]
+
+
+def check_inputs(configuration: WorkflowConfiguration, table: EventTable | None, classifier: Classifier | None) -> None:
+    """
+    Open every file, and look for every tree, column and channel.
+
+    Parameters
+    ----------
+    configuration : WorkflowConfiguration
+        What is asked for.
+    table, classifier : optional
+        Events and network in place of files.
+
+    Raises
+    ------
+    ValueError
+        If something is not there, or the network does not fit to the features.
+    UnreadableFileError
+        If a file is damaged.
+    """
+    events, features = configuration.events, None if table is None else table.n_features
+    if events is not None and table is None:
+        _check_events(events)
+        features = len(events.features) or None
+    if classifier is None and configuration.network.file is not None:
+        found = load_network(configuration.network).n_features
+        if features not in (None, found):
+            msg = f"{configuration.network.file} takes {found} inputs, but there are {features} features"
+            raise ValueError(msg)
+    for source in configuration.systematics.histograms:
+        tuple(yield_effects(read_histograms(source.file), source.nominal, above=source.above))
+    if configuration.fit is not None:
+        _check_channel(configuration.fit.workspace, configuration.fit.channel)
+
+
+def load_network(settings: NetworkConfiguration) -> Any:
+    """
+    Read the network of a configuration.
+
+    Parameters
+    ----------
+    settings : NetworkConfiguration
+        With a file.
+
+    Returns
+    -------
+    TorchClassifier
+        Ready to be attacked.
+    """
+    options: dict[str, Any] = {} if settings.output is None else {"output": settings.output}
+    return load_torch(settings.file or "", network=settings.network, **options)
+
+
+def matching_files(paths: Iterable[Path]) -> list[Path]:
+    """
+    Expand patterns.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Names, with ``*`` and ``?`` where there is no such file.
+
+    Returns
+    -------
+    list of Path
+        Matches of each pattern in sorted order.
+    """
+    found = ([path] if path.exists() else sorted(map(Path, glob.glob(str(path)))) for path in paths)  # noqa: PTH207 - absolute patterns
+    return [path for matches in found for path in matches]
+
+
+def _check_events(events: EventsConfiguration) -> None:
+    names = [feature.name for feature in events.features]
+    wanted = [*names, *(name for name in (events.label, events.weight) if name is not None)]
+    for files, columns in ((events.files, wanted), (events.data_files, names)):
+        for path in matching_files(files):
+            try:
+                available = _columns(path, events.tree)
+            except OSError as error:
+                msg = f"{path} cannot be opened, is it complete? ({' '.join(str(error).split())})"
+                raise UnreadableFileError(msg) from error
+            _require(path, columns, available, "column")
+
+
+def _columns(path: Path, tree: str) -> list[str]:
+    name = path.name.lower()
+    if name.endswith(".root"):
+        with uproot.open(path) as file:
+            _require(path, [tree], [key.partition(";")[0] for key in file.keys(recursive=True)], "tree")
+            return list(file[tree].keys())
+    if name.endswith(".parquet"):
+        return list(pyarrow.parquet.read_schema(path).names)
+    with pyarrow.csv.open_csv(str(path)) as reader:
+        return list(reader.schema.names)
+
+
+def _require(path: Path, names: Iterable[str], available: list[str], what: str) -> None:
+    for name in names:
+        if name not in available:
+            close = difflib.get_close_matches(name, available, n=3, cutoff=0.5)
+            hint = f"did you mean {', '.join(close)}?" if close else f"there are: {', '.join(available[:20]) or 'none'}"
+            msg = f"{path} has no {what} {name!r}; {hint}"
+            raise ValueError(msg)
+
+
+def _check_channel(workspace: Path, channel: str) -> None:
+    try:
+        channels = [entry["name"] for entry in json.loads(workspace.read_text(encoding="utf-8"))["channels"]]
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"{workspace} is no workspace of pyhf ({type(error).__name__}: {error})"
+        raise ValueError(msg) from error
+    _require(workspace, [channel], channels, "channel")

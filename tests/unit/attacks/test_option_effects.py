@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Each hyper-parameter changes what an attack does, or is refused by name: none is ignored."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hepfool.attacks.base import run_attack
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks.presets import PRESETS, scaled_to
+from hepfool.events import EventTable
+from hepfool.features import Derived, Feature
+from hepfool.models.blackbox import FiniteDifference
+from hepfool.typing import FloatArray
+from tests.specimens import SineClassifier, events
+
+pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+
+#: One other value of every hyper-parameter.
+CHANGES: dict[str, Any] = {
+    "min_change": 0.2,
+    "step": 0.2,
+    "step_unit": "absolute",
+    "n_candidates": 3,
+    "candidates": "even",
+    "n_iterations": 1,
+    "n_bins": 7,
+    "alpha": 400.0,
+    "beta": 0.0,
+    "max_js_distance": 0.01,
+    "max_correlation_change": 1e-5,
+    "max_correlation_shift": 0.003,
+    "use_no_change": False,
+    "compete": True,
+    "optimize_already_fooled": True,
+    "dependence": "distance",
+    "strategy": "frugal",
+    "n_ahead": 16,
+    "reward": 0.1,
+    "budget": "validation",
+    "n_data": 1000.0,
+    "detection_power": 0.06,
+}
+BASE: dict[str, Any] = {"n_iterations": 3, "n_bins": 30, "beta": 20.0, "max_js_distance": 0.2, "step": 0.02}
+FRUGAL = {key: value for key, value in BASE.items() if key != "step"} | {"strategy": "frugal"}
+#: Settings that an option may be tried beside.
+SITUATIONS: dict[str, dict[str, Any]] = {
+    "paper": BASE,
+    "few candidates": BASE | {"n_candidates": 8},
+    "paper with a cap on one move": BASE | {"max_correlation_change": 3e-3},
+    "paper, chosen ahead": BASE | {"n_ahead": 4},
+    "paper, repaired": BASE | {"optimize_already_fooled": True},
+    "within a budget": BASE | {"budget": "validation", "n_data": 200.0, "detection_power": 0.3},
+    "distance": BASE | {"dependence": "distance", "step": 0.1},
+    "frugal": FRUGAL,
+    "frugal with a cap on one move": FRUGAL | {"max_correlation_change": 1e-3},
+    "derived": {**FRUGAL, "strategy": "paper", "n_candidates": 8},
+}
+
+
+@cache
+def table(situation: str) -> EventTable:
+    if situation != "derived":
+        return events(150, regions=False)
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(150, 3))
+    features = ["x", "y", Feature(name="sum", derived=Derived(["x", "y"], np.add))]
+    values[:, 2] = values[:, 0] + values[:, 1]
+    return EventTable.from_arrays(values, labels=(values[:, 0] > 0).astype(int), features=features)
+
+
+class Smooth:
+    """Answers with a wave of all columns."""
+
+    n_classes = 2
+    n_features = 3
+    digest = "smooth"
+
+    def scores(self, values: FloatArray) -> FloatArray:
+        signal = 1.0 / (1.0 + np.exp(-3.0 * np.sin(values.sum(axis=1))))
+        return np.stack([1.0 - signal, signal], axis=1)
+
+    def predict(self, values: FloatArray) -> Any:
+        return self.scores(values).argmax(axis=1)
+
+
+@cache
+def moved(situation: str, change: str = "") -> FloatArray:
+    settings = SITUATIONS[situation] | ({change: CHANGES[change]} if change else {})
+    classifier = FiniteDifference(Smooth(), step=np.full(3, 1e-3)) if situation == "derived" else SineClassifier()
+    attack = CONSERVAttack(**settings)
+    return run_attack(attack, classifier, table(situation), rng=np.random.default_rng(1)).adversarial.values
+
+
+def test_every_hyper_parameter_is_tried() -> None:
+    assert CHANGES.keys() == {field.name for field in dataclasses.fields(CONSERVAttack)}
+    for field in dataclasses.fields(CONSERVAttack):
+        assert CHANGES[field.name] != field.default
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("name", CHANGES)
+def test_an_option_has_an_effect_or_is_refused(name: str, situation: str) -> None:
+    if SITUATIONS[situation].get(name) == CHANGES[name]:
+        pytest.skip("this is the situation")
+    try:
+        after = moved(situation, name)
+    except ValueError as error:
+        assert name in str(error)  # noqa: PT017 - either is right
+        return
+    assert not np.array_equal(after, moved(situation), equal_nan=True)
+
+
+def test_staying_competes_only_for_what_has_moved() -> None:
+    attack = scaled_to(PRESETS["higgs"], 150, published_n_events=63_000)
+    nominal = table("paper")
+    after = {
+        (compete, n): run_attack(
+            dataclasses.replace(attack, compete=compete, n_iterations=n),
+            SineClassifier(),
+            nominal,
+            rng=np.random.default_rng(1),
+        )
+        for compete in (False, True)
+        for n in (1, 3)
+    }
+    first, competing, plain = after[True, 1], after[True, 3], after[False, 3]
+    assert (first.adversarial.values != nominal.values).any()
+    np.testing.assert_array_equal(first.adversarial.values, after[False, 1].adversarial.values)
+    assert not np.array_equal(competing.adversarial.values, plain.adversarial.values, equal_nan=True)
+    assert competing.compatibility.mean_js_distance < plain.compatibility.mean_js_distance
+
+
+def test_published_attacks_and_what_follows_from_a_budget_are_sound() -> None:
+    for preset in PRESETS.values():
+        assert dataclasses.replace(preset) == preset
+    budget = CONSERVAttack(budget="validation", n_data=200.0, detection_power=0.3)
+    assert budget.resolved(table("paper")).budget == "caps"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strategy": "frugal", "step": 0.01}, 'step=0.01 has no effect with strategy="frugal"'),
+        ({"strategy": "frugal", "compete": True}, "compete=True has no effect"),
+        ({"candidates": "even"}, "candidates='even' has no effect without n_candidates"),
+        ({"reward": 10.0}, 'reward=10.0 has no effect with strategy="paper"'),
+        ({"n_data": 10.0}, 'n_data=10.0 has no effect without budget="validation"'),
+    ],
+)
+def test_the_refusal_names_option_value_and_reason(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CONSERVAttack(**settings)
