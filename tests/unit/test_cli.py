@@ -375,3 +375,49 @@ def test_warnings_are_one_line(run: Run) -> None:
     result = run(max_events="25")
     assert result.exit_code == 0, result.output
     assert any(line.startswith("Warning: only 25 constrained events") for line in result.stderr.splitlines())
+
+
+#: Another value of each option of the attack, and options that it needs beside it.
+_TRIED: dict[str, tuple[str, dict[str, str | None]]] = {
+    "--min-change": ("0.3", {}),
+    "--step": ("0.3", {}),
+    "--n-candidates": ("3", {"step": None}),
+    "--n-iterations": ("1", {}),
+    "--n-bins": ("7", {}),
+    "--alpha": ("400", {}),
+    "--beta": ("0", {}),
+    "--max-js-distance": ("0.01", {}),
+    "--max-correlation-change": ("1e-5", {}),
+    "--max-correlation-shift": ("0.003", {}),
+    "--strategy": ("frugal", {"step": None}),
+}
+
+
+def test_every_option_of_the_attack_is_tried() -> None:
+    assert _TRIED.keys() == {name for name, *_ in cli._ATTACK_OPTIONS}
+
+
+@pytest.mark.parametrize("strategy", ["paper", "frugal"])
+@pytest.mark.parametrize("option", _TRIED)
+def test_an_option_of_the_attack_changes_it_or_is_refused(
+    option: str, strategy: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Any] = []
+
+    def write(study: Any, *_: Any, **__: Any) -> None:
+        found.append(study.result.adversarial.values)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workflow, "write_study", write)
+    value, others = _TRIED[option]
+    base: dict[str, str | None] = {"max_events": "300", **others}
+    base |= {"strategy": strategy, "step": None} if strategy == "frugal" else {}
+    name = option.removeprefix("--").replace("-", "_")
+    if base.get(name) == value:
+        pytest.skip("this is the strategy")
+    assert run(**base).exit_code == 130
+    result = run(**{**base, name: value})
+    if result.exit_code == 2:
+        assert f"{option} {value} has no effect" in result.stderr
+    else:
+        assert not np.array_equal(*found)

@@ -40,6 +40,8 @@ _SPARE: Final = 0.5
 _TINY: Final = 1e-9
 #: Candidates of a move that takes derived features along, unless stated.
 _DERIVED_CANDIDATES: Final = 50
+#: Power of the checks that a budget of the validation allows, unless stated.
+_DETECTION_POWER: Final = 0.1
 _CHOICES: Final = {
     "step_unit": ("range", "absolute"),
     "candidates": ("random", "even"),
@@ -138,7 +140,7 @@ class CONSERVAttack:
     reward: float = 200.0
     budget: Literal["caps", "validation"] = "caps"
     n_data: float | None = None
-    detection_power: float = 0.1
+    detection_power: float = _DETECTION_POWER
 
     def __post_init__(self) -> None:
         """Check every hyper-parameter."""
@@ -244,7 +246,7 @@ class CONSERVAttack:
             self,
             budget="caps",
             n_data=None,
-            detection_power=type(self).__dataclass_fields__["detection_power"].default,
+            detection_power=_DETECTION_POWER,
             max_js_distance=min(self.max_js_distance, budget.max_js_distance),
             max_correlation_shift=min(self.max_correlation_shift, budget.max_correlation_shift),
         )

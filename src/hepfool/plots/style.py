@@ -92,8 +92,9 @@ class StyledFigure(Figure):
             return super().get_tightbbox(*args, **kwargs)
 
     def _write_plainly_what_is_no_tex(self) -> None:
-        for text in self.findobj(Text):
-            if isinstance(text, Text) and text.get_parse_math() and not check_labels([text.get_text()]):
+        texts: list[Any] = self.findobj(Text)
+        for text in texts:
+            if text.get_parse_math() and not check_labels([text.get_text()]):
                 text.set_parse_math(False)
 
     def savefig(self, fname: Any, **kwargs: Any) -> None:

@@ -64,6 +64,8 @@ def _as_feature(given: Any) -> Any:
     return {"name": name, **({"kind": kind} if kind else {})}
 
 
+#: Ends of the names of files without trees.
+_TREELESS = frozenset({".csv", ".gz", ".parquet"})
 #: A file that exists; * and ? are allowed.
 InputPath = Annotated[Path, AfterValidator(_found)]
 OutputPath = Annotated[Path, AfterValidator(_placed)]
@@ -157,7 +159,9 @@ class EventsConfiguration(_Strict):
         if self.coffea_output is not None and given:
             msg = f"{given[0]} goes with files; a coffea output holds it already"
             raise ValueError(msg)
-        if "tree" in self.model_fields_set and not any(p.suffix == ".root" for p in (*self.files, *self.data_files)):
+        if "tree" in self.model_fields_set and all(
+            path.suffix.lower() in _TREELESS for path in (*self.files, *self.data_files)
+        ):
             msg = "tree has no effect: none of the files is a ROOT file; leave tree out"
             raise ValueError(msg)
         for name, region in self.regions.items():

@@ -25,6 +25,10 @@ from hepfool.workflow.configuration import EventsConfiguration, NetworkConfigura
 __all__ = ["check_inputs", "load_network", "matching_files"]
 
 
+class _AbsentError(ValueError):
+    """A sound file without what is looked for."""
+
+
 def check_inputs(configuration: WorkflowConfiguration, table: EventTable | None, classifier: Classifier | None) -> None:
     """
     Open every file, and look for every tree, column and channel.
@@ -101,7 +105,10 @@ def _check_events(events: EventsConfiguration) -> None:
         for path in matching_files(files):
             try:
                 available = _columns(path, events.tree)
-            except OSError as error:
+            except _AbsentError as error:
+                raise ValueError(str(error)) from None
+            except Exception as error:
+                # A damaged file can fail anywhere inside the reading libraries, with any error.
                 msg = f"{path} cannot be opened, is it complete? ({' '.join(str(error).split())})"
                 raise UnreadableFileError(msg) from error
             _require(path, columns, available, "column")
@@ -125,7 +132,7 @@ def _require(path: Path, names: Iterable[str], available: list[str], what: str) 
             close = difflib.get_close_matches(name, available, n=3, cutoff=0.5)
             hint = f"did you mean {', '.join(close)}?" if close else f"there are: {', '.join(available[:20]) or 'none'}"
             msg = f"{path} has no {what} {name!r}; {hint}"
-            raise ValueError(msg)
+            raise _AbsentError(msg)
 
 
 def _check_channel(workspace: Path, channel: str) -> None:

@@ -69,7 +69,7 @@ def table(situation: str) -> EventTable:
         return events(150, regions=False)
     rng = np.random.default_rng(2)
     values = rng.normal(size=(150, 3))
-    features = ["x", "y", Feature(name="sum", derived=Derived(["x", "y"], np.add))]
+    features: list[Feature | str] = ["x", "y", Feature(name="sum", derived=Derived(["x", "y"], np.add))]
     values[:, 2] = values[:, 0] + values[:, 1]
     return EventTable.from_arrays(values, labels=(values[:, 0] > 0).astype(int), features=features)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import uproot
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 
@@ -421,6 +422,59 @@ def test_the_command_goes_from_files_to_a_report(files: Path) -> None:
     wrong = call(path, "--force")
     assert wrong.exit_code == 2
     assert "line 14, column 10: attack: n_iterations must be at least 1, got 0" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("model.pt2", "absent.pt2"), "no such file"),
+        (("model.pt2", "simulation.parquet"), "neither an exported program"),
+        (
+            ("file: model.pt2", "file: model.pt2, network: conservattack_higgs"),
+            "has no effect: model.pt2 holds a whole network",
+        ),
+        (("n_jets:integer", "njets:integer"), "has no column 'njets'; did you mean n_jets?"),
+        (("label: truth", "label: truths"), "has no column 'truths'; did you mean truth?"),
+        (("weight: w", "weight: weights"), "has no column 'weights'"),
+        (("[pt, eta,", "[pt,"), "takes 6 inputs, but there are 5 features"),
+        (("[data.parquet]", "[data.root]"), "has no tree 'Events'; there are: mini"),
+        (("[data.parquet]", "[broken.root]"), "cannot be opened, is it complete?"),
+        (("[data.parquet]", "[broken.parquet]"), "cannot be opened, is it complete?"),
+        (("adaptive: false", "fit: {workspace: fit.json, channel: SR, n_bins: 5}"), "has no channel 'SR'"),
+        (("weight: w", "weight: w\n  tree: mini"), "tree has no effect"),
+        (("{file: model.pt2}", "{output: logit}"), "output has no effect without a file of the network"),
+        (("{file: model.pt2}", "{file: model.pt2, hidden: [3]}"), "hidden has no effect beside a file of the network"),
+        (("  data_files: [data.parquet]\n", "  max_events: 700\n"), "stands here for the second"),
+        (("adaptive: false", "envelope: variations"), "envelope: variations needs the variations of a coffea output"),
+        (("adaptive: false", "data_regions: [low_pt]"), ""),
+        (("n_iterations: 1", "strategy: frugal, step: 0.1"), "step=0.1 has no effect with strategy="),
+    ],
+)
+def test_a_dry_run_opens_everything(change: tuple[str, str], message: str, files: Path) -> None:
+    with uproot.recreate(files / "data.root") as file:
+        file.mktree("mini", {"pt": np.ones(3)})
+    (files / "broken.root").write_bytes((files / "data.root").read_bytes()[:300])
+    (files / "broken.parquet").write_bytes((files / "data.parquet").read_bytes()[:300])
+    (files / "fit.json").write_text('{"channels": [{"name": "CR"}]}')
+    text = (files / "study.yaml").read_text()
+    assert change[0] in text
+    (files / "study.yaml").write_text(text.replace(*change))
+    found = CliRunner(env={"COLUMNS": "120"}).invoke(cli.main, ["workflow", str(files / "study.yaml"), "--dry-run"])
+    assert found.exit_code == (2 if message else 0), found.output
+    assert message in found.stderr
+    assert not (files / "report-work").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"detector": None, "adaptive": True}, "adaptive has no effect without a detector"),
+        ({"detector": None, "data_regions": ["low_pt"]}, "data_regions has no effect without a detector"),
+    ],
+)
+def test_settings_that_no_step_reads_are_refused(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        WorkflowConfiguration(output=tmp_path / "report", **change)
 
 
 def test_the_command_prints_its_schema() -> None:
