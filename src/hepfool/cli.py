@@ -195,6 +195,7 @@ def workflow(configuration: str | None, from_step: str | None, *, dry_run: bool,
     """Run the whole procedure from events to a report; an interrupted run goes on where it was."""
     with _user_errors("Interrupted; finished steps are kept, the same command goes on from there."):
         from hepfool.workflow import (  # noqa: PLC0415 - loaded late, so that --help stays quick
+            check_inputs,
             plan_workflow,
             read_configuration,
             run_workflow,
@@ -209,6 +210,7 @@ def workflow(configuration: str | None, from_step: str | None, *, dry_run: bool,
             raise ValueError(msg)
         settings = read_configuration(configuration)
         if dry_run:
+            check_inputs(settings)
             _show_plan(plan_workflow(settings, from_step=from_step))
             return
         with _steps() as progress:

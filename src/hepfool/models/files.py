@@ -68,8 +68,8 @@ def load_torch(
     """
     path = local_path(path)
     if path.suffix == _PROGRAM_SUFFIX:
-        _check_unneeded(network, path)
         program, stored = _read_program(path, unsafe_pickle=unsafe_pickle)
+        _check_unneeded(network, path)
         return TorchClassifier(program, **{**stored, **settings})
     if path.suffix not in _STATE_SUFFIXES:
         msg = f"{path.name} is neither an exported program (.pt2) nor a state dictionary (.pt, .pth)"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from hepfool.workflow.configuration import WorkflowConfiguration, workflow_schema
 from hepfool.workflow.configuration_file import read_configuration
+from hepfool.workflow.inputs import check_inputs
 from hepfool.workflow.plan import PlannedStep, plan_workflow
 from hepfool.workflow.procedure import run_workflow
 from hepfool.workflow.study import (
@@ -28,6 +29,7 @@ __all__ = [
     "PlannedStep",
     "Study",
     "WorkflowConfiguration",
+    "check_inputs",
     "draw_study",
     "plan_workflow",
     "read_configuration",

@@ -29,7 +29,9 @@ class _AbsentError(ValueError):
     """A sound file without what is looked for."""
 
 
-def check_inputs(configuration: WorkflowConfiguration, table: EventTable | None, classifier: Classifier | None) -> None:
+def check_inputs(
+    configuration: WorkflowConfiguration, table: EventTable | None = None, classifier: Classifier | None = None
+) -> None:
     """
     Open every file, and look for every tree, column and channel.
 

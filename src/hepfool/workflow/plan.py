@@ -12,7 +12,7 @@ from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.workflow.cache import StepCache, file_digest, step_key, table_digest
 from hepfool.workflow.configuration import WorkflowConfiguration
-from hepfool.workflow.inputs import check_inputs, matching_files
+from hepfool.workflow.inputs import matching_files
 from hepfool.workflow.sources import output_digest
 
 __all__ = ["STEPS", "PlannedStep", "Step", "plan_workflow", "repeated_steps", "step_keys", "wanted_steps"]
@@ -222,9 +222,8 @@ def plan_workflow(
     Raises
     ------
     ValueError
-        If there is no such step, or something that the configuration names is not there.
+        If there is no such step.
     """
-    check_inputs(configuration, table, classifier)
     cache, keys = StepCache(configuration.work_folder), step_keys(configuration, table, classifier)
     again = repeated_steps(configuration, from_step)
     size = _size(configuration, table, cache.record("events", keys["events"]))

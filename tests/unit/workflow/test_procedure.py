@@ -433,7 +433,7 @@ def test_the_command_goes_from_files_to_a_report(files: Path) -> None:
             ("file: model.pt2", "file: model.pt2, network: conservattack_higgs"),
             "has no effect: model.pt2 holds a whole network",
         ),
-        (("n_jets:integer", "njets:integer"), "has no column 'njets'; did you mean n_jets?"),
+        (("n_jets:integer", "njets:integer"), "has no column 'njets'; did you mean n_jets"),
         (("label: truth", "label: truths"), "has no column 'truths'; did you mean truth?"),
         (("weight: w", "weight: weights"), "has no column 'weights'"),
         (("[pt, eta,", "[pt,"), "takes 6 inputs, but there are 5 features"),
