@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+import uproot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -141,9 +142,14 @@ def test_a_report_is_written_whatever_the_names(name: str) -> None:
             raise
         written = write_study(found, Path(folder) / "out", events=("adversarial.root", "adversarial.parquet"))
         assert len(read_store(written / "histograms.zip").histograms) == 2
-        for file in ("adversarial.root", "adversarial.parquet"):
-            back = read_table(written / file, features=[name], label="label")
-            np.testing.assert_allclose(back.values[:, 0], found.result.adversarial.values[:, 0], rtol=1e-6)
+        expected = found.result.adversarial.values[:, 0]
+        back = read_table(written / "adversarial.parquet", features=[name], label="label")
+        np.testing.assert_allclose(back.values[:, 0], expected, rtol=1e-6)
+        # By its place: uproot takes a slash for a path.
+        with uproot.open(written / "adversarial.root") as file:
+            branch = file["Events"].branches[0]
+            assert branch.name == name
+            np.testing.assert_allclose(branch.array(library="np"), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", [r"$x_{$ and $\frac{1$", "m[lead] $ [/GeV]\n\x07"])
