@@ -60,7 +60,7 @@ def embedded_study(n_events: int) -> Study:
     events = read_events(seed=SEED)
     classifier = train_network(events, seed=SEED)
     test = thin(events.test, n_events, seed=SEED)
-    table = EventTable.from_arrays(test.values, labels=test.labels, features=test.features)
+    table = EventTable.from_arrays(test.values, labels=test.labels, features=test.features, sentinel=test.sentinel)
     return Study(rf"H $\to \tau\tau$, {table.n_events} events", table, classifier, 0.03, {})
 
 

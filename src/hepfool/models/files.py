@@ -159,8 +159,11 @@ def _is_script(content: bytes) -> bool:
     """Recognise an archive of ``torch.jit.save``."""
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return False
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return any("/code/__torch__" in name for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return any("/code/__torch__" in name for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False  # read_archive says what is wrong
 
 
 def _read_program(path: Path, *, unsafe_pickle: bool) -> tuple[ExportedModule, dict[str, Any]]:

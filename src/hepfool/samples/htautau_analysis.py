@@ -50,6 +50,8 @@ TAU_PT, TAU_ETA = 22.0, 2.3
 JET_PT, JET_ETA, B_JET_ETA = 30.0, 4.7, 2.5
 OVERLAP: Final = 0.5
 CONTROL_MT: Final = 70.0
+#: What stands for a missing value in the inputs of the network.
+MISSING: Final = -999.0
 
 TAU_SCALE: Final = 0.03
 UNCLUSTERED_SCALE: Final = 0.10
@@ -167,6 +169,7 @@ class HiggsToTauTau:
             nominal,
             features=FEATURES,
             labels=np.full(len(nominal), label),
+            sentinel=MISSING,  # what the network was trained with
             dataset=metadata["dataset"],
             weights=weights.weight(),
             regions=(
