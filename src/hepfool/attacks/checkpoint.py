@@ -10,15 +10,19 @@ same to the last bit as without the interruption.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hepfool.attacks.base import Attack, AttackProblem
+from hepfool.io.files import remove_leftovers
 from hepfool.io.store import Store, read_store, write_store
+from hepfool.io.verified import kept_or_none
+from hepfool.io.versions import code_version
 from hepfool.typing import FloatArray
 
 __all__ = ["Checkpointed"]
@@ -35,6 +39,12 @@ class Checkpointed:
         What to run.
     path : str or Path
         File to write and to go on from; delete it to start anew.
+    renew : bool
+        Start anew, with a warning, where the file is damaged; for names at which nobody else can have put a file.
+
+    Notes
+    -----
+    Where the file cannot be written, the attack goes on without, and says so once.
 
     Examples
     --------
@@ -45,6 +55,9 @@ class Checkpointed:
 
     attack: Attack
     path: str | Path
+    renew: bool = False
+    #: State of the random numbers at the start, as long as no file tells it.
+    _start: dict[str, str] = field(default_factory=dict, init=False, compare=False)
 
     def __repr__(self) -> str:
         """Say what was run: the file makes no difference to the result."""
@@ -87,30 +100,49 @@ class Checkpointed:
         ValueError
             If the file belongs to another attack, network, table, or seed.
         """
-        path = Path(self.path)
-        saved = _read(path) if path.exists() else None
-        key = _key(self.attack, problem)
+        path, key = Path(self.path), _key(self.attack, problem)
+        if iteration == 0:
+            self._start["seed"] = str(rng.bit_generator.state)
+            if path.parent.is_dir():
+                remove_leftovers(path.parent, path.name)
+        saved = self._saved(path)
         if saved is not None:
-            start = str(rng.bit_generator.state) if iteration == 0 else saved.key["seed"]
+            start = self._start["seed"] if iteration == 0 else saved.key["seed"]
             _check(path, saved.key, {**key, "seed": start})
             if saved.values.shape != values.shape:
                 msg = (
                     f"checkpoint {path} holds values of shape {saved.values.shape}, expected {values.shape}; delete it"
                 )
                 raise ValueError(msg)
+            self._start["seed"] = start
             if iteration < saved.iterations_done and not problem.frozen.any():
                 rng.bit_generator.state = saved.random_state
                 return values if iteration < saved.iterations_done - 1 else saved.values
-        else:
-            start = str(rng.bit_generator.state)
         moved = self.attack.iterate(problem, values, iteration, rng)
         metadata = {
-            "key": {**key, "seed": start},
+            "key": {**key, "seed": self._start["seed"]},
             "iterations_done": iteration + 1,
             "random_state": rng.bit_generator.state,
         }
-        write_store(path, Store(arrays={"values": moved}, metadata=metadata), force=True)
+        self._save(Store(arrays={"values": moved}, metadata=metadata))
         return moved
+
+    def _saved(self, path: Path) -> _Saved | None:
+        if self.renew:
+            return kept_or_none(_read, path, what="the attack")
+        return _read(path) if path.exists() else None
+
+    def _save(self, store: Store) -> None:
+        try:
+            write_store(self.path, store, force=True)
+        except OSError as error:
+            if "said" not in self._start:
+                self._start["said"] = "yes"
+                msg = (
+                    f"finished iterations cannot be kept in {self.path} ({error.strerror or error}); the attack goes on, but "
+                    "an interrupted one will repeat them"
+                )
+                warnings.warn(msg, UserWarning, stacklevel=4)
 
 
 class _Saved(NamedTuple):
@@ -157,7 +189,7 @@ def _key(attack: Attack, problem: AttackProblem) -> dict[str, str]:
         name: hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
         for name, parts in arrays.items()
     }
-    return {"attack": repr(attack), "network": problem.classifier.digest, **digests}
+    return {"code": code_version(), "attack": repr(attack), "network": problem.classifier.digest, **digests}
 
 
 def _check(path: Path, found: Mapping[str, Any], expected: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hepfool.defences.detector import Detector
 from hepfool.io.files import written_whole
+from hepfool.io.verified import read_verified_json, write_verified_json
 from hepfool.models.files import load_torch, save_state
 from hepfool.models.networks import Standardise, mlp
 
@@ -19,6 +21,7 @@ __all__ = ["read_detector", "write_detector"]
 #: Nobody trains wider detectors; a damaged record could ask for all memory.
 _WIDEST = 10_000
 _STATE_FILE, _RECORD_FILE = "detector.pt", "detector.json"
+_FILES = {_STATE_FILE, _RECORD_FILE}
 
 
 class _Record(BaseModel):
@@ -42,9 +45,18 @@ def write_detector(detector: Detector, folder: str | Path) -> None:
     detector : Detector
         What to keep.
     folder : str or pathlib.Path
-        Created, or replaced as a whole.
+        Created, or replaced as a whole if it holds a detector and nothing else.
+
+    Raises
+    ------
+    FileExistsError
+        If it holds anything else.
     """
     folder = Path(folder)
+    foreign = sorted({found.name for found in folder.iterdir()} - _FILES) if folder.is_dir() else []
+    if foreign:
+        msg = f"{folder} holds {foreign[0]}, which is no part of a detector, so it is not replaced; name another folder"
+        raise FileExistsError(msg)
     record = _Record(
         features=detector.features,
         hidden=detector.hidden,
@@ -56,7 +68,7 @@ def write_detector(detector: Detector, folder: str | Path) -> None:
     with written_whole(folder, force=True) as temporary:
         temporary.mkdir()
         save_state(detector.classifier, temporary / _STATE_FILE)
-        (temporary / _RECORD_FILE).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_verified_json(temporary / _RECORD_FILE, record.model_dump(mode="json"))
 
 
 def read_detector(folder: str | Path, *, device: str = "cpu") -> Detector:
@@ -100,9 +112,18 @@ def read_detector(folder: str | Path, *, device: str = "cpu") -> Detector:
 
 def _read_record(path: Path) -> _Record:
     try:
-        return _Record.model_validate_json(path.read_bytes())
+        # Earlier versions wrote no digest; the name of a damaged one is refused as an unknown member.
+        content = json.loads(path.read_bytes())
+        digest = content.pop("sha256", None) if isinstance(content, dict) else None
+        record = _Record.model_validate_json(json.dumps(content))
+        if digest is not None:
+            read_verified_json(path)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        msg = f"{path} is not a detector's record: {error}; write the detector again"
+        raise ValueError(msg) from None
     except ValidationError as error:
         found = error.errors()[0]
         where = ".".join(str(part) for part in found["loc"]) or "the file"
         msg = f"{path} is not a detector's record: {where}: {found['msg']}; write the detector again"
         raise ValueError(msg) from None
+    return record

@@ -5,15 +5,26 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
-__all__ = ["check_absent", "local_path", "written_whole"]
+from hepfool.io.owners import is_running, writer
+
+__all__ = ["check_absent", "check_writable_folder", "local_path", "remove_leftovers", "written_whole"]
 
 #: A protocol before a path, also where pathlib has merged its slashes; drive letters have one character.
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+#: Seconds after which what another machine left is nobody's any more.
+_ABANDONED: Final = 86_400.0
+_OLD: Final = "-old"
+#: Names of :func:`written_whole`; those of earlier versions name no owner.
+_TEMPORARY: Final = re.compile(
+    r"\.(?P<stem>.+?)-(?:(?P<owner>[0-9a-f]{8}-\d+)-)?[0-9a-f]{12}(?P<suffix>(?:\.[^.]*)?)(?P<old>-old)?"
+)
 
 
 def local_path(path: str | Path) -> Path:
@@ -48,6 +59,28 @@ def local_path(path: str | Path) -> Path:
         )
         raise ValueError(msg)
     return Path(path)
+
+
+def check_writable_folder(folder: str | Path) -> None:
+    """
+    Refuse a folder that takes no file, before the work that would end in it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        An existing folder.
+
+    Raises
+    ------
+    PermissionError
+        If no file can be made there.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        msg = f"nothing can be written in {folder} ({error.strerror or error}); choose another folder"
+        raise PermissionError(msg) from error
 
 
 def check_absent(path: str | Path, *, force: bool = False) -> Path:
@@ -119,7 +152,7 @@ def written_whole(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     'whole'
     """
     path = check_absent(path, force=force)
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:12]}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}-{writer()}-{uuid.uuid4().hex[:12]}{path.suffix}")
     try:
         yield temporary
         check_absent(path, force=force)
@@ -131,9 +164,47 @@ def written_whole(path: str | Path, *, force: bool = False) -> Iterator[Path]:
         _remove(temporary)
 
 
+def remove_leftovers(folder: str | Path, name: str | None = None) -> None:
+    """
+    Remove what killed processes left while they wrote.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where they wrote.
+    name : str, optional
+        Of the file or folder they wrote; any when left out, for folders in which nobody but this package writes.
+
+    Notes
+    -----
+    Only names that :func:`written_whole` gives are looked at, and of these only those whose process has ended; of
+    processes of other machines those that were not touched for a day.  What a process was just replacing gets its name back.
+    """
+    folder = Path(folder)
+    with suppress(OSError):  # a leftover harms nobody
+        for left in folder.iterdir():
+            found = _TEMPORARY.fullmatch(left.name)
+            if found is None or name not in {None, final := found["stem"] + found["suffix"]}:
+                continue
+            if not _abandoned(left, found["owner"]):
+                continue
+            if found["old"] and not (folder / final).exists():
+                left.rename(folder / final)
+            else:
+                _remove(left)
+
+
+def _abandoned(path: Path, owner: str | None) -> bool:
+    running = None if owner is None else is_running(owner)
+    if running is not None:
+        return not running
+    with tempfile.NamedTemporaryFile(dir=path.parent) as now:  # by the clock of the disk, not of this machine
+        return Path(now.name).stat().st_mtime - path.stat().st_mtime > _ABANDONED
+
+
 def _replace_folder(path: Path, temporary: Path) -> None:
     """Move the old content aside first: a folder cannot be renamed onto one that holds files."""
-    old = path.with_name(f"{temporary.name}-old")
+    old = path.with_name(f"{temporary.name}{_OLD}")
     path.rename(old)
     try:
         temporary.rename(path)

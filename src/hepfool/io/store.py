@@ -3,15 +3,17 @@
 Histograms, arrays and metadata in one archive that outlives the code.
 
 The archive is a zip of plain parts: histograms in the UHI zip format,
-arrays as ``.npy`` and everything else as JSON in ``meta.json``.  Reading runs
-no code from the file: no pickled objects, nothing is unpacked to disk, and the
-declared sizes are checked first.
+arrays as ``.npy`` and everything else as JSON in ``meta.json``.  Its comment is the SHA-256 of all that
+stands before it, so that any damage is found.  Reading runs no code from the file: no pickled objects, nothing is
+unpacked to disk, and the declared sizes are checked first.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -28,7 +30,10 @@ from hepfool.io.files import local_path, written_whole
 
 __all__ = ["Store", "read_store", "write_store"]
 
-_FORMAT = {"format": "hepfool-store", "version": 1}
+_FORMAT = {"format": "hepfool-store", "version": 2}
+#: Archives of earlier versions, which have no digest.
+_UNDIGESTED = {**_FORMAT, "version": 1}
+_DIGEST_BYTES = 64
 _META = "meta.json"
 _NAME = re.compile(r"[A-Za-z0-9_+=,@-][A-Za-z0-9_.+=,@-]*")
 
@@ -92,16 +97,19 @@ def write_store(path: str | Path, store: Store, *, force: bool = False) -> None:
     except (TypeError, ValueError) as error:
         msg = f"metadata must be plain JSON: {error}; convert arrays to lists and NaN to None"
         raise ValueError(msg) from error
-    with (
-        written_whole(path, force=force) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
-        archive.writestr(_META, meta)
-        for name, array in store.arrays.items():
-            with archive.open(f"arrays/{name}.npy", "w") as file:
-                np.save(file, array, allow_pickle=False)
-        for name, histogram in store.histograms.items():
-            uhi.io.zip.write(archive, f"histograms/{name}", histogram)
+    with written_whole(path, force=force) as temporary:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.comment = bytes(_DIGEST_BYTES)
+            archive.writestr(_META, meta)
+            for name, array in store.arrays.items():
+                with archive.open(f"arrays/{name}.npy", "w") as file:
+                    np.save(file, array, allow_pickle=False)
+            for name, histogram in store.histograms.items():
+                uhi.io.zip.write(archive, f"histograms/{name}", histogram)
+        digest, _ = _digests(temporary)
+        with temporary.open("r+b") as written:
+            written.seek(-_DIGEST_BYTES, os.SEEK_END)
+            written.write(digest)
 
 
 def read_store(path: str | Path, *, max_bytes: int = 2**31) -> Store:
@@ -131,24 +139,48 @@ def read_store(path: str | Path, *, max_bytes: int = 2**31) -> Store:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_archive(archive, max_bytes)
-            return Store(
+            store = Store(
                 histograms={
                     name: _histogram(archive, name, max_bytes) for name in _entries(archive, "histograms/", ".json")
                 },
                 arrays={name: _array(archive, name) for name in _entries(archive, "arrays/", ".npy")},
                 metadata=_metadata(archive),
             )
+            _check_digest(archive, path)
     except FileNotFoundError:
         raise
     except Exception as error:
         # A damaged file can fail anywhere inside the reading libraries, with any error.
         msg = f"{path} is no sound archive of hepfool: {error}; write it again"
         raise ValueError(msg) from error
+    return store
+
+
+def _digests(path: Path) -> tuple[bytes, bytes]:
+    """Digest of all but the end, and the end, where it should stand."""
+    sha, left = hashlib.sha256(), path.stat().st_size - _DIGEST_BYTES
+    with path.open("rb") as file:
+        while left > 0 and (part := file.read(min(left, 2**20))):
+            sha.update(part)
+            left -= len(part)
+        return sha.hexdigest().encode(), file.read()
+
+
+def _check_digest(archive: zipfile.ZipFile, path: Path) -> None:
+    expected, found = _digests(path)
+    if expected != found and _format(archive) != _UNDIGESTED:
+        msg = "its digest is another than the one it was written with"
+        raise ValueError(msg)
+
+
+def _format(archive: zipfile.ZipFile) -> dict[str, Any]:
+    meta = json.loads(archive.read(_META))
+    return {key: meta.get(key) for key in _FORMAT} if isinstance(meta, dict) else {}
 
 
 def _metadata(archive: zipfile.ZipFile) -> Mapping[str, Any]:
     meta = json.loads(archive.read(_META))
-    if not isinstance(meta, dict) or {key: meta.get(key) for key in _FORMAT} != _FORMAT:
+    if _format(archive) not in (_FORMAT, _UNDIGESTED):
         msg = f"{_META} does not say {_FORMAT}"
         raise ValueError(msg)
     metadata: Mapping[str, Any] = meta["metadata"]

@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib.metadata
 import platform
+from pathlib import Path
 
-__all__ = ["installed_versions"]
+from hepfool._version import __version__
+
+__all__ = ["code_version", "installed_versions"]
 
 _PACKAGES = (
     *("hepfool", "awkward", "coffea", "distributed", "hist", "numba", "numpy"),
@@ -35,3 +40,25 @@ def installed_versions() -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = None
     return versions
+
+
+@functools.cache
+def code_version() -> str:
+    """
+    Fingerprint of this package: what another one has computed is computed again.
+
+    Returns
+    -------
+    str
+        Hexadecimal SHA-256 of version and sources.
+
+    Examples
+    --------
+    >>> code_version() == code_version()
+    True
+    """
+    root = Path(__file__).parents[1]
+    sha = hashlib.sha256(__version__.encode())
+    for path in sorted(root.rglob("*.py")):
+        sha.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return sha.hexdigest()

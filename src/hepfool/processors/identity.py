@@ -12,10 +12,13 @@ import types
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+
+from hepfool.io.versions import code_version
+from hepfool.processors.filesets import canonical
 
 __all__ = ["chunks_digest", "code_digest", "fileset_digest", "identity"]
 
@@ -67,7 +70,7 @@ def code_digest(*objects: Any) -> str:
     str
         Hexadecimal SHA-256.
     """
-    sha = hashlib.sha256(_package_source())
+    sha = hashlib.sha256(code_version().encode())
     for value in objects:
         sha.update(_source_of_module(value))
     return sha.hexdigest()
@@ -85,11 +88,12 @@ def fileset_digest(chunks: Iterable[Any]) -> str:
     Returns
     -------
     str
-        Hexadecimal SHA-256 of dataset, file name, UUID, tree, entries and metadata of every file.
+        Hexadecimal SHA-256 of dataset, file name, UUID, tree, entries and metadata of every file; among these are
+        its size and the position of the tree's header, which an update in place changes.
     """
     files: dict[tuple[str, str, str, str], list[Any]] = {}
     for chunk in chunks:
-        key = chunk.dataset, Path(chunk.filename).name, bytes(chunk.fileuuid).hex(), chunk.treename
+        key = chunk.dataset, PurePath(canonical(chunk.filename)).name, bytes(chunk.fileuuid).hex(), chunk.treename
         metadata = {name: value for name, value in (chunk.usermeta or {}).items() if name != "chunk_index"}
         entry = files.setdefault(key, [0, identity(metadata)])
         entry[0] += len(chunk)
@@ -108,9 +112,9 @@ def chunks_digest(chunks: Iterable[Any]) -> str:
     Returns
     -------
     str
-        Hexadecimal SHA-256 of full file names and entry ranges.
+        Hexadecimal SHA-256 of full file names, the same however a file is named, and entry ranges.
     """
-    return identity([(c.dataset, c.filename, c.treename, c.entrystart, c.entrystop) for c in chunks])
+    return identity([(c.dataset, canonical(c.filename), c.treename, c.entrystart, c.entrystop) for c in chunks])
 
 
 def _describe(value: Any, seen: tuple[int, ...]) -> Iterable[str]:  # noqa: C901, PLR0912 - one case per kind
@@ -189,12 +193,3 @@ def _source_of_module(value: Any) -> bytes:
     if file and Path(file).is_file():
         return Path(file).read_bytes()
     return _source(value if hasattr(value, "__qualname__") else type(value)).encode()
-
-
-@functools.cache
-def _package_source() -> bytes:
-    root = Path(__file__).parents[1]
-    sha = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        sha.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    return sha.digest()

@@ -12,14 +12,13 @@ a folder, so that a study goes on where it was stopped, and grows with ``n_runs`
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import joblib
 import numpy as np
@@ -29,7 +28,7 @@ from hepfool.attacks.transfer import transferred
 from hepfool.defences.adaptive import DefendedClassifier
 from hepfool.defences.detector import DetectorReport, evaluate
 from hepfool.events import EventTable
-from hepfool.io.files import written_whole
+from hepfool.io.verified import kept_or_none, read_verified_json, write_verified_json
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
 from hepfool.studies.runs import Run, RunPlan, Splits, attack_events, prepare_run, split_events, study_key, table_digest
 from hepfool.training import auroc
@@ -330,15 +329,14 @@ def _cell(job: _Job, attacked: AttackResult, judging: Run) -> DetectorReport:
     judge = (judging.classifier.digest, judging.detector.classifier.digest, judging.detector.threshold)
     key = study_key("cell", *tables, attacked.classifier_digest, repr(job.plan.target), *judge)
     path = job.folder / f"cell-{key}.json"
-    if path.exists():
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content = kept_or_none(read_verified_json, path, what="this attack against this detector")
+    if content is not None:
         by_class = {int(label): value for label, value in content["clean_efficiency_by_class"].items()}
         return DetectorReport(**{**content, "clean_efficiency_by_class": by_class})
     everything = attacked.attacked if job.plan.target == "all" else None
     result = transferred(attacked, judging.classifier, attacked=everything)
     report = evaluate(judging.detector, result)
-    with written_whole(path, force=True) as temporary:
-        temporary.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    write_verified_json(path, asdict(report))
     return report
 
 

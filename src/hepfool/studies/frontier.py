@@ -11,8 +11,8 @@ it, and all other points have its events, bins and bounds.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +25,8 @@ from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import Envelope, EventTable
-from hepfool.io.files import written_whole
+from hepfool.io.verified import belongs_here, kept_or_none, read_verified_json, write_verified_json
+from hepfool.io.versions import code_version
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import STANDARD_CHECKS, CheckSettings, DetectionTable, run_checks
 from hepfool.studies.systematics import Measured, attack_effect
@@ -247,8 +248,7 @@ def run_frontier(
                 point = _point(factor, attack, classifier, table, settings, seed, operating)
             known[name] = asdict(point)
             if path is not None:
-                with written_whole(path, force=True) as temporary:
-                    temporary.write_text(json.dumps({"key": key, "points": known}, indent=1), encoding="utf-8")
+                _write(Path(path), {"key": key, "points": known})
         points.append(_from_record(known[name]))
         if progress is not None:
             progress(points[-1])
@@ -314,6 +314,7 @@ def _key(
     """Name everything but the attack that a point depends on."""
     arrays = (table.values, table.weights, table.labels, *(region.mask for region in table.regions))
     key = {
+        "code": code_version(),
         "network": classifier.digest,
         "events": _digest(*arrays),
         "validation": repr(settings),
@@ -334,9 +335,12 @@ def _digest(*arrays: NDArray[Any]) -> str:
 
 
 def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:
-    if not path.exists():
+    if not belongs_here(path):
+        msg = f"{path} is no scan of caps; name another file"
+        raise ValueError(msg)
+    stored = kept_or_none(read_verified_json, path, what="the scan")
+    if stored is None:
         return {}
-    stored = json.loads(path.read_text(encoding="utf-8"))
     differing = [name for name in key if stored["key"].get(name) != key[name]]
     if differing:
         msg = (
@@ -346,3 +350,11 @@ def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:
         raise ValueError(msg)
     points: dict[str, Any] = stored["points"]
     return points
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    try:
+        write_verified_json(path, content)
+    except OSError as error:
+        msg = f"finished points cannot be kept in {path} ({error.strerror or error}); the scan goes on without"
+        warnings.warn(msg, UserWarning, stacklevel=3)

@@ -9,7 +9,9 @@ another study is never mistaken for it.  No file holds pickled code.
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +21,13 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 
-from hepfool._version import __version__
 from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.defences.detector import Detector, DetectorSettings, train_detector
 from hepfool.defences.detector_files import read_detector, write_detector
 from hepfool.events import Envelope, EventTable
-from hepfool.io.files import written_whole
-from hepfool.models.files import load_torch, save_state
+from hepfool.io.verified import kept_or_none, read_verified, write_verified
+from hepfool.io.versions import code_version
 from hepfool.models.modules import strip_activation
 from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
@@ -170,16 +171,21 @@ def prepare_run(plan: RunPlan, splits: Splits, *, seed: int, folder: Path) -> Ru
     settings = (repr(plan.attack), repr(plan.target), repr(plan.detector), seed, *bounds)
     key = study_key("detector", classifier.digest, *map(table_digest, splits[:2]), *settings)
     path = folder / f"detector-{key}"
-    if not path.exists():
+    device = plan.detector.training.device
+    detector = kept_or_none(
+        lambda found: read_detector(found, device=device), path, what="the training of the detector"
+    )
+    if detector is None:
         results = [
             attack_events(plan, classifier, table, seed=_stage_seed(seed, stage), folder=folder)
             for stage, table in zip(("training", "validation"), splits, strict=False)
         ]
-        detector = train_detector(*results, seed=_stage_seed(seed, "detector"), settings=plan.detector)
-        _finished(interrupted=detector.provenance["interrupted"])
-        write_detector(detector, path)
-    # Always from the file, so that a study that went on gives the same bits.
-    return Run(classifier=classifier, detector=read_detector(path, device=plan.detector.training.device))
+        trained = train_detector(*results, seed=_stage_seed(seed, "detector"), settings=plan.detector)
+        _finished(interrupted=trained.provenance["interrupted"])
+        write_detector(trained, path)
+        # Always from the file, so that a study that went on gives the same bits.
+        detector = read_detector(path, device=device)
+    return Run(classifier=classifier, detector=detector)
 
 
 def attack_events(plan: RunPlan, classifier: Classifier, table: EventTable, *, seed: int, folder: Path) -> AttackResult:
@@ -214,7 +220,7 @@ def attack_events(plan: RunPlan, classifier: Classifier, table: EventTable, *, s
     parts = (repr(plan.attack), repr(plan.target), classifier.digest, table_digest(table), seed)
     key = study_key("attack", *parts, *_bounds_key(plan, table))
     result = run_attack(
-        Checkpointed(plan.attack, folder / f"attack-{key}.zip"),
+        Checkpointed(plan.attack, folder / f"attack-{key}.zip", renew=True),
         classifier,
         table,
         rng=np.random.default_rng(seed),
@@ -261,9 +267,9 @@ def study_key(*parts: object) -> str:
     Returns
     -------
     str
-        32 hexadecimal digits; another version of the package gives another name.
+        32 hexadecimal digits; a package that has changed gives another name.
     """
-    text = "\n".join(str(part) for part in (__version__, *parts))
+    text = "\n".join(str(part) for part in (code_version(), *parts))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -284,13 +290,22 @@ def _network(plan: RunPlan, splits: Splits, seed: int, folder: Path) -> TorchCla
     # A function has no digest, the network that it builds has one.
     initial = TorchClassifier(start, n_features=train.n_features).digest
     key = study_key("network", initial, repr(plan.training), table_digest(train), table_digest(validation), seed)
-    path = folder / f"network-{key}.pt"
-    if not path.exists():
+    path = folder / f"network-{key}.state"
+    state = kept_or_none(read_verified, path, what="the training of the network")
+    if state is None:
         result = fit(start, train, validation, seed=seed, settings=plan.training)
         _finished(interrupted=result.interrupted)
-        with written_whole(path, force=True) as temporary:
-            save_state(result.classifier, temporary)
-    return load_torch(path, network=start, n_features=train.n_features, device=plan.training.device)
+        state = _parameters(result.classifier)
+        write_verified(path, state)
+    network = copy.deepcopy(start)
+    network.load_state_dict(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True))
+    return TorchClassifier(network, n_features=train.n_features, device=plan.training.device)
+
+
+def _parameters(classifier: TorchClassifier) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(classifier.module.state_dict(), buffer)
+    return buffer.getvalue()
 
 
 def _stage_seed(seed: int, stage: str) -> int:

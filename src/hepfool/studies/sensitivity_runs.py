@@ -10,7 +10,6 @@ named by the digest of everything that they depend on, so that a study goes on w
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, get_args
 import numpy as np
 
 from hepfool.events import Envelope, EventTable
-from hepfool.io.files import written_whole
+from hepfool.io.verified import kept_or_none, read_verified_json, write_verified_json
 from hepfool.models.protocols import Classifier
 from hepfool.studies.contributions import Measured
 from hepfool.studies.hidden_sensitivity import SensitivitySettings, run_hidden_sensitivity
@@ -139,8 +138,12 @@ def run_sensitivity_grid(
     Raises
     ------
     ValueError
-        If there is no task, fewer than two trainings, a name occurs twice, a file of the folder is damaged, or a
-        cell cannot be measured.
+        If there is no task, fewer than two trainings, a name occurs twice, or a cell cannot be measured.
+
+    Warns
+    -----
+    UserWarning
+        If a file of the folder is damaged; its training is done again.
     """
     _check(tasks, n_trainings)
     path = None if folder is None else Path(folder)
@@ -179,16 +182,18 @@ def _kept(task: Task, architecture: Architecture, digest: str, seed: int, folder
     """Measure one training, unless the folder holds the result."""
     key = study_key(_KIND, digest, architecture.name, architecture.settings, seed)
     path = None if folder is None else folder / f"sensitivity-{key}.json"
-    if path is not None and path.exists():
-        return _read(path)
+    kept = (
+        None if path is None else kept_or_none(_read, path, what=f"training of {architecture.name!r} on {task.name!r}")
+    )
+    if kept is not None:
+        return kept
     try:
         run = _measured(task, architecture, seed)
     except ValueError as error:
         error.add_note(f"in {architecture.name!r} on {task.name!r}, seed {seed}")
         raise
     if path is not None:
-        with written_whole(path, force=True) as temporary:
-            temporary.write_text(json.dumps(asdict(run), indent=1) + "\n", encoding="utf-8")
+        write_verified_json(path, asdict(run))
     return run
 
 
@@ -202,13 +207,13 @@ def _measured(task: Task, architecture: Architecture, seed: int) -> TrainedSensi
 
 def _read(path: Path) -> TrainedSensitivity:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = read_verified_json(path)
         found = content["found"]
         parts: dict[str, Any] = {name: _sensitivity(found[name]) for name in get_args(Quantity)}
         parts |= {name: Preservation(**found[name]) for name in ("attacked", "drawn")}
         return TrainedSensitivity(**{**content, "found": HiddenSensitivity(**{**found, **parts})})
     except (LookupError, TypeError, ValueError) as error:
-        msg = f"{path} holds no finished training ({type(error).__name__}: {error}); delete it to repeat this one"
+        msg = f"{path} holds no finished training ({type(error).__name__}: {error})"
         raise ValueError(msg) from error
 
 

@@ -2,7 +2,8 @@
 """
 Finished steps in a folder, by a digest of everything that they depend on.
 
-Results are pickled: they are the package's own, in a folder of the user.
+Results are pickled: they are the package's own, in a folder of the user.  A damaged file is found by its digest before
+it is unpickled, and its step is done again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import time
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +22,18 @@ import cloudpickle
 import numpy as np
 from numpy.typing import NDArray
 
-from hepfool._version import __version__
 from hepfool.events import EventTable
-from hepfool.io.files import written_whole
+from hepfool.exceptions import UnreadableFileError
+from hepfool.io.files import check_writable_folder, remove_leftovers
+from hepfool.io.verified import kept_or_none, read_verified, read_verified_json, write_verified, write_verified_json
+from hepfool.io.versions import code_version
+from hepfool.processors.identity import identity
 
 __all__ = ["StepCache", "file_digest", "step_key", "table_digest"]
 
 _SHOWN = 16
+#: Seconds after which the unfinished state of a step with other settings is given up.
+_STALE = 7 * 86_400.0
 
 
 def file_digest(path: Path) -> str:
@@ -58,10 +66,11 @@ def table_digest(table: EventTable) -> str:
     Returns
     -------
     str
-        SHA-256 of features, values, labels, weights, datasets, regions and variations.
+        SHA-256 of features, values, labels, weights, datasets, regions and variations, and of the code of functions
+        among them.
     """
-    features = [(f.name, f.unit, f.lower, f.upper, f.kind, f.derived and f.derived.inputs) for f in table.features]
-    regions = [(region.name, region.role, sorted(region.cuts.items())) for region in table.regions]
+    features = [(f.name, f.unit, f.lower, f.upper, f.kind, identity(f.derived)) for f in table.features]
+    regions = [(r.name, r.role, sorted(r.cuts.items()), identity(r.select)) for r in table.regions]
     sha = hashlib.sha256(repr((features, regions, table.datasets, table.sentinel)).encode())
     columns: dict[str, NDArray[Any]] = {"values": table.values, "labels": table.labels, "weights": table.weights}
     columns |= {"datasets": table.dataset_index, **{f"region {r.name}": r.mask for r in table.regions}}
@@ -87,9 +96,9 @@ def step_key(name: str, configuration: Mapping[str, Any], inputs: Iterable[str])
     Returns
     -------
     str
-        SHA-256, also of the version of the package.
+        SHA-256, also of the package as it is installed.
     """
-    content = json.dumps([__version__, name, configuration, list(inputs)], sort_keys=True, default=str)
+    content = json.dumps([code_version(), name, configuration, list(inputs)], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -106,9 +115,22 @@ class StepCache:
 
     folder: Path
 
+    def prepare(self) -> None:
+        """
+        Make the folder, before the work whose results it shall keep, and remove what killed processes left in it.
+
+        Raises
+        ------
+        PermissionError
+            If nothing can be written there.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        check_writable_folder(self.folder)
+        remove_leftovers(self.folder)
+
     def holds(self, name: str, key: str) -> bool:
         """
-        Tell whether a step is finished.
+        Tell whether a step is finished, by its files and not by their content.
 
         Parameters
         ----------
@@ -118,7 +140,7 @@ class StepCache:
         Returns
         -------
         bool
-            Whether its result can be loaded.
+            Whether its result was written.
         """
         return self._path(name, key, "json").is_file() and self._path(name, key, "pkl").is_file()
 
@@ -134,23 +156,20 @@ class StepCache:
         Returns
         -------
         object
-            What :meth:`save` was given.
+            What :meth:`save` was given; None if the step is not finished, or its file is damaged.
 
-        Raises
-        ------
-        ValueError
+        Warns
+        -----
+        UserWarning
             If the file is damaged.
         """
-        path = self._path(name, key, "pkl")
-        try:
-            return pickle.loads(path.read_bytes())  # noqa: S301 - our own results
-        except (pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
-            msg = f"{path} cannot be read ({error}); delete it, and the step is done again"
-            raise ValueError(msg) from error
+        if not self.holds(name, key):
+            return None
+        return kept_or_none(_unpickled, self._path(name, key, "pkl"), what=f"the step {name!r}")
 
     def save(self, name: str, key: str, result: Any, **record: Any) -> None:
         """
-        Keep the result of a step, completely or not at all.
+        Keep the result of a step, completely or not at all; go on without where it cannot be written.
 
         Parameters
         ----------
@@ -160,13 +179,23 @@ class StepCache:
             What can be pickled.
         **record
             Plain values about it, such as ``seconds``.
+
+        Warns
+        -----
+        UserWarning
+            If there is no space, or the folder is gone.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(self._path(name, key, "pkl"), force=True) as temporary:
-            temporary.write_bytes(cloudpickle.dumps(result))
-        # The record comes last: with it the step counts as finished.
-        with written_whole(self._path(name, key, "json"), force=True) as temporary:
-            temporary.write_text(json.dumps({"step": name, "key": key, **record}, indent=1), encoding="utf-8")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_verified(self._path(name, key, "pkl"), cloudpickle.dumps(result))
+            # The record comes last: with it the step counts as finished.
+            write_verified_json(self._path(name, key, "json"), {"step": name, "key": key, **record})
+        except OSError as error:
+            msg = (
+                f"finished steps cannot be kept in {self.folder} ({error.strerror or error}); the run goes on, but if it is "
+                "interrupted it starts again from the steps that are kept"
+            )
+            warnings.warn(msg, UserWarning, stacklevel=2)
 
     def record(self, name: str, key: str | None = None) -> dict[str, Any] | None:
         """
@@ -186,7 +215,12 @@ class StepCache:
         """
         paths = [self._path(name, key, "json")] if key else self.folder.glob(f"{name}-*.json")
         found = sorted((path for path in paths if path.is_file()), key=lambda path: path.stat().st_mtime)
-        return dict(json.loads(found[-1].read_text(encoding="utf-8"))) if found else None
+        for path in reversed(found):
+            try:
+                return read_verified_json(path)
+            except UnreadableFileError:  # only times are read from it
+                continue
+        return None
 
     def scratch(self, name: str, key: str, suffix: str) -> Path:
         """
@@ -207,5 +241,30 @@ class StepCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / f"unfinished-{name}-{key[:_SHOWN]}{suffix}"
 
+    def tidy(self, name: str | None = None, key: str = "") -> None:
+        """
+        Remove the unfinished state of a step that is finished now, or of steps that nobody went on with for a week.
+
+        Parameters
+        ----------
+        name, key : str, optional
+            Of the finished step; without it old state of all steps.
+        """
+        pattern = "unfinished-*" if name is None else f"{self.scratch(name, key, '').name}*"
+        newest = time.time() - (_STALE if name is None else 0.0)
+        for path in self.folder.glob(pattern):
+            if name is not None or path.stat().st_mtime < newest:
+                path.unlink(missing_ok=True)
+
     def _path(self, name: str, key: str, suffix: str) -> Path:
         return self.folder / f"{name}-{key[:_SHOWN]}.{suffix}"
+
+
+def _unpickled(path: Path) -> Any:
+    content = read_verified(path)
+    try:
+        return pickle.loads(content)  # noqa: S301 - our own results, with the digest that we gave them
+    except Exception as error:
+        # Any error: classes of the user may have changed.
+        msg = f"{path} cannot be read ({type(error).__name__}: {error})"
+        raise UnreadableFileError(msg) from error

@@ -19,6 +19,7 @@ from typing import Any
 
 from hepfool.defences.detector import evaluate
 from hepfool.events import EventTable
+from hepfool.io.owners import claimed
 from hepfool.models.protocols import Classifier
 from hepfool.plots.style import PlotStyle
 from hepfool.report import check_output
@@ -84,36 +85,38 @@ def run_workflow(
         raise ValueError(msg)
     cache, keys = StepCache(configuration.work_folder), step_keys(configuration, table, classifier)
     again = repeated_steps(configuration, from_step)
-    results: dict[str, Any] = {}
-    tell = progress or (lambda *_: None)
-    for step in wanted_steps(configuration):
-        if step.name in keys and (step.name in again or not cache.holds(step.name, keys[step.name])):
-            tell(step.title, 0.0)
-            _do(
-                step,
-                keys[step.name],
-                cache,
-                StepInput(
+    cache.prepare()
+    with claimed(cache.folder):
+        results: dict[str, Any] = {}
+        tell = progress or (lambda *_: None)
+        for step in wanted_steps(configuration):
+            if step.name not in keys:
+                continue
+            key = keys[step.name]
+            result = None if step.name in again else cache.load(step.name, key)
+            if result is None:
+                tell(step.title, 0.0)
+                given = StepInput(
                     configuration=configuration,
                     results=results,
                     table=table,
                     classifier=classifier,
-                    scratch=partial(cache.scratch, step.name, keys[step.name]),
+                    scratch=partial(cache.scratch, step.name, key),
                     progress=partial(tell, step.title),
-                ),
-            )
-            tell(step.title, 1.0)
-        if step.name in keys:
-            results[step.name] = cache.load(step.name, keys[step.name])
-    tell(STEPS[-1].title, 0.0)
-    start = time.perf_counter()
-    summary = _report(configuration, results, keys, force=force)
-    cache.save("report", "latest", None, seconds=time.perf_counter() - start)
-    tell(STEPS[-1].title, 1.0)
+                )
+                result = _do(step, key, cache, given)
+                tell(step.title, 1.0)
+            results[step.name] = result
+        tell(STEPS[-1].title, 0.0)
+        start = time.perf_counter()
+        summary = _report(configuration, results, keys, force=force)
+        cache.save("report", "latest", None, seconds=time.perf_counter() - start)
+        cache.tidy()
+        tell(STEPS[-1].title, 1.0)
     return summary
 
 
-def _do(step: Step, key: str, cache: StepCache, given: StepInput) -> None:
+def _do(step: Step, key: str, cache: StepCache, given: StepInput) -> Any:
     start = time.perf_counter()
     result = WORK[step.name](given)
     size = {}
@@ -121,8 +124,12 @@ def _do(step: Step, key: str, cache: StepCache, given: StepInput) -> None:
         parts = result.simulation
         size = {"n_events": sum(part.n_events for part in parts.values()), "n_features": parts["test"].n_features}
     cache.save(step.name, key, result, seconds=time.perf_counter() - start, **size)
-    for unfinished in cache.folder.glob(f"{given.scratch('').name}*"):
-        unfinished.unlink()
+    if not cache.holds(step.name, key):
+        return result
+    cache.tidy(step.name, key)
+    # From the file, so that a run that went on gives the same bits.
+    kept = cache.load(step.name, key)
+    return result if kept is None else kept
 
 
 def _report(

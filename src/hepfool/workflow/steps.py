@@ -170,7 +170,7 @@ def _attack_parts(given: StepInput) -> dict[str, AttackResult]:
 
         path = given.scratch(f"-{name}.zip")
         result = run_attack(
-            Checkpointed(configuration.attack, path),
+            Checkpointed(configuration.attack, path, renew=True),
             given.results["baseline"].classifier,
             parts[name],
             rng=given.rng(f"attack {name}"),
@@ -217,7 +217,7 @@ def _attack_both(given: StepInput) -> AdaptiveOutcome:
     configuration, naive = given.configuration, given.results["attack"]["test"]
     classifier, detector = given.results["baseline"].classifier, given.results["detector"]
     outcome = attack_defended(
-        Checkpointed(configuration.attack, given.scratch(".zip")),
+        Checkpointed(configuration.attack, given.scratch(".zip"), renew=True),
         DefendedClassifier(classifier=classifier, detector=detector),
         naive.nominal,
         rng=given.rng("adaptive"),

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,17 +122,17 @@ def test_variations_belong_to_the_name_of_a_result() -> None:
     assert replace(found, test=replace(found.test, shape_variations=moved)).digest != found.digest
 
 
-@pytest.mark.parametrize("damage", ["", "[]", '{"seed": 1}', "found"])
-def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["", "[]", '{"seed": 1}', "bit"])
+def test_a_damaged_file_is_named_and_its_training_done_again(tmp_path: Path, damage: str) -> None:
     mlp = Architecture(name="MLP", train=Trainings())
-    run_sensitivity_grid([task(mlp)], seed=3, n_trainings=2, folder=tmp_path)
+    first = run_sensitivity_grid([task(mlp)], seed=3, n_trainings=2, folder=tmp_path)
     path = min(tmp_path.iterdir())
-    content = json.loads(path.read_text())
-    if damage == "found":
-        del content["found"]["flips"]["attack"]
-    path.write_text(json.dumps(content) if damage == "found" else damage)
-    with pytest.raises(ValueError, match=rf"{path.name} holds no finished training .*; delete it"):
-        run_sensitivity_grid([task(mlp)], seed=3, n_trainings=2, folder=tmp_path)
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content if damage == "bit" else damage.encode())
+    with pytest.warns(UserWarning, match=rf"{path.name} is damaged .*; training of 'MLP' on '.*' is done again"):
+        again = run_sensitivity_grid([task(mlp)], seed=3, n_trainings=2, folder=tmp_path)
+    assert again.cells == first.cells
 
 
 def test_an_interrupted_training_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import DetectorSettings, train_detector
 from hepfool.events import UNLABELLED, EventTable
+from hepfool.io.owners import claimed
 from hepfool.io.tables import read_table
 from hepfool.models.files import export_program
 from hepfool.models.networks import Standardise, mlp
@@ -204,12 +207,39 @@ def test_a_plan_tells_what_is_finished_and_how_long_the_rest_takes(
 
 
 @pytest.mark.faults
-def test_a_damaged_step_is_named(settings: Callable[..., WorkflowConfiguration], table: EventTable) -> None:
-    steps_done(settings(), table)
+def test_a_damaged_step_is_done_again(settings: Callable[..., WorkflowConfiguration], table: EventTable) -> None:
+    _, first = steps_done(settings(), table)
     (kept,) = settings().work_folder.glob("attack-*.pkl")
-    kept.write_bytes(kept.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"attack-.*pkl cannot be read .*; delete it"):
-        steps_done(settings(), table)
+    content = bytearray(kept.read_bytes())
+    content[len(content) // 2] ^= 1
+    kept.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"attack-.*pkl is damaged .*; the step 'attack' is done again"):
+        done, again = steps_done(settings(), table)
+    assert done == ["attack", "report"]
+    assert again.to_json() == first.to_json()
+
+
+def test_a_full_disk_costs_only_what_is_kept(
+    settings: Callable[..., WorkflowConfiguration], table: EventTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    plain = settings(detector=None, checks=None)
+    with monkeypatch.context() as patch:
+        patch.setattr("hepfool.workflow.cache.write_verified", full)
+        with pytest.warns(UserWarning, match=r"steps cannot be kept in .*report-work \(No space left on device\)"):
+            _, first = steps_done(plain, table)
+    assert not list(plain.work_folder.glob("attack-*"))
+    assert steps_done(plain, table)[1].to_json() == first.to_json()
+
+
+def test_two_runs_do_not_share_a_work_folder(settings: Callable[..., WorkflowConfiguration], table: EventTable) -> None:
+    plain = settings(detector=None, checks=None)
+    plain.work_folder.mkdir(parents=True)
+    with claimed(plain.work_folder), pytest.raises(ValueError, match=rf"is in use by process {os.getpid()} on "):
+        steps_done(plain, table)
+    steps_done(plain, table)
 
 
 def test_without_a_detector_there_is_less_to_do(
