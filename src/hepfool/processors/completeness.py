@@ -19,12 +19,13 @@ import uproot
 from coffea.processor import Runner
 
 from hepfool.exceptions import IncompleteInputError
+from hepfool.processors.filesets import check_fileset, files_and_trees
+from hepfool.processors.workers import watched_workers
 
 __all__ = [
     "broken_file",
     "check_complete",
     "expected_entries",
-    "files_and_trees",
     "incomplete_message",
     "run_processor",
     "truncation",
@@ -67,15 +68,19 @@ def run_processor(
 
     Raises
     ------
+    ValueError
+        If there is no dataset, a dataset names no file, or it lists a file twice.
     IncompleteInputError
         If a file has no such tree, is truncated or unreadable, or if events of it were not processed.
     """
+    check_fileset(fileset)
     patterns = getattr(getattr(processor, "analysis", None), "branches", None)
     if patterns and "iteritems_options" not in options:
         options["iteritems_options"] = {"filter_name": list(patterns)}
     try:
-        expected = expected_entries(runner, fileset, treename=treename)
-        out = runner(fileset, processor, treename=treename, **options)
+        with watched_workers(runner.executor, what="the run"):
+            expected = expected_entries(runner, fileset, treename=treename)
+            out = runner(fileset, processor, treename=treename, **options)
     except Exception as error:
         broken = _broken_files(fileset, treename)
         if broken:
@@ -152,17 +157,6 @@ def incomplete_message(problem: str, files: Mapping[str, str]) -> str:
     """Name each file with its reason, and the repair."""
     lines = [f"  {name}: {reason}" for name, reason in files.items()]
     return "\n".join([f"{len(files)} input files {problem}, so the result would lack events:", *lines, _REPAIR])
-
-
-def files_and_trees(fileset: Mapping[str, Any], treename: str) -> dict[str, dict[str, str]]:
-    """Tree name by dataset and file, for all forms of a fileset."""
-    result = {}
-    for dataset, entry in fileset.items():
-        files = entry["files"] if isinstance(entry, Mapping) else entry
-        tree = entry.get("treename", treename) if isinstance(entry, Mapping) else treename
-        trees = files if isinstance(files, Mapping) else dict.fromkeys(files, tree)
-        result[dataset] = {str(file): str(name) for file, name in trees.items()}
-    return result
 
 
 def _broken_files(fileset: Mapping[str, Any], treename: str) -> dict[str, str]:

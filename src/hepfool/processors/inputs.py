@@ -15,7 +15,8 @@ import uproot
 from coffea.processor import Runner
 
 from hepfool.exceptions import IncompleteInputError
-from hepfool.processors.completeness import broken_file, files_and_trees, incomplete_message, truncation
+from hepfool.processors.completeness import broken_file, incomplete_message, truncation
+from hepfool.processors.filesets import FILE_STATE, canonical, check_fileset, file_state, files_and_trees
 
 __all__ = ["Completeness", "Inputs", "open_fileset"]
 
@@ -82,6 +83,26 @@ class Inputs:
             events[chunk.dataset][chunk.filename] += len(chunk)
         return {dataset: dict(files) for dataset, files in events.items()}
 
+    def as_named_now(self, processed: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+        """
+        Give files the names of this fileset: those of a checkpoint may be others, relative ones for instance.
+
+        Parameters
+        ----------
+        processed : mapping
+            Events by dataset and file.
+
+        Returns
+        -------
+        dict
+            The same.
+        """
+        names = {(chunk.dataset, canonical(chunk.filename)): chunk.filename for chunk in self.chunks}
+        return {
+            dataset: {names.get((dataset, canonical(file)), file): n for file, n in files.items()}
+            for dataset, files in processed.items()
+        }
+
     def changes(self) -> dict[str, str]:
         """
         Open every file again.
@@ -121,19 +142,21 @@ def open_fileset(
     Raises
     ------
     ValueError
-        If a dataset lists a file twice.
+        If there is no dataset, a dataset names no file, or it lists a file twice.
     IncompleteInputError
         If a file cannot be read and ``allow_missing`` is False, or if none can.
 
     Warns
     -----
     UserWarning
-        If two files have the same UUID, as copies of a file do: their events would count twice.
+        If a file is in two datasets, or two files have the same UUID, as copies of a file do: their events count twice.
     """
+    check_fileset(fileset)
     trees = files_and_trees(fileset, treename)
-    _refuse_repeated(fileset)
     # A cache of its own: that of coffea lives as long as the process and knows nothing of files that changed.
     lenient = dataclasses.replace(runner, skipbadfiles=(Exception,), metadata_cache={}, use_result_type=False)
+    if runner.format == "root":
+        lenient.metadata_fetcher_root = _fetch
     bad: dict[str, str] = {}
     with quiet_retries():
         try:
@@ -165,13 +188,13 @@ def quiet_retries() -> Iterator[None]:
         yield
 
 
-def _refuse_repeated(fileset: Mapping[str, Any]) -> None:
-    for dataset, entry in fileset.items():
-        files = entry["files"] if isinstance(entry, Mapping) else entry
-        twice = [str(file) for file, n in Counter(map(str, files)).items() if n > 1]
-        if twice:
-            msg = f"dataset {dataset!r} lists {', '.join(twice)} twice, so its events would count twice; list it once"
-            raise ValueError(msg)
+def _fetch(*arguments: Any) -> Any:
+    """Let coffea count events, and write down the state of the file beside them."""
+    found = Runner.metadata_fetcher_root(*arguments)
+    for meta in found:
+        with uproot.open({meta.filename: None}) as opened:
+            meta.metadata[FILE_STATE] = file_state(opened.file, meta.treename)
+    return found
 
 
 def _normalised(
@@ -199,22 +222,37 @@ def _broken(trees: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 
 
 def _warn_of_copies(chunks: Iterable[Any]) -> None:
-    files: dict[bytes, set[str]] = defaultdict(set)
+    files: dict[tuple[bytes, str], dict[str, set[tuple[str, str]]]] = defaultdict(lambda: defaultdict(set))
     for chunk in chunks:
-        files[bytes(chunk.fileuuid)].add(chunk.filename)
-    copies = [", ".join(sorted(names)) for names in files.values() if len(names) > 1]
+        names = files[bytes(chunk.fileuuid), chunk.treename]
+        names[canonical(chunk.filename)].add((chunk.dataset, chunk.filename))
+    for names in files.values():
+        for uses in names.values():
+            if len(uses) > 1:
+                datasets = ", ".join(repr(dataset) for dataset, _ in sorted(uses))
+                name = min(file for _, file in uses)
+                _warn(
+                    f"{name} is in the datasets {datasets}, so its events count once in each; take it out of all but one"
+                )
+    copies = [
+        ", ".join(sorted(min(f for _, f in uses) for uses in names.values()))
+        for names in files.values()
+        if len(names) > 1
+    ]
     if copies:
-        warnings.warn(
+        _warn(
             f"files with the same UUID look like copies, whose events count twice: {'; '.join(copies)}; "
-            "all are processed, take copies out of the fileset",
-            UserWarning,
-            stacklevel=3,
+            "all are processed, take copies out of the fileset"
         )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=5)
 
 
 def _numbered(chunks: Iterable[Any]) -> tuple[Any, ...]:
     # Empty ones last: they change nothing then, not even the order in which the others are summed.
-    ordered = sorted(chunks, key=lambda c: (not len(c), c.dataset, c.filename, c.treename, c.entrystart))
+    ordered = sorted(chunks, key=lambda c: (not len(c), c.dataset, canonical(c.filename), c.treename, c.entrystart))
     return tuple(
         dataclasses.replace(chunk, usermeta={**(chunk.usermeta or {}), "chunk_index": k})
         for k, chunk in enumerate(ordered)
@@ -223,6 +261,10 @@ def _numbered(chunks: Iterable[Any]) -> tuple[Any, ...]:
 
 def _changed(chunk: Any) -> str | None:
     with uproot.open(chunk.filename) as file:
+        again = "while the analysis ran; start again with the files as they are now"
         if file.file.fUUID != chunk.fileuuid:
-            return "was replaced by another file while the analysis ran; start again with the files as they are now"
+            return f"was replaced by another file {again}"
+        state = (chunk.usermeta or {}).get(FILE_STATE)
+        if state is not None and file_state(file.file, chunk.treename) != state:
+            return f"was written anew {again}"
     return None

@@ -14,6 +14,7 @@ from coffea.nanoevents.util import key_to_tuple
 from coffea.processor import ProcessorABC
 
 from hepfool.processors.counters import check_counters
+from hepfool.processors.filesets import FILE_STATE, file_state
 from hepfool.processors.handles import Handle
 from hepfool.processors.ordered import OrderedSum
 from hepfool.processors.threads import use_threads
@@ -68,7 +69,7 @@ class WorkerPass(ProcessorABC):  # type: ignore[misc]  # coffea has no types
         Raises
         ------
         RuntimeError
-            If the file is another one than at the start.
+            If the file is another one than at the start, or was updated since.
         ValueError
             If a counter does not fit its collection.
         """
@@ -88,12 +89,17 @@ class WorkerPass(ProcessorABC):  # type: ignore[misc]  # coffea has no types
 
 def _check_file(events: Any) -> None:
     factory = events.attrs["@events_factory"]
-    found, *_ = key_to_tuple(factory._partition_key)  # noqa: SLF001 - coffea shows it nowhere else
+    found, tree, _ = key_to_tuple(factory._partition_key)  # noqa: SLF001 - coffea shows it nowhere else
     expected = events.metadata["fileuuid"]
     if found != expected:
         msg = (
             f"{events.metadata['filename']} was replaced while the analysis ran: its UUID was {expected} and is {found}"
         )
+        raise RuntimeError(msg)
+    opened = factory._mapping._column_source(found, tree)  # noqa: SLF001 - the tree is open, to open it again costs more
+    before = events.metadata.get(FILE_STATE)
+    if before is not None and file_state(opened.file, tree) != before:
+        msg = f"{events.metadata['filename']} was written anew while the analysis ran"
         raise RuntimeError(msg)
 
 
