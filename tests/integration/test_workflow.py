@@ -26,7 +26,7 @@ pytestmark = [
 
 CONFIGURATION = """\
 output: report
-events: {coffea_output: out.coffea, max_events: 4000}
+events: {coffea_output: out.coffea, unsafe_pickle: true, max_events: 4000}
 network: {hidden: [32, 16], training: {max_epochs: 5, batch_size: 256}}
 attack: {alpha: 4.0, beta: 20.0, n_iterations: 2, n_bins: 50, max_js_distance: 0.05, max_correlation_shift: 0.05}
 envelope: variations

@@ -66,6 +66,9 @@ def _as_feature(given: Any) -> Any:
 
 #: Ends of the names of files without trees.
 _TREELESS = frozenset({".csv", ".gz", ".parquet"})
+#: Ends of names of files that are no output of coffea; what to do with them is said when they are read.
+NOT_PICKLED = frozenset({".root", ".parquet", ".csv", ".gz", ".zip", ".npz"})
+
 #: A file that exists; * and ? are allowed.
 InputPath = Annotated[Path, AfterValidator(_found)]
 OutputPath = Annotated[Path, AfterValidator(_placed)]
@@ -126,11 +129,14 @@ class EventsConfiguration(_Strict):
     Either flat ``files`` with their layout, or ``coffea_output``: a file of ``coffea.util.save`` with the output of a
     ``TableProcessor``, a ``PartitionProcessor``, or an ``AttackProcessor`` with ``scope="dataset"`` (its simulated events), or
     the folder of Parquet files and manifest that a ``PartitionProcessor`` wrote.  A file of ``coffea.util.save`` is pickled:
-    reading it runs code of whoever wrote it; the folder holds no code.
+    reading it runs code of whoever wrote it, which ``unsafe_pickle`` allows; the folder holds no code.
     """
 
     files: tuple[InputPath, ...] = ()
     coffea_output: InputPath | None = None
+    unsafe_pickle: bool = Field(
+        default=False, description="Trust whoever wrote the file of coffea_output: reading it runs their code."
+    )
     data_files: tuple[InputPath, ...] = Field(default=(), description="Collision data, without a label column.")
     features: tuple[
         Annotated[
@@ -151,6 +157,7 @@ class EventsConfiguration(_Strict):
         if bool(self.files) == (self.coffea_output is not None):
             msg = "name either files or coffea_output"
             raise ValueError(msg)
+        self._check_trust()
         if self.files and (not self.features or self.label is None):
             msg = "files need features, and a label column"
             raise ValueError(msg)
@@ -170,6 +177,19 @@ class EventsConfiguration(_Strict):
                 msg = f"regions: {name} cuts on {unknown[0]!r}, which is none of the features"
                 raise ValueError(msg)
         return self
+
+    def _check_trust(self) -> None:
+        path = self.coffea_output
+        pickled = path is not None and not path.is_dir() and path.suffix.lower() not in NOT_PICKLED
+        if pickled and not self.unsafe_pickle:
+            msg = (
+                f"coffea_output: {path} is a pickled file, and reading it runs code of whoever wrote it; say "
+                "unsafe_pickle: true if you trust them, or name the folder of a PartitionProcessor"
+            )
+            raise ValueError(msg)
+        if self.unsafe_pickle and not pickled:
+            msg = "unsafe_pickle is for a coffea_output that is a file; nothing else here is pickled, leave it out"
+            raise ValueError(msg)
 
 
 class SplitConfiguration(_Strict):

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from hepfool.workflow.configuration import WorkflowConfiguration
+from hepfool.workflow.yaml_nodes import compose, plain, position
 
 __all__ = ["read_configuration"]
 
@@ -39,26 +40,14 @@ def read_configuration(path: str | Path) -> WorkflowConfiguration:
     """
     path = Path(path)
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except UnicodeDecodeError as error:
-        msg = f"{path} is no text: {error.reason} at byte {error.start}"
+        node = compose(path.read_bytes())
+        content = plain(node)
+    except ValueError as error:
+        told = str(error)
+        msg = f"{path}{', ' if told.startswith('line') else ' '}{told}"
         raise ValueError(msg) from error
-    except yaml.MarkedYAMLError as error:
-        msg = f"{path}, {_position(error.problem_mark or error.context_mark)}: {error.problem or error.context}"
-        raise ValueError(msg) from error
-    except yaml.YAMLError as error:
-        msg = f"{path} is no YAML: {error}"
-        raise ValueError(msg) from error
-    if not isinstance(node, yaml.MappingNode):
-        msg = f"{path} holds no configuration; write at least output, events and network"
-        raise ValueError(msg)  # noqa: TRY004 - the content of a file, not an argument
-    repeated = next(_repeated(node), None)
-    if repeated is not None:
-        msg = f"{path}, {_position(repeated.start_mark)}: {repeated.value!r} stands here for the second time"
-        raise ValueError(msg)
     try:
-        content = yaml.constructor.SafeConstructor().construct_document(node)
-        return WorkflowConfiguration.model_validate(content, context={"folder": path.parent})
+        found = WorkflowConfiguration.model_validate(content, context={"folder": path.parent})
     except ValidationError as error:
         problems = [
             _problem(node, entry["loc"], _UNKNOWN if entry["type"] in _UNKNOWN_TYPES else entry["msg"])
@@ -66,24 +55,22 @@ def read_configuration(path: str | Path) -> WorkflowConfiguration:
         ]
         msg = f"{path}, {'; '.join(problems)}"
         raise ValueError(msg) from error
-    except yaml.constructor.ConstructorError as error:
-        msg = f"{path}, {_position(error.problem_mark)}: {error.problem}"
-        raise ValueError(msg) from error
+    for location in _mistaken(content, found.model_dump(), ()):
+        msg = f"{path}, {_problem(node, location, 'true and false are no numbers here')}"
+        raise ValueError(msg)
+    return found
 
 
-def _repeated(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
-    """Find keys that the parser would silently replace by later ones."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                yield key
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
-            yield from _repeated(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _repeated(item)
+def _mistaken(given: Any, read: Any, location: tuple[int | str, ...]) -> Iterator[tuple[int | str, ...]]:
+    """Find true and false that became numbers."""
+    if isinstance(given, bool) and isinstance(read, int | float) and not isinstance(read, bool):
+        yield location
+    elif isinstance(given, dict) and isinstance(read, dict):
+        for name, value in given.items():
+            yield from _mistaken(value, read.get(name), (*location, name))
+    elif isinstance(given, list) and isinstance(read, list | tuple):
+        for k, (value, taken) in enumerate(zip(given, read, strict=False)):
+            yield from _mistaken(value, taken, (*location, k))
 
 
 def _problem(root: yaml.Node, location: Sequence[int | str], message: str) -> str:
@@ -98,7 +85,7 @@ def _problem(root: yaml.Node, location: Sequence[int | str], message: str) -> st
             break
         mark, node = found
     where = ".".join(map(str, location))
-    return f"{_position(mark)}: {where + ': ' if where else ''}{message}"
+    return f"{position(mark)}: {where + ': ' if where else ''}{message}"
 
 
 def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Mark, yaml.Node] | None:
@@ -107,7 +94,3 @@ def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Mark, yaml.Node] | No
     if isinstance(node, yaml.MappingNode):
         return next(((key.start_mark, value) for key, value in node.value if key.value == str(part)), None)
     return None
-
-
-def _position(mark: Any) -> str:
-    return "somewhere" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"

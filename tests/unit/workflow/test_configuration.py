@@ -103,17 +103,21 @@ def test_a_file_without_settings_is_refused(text: str, folder: Path) -> None:
 
 def test_bytes_are_no_configuration(folder: Path) -> None:
     (folder / "c.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="is no text"):
+    with pytest.raises(ValueError, match=r"c.yaml, line 1, column 1: this is no text .* save the file as UTF-8"):
         read_configuration(folder / "c.yaml")
 
 
 def test_events_come_from_one_place(folder: Path) -> None:
     (folder / "out.coffea").write_bytes(b"")
-    both = GOOD.replace("  files: [events.csv]", "  files: [events.csv]\n  coffea_output: out.coffea")
+    both = GOOD.replace(
+        "  files: [events.csv]", "  files: [events.csv]\n  coffea_output: out.coffea\n  unsafe_pickle: true"
+    )
     with pytest.raises(ValueError, match="name either files or coffea_output"):
         read_configuration(write(folder, both))
     with pytest.raises(ValueError, match="features goes with files"):
-        read_configuration(write(folder, GOOD.replace("files: [events.csv]", "coffea_output: out.coffea")))
+        read_configuration(
+            write(folder, GOOD.replace("files: [events.csv]", "coffea_output: out.coffea\n  unsafe_pickle: true"))
+        )
 
 
 def test_the_schema_is_plain_json_and_takes_what_the_reader_takes(folder: Path) -> None:
@@ -126,3 +130,76 @@ def test_the_schema_is_plain_json_and_takes_what_the_reader_takes(folder: Path) 
     content["attack"]["price"] = 1.0
     content["checks"].pop("n_data")
     assert len(list(validator.iter_errors(content))) == 2
+
+
+def laughs(n: int) -> str:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, n)]
+    return "\n".join(lines)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (laughs(40), r"line 6, column 5: aliases multiply this to more than 100000 values"),
+        ("output: &a [*a]", "line 1, column 9: an alias makes this hold itself"),
+        ("output: &a {b: {c: *a}}", "line 1, column 9: an alias makes this hold itself"),
+        ("[" * 5000, "line 1, column 1: lists or mappings are nested too deeply"),
+        ("? [a, b]\n: c", "line 1, column 3: a list cannot be a key"),
+        ("output: {? {a: 1} : c}", "line 1, column 12: a mapping cannot be a key"),
+        ("output: a\noutput: b", "line 2, column 1: 'output' stands here for the second time"),
+        ("output: a\n\tseed: 1", "line 2, column 1: a tab cannot indent; use spaces"),
+        ("output: a\n---\noutput: b", "line 2, column 1: a second document begins here"),
+        ("seed: 010", "line 1, column 7: 010 is octal to some readers"),
+        ("seed: 0o10", "line 1, column 7: 0o10 is octal to some readers"),
+        ("seed: !!int x", "line 1, column 7: 'x' is no !!int"),
+        (
+            "output: !!timestamp 2026-13-45",
+            "line 1, column 9: could not determine a constructor for the tag !!timestamp",
+        ),
+        ("output: a\nevents: \x07", "line 2, column 9: the character '.x07' is not allowed here"),
+        ("<<: 3", "line 1, column 5: expected a mapping"),
+        ("seed: " + "9" * 5000, "line 1, column 7: .* is no !!int"),
+        ("seed: 2026-13-45", "line 1, column 1: seed: Input should be a valid integer"),
+        ("seed: 12:30:45", "line 1, column 1: seed: Input should be a valid integer"),
+        ("seed: yes", "line 1, column 1: seed: Input should be a valid integer"),
+        ("output: a\nseed: true", "line 2, column 1: seed: true and false are no numbers"),
+        ("#" * 2**21, "holds 2097152 bytes, more than"),
+    ],
+    ids=lambda value: value[:12],
+)
+def test_hostile_text_is_refused_at_once_with_its_place(text: str, message: str, folder: Path) -> None:
+    with pytest.raises(ValueError, match=rf"c\.yaml,? .*{message}") as caught:
+        read_configuration(write(folder, text))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("1e3", 1000.0), ("1_000", 1000.0), ("1E+3", 1000.0), (".5", 0.5), ("1_0.5", 10.5), ("0x10", 16.0), ("+7", 7.0)],
+)
+def test_numbers_are_those_that_they_look_like(written: str, value: float, folder: Path) -> None:
+    found = read_configuration(write(folder, GOOD.replace("n_data: 300", f"n_data: {written}")))
+    assert found.checks is not None
+    assert found.checks.n_data == value
+
+
+def test_names_are_text_whatever_they_look_like(folder: Path) -> None:
+    text = GOOD.replace("high_met: {", "2018: {").replace("label: truth", "label: 2026-01-31")
+    found = read_configuration(write(folder, text))
+    assert found.events is not None
+    assert (list(found.events.regions), found.events.label) == (["2018"], "2026-01-31")
+    for name in ("no", "on", "null", "1.5"):
+        again = read_configuration(write(folder, GOOD.replace("high_met: {", f"{name}: {{"))).events
+        assert again is not None
+        assert list(again.regions) == [name]
+
+
+def test_aliases_and_merges_that_do_no_harm_are_read(folder: Path) -> None:
+    text = GOOD.replace("{met: [70, null]}}", "&cut {met: [70, null]}}\n    more: {role: control, cuts: *cut}")
+    found = read_configuration(write(folder, text.replace("n_data: 300", "<<: {n_data: 300}")))
+    assert found.events is not None
+    assert found.events.regions["more"].cuts == found.events.regions["high_met"].cuts
+    assert found.checks is not None
+    assert found.checks.n_data == 300.0

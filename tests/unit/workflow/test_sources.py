@@ -14,8 +14,9 @@ from hepfool.events import EventTable
 from hepfool.exceptions import IncompleteInputError
 from hepfool.io.partitions import write_partitions
 from hepfool.io.store import Store, write_store
+from hepfool.workflow import sources
 from hepfool.workflow.cache import table_digest
-from hepfool.workflow.configuration import EventsConfiguration, WorkflowConfiguration
+from hepfool.workflow.configuration import NOT_PICKLED, EventsConfiguration, WorkflowConfiguration
 from hepfool.workflow.plan import plan_workflow
 from hepfool.workflow.sources import output_digest, read_events
 from tests.specimens import SineClassifier, events
@@ -27,7 +28,7 @@ def table() -> EventTable:
 
 
 def read(path: Path) -> EventTable:
-    return read_events(EventsConfiguration(coffea_output=path))
+    return read_events(EventsConfiguration(coffea_output=path, unsafe_pickle=path.suffix == ".coffea"))
 
 
 def test_every_output_that_holds_events_is_read(table: EventTable, tmp_path: Path) -> None:
@@ -77,6 +78,16 @@ def test_other_outputs_are_refused_with_what_to_do(table: EventTable, tmp_path: 
         output_digest(tmp_path / "empty")
     with pytest.raises(ValueError, match="names no events"):
         read_events(None)
+
+
+def test_a_pickled_output_is_read_only_if_its_writer_is_trusted(table: EventTable, tmp_path: Path) -> None:
+    save({"table": table}, tmp_path / "out.coffea")
+    with pytest.raises(ValueError, match=r"out.coffea is a pickled file, .* say unsafe_pickle: true if you trust"):
+        EventsConfiguration(coffea_output=tmp_path / "out.coffea")
+    write_partitions(tmp_path, [table])
+    with pytest.raises(ValueError, match="unsafe_pickle is for a coffea_output that is a file"):
+        EventsConfiguration(coffea_output=tmp_path, unsafe_pickle=True)
+    assert set(sources._REPAIRS) == NOT_PICKLED
 
 
 @pytest.mark.faults
