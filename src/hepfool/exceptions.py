@@ -13,6 +13,7 @@ __all__ = [
     "MissingExtraError",
     "NetworkWarning",
     "RegionWarning",
+    "ReportNotWrittenError",
     "UnreadableFileError",
     "WorkerLostError",
 ]
@@ -58,6 +59,10 @@ class UnreadableFileError(ValueError):
 
 class WorkerLostError(RuntimeError):
     """A worker died or ran out of memory, or the cluster went away."""
+
+
+class ReportNotWrittenError(OSError):
+    """A report could not be written where it should; the message says where it is instead."""
 
 
 class LowStatisticsWarning(UserWarning):

@@ -19,7 +19,9 @@ from hepfool.workflow import workflow_schema
 ROOT = Path(__file__).parents[2]
 DATA = {
     "py.typed",
+    "report/templates/report.css",
     "report/templates/report.html",
+    "report/templates/report.js",
     "summary/summary.schema.json",
     "samples/data/manifest.json",
     "samples/data/network.pt",
@@ -31,7 +33,7 @@ def test_the_installed_package_finds_its_data() -> None:
     package = importlib.resources.files("hepfool")
     for name in DATA:
         assert package.joinpath(*name.split("/")).is_file(), name
-    assert PackageLoader("hepfool.report", "templates").list_templates() == ["report.html"]
+    assert PackageLoader("hepfool.report", "templates").list_templates() == ["report.css", "report.html", "report.js"]
     manifest = json.loads(package.joinpath("samples", "data", "manifest.json").read_text(encoding="utf-8"))
     assert manifest
     # The schema of workflows is made from their records, that of summaries is a file.

@@ -3,8 +3,12 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import errno
+import hashlib
 import io
 import json
+import os
+import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,12 +22,14 @@ from rich.console import Console
 from hepfool.attacks.base import AttackProblem, AttackResult, run_attack
 from hepfool.defences.detector import DetectorReport
 from hepfool.events import EventTable
+from hepfool.exceptions import ReportNotWrittenError
 from hepfool.inference import Impact, Interval, NuisanceImpact, impact_record
 from hepfool.io.store import read_store
 from hepfool.io.tables import read_table
 from hepfool.models.protocols import Classifier
 from hepfool.report import (
     check_output,
+    make_contact_sheet,
     result_histograms,
     summary_html,
     summary_latex,
@@ -74,6 +80,7 @@ def test_the_folder_holds_everything(shifted_result: AttackResult, summary: Summ
         "figures/score.pdf",
         "figures/score.png",
         "histograms.zip",
+        "manifest.json",
         "report.html",
         "summary.json",
         "summary.md",
@@ -297,8 +304,117 @@ def test_a_folder_of_other_things_is_never_replaced(summary: Summary, tmp_path: 
     with pytest.raises(FileExistsError, match="is no earlier report"):
         write_report(tmp_path / "home", summary, force=True)
     assert (tmp_path / "home" / "thesis.tex").read_text() == "years"
+    (tmp_path / "home" / "summary.json").write_text("{}")
+    with pytest.raises(FileExistsError, match=r"it holds summary\.json, thesis\.tex, which no report wrote"):
+        write_report(tmp_path / "home", summary, force=True)
+    (tmp_path / "plain").write_text("years")
+    with pytest.raises(FileExistsError, match="is a file and no earlier report"):
+        write_report(tmp_path / "plain", summary, force=True)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         check_output(tmp_path / "nowhere" / "out")
+
+
+@pytest.mark.parametrize("own", ["notes.txt", "figures/mine.pdf", "summary.md", "empty/", "link"])
+def test_what_a_user_added_to_a_report_or_changed_in_it_is_not_replaced(
+    own: str, summary: Summary, tmp_path: Path
+) -> None:
+    folder = write_report(tmp_path / "out", summary)
+    path = folder / own
+    path.parent.mkdir(exist_ok=True)
+    if own == "link":
+        path.symlink_to(tmp_path)
+    elif own.endswith("/"):
+        path.mkdir()
+    else:
+        path.write_text("mine")
+    with pytest.raises(FileExistsError, match=rf"it holds {own.rstrip('/')}, which no report wrote or which changed"):
+        check_output(folder, force=True)
+    if own == "notes.txt":
+        path.unlink()
+        assert check_output(folder, force=True) == folder
+
+
+def test_what_appears_while_a_report_is_drawn_is_not_replaced(summary: Summary, tmp_path: Path) -> None:
+    folder = write_report(tmp_path / "out", summary)
+    late = {"late.txt": lambda path: (folder / "thesis.tex").write_text("years")}
+    with pytest.raises(FileExistsError, match=r"it holds thesis\.tex"):
+        write_report(folder, summary, force=True, files=late)
+    assert (folder / "thesis.tex").read_text() == "years"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_contact_sheet_belongs_to_the_report_in_which_it_was_made(summary: Summary, tmp_path: Path) -> None:
+    folder = write_report(tmp_path / "out", summary, figures={"score": Figure()})
+    make_contact_sheet(folder, force=True)
+    assert check_output(folder, force=True) == folder
+
+
+def test_the_folder_in_which_one_works_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    with pytest.raises(FileExistsError, match="is the folder in which you work"):
+        check_output(".", force=True)
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("HOME", str(tmp_path / "a"))
+    with pytest.raises(FileExistsError, match="is the folder in which you work, or holds it"):
+        check_output(tmp_path / "a", force=True)
+
+
+def test_a_folder_that_takes_no_file_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(**_: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    with pytest.raises(
+        PermissionError, match=r"nothing can be written in .* \(Read-only file system\); choose another"
+    ):
+        check_output(tmp_path / "out")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_a_report_that_the_disk_refuses_is_kept_elsewhere(
+    code: int, summary: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "other").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "other"))
+
+    def refuse(path: Path) -> None:
+        if path.is_relative_to(tmp_path / "full"):
+            msg = "writing failed"
+            raise RuntimeError(msg) from OSError(code, os.strerror(code))  # as libraries do
+        path.write_text("numbers")
+
+    with pytest.raises(
+        ReportNotWrittenError, match=rf"out \({os.strerror(code)}\); it is in .* instead: make room"
+    ) as e:
+        write_report(tmp_path / "full" / "out", summary, files={"numbers.txt": refuse})
+    (kept,) = (tmp_path / "other").glob("hepfool-report-*/out")
+    assert str(kept) in str(e.value)
+    assert {"summary.json", "report.html", "numbers.txt"} <= {path.name for path in kept.iterdir()}
+    assert list((tmp_path / "full").iterdir()) == []
+
+
+@pytest.mark.faults
+def test_a_report_for_which_there_is_no_place_at_all_ends_in_a_sentence(summary: Summary, tmp_path: Path) -> None:
+    def refuse(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(ReportNotWrittenError, match="nor to any other place; make room"):
+        write_report(tmp_path / "out", summary, files={"numbers.txt": refuse})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_runs_its_own_script_and_no_other(summary: Summary) -> None:
+    html = summary_html(summary)
+    assert "unsafe-inline" not in html
+    for kind, tag in (("script-src", "script"), ("style-src", "style")):
+        (inside,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, flags=re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{kind} 'sha256-{digest}'" in html
+    assert " style=" not in html
+    assert " onclick=" not in html
 
 
 @pytest.mark.faults

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image  # which Matplotlib needs too
 
 from hepfool.io.files import check_absent, written_whole
+from hepfool.report.manifest import update_manifest
 
 __all__ = ["make_contact_sheet", "write_contact_sheet"]
 
@@ -52,9 +53,12 @@ def make_contact_sheet(folder: str | Path, *, force: bool = False) -> tuple[Path
         raise FileNotFoundError(msg)
     check_absent(path / f"{_NAME}.pdf", force=force)
     images = {str(file.relative_to(path).with_suffix("")): file.read_bytes() for file in found}
-    for old in path.glob(f"{_NAME}_*.png"):
-        old.unlink()
-    return write_contact_sheet(path, images, title=path.resolve().name)
+    for old in path.glob(f"{_NAME}_[0-9]*.png"):
+        if old.stem.removeprefix(f"{_NAME}_").isdigit():
+            old.unlink()
+    written = write_contact_sheet(path, images, title=path.resolve().name)
+    update_manifest(path, written)
+    return written
 
 
 def write_contact_sheet(folder: Path, images: Mapping[str, bytes], *, title: str = "") -> tuple[Path, ...]:

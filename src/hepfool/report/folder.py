@@ -4,8 +4,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import shutil
+import tempfile
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +19,14 @@ import numpy as np
 
 from hepfool.attacks.base import AttackResult
 from hepfool.events.exchange import axis_name
-from hepfool.io.files import check_absent, written_whole
+from hepfool.exceptions import ReportNotWrittenError
+from hepfool.io.files import check_absent, check_writable_folder, remove_leftovers, written_whole
 from hepfool.io.store import Store, write_store
 from hepfool.io.tables import write_table
 from hepfool.report.contact_sheet import write_contact_sheet
 from hepfool.report.html import summary_html
 from hepfool.report.latex import summary_latex
+from hepfool.report.manifest import foreign_files, write_manifest
 from hepfool.report.text import summary_markdown
 from hepfool.summary import Summary
 
@@ -30,6 +37,9 @@ __all__ = ["EXTRA_COLUMNS", "check_output", "result_histograms", "write_report"]
 
 #: What is written beside the adversarial events: flags and the score before and after.
 EXTRA_COLUMNS = ("attacked", "fooled", "nominal_score", "adversarial_score")
+
+#: Of the files that stand in the way of a report, so many are named.
+_SHOWN_FILES = 3
 
 #: Dots per inch and largest width in pixels of the images: more than a slide shows.
 _PNG_DPI, _PNG_WIDTH = 150, 3000
@@ -56,16 +66,39 @@ def check_output(folder: str | Path, *, force: bool = False) -> Path:
     Raises
     ------
     FileExistsError
-        If it exists and ``force`` is False, or if it holds something else than a report.
+        If it exists and ``force`` is False, or if it holds anything that no report wrote.
     FileNotFoundError
         If its parent folder does not exist.
+    PermissionError
+        If nothing can be written there.
     """
     path = check_absent(Path(folder).resolve(), force=force)
-    replaceable = path.is_dir() and ((path / "summary.json").is_file() or not any(path.iterdir()))
-    if path.exists() and not replaceable:
-        msg = f"{path} exists and is no earlier report, so it is not replaced; choose another name"
-        raise FileExistsError(msg)
+    check_writable_folder(path.parent)
+    remove_leftovers(path.parent, path.name)
+    if path.exists():
+        _check_replaceable(path)
     return path
+
+
+def _home() -> Path:
+    return Path(os.path.expanduser("~"))  # noqa: PTH111 - pathlib fails for users without a home, as in containers
+
+
+def _check_replaceable(path: Path) -> None:
+    if any(used.is_relative_to(path) for used in (Path.cwd(), _home())):
+        msg = f"{path} is the folder in which you work, or holds it, so it is not replaced; choose another name"
+        raise FileExistsError(msg)
+    if not path.is_dir():
+        msg = f"{path} is a file and no earlier report, so it is not replaced; choose another name"
+        raise FileExistsError(msg)
+    foreign = foreign_files(path)
+    if foreign:
+        more = f" and {len(foreign) - _SHOWN_FILES} more" if len(foreign) > _SHOWN_FILES else ""
+        msg = (
+            f"{path} is no earlier report alone: it holds {', '.join(foreign[:_SHOWN_FILES])}{more}, which no report wrote or which "
+            "changed since, so it is not replaced; move that elsewhere, or choose another name"
+        )
+        raise FileExistsError(msg)
 
 
 def write_report(
@@ -107,6 +140,8 @@ def write_report(
     ------
     FileExistsError
         See :func:`check_output`.
+    ReportNotWrittenError
+        If the disk is full, for instance; the report is in another place then, which the message names.
     ValueError
         If a file name leads out of the folder.
     """
@@ -115,9 +150,30 @@ def write_report(
         if Path(name).name != name or name in {"", ".."}:
             msg = f"{name!r} would lie outside of the report; give a file name without a folder"
             raise ValueError(msg)
+    contents = _Contents(summary, result, figures or {}, tuple(events), files or {})
+    try:
+        _write_folder(path, contents, force=force)
+    except Exception as error:
+        if isinstance(error, FileExistsError) or not (reason := _disk_trouble(error)):
+            raise
+        raise ReportNotWrittenError(_rescued(path, contents, reason)) from error
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    summary: Summary
+    result: AttackResult | None
+    figures: Mapping[str, Figure]
+    events: tuple[str, ...]
+    files: Mapping[str, Callable[[Path], object]]
+
+
+def _write_folder(path: Path, contents: _Contents, *, force: bool) -> None:
+    summary, result = contents.summary, contents.result
     with written_whole(path, force=force) as temporary:
         temporary.mkdir()
-        images = _save_figures(temporary / "figures", figures or {})
+        images = _save_figures(temporary / "figures", contents.figures)
         if images:
             write_contact_sheet(temporary, images, title=path.name)
         texts = {
@@ -130,11 +186,39 @@ def write_report(
             (temporary / name).write_text(text, encoding="utf-8")
         if result is not None:
             write_store(temporary / "histograms.zip", Store(histograms=result_histograms(result)))
-            for name in events:
+            for name in contents.events:
                 write_table(result.adversarial, temporary / name, columns=_extra_columns(result))
-        for name, write in (files or {}).items():
+        for name, write in contents.files.items():
             write(temporary / name)
-    return path
+        write_manifest(temporary)
+        if path.exists():  # what was put there while this was drawn is not replaced either
+            _check_replaceable(path)
+
+
+def _disk_trouble(error: BaseException | None) -> str:
+    """Reason of the operating system, wherever a library has wrapped it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.strerror or str(error)
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def _rescued(path: Path, contents: _Contents, reason: str) -> str:
+    """Write the report elsewhere rather than lose it, and say where."""
+    problem = f"the report could not be written to {path} ({reason})"
+    for place in dict.fromkeys((Path(tempfile.gettempdir()), Path.cwd(), _home())):
+        folder = place / f"hepfool-report-{uuid.uuid4().hex[:12]}"
+        try:
+            folder.mkdir()
+            _write_folder(folder / path.name, contents, force=False)
+        except Exception as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if not _disk_trouble(error):
+                raise
+            continue
+        return f"{problem}; it is in {folder / path.name} instead: make room, then mv {folder / path.name} {path}"
+    return f"{problem}, nor to any other place; make room, and repeat the command"
 
 
 def _save_figures(folder: Path, figures: Mapping[str, Figure]) -> dict[str, bytes]:

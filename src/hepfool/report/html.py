@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -124,6 +126,8 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
             for name, image in _ordered(figures or {}).items()
         ],
         glossary=_GLOSSARY,
+        **_inline("style", "report.css"),
+        **_inline("script", "report.js"),
         lower_limit=LOWER_LIMIT,
     )
 
@@ -131,6 +135,13 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
 def _shown(value: Any) -> Any:
     """Write what a page cannot show as escape sequences; Jinja escapes the rest."""
     return printable(value) if type(value) is str else value
+
+
+def _inline(kind: str, file: str) -> dict[str, str]:
+    """Text of a file for the page, and the hash by which the page's policy allows this text and no other."""
+    text = "\n" + (files("hepfool.report") / "templates" / file).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return {kind: text, f"{kind}_hash": f"sha256-{digest}"}
 
 
 def _key_numbers(summary: Summary) -> list[_KeyNumber]:
