@@ -66,17 +66,37 @@ def dask_client() -> Iterator[Any]:
         yield client
 
 
+def pytest_generate_tests(metafunc: Any) -> None:
+    """Try every fault ten times for the table of ``pytest -m faults``, and once otherwise."""
+    if "attempt" in metafunc.fixturenames:
+        tries = 10 if metafunc.config.option.markexpr == "faults" else 1
+        metafunc.parametrize("attempt", range(int(os.environ.get("HEPFOOL_FAULT_TRIES", tries))))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the table of faults; reports carry its rows, also from the processes of pytest-xdist."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
-    rows = [value for report in reports for name, value in getattr(report, "user_properties", []) if name == "fault"]
-    if not rows:
+    tried: dict[str, list[list[str]]] = {}
+    for report in reports:
+        for name, value in getattr(report, "user_properties", []):
+            if name == "fault":
+                tried.setdefault(value[0], []).append(value)
+    if not tried:
         return
     from rich.console import Console
     from rich.table import Table
 
-    header = ("fault", "what happened", "events expected", "processed", "lost", "result equal to the clean run")
+    header = (
+        "fault",
+        "tries",
+        "what happened",
+        "events expected",
+        "processed",
+        "lost",
+        "result equal to the clean run",
+    )
     table = Table(*header, title="Faults")
-    for cells in rows:
-        table.add_row(*cells)
-    Console(width=150).print(table)
+    for fault, rows in tried.items():
+        columns = [list(dict.fromkeys(column)) for column in zip(*(row[1:] for row in rows), strict=True)]
+        table.add_row(fault, str(len(rows)), *(" / ".join(column) for column in columns))
+    Console(width=170).print(table)

@@ -3,7 +3,8 @@
 The command ``hepfool``: arguments become configuration, configuration becomes calls.
 
 Exit status: 0 when done, 2 for anything the user can repair (with one line that
-says what), 130 after Ctrl-C.  Other failures keep their traceback.
+says what), 128 and the number of the signal after one, as 130 after Ctrl-C and 143 after SIGTERM.  Other failures keep
+their traceback.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 from rich.console import Console
@@ -33,6 +34,7 @@ from rich.table import Table
 from hepfool._version import __version__
 from hepfool.command_line import check_effects, in_options, remark_effects
 from hepfool.features import Feature, FeatureKind
+from hepfool.interrupts import Received, command_to_go_on, stopped_by_signals
 
 if TYPE_CHECKING:  # loaded late, so that --help stays quick
     from hepfool.attacks.base import Iteration
@@ -44,13 +46,17 @@ __all__ = ["main"]
 DEFAULT_CAPS = {"max_js_distance": 0.03, "max_correlation_shift": 0.03}
 
 _USER_ERROR = 2
-_INTERRUPTED = 130
 
 
 @click.group()
 @click.version_option(__version__, prog_name="hepfool")
 def main() -> None:
-    """Find deviations that pass an analysis's validation and still fool its network."""
+    """
+    Find deviations that pass an analysis's validation and still fool its network.
+
+    Exit status: 0 when done, 2 for anything you can repair, 130 after Ctrl-C, 143 after SIGTERM. Either signal
+    leaves what is finished, and no half-written file.
+    """
 
 
 _ATTACK_OPTIONS: tuple[tuple[str, type, str, str], ...] = (
@@ -113,10 +119,11 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
 @_output_options
 def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) -> None:
     """Attack the events of ROOT, Parquet or CSV FILEs and write a report."""
-    with _user_errors():
+    with _user_errors() as received:
         # Everything below is loaded late, so that --help stays quick.
         from hepfool.attacks.checkpoint import Checkpointed  # noqa: PLC0415
         from hepfool.attacks.conserv import CONSERVAttack  # noqa: PLC0415
+        from hepfool.io.files import check_writable_folder  # noqa: PLC0415
         from hepfool.models.files import load_torch  # noqa: PLC0415
         from hepfool.plots.style import PlotStyle  # noqa: PLC0415
         from hepfool.report import check_output  # noqa: PLC0415
@@ -126,6 +133,9 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         folder = check_output(output, force=force)
         check_effects(options, files)
         style = PlotStyle(experiment=options["experiment"], label=options["label_text"])
+        received.kept += filter(None, (options["checkpoint"], options["frontier"]))
+        for path in received.kept:
+            check_writable_folder(Path(path).parent)
         names = (name.removeprefix("--").replace("-", "_") for name, *_ in _ATTACK_OPTIONS)
         given = {name: options[name] for name in names if options[name] is not None}
         configuration = CONSERVAttack(**{**DEFAULT_CAPS, **given})
@@ -140,10 +150,12 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
             study = run_table_attack(part, classifier, kept, seed=options["seed"], progress=progress)
         if checks is not None:
             study = with_checks(study, checks, seed=options["seed"])
-            if options["frontier"]:
+            if options["frontier"] and not study.result.interrupted:
                 study = with_frontier(study, classifier, checks, seed=options["seed"], path=options["frontier"])
         write_study(study, folder, style=style, force=force)
-        _show(study.summary, folder, interrupted=study.result.interrupted)
+        _show(study.summary, folder)
+        if study.result.interrupted:
+            _end(received, "the report holds the iterations that were finished", "--force")
 
 
 def _table(files: tuple[str, ...], options: Mapping[str, Any]) -> EventTable:
@@ -162,7 +174,8 @@ def _table(files: tuple[str, ...], options: Mapping[str, Any]) -> EventTable:
 @_output_options
 def demo(output: str, *, force: bool, pretrained: bool, frontier: str | None, seed: int) -> None:
     """Run a small study from simulated events to a verdict."""
-    with _user_errors():
+    with _user_errors() as received:
+        received.kept += filter(None, [frontier])
         from hepfool.demo import run_demo  # noqa: PLC0415 - loaded late, so that --help stays quick
         from hepfool.report import check_output  # noqa: PLC0415
 
@@ -193,7 +206,7 @@ def contact_sheet(folder: str, *, force: bool) -> None:
 @click.option("--schema", is_flag=True, help="Print the JSON schema of the configuration.")
 def workflow(configuration: str | None, from_step: str | None, *, dry_run: bool, force: bool, schema: bool) -> None:
     """Run the whole procedure from events to a report; an interrupted run goes on where it was."""
-    with _user_errors("Interrupted; finished steps are kept, the same command goes on from there."):
+    with _user_errors() as received:
         from hepfool.workflow import (  # noqa: PLC0415 - loaded late, so that --help stays quick
             check_inputs,
             plan_workflow,
@@ -209,6 +222,7 @@ def workflow(configuration: str | None, from_step: str | None, *, dry_run: bool,
             msg = "name a configuration file, or say --schema"
             raise ValueError(msg)
         settings = read_configuration(configuration)
+        received.kept.append(settings.work_folder)
         if dry_run:
             check_inputs(settings)
             _show_plan(plan_workflow(settings, from_step=from_step))
@@ -250,20 +264,27 @@ def _classes(text: str | None) -> dict[str, int] | None:
 
 
 @contextmanager
-def _user_errors(interrupted: str = "Interrupted; nothing was written.") -> Iterator[None]:
-    """Turn what the user can repair into one line and exit status 2."""
-    with warnings.catch_warnings():
+def _user_errors() -> Iterator[Received]:
+    """Turn what the user can repair into one line and exit status 2, and signals into a clean end."""
+    with warnings.catch_warnings(), stopped_by_signals(lambda _: KeyboardInterrupt()) as received:
         warnings.showwarning = _show_warning
         try:
-            yield
+            yield received
         except KeyboardInterrupt:
-            click.echo(interrupted, err=True)
-            sys.exit(_INTERRUPTED)
+            _end(received, "no report was written" if received.kept_now() else "")
         except (OSError, ImportError, TypeError, ValueError) as error:
             if not (isinstance(error, OSError) or _raised_on_purpose(error)):
                 raise
             click.echo(f"Error: {in_options(str(error))}", err=True)
             sys.exit(_USER_ERROR)
+
+
+def _end(received: Received, report: str, *options: str) -> NoReturn:
+    """Say after a signal what there is, and how to go on."""
+    kept = ", ".join(received.kept_now())
+    rest = f"what is finished is kept in {kept}; go on with: {command_to_go_on(*options)}" if kept else ""
+    click.echo(f"Interrupted; {', '.join(filter(None, (report, rest))) or 'nothing was written.'}", err=True)
+    sys.exit(received.status)
 
 
 def _raised_on_purpose(error: BaseException) -> bool:
@@ -318,11 +339,8 @@ def _steps() -> Iterator[Callable[[str, float], None]]:
         bar.stop()
 
 
-def _show(summary: Any, folder: Path, *, interrupted: bool = False) -> None:
+def _show(summary: Any, folder: Path) -> None:
     from hepfool.report import summary_table  # noqa: PLC0415 - loaded late, so that --help stays quick
 
     Console().print(summary_table(summary))
     click.echo(f"Report: {folder}")
-    if interrupted:
-        click.echo("Interrupted; the report holds the iterations that were finished.", err=True)
-        sys.exit(_INTERRUPTED)

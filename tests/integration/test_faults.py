@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
+import numpy as np
 import pytest
 import uproot
 from coffea.nanoevents import BaseSchema
@@ -24,9 +27,11 @@ from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, R
 
 from hepfool.exceptions import IncompleteInputError, WorkerLostError
 from hepfool.processors import driver
+from hepfool.processors.completeness import run_processor
 from hepfool.processors.driver import AnalysisRun, AttackPlan, RunSettings, run_analysis
 from hepfool.processors.inputs import open_fileset
 from hepfool.processors.ordered import OrderedSum
+from hepfool.processors.passes import RangeProcessor
 from tests.faulty_run import disturbed_run, read_result
 from tests.toy_analysis import FaultyAnalysis, Logistic, Push, ToyAnalysis, listed, toy_fileset, write_events
 
@@ -91,7 +96,7 @@ class Row:
 
 
 @pytest.fixture
-def row(record_property: Callable[[str, object], None], clean: AnalysisRun) -> Row:
+def row(record_property: Callable[[str, object], None], clean: AnalysisRun, attempt: int) -> Row:
     return Row(record_property, clean)
 
 
@@ -275,24 +280,74 @@ def start() -> Callable[..., Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("sent", "status"), [(signal.SIGINT, 1), (signal.SIGTERM, 143), (signal.SIGKILL, -9)], ids=["INT", "TERM", "KILL"]
+    ("sent", "status"),
+    [(signal.SIGINT, 1), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)],
+    ids=["INT", "TERM", "HUP", "KILL"],
 )
 def test_signals(
-    files: Path, tmp_path: Path, row: Row, start: Callable[..., Any], sent: signal.Signals, status: int
+    files: Path,
+    tmp_path: Path,
+    row: Row,
+    start: Callable[..., Any],
+    sent: signal.Signals,
+    status: int,
+    attempt: int,
 ) -> None:
     places = files, tmp_path / "checkpoint", tmp_path / "run.zip"
     process = start(*places)
-    wait_for_chunks(tmp_path / "checkpoint", 15)
+    done = 1 + (11 + 7 * attempt) % 20  # any moment, but the same each time that this test runs
+    wait_for_chunks(tmp_path / "checkpoint", done)
     os.kill(process.pid, sent)
     process.join(PATIENCE)
     assert process.exitcode == status
     kept = len(list((tmp_path / "checkpoint").rglob("*.chunk")))
-    assert 15 <= kept < 26
+    assert done <= kept < 26
     assert not (tmp_path / "run.zip").exists()
     again = start(*places)
     again.join(PATIENCE)
     assert again.exitcode == 0
-    row(sent.name, f"status {status}, {kept} of 26 chunks kept", read_result(tmp_path / "run.zip"))
+    assert not list((tmp_path / "checkpoint").rglob(".*"))
+    row(sent.name, f"status {status}; went on from the checkpoint", read_result(tmp_path / "run.zip"))
+
+
+@pytest.mark.slow
+def test_two_runs_on_one_checkpoint(files: Path, tmp_path: Path, row: Row, start: Callable[..., Any]) -> None:
+    process = start(files, tmp_path / "checkpoint", tmp_path / "run.zip")
+    wait_for_chunks(tmp_path / "checkpoint", 1)
+    with pytest.raises(ValueError, match=rf"checkpoint is in use by process {process.pid} on .*; wait for it, stop it"):
+        disturbed_run(files, tmp_path / "checkpoint", tmp_path / "second.zip")
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+    row("two runs on one checkpoint", "second refused: process, host", read_result(tmp_path / "run.zip"))
+
+
+@pytest.mark.dask
+@pytest.mark.slow
+def test_all_workers_lost(files: Path, tmp_path: Path, row: Row, caplog: pytest.LogCaptureFixture) -> None:
+    distributed = pytest.importorskip("distributed")
+    checkpoint = tmp_path / "checkpoint"
+    said = threading.Event()
+    one = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with distributed.LocalCluster(**one) as cluster, distributed.Client(cluster) as alone:
+
+        def lose() -> None:
+            wait_for_chunks(checkpoint, 2)
+            cluster.scale(0)
+            deadline = time.monotonic() + PATIENCE
+            while "workers are lost" not in caplog.text and time.monotonic() < deadline:
+                time.sleep(0.05)
+            said.set()
+            cluster.scale(1)
+
+        thread = threading.Thread(target=lose)
+        thread.start()
+        slow, settings = FaultyAnalysis(seconds=0.2), RunSettings(patience=0.5)
+        result = run(on_dask(alone), listed(files), slow, checkpoint=checkpoint, settings=settings)
+        thread.join()
+    text = caplog.text
+    assert re.search(r"all workers are lost \(tcp:.* waits, and goes on by itself .* of 13 chunks are kept in", text)
+    assert "1 workers are back; pass" in text
+    row("all workers lost", "said with what to do; went on", result)
 
 
 # Files
@@ -382,6 +437,110 @@ def test_a_file_listed_twice_is_refused(files: Path) -> None:
         run(iterative(), fileset)
 
 
+def test_file_updated_in_place(own_files: Path, tmp_path: Path, row: Row) -> None:
+    changed = own_files / "signal_1.root"
+    original = changed.read_bytes()
+    run(iterative(), listed(own_files), checkpoint=tmp_path / "checkpoint")
+    with uproot.open(changed) as before:
+        uuid_before, content = before.file.fUUID, before["Events"].arrays(["lepton_pt", "jet_pt", "met", "weight"])
+    with uproot.update(changed) as file:
+        types = {name: ak.type(content[name]).content for name in content.fields}
+        file.mktree("Events", types).extend({name: 2.0 * content[name] for name in content.fields})
+    with uproot.open(changed) as after:
+        assert (after.file.fUUID, after["Events"].num_entries) == (uuid_before, len(content))
+    with pytest.raises(ValueError, match="belongs to another run: fileset differ"):
+        run(iterative(), listed(own_files), checkpoint=tmp_path / "checkpoint")
+    changed.write_bytes(original)
+    result = run(iterative(), listed(own_files), checkpoint=tmp_path / "checkpoint")
+    row("file updated in place", "refused by name; ran with the original", result)
+
+
+def test_file_updated_in_place_while_the_analysis_runs(
+    own_files: Path, row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = own_files / "signal_1.root"
+    original = changed.read_bytes()
+    one_pass = driver._Passes.run
+
+    def updating(self: Any, name: str, processor: Any) -> Any:
+        out = one_pass(self, name, processor)
+        with uproot.update(changed) as file:
+            file["more"] = {"x": [1.0]}
+        return out
+
+    monkeypatch.setattr(driver._Passes, "run", updating)
+    with pytest.raises(IncompleteInputError, match=r"signal_1.root: was written anew while the analysis ran"):
+        run(iterative(), listed(own_files))
+    monkeypatch.undo()
+    changed.write_bytes(original)
+    row("file updated between passes", "refused by name; ran with the original", run(iterative(), listed(own_files)))
+
+
+def test_file_gone_between_planning_and_reading(own_files: Path, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = own_files / "signal_1.root"
+
+    def losing(*arguments: Any, **options: Any) -> Any:
+        inputs = open_fileset(*arguments, **options)
+        gone.rename(own_files / "elsewhere")
+        return inputs
+
+    monkeypatch.setattr(driver, "open_fileset", losing)
+    with pytest.raises(IncompleteInputError, match="1 input files cannot be read any more") as caught:
+        run(iterative(), listed(own_files))
+    assert str(gone) in str(caught.value)
+    monkeypatch.undo()
+    (own_files / "elsewhere").rename(gone)
+    row("file gone after planning", "refused by name; ran when it was back", run(iterative(), listed(own_files)))
+
+
+def test_a_file_has_one_name_however_it_is_named(
+    own_files: Path, tmp_path: Path, row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    run(iterative(), listed(own_files), checkpoint=checkpoint)
+    (tmp_path / "link").symlink_to(own_files)
+    (own_files / "other_name.root").symlink_to(own_files / "signal_2.root")
+    monkeypatch.chdir(own_files)
+    named = listed(".")
+    named["signal"]["files"] = ["../link//signal_1.root", "./other_name.root"]
+    result = run(iterative(), named, checkpoint=checkpoint)
+    assert result.provenance["passes"]["attack"]["n_resumed"] == 13
+    assert set(result.completeness.processed["signal"]) == set(named["signal"]["files"])
+    row("other names of the same files", "went on from checkpoint", result)
+    named["signal"]["files"].append(str(own_files / "signal_1.root"))
+    with pytest.raises(ValueError, match=r"dataset 'signal' lists ../link//signal_1.root, .*signal_1.root twice"):
+        run(iterative(), named)
+
+
+def test_one_file_in_two_datasets_is_said(own_files: Path, row: Row) -> None:
+    fileset = listed(own_files)
+    fileset["background"]["files"].append(os.path.relpath(own_files / "signal_1.root"))
+    with pytest.warns(
+        UserWarning, match=r"signal_1.root is in the datasets 'background', 'signal', so its events count"
+    ):
+        twice = run(iterative(), fileset)
+    assert twice.completeness.n_processed == N_EVENTS + 300
+    row("one file in two datasets", "warned with both; once without", run(iterative(), listed(own_files)))
+
+
+@pytest.mark.parametrize(
+    ("fileset", "message"),
+    [
+        ({}, "the fileset holds no dataset"),
+        (None, "the fileset holds no dataset"),
+        ({"a": {"files": []}}, "dataset 'a' names no file"),
+        ({"a": []}, "dataset 'a' names no file"),
+        ({"a": {}}, "dataset 'a' names None in place of a list"),
+        ({"a": "a.root"}, "dataset 'a' names 'a.root' in place of a list"),
+    ],
+)
+def test_a_fileset_without_files_is_refused_in_one_sentence(fileset: Any, message: str) -> None:
+    for attempt in (run, lambda runner, given: run_processor(runner, given, RangeProcessor(ToyAnalysis()))):
+        with pytest.raises(ValueError, match=message) as caught:
+            attempt(iterative(), fileset)
+        assert len(str(caught.value).splitlines()) == 1
+
+
 def test_file_without_events(files: Path, row: Row) -> None:
     fileset = listed(files)
     fileset["background"]["files"].remove(str(files / "empty.root"))
@@ -464,6 +623,27 @@ def test_checkpoint_of_another_configuration(files: Path, tmp_path: Path, row: R
     with pytest.raises(ValueError, match="belongs to another run: chunks differ"):
         run(coarse, listed(files), checkpoint=tmp_path / "checkpoint")
     row("checkpoint of another run", "refused by name; its own goes on", attempt())
+
+
+def test_a_changed_bit_in_a_checkpoint(
+    files: Path, tmp_path: Path, row: Row, attempt: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    run(iterative(), listed(files), checkpoint=checkpoint)
+    rng = np.random.default_rng(attempt)
+    for chunk in (checkpoint / "attack").iterdir():
+        content = bytearray(chunk.read_bytes())
+        content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
+        chunk.write_bytes(content)
+    result = run(iterative(), listed(files), checkpoint=checkpoint)
+    assert caplog.text.count("is damaged; its chunk is processed again") == 13
+    row("changed bit in every chunk", "found by digest; processed again", result)
+    key = checkpoint / "run.json"
+    content = bytearray(key.read_bytes())
+    content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
+    key.write_bytes(content)
+    with pytest.raises(ValueError, match=r"run\.json is damaged .*; delete its folder to start anew"):
+        run(iterative(), listed(files), checkpoint=checkpoint)
 
 
 def test_a_damaged_chunk_is_processed_again_and_a_foreign_one_refused(

@@ -208,7 +208,10 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
     refused = run()
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "exists already" in refused.stderr
+    assert "summary.json, which no report wrote" in run("--force").stderr
     assert (tmp_path / "out" / "summary.json").read_text() == "{}"
+    (tmp_path / "out" / "summary.json").unlink()
+    assert run("--force").exit_code == 0
     assert run("--force").exit_code == 0
     assert (tmp_path / "out" / "adversarial.root").exists()
 

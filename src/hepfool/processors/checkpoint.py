@@ -23,13 +23,17 @@ from typing import Any, Final
 import cloudpickle
 from coffea.processor import CheckpointerABC
 
-from hepfool.io.files import written_whole
+from hepfool.exceptions import UnreadableFileError
+from hepfool.io.files import check_writable_folder, remove_leftovers, written_whole
+from hepfool.io.owners import CLAIM
+from hepfool.io.verified import read_verified_json, write_verified_json
 
 __all__ = ["ChunkCheckpoint", "RunCheckpoint"]
 
 _KEY_FILE: Final = "run.json"
 _DIGEST_BYTES: Final = 32
 _log = logging.getLogger(__name__)
+_said: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,12 @@ class RunCheckpoint:
     ----------
     folder : Path
         Readable and writable by all workers.
+    key : bytes
+        Digest of what the run is.
     """
 
     folder: Path
+    key: bytes
 
     @classmethod
     def open(cls, folder: str | Path, key: Mapping[str, str]) -> RunCheckpoint:
@@ -69,16 +76,16 @@ class RunCheckpoint:
         """
         path = Path(folder).resolve()
         path.mkdir(parents=True, exist_ok=True)
+        check_writable_folder(path)
         file = path / _KEY_FILE
         if file.exists():
             _check(path, _read_key(file), key)
-        elif any(path.iterdir()):
+        elif any(left.name != CLAIM for left in path.iterdir()):
             msg = f"{path} holds files but no checkpoint; name a new or empty folder"
             raise ValueError(msg)
         else:
-            with written_whole(file) as temporary:
-                temporary.write_text(json.dumps(dict(key), indent=1) + "\n", encoding="utf-8")
-        return cls(path)
+            write_verified_json(file, key)
+        return cls(path, hashlib.sha256(json.dumps(sorted(key.items())).encode()).digest())
 
     def chunks(self, name: str) -> ChunkCheckpoint:
         """
@@ -96,9 +103,8 @@ class RunCheckpoint:
         """
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        for left in folder.glob(".*"):  # of a process that was killed while it wrote
-            left.unlink()
-        key = hashlib.sha256((self.folder / _KEY_FILE).read_bytes() + name.encode()).digest()
+        remove_leftovers(folder)
+        key = hashlib.sha256(self.key + name.encode()).digest()
         return ChunkCheckpoint(str(folder), key)
 
     def state(self) -> Path:
@@ -164,7 +170,7 @@ class ChunkCheckpoint(CheckpointerABC):  # type: ignore[misc]  # coffea has no t
             content[_DIGEST_BYTES : 2 * _DIGEST_BYTES],
             content[2 * _DIGEST_BYTES :],
         )
-        if hashlib.sha256(payload).digest() != digest:
+        if hashlib.sha256(key + payload).digest() != digest:
             _log.warning("%s is damaged; its chunk is processed again", path)
             return None
         if key != self.key:
@@ -190,9 +196,13 @@ class ChunkCheckpoint(CheckpointerABC):  # type: ignore[misc]  # coffea has no t
         path = self._path(metadata)
         try:
             with written_whole(path, force=True) as temporary:
-                temporary.write_bytes(self.key + hashlib.sha256(payload).digest() + payload)
+                temporary.write_bytes(self.key + hashlib.sha256(self.key + payload).digest() + payload)
         except OSError as error:
-            _log.warning("%s could not be written (%s); an interrupted run will process this chunk again", path, error)
+            if self.folder not in _said:  # once per process: the driver counts what lacks
+                _said.add(self.folder)
+                _log.warning(
+                    "%s could not be written (%s); an interrupted run will process such chunks again", path, error
+                )
 
     def _path(self, metadata: Mapping[str, Any]) -> Path:
         start, stop = metadata["entrystart"], metadata["entrystop"]
@@ -201,11 +211,10 @@ class ChunkCheckpoint(CheckpointerABC):  # type: ignore[misc]  # coffea has no t
 
 def _read_key(file: Path) -> dict[str, str]:
     try:
-        key = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        msg = f"{file} is damaged ({error}); delete its folder to start anew"
+        return read_verified_json(file)
+    except UnreadableFileError as error:
+        msg = f"{error}; delete its folder to start anew, or name another"
         raise ValueError(msg) from error
-    return dict(key)
 
 
 def _check(path: Path, found: Mapping[str, str], expected: Mapping[str, str]) -> None:

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,8 @@ from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, R
 
 from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.exceptions import IncompleteInputError, WorkerLostError
+from hepfool.interrupts import stopped_by_signals
+from hepfool.io.owners import claimed
 from hepfool.processors.analysis import Analysis
 from hepfool.processors.checkpoint import RunCheckpoint
 from hepfool.processors.completeness import check_complete, incomplete_message
@@ -38,10 +38,10 @@ from hepfool.processors.processor import AttackProcessor
 from hepfool.processors.provenance import run_key, run_provenance
 from hepfool.processors.threads import limited_threads
 from hepfool.processors.worker import Failure, WorkerPass
+from hepfool.processors.workers import watched_workers
 
 __all__ = ["AnalysisRun", "AttackPlan", "RunSettings", "run_analysis"]
 
-_TERMINATED = 128 + signal.SIGTERM
 _log = logging.getLogger(__name__)
 
 
@@ -122,15 +122,18 @@ def run_analysis(
     """
     settings = settings or RunSettings()
     runner = _own_runner(runner)
-    inputs = open_fileset(runner, fileset, treename=treename, allow_missing=allow_missing)
+    with watched_workers(runner.pre_executor, what="the opening of the files", patience=settings.patience):
+        inputs = open_fileset(runner, fileset, treename=treename, allow_missing=allow_missing)
     key = run_key(inputs, analysis, plan)
     kept = None
     if checkpoint is not None:
         kept = RunCheckpoint.open(checkpoint, key)
         if plan.scope == "dataset" and not isinstance(plan.attack, Checkpointed):
-            plan = dataclasses.replace(plan, attack=Checkpointed(plan.attack, kept.folder / "attack.zip"))
+            plan = dataclasses.replace(plan, attack=Checkpointed(plan.attack, kept.folder / "attack.zip", renew=True))
     with ExitStack() as stack:
-        stack.enter_context(_terminable())
+        stack.enter_context(stopped_by_signals(lambda number: SystemExit(128 + number)))
+        if kept:
+            stack.enter_context(claimed(kept.folder))
         folder = kept.state() if kept else _local_folder(runner, stack)
         passes = _Passes(runner, inputs, getattr(analysis, "branches", None), settings, kept, folder)
         ranges: Ranges | None = None
@@ -194,6 +197,7 @@ class _Passes:
             "columns": sorted({str(column).rpartition("-")[0] for column in metrics.get("columns", ())}),
         }
         total = merged.total()
+        total = {**total, "processed": self.inputs.as_named_now(total["processed"])}
         check_complete(self.inputs.expected, total)
         if chunks is not None and chunks.n_chunks < metrics["chunks"]:
             lacking = metrics["chunks"] - chunks.n_chunks
@@ -210,8 +214,14 @@ class _Passes:
         if runner.format == "root":
             options["uproot_options"] = dict(self.settings.uproot_options)
         for attempt in range(self.settings.retries + 1):
+            watched = watched_workers(
+                runner.executor,
+                what=f"pass {name!r}",
+                patience=self.settings.patience,
+                kept=lambda: self._kept(name),
+            )
             try:
-                with quiet_retries(), limited_threads(self.threads):
+                with quiet_retries(), limited_threads(self.threads), watched:
                     return runner(list(self.inputs.chunks), worker, **options)
             except Exception as error:
                 failure = Failure(error)
@@ -264,21 +274,3 @@ def _is_nanoaod(schema: Any) -> bool:
 def _alive(executor: Any) -> bool:
     client = getattr(executor, "client", None)
     return client is None or client.status == "running"
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM, which batch systems send first, clean up like any exit."""
-    here = threading.current_thread() is threading.main_thread()
-    if not here or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    def stop(*_: Any) -> None:
-        raise SystemExit(_TERMINATED)
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -38,6 +38,7 @@ from hepfool.processors.chunk import (
 )
 from hepfool.processors.passes import Ranges, joined
 from hepfool.processors.results import compatibility
+from hepfool.processors.workers import watched_workers
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import FloatArray
@@ -228,20 +229,20 @@ class PartitionedAttack:
         """Run calls; begin again what was lost, and nothing else."""
         submit = _now if executor is None else executor.submit
         started = [(call, submit(*call)) for call in calls]
-        results = []
-        for call, first in started:
-            future = first
-            for left in reversed(range(self.retries + 1)):
-                try:
-                    results.append(future.result())
-                    break
-                except (ArithmeticError, AttributeError, ConstraintError, LookupError, TypeError, ValueError):
-                    raise  # would fail again
-                except Exception:
-                    if not left:
-                        raise
-                    future = submit(*call)
-        return results
+        with watched_workers(executor, what="the attack on partitions"):
+            return [self._result(submit, call, future) for call, future in started]
+
+    def _result(self, submit: Callable[..., Any], call: tuple[Any, ...], future: Any) -> Any:
+        for left in reversed(range(self.retries + 1)):
+            try:
+                return future.result()
+            except (ArithmeticError, AttributeError, ConstraintError, LookupError, TypeError, ValueError):
+                raise  # would fail again
+            except Exception:
+                if not left:
+                    raise
+                future = submit(*call)
+        return None  # not reached: the last attempt returns or raises
 
 
 class _Now:

@@ -77,9 +77,12 @@ class RunSettings:
         Pickled size in bytes above which a processor travels as a digest.
     uproot_options : mapping
         Passed to the runner.
+    patience : float
+        Seconds after which a run that waits for lost workers of dask says so.
     """
 
     threads: int | None = None
     retries: int = 2
     large_bytes: int = LARGE_BYTES
     uproot_options: Mapping[str, Any] = field(default_factory=dict)
+    patience: float = 60.0

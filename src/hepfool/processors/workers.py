@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Say when a run waits for workers that are not there: dask waits for ever, without a word."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+__all__ = ["watched_workers"]
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the cluster, at most.
+_LOOK: Final = 5.0
+_SHOWN: Final = 3
+
+
+@contextmanager
+def watched_workers(
+    executor: Any, *, what: str, patience: float = 60.0, kept: Callable[[], str] = lambda: ""
+) -> Iterator[None]:
+    """
+    Log a warning if a cluster of dask has had no worker for a while, and a line when one is back.
+
+    Parameters
+    ----------
+    executor : object
+        Of coffea or of ``client.get_executor()``; nothing is watched unless it has a client of dask.
+    what : str
+        That waits, such as ``pass 'attack'``.
+    patience : float
+        Seconds without any worker.
+    kept : callable, optional
+        Gives a sentence about what is not lost.
+
+    Yields
+    ------
+    None
+        While the cluster is watched.
+    """
+    client = getattr(executor, "client", None) or getattr(executor, "_client", None)
+    if not hasattr(client, "scheduler_info"):
+        yield
+        return
+    finished = threading.Event()
+    watch = threading.Thread(target=_watch, args=(client, patience, what, kept, finished), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        watch.join(timeout=_LOOK)
+
+
+def _watch(client: Any, patience: float, what: str, kept: Callable[[], str], finished: threading.Event) -> None:
+    seen, last, said = time.monotonic(), [""], False
+    while not finished.wait(min(_LOOK, patience / 4)):
+        try:
+            workers = sorted(client.scheduler_info()["workers"])
+        except Exception:  # noqa: BLE001 - the scheduler is gone, which the run itself notices
+            return
+        if workers:
+            if said:
+                _log.warning("%d workers are back; %s goes on", len(workers), what)
+            seen, last, said = time.monotonic(), workers, False
+        elif not said and time.monotonic() - seen >= patience:
+            said = True
+            lost = f"all workers are lost ({_few(last)})" if last != [""] else "no worker has come"
+            address = client.scheduler.address if client.scheduler is not None else "the scheduler"
+            _log.warning(
+                "%s at %s for %.3g s: %s waits, and goes on by itself as soon as there is a worker; start some (such as "
+                "cluster.scale(2), or: dask worker %s), or interrupt. %s",
+                *(lost, address, patience, what, address, kept()),
+            )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join([*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])])

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What can go wrong around ``hepfool attack``: signals, kills and full disks; rows of the same table."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uproot
+
+from hepfool.io.tables import read_table
+from hepfool.models.files import export_program
+from hepfool.models.networks import mlp
+from hepfool.models.pytorch import TorchClassifier
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.torch]
+
+N_EVENTS = 2000
+PATIENCE = 120.0
+#: A slow attack in a process of its own, so that there is time to disturb it.
+SLOW = """
+import sys, time
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.cli import main
+iterate = CONSERVAttack.iterate
+def slow(*arguments):
+    time.sleep(0.3)
+    return iterate(*arguments)
+CONSERVAttack.iterate = slow
+sys.argv[0] = "hepfool"
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("command")
+    rng = np.random.default_rng(5)
+    columns: dict[str, Any] = {name: rng.normal(size=N_EVENTS) for name in ("x", "y")}
+    with uproot.recreate(folder / "events.root") as file:
+        file["Events"] = {**columns, "truth": (columns["x"] + columns["y"] > 0).astype(np.int64)}
+    export_program(TorchClassifier(mlp(2, (4,)), output="logit", n_features=2), folder / "model.pt2")
+    return folder
+
+
+def command(inputs: Path, output: Path, checkpoint: Path | None, *more: str) -> list[str]:
+    files = [str(inputs / "events.root"), "--features", "x,y", "--label", "truth", "--model", str(inputs / "model.pt2")]
+    kept = [] if checkpoint is None else ["--checkpoint", str(checkpoint)]
+    caps = ["--n-iterations", "8", "--n-bins", "20", "--n-candidates", "10", "--max-js-distance", "0.05"]
+    return ["attack", *files, *caps, *kept, "-o", str(output), *more]
+
+
+def started(arguments: list[str], *before: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*before, sys.executable, "-c", SLOW, *arguments],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert path.exists(), process.communicate()
+
+
+def attacked(folder: Path) -> tuple[int, str]:
+    """Events of a report, and their values to the last bit."""
+    summary = json.loads((folder / "summary.json").read_text())
+    assert not summary["events"]["interrupted"]
+    table = read_table(folder / "adversarial.root", features=["x", "y"], label="label")
+    return table.n_events, table.values.tobytes().hex()
+
+
+@pytest.fixture(scope="module")
+def clean(inputs: Path) -> tuple[int, str]:
+    done = started(command(inputs, inputs / "clean", None))
+    assert done.wait(PATIENCE) == 0, done.communicate()
+    return attacked(inputs / "clean")
+
+
+@pytest.fixture
+def row(
+    record_property: Callable[[str, object], None], clean: tuple[int, str], attempt: int
+) -> Callable[[str, str, Path], None]:
+    def add(fault: str, seen: str, report: Path) -> None:
+        n_events, values = attacked(report)
+        equal = values == clean[1]
+        cells = [fault, seen, str(N_EVENTS), str(n_events), str(N_EVENTS - n_events), str(equal)]
+        record_property("fault", cells)
+        assert (n_events, equal) == (N_EVENTS, True)
+
+    return add
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_leaves_a_report_of_what_is_done(
+    sent: signal.Signals, inputs: Path, tmp_path: Path, row: Any, attempt: int
+) -> None:
+    kept, output = tmp_path / "attack.zip", tmp_path / "out"
+    process = started(command(inputs, output, kept))
+    wait_for(kept, process)
+    time.sleep(0.13 * attempt)
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + sent
+    if output.exists():
+        assert json.loads((output / "summary.json").read_text())["events"]["interrupted"]
+        assert "the report holds the iterations that were finished" in errors
+    assert f"is kept in {kept}; go on with: hepfool attack {inputs}" in errors
+    assert "Traceback" not in errors
+    assert {path.name for path in tmp_path.iterdir()} <= {"attack.zip", "out"}
+    again = started(command(inputs, output, kept, "--force"))
+    assert again.wait(PATIENCE) == 0, again.communicate()
+    row(f"{sent.name} to hepfool attack", f"status {128 + sent}; went on from the file", output)
+
+
+def test_a_signal_while_the_report_is_written_leaves_no_half_of_it(
+    inputs: Path, tmp_path: Path, row: Any, attempt: int
+) -> None:
+    kept, output = tmp_path / "attack.zip", tmp_path / "out"
+    process = started(command(inputs, output, kept))
+    deadline = time.monotonic() + PATIENCE
+    while not list(tmp_path.glob(".out-*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, "no report was written" in errors) == (143, True), errors
+    assert [path.name for path in tmp_path.iterdir()] == ["attack.zip"]
+    again = started(command(inputs, output, kept))
+    assert again.wait(PATIENCE) == 0, again.communicate()
+    row("SIGTERM while the report is written", "no half report; went on from the file", output)
+
+
+def test_a_kill_leaves_nothing_that_the_next_run_does_not_remove(
+    inputs: Path, tmp_path: Path, row: Any, attempt: int
+) -> None:
+    kept, output = tmp_path / "attack.zip", tmp_path / "out"
+    process = started(command(inputs, output, kept))
+    wait_for(kept, process)
+    time.sleep(float(np.random.default_rng(attempt).uniform(0.0, 4.0)))
+    process.kill()
+    process.wait(PATIENCE)
+    again = started(command(inputs, output, kept, "--force"))
+    assert again.wait(PATIENCE) == 0, again.communicate()
+    assert {path.name for path in tmp_path.iterdir()} == {"attack.zip", "out"}
+    row("SIGKILL to hepfool attack", "went on from the file, leftovers removed", output)
+
+
+@pytest.fixture
+def mounting(tmp_path: Path) -> None:
+    if not shutil.which("unshare"):
+        pytest.skip("no unshare to mount a small disk with")
+    tried = subprocess.run(
+        ["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(tmp_path)], check=False, capture_output=True
+    )
+    if tried.returncode:
+        pytest.skip("cannot mount a small disk")
+
+
+@pytest.mark.usefixtures("mounting")
+@pytest.mark.parametrize("size", ["40k", "200k", "size=1m,ro"], ids=["40 kB", "200 kB", "read-only"])
+def test_a_disk_that_takes_no_report(size: str, inputs: Path, tmp_path: Path, row: Any) -> None:
+    small, spare = tmp_path / "small", tmp_path / "spare"
+    small.mkdir()
+    spare.mkdir()
+    options = size if "," in size else f"size={size}"
+    inner = f'mount -t tmpfs -o {options} none "{small}" && TMPDIR="{spare}" exec "$@"'
+    process = started(command(inputs, small / "out", None), "unshare", "-rm", "sh", "-c", inner, "sh")
+    _, errors = process.communicate(timeout=PATIENCE)
+    last = errors.splitlines()[-1]
+    assert (process.returncode, "Traceback" in errors) == (2, False), errors
+    if "ro" in size:
+        assert last == f"Error: nothing can be written in {small} (Read-only file system); choose another folder"
+        return
+    assert f"the report could not be written to {small / 'out'} (No space left on device); it is in {spare}" in last
+    (report,) = spare.glob("hepfool-report-*/out")
+    row("full disk under the report", "report kept elsewhere, and said where", report)
+
+
+@pytest.mark.usefixtures("mounting")
+def test_a_full_disk_under_the_checkpoint_of_an_attack(inputs: Path, tmp_path: Path, row: Any) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    inner = f'mount -t tmpfs -o size=8k none "{small}" && exec "$@"'
+    arguments = command(inputs, tmp_path / "out", small / "attack.zip")
+    process = started(arguments, "unshare", "-rm", "sh", "-c", inner, "sh")
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    assert errors.count("finished iterations cannot be kept in") == 1
+    row("full disk under --checkpoint", "said once; ran to the end", tmp_path / "out")
