@@ -26,7 +26,7 @@ from hepfool.models.pytorch import TorchClassifier
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.torch]
 
 N_EVENTS = 2000
-PATIENCE = 120.0
+PATIENCE = 300.0
 #: A slow attack in a process of its own, so that there is time to disturb it.
 SLOW = """
 import sys, time
@@ -64,10 +64,21 @@ def started(arguments: list[str], *before: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*before, sys.executable, "-c", SLOW, *arguments],
         text=True,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env={**os.environ, "COLUMNS": "200"},
     )
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit status, and what was said."""
+    _, errors = process.communicate(timeout=PATIENCE)
+    return process.returncode, errors
+
+
+def finish(arguments: list[str]) -> None:
+    status, errors = finished(started(arguments))
+    assert status == 0, errors
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -87,8 +98,7 @@ def attacked(folder: Path) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def clean(inputs: Path) -> tuple[int, str]:
-    done = started(command(inputs, inputs / "clean", None))
-    assert done.wait(PATIENCE) == 0, done.communicate()
+    finish(command(inputs, inputs / "clean", None))
     return attacked(inputs / "clean")
 
 
@@ -115,16 +125,15 @@ def test_a_signal_leaves_a_report_of_what_is_done(
     wait_for(kept, process)
     time.sleep(0.13 * attempt)
     process.send_signal(sent)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 128 + sent
+    status, errors = finished(process)
+    assert status == 128 + sent
     if output.exists():
         assert json.loads((output / "summary.json").read_text())["events"]["interrupted"]
         assert "the report holds the iterations that were finished" in errors
     assert f"is kept in {kept}; go on with: hepfool attack {inputs}" in errors
     assert "Traceback" not in errors
     assert {path.name for path in tmp_path.iterdir()} <= {"attack.zip", "out"}
-    again = started(command(inputs, output, kept, "--force"))
-    assert again.wait(PATIENCE) == 0, again.communicate()
+    finish(command(inputs, output, kept, "--force"))
     row(f"{sent.name} to hepfool attack", f"status {128 + sent}; went on from the file", output)
 
 
@@ -137,11 +146,10 @@ def test_a_signal_while_the_report_is_written_leaves_no_half_of_it(
     while not list(tmp_path.glob(".out-*")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, "no report was written" in errors) == (143, True), errors
+    status, errors = finished(process)
+    assert (status, "no report was written" in errors) == (143, True), errors
     assert [path.name for path in tmp_path.iterdir()] == ["attack.zip"]
-    again = started(command(inputs, output, kept))
-    assert again.wait(PATIENCE) == 0, again.communicate()
+    finish(command(inputs, output, kept))
     row("SIGTERM while the report is written", "no half report; went on from the file", output)
 
 
@@ -153,9 +161,8 @@ def test_a_kill_leaves_nothing_that_the_next_run_does_not_remove(
     wait_for(kept, process)
     time.sleep(float(np.random.default_rng(attempt).uniform(0.0, 4.0)))
     process.kill()
-    process.wait(PATIENCE)
-    again = started(command(inputs, output, kept, "--force"))
-    assert again.wait(PATIENCE) == 0, again.communicate()
+    finished(process)
+    finish(command(inputs, output, kept, "--force"))
     assert {path.name for path in tmp_path.iterdir()} == {"attack.zip", "out"}
     row("SIGKILL to hepfool attack", "went on from the file, leftovers removed", output)
 
@@ -180,9 +187,9 @@ def test_a_disk_that_takes_no_report(size: str, inputs: Path, tmp_path: Path, ro
     options = size if "," in size else f"size={size}"
     inner = f'mount -t tmpfs -o {options} none "{small}" && TMPDIR="{spare}" exec "$@"'
     process = started(command(inputs, small / "out", None), "unshare", "-rm", "sh", "-c", inner, "sh")
-    _, errors = process.communicate(timeout=PATIENCE)
+    status, errors = finished(process)
     last = errors.splitlines()[-1]
-    assert (process.returncode, "Traceback" in errors) == (2, False), errors
+    assert (status, "Traceback" in errors) == (2, False), errors
     if "ro" in size:
         assert last == f"Error: nothing can be written in {small} (Read-only file system); choose another folder"
         return
@@ -198,7 +205,7 @@ def test_a_full_disk_under_the_checkpoint_of_an_attack(inputs: Path, tmp_path: P
     inner = f'mount -t tmpfs -o size=8k none "{small}" && exec "$@"'
     arguments = command(inputs, tmp_path / "out", small / "attack.zip")
     process = started(arguments, "unshare", "-rm", "sh", "-c", inner, "sh")
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, errors
+    status, errors = finished(process)
+    assert status == 0, errors
     assert errors.count("finished iterations cannot be kept in") == 1
     row("full disk under --checkpoint", "said once; ran to the end", tmp_path / "out")

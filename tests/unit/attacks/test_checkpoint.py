@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,41 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="no sound archive"):
         run(Checkpointed(ATTACK, path))
+
+
+def test_a_damaged_checkpoint_of_our_own_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "attack.zip"
+    expected = run(Checkpointed(ATTACK, path)).adversarial.values
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match=r"attack\.zip is no sound archive .*; the attack is done again"):
+        again = run(Checkpointed(ATTACK, path, renew=True)).adversarial.values
+    assert np.array_equal(again, expected, equal_nan=True)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("until", [1, 2, 9])
+def test_a_disk_that_is_full_for_a_while_is_said_once_and_costs_no_iteration(
+    until: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run(ATTACK).adversarial.values
+    path, calls = tmp_path / "attack.zip", []
+
+    def full(*arguments: Any, **options: Any) -> None:
+        calls.append(1)
+        if len(calls) <= until:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_store(*arguments, **options)
+
+    monkeypatch.setattr("hepfool.attacks.checkpoint.write_store", full)
+    with pytest.warns(
+        UserWarning, match=r"cannot be kept in .* \(No space left on device\); the attack goes on"
+    ) as said:
+        values = run(Checkpointed(ATTACK, path)).adversarial.values
+    assert len(said) == 1
+    assert np.array_equal(values, expected, equal_nan=True)
+    assert path.exists() == (until < ATTACK.n_iterations)
+    monkeypatch.undo()
+    assert np.array_equal(run(Checkpointed(ATTACK, path)).adversarial.values, expected, equal_nan=True)
 
 
 @pytest.mark.faults
