@@ -29,7 +29,7 @@ _AMBIGUOUS: Final = re.compile(r"[-+]?0[0-9_]+|[-+]?0[oO][0-7_]+")
 class _Loader(yaml.SafeLoader):
     """Resolves plain words by the core schema of YAML 1.2, and digits with underscores as numbers."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+    yaml_implicit_resolvers: Any = {}  # noqa: RUF012 - as the parent declares it
 
 
 for _name, _pattern, _first in (
@@ -145,7 +145,7 @@ def _real(constructor: yaml.constructor.SafeConstructor, node: yaml.ScalarNode) 
 class _Constructor(yaml.constructor.SafeConstructor):
     """Makes numbers as Python does, which knows ``1e3`` and ``1_000``."""
 
-    yaml_constructors: ClassVar[dict[str, Any]] = {
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {
         **yaml.constructor.SafeConstructor.yaml_constructors,
         f"{_TAG}int": _whole,
         f"{_TAG}float": _real,
