@@ -258,7 +258,7 @@ def test_workers_restarted_under_the_client(files: Path, tmp_path: Path, client:
 
 def wait_for_chunks(checkpoint: Path, n: int) -> None:
     deadline = time.monotonic() + PATIENCE
-    while len(list(checkpoint.rglob("*.chunk"))) < n:
+    while len(list(checkpoint.rglob("[0-9]*.chunk"))) < n:
         if time.monotonic() > deadline:
             pytest.fail(f"no {n} chunks in {checkpoint} after {PATIENCE} s")
         time.sleep(0.02)
@@ -300,7 +300,7 @@ def test_signals(
     os.kill(process.pid, sent)
     process.join(PATIENCE)
     assert process.exitcode == status
-    kept = len(list((tmp_path / "checkpoint").rglob("*.chunk")))
+    kept = len(list((tmp_path / "checkpoint").rglob("[0-9]*.chunk")))
     assert done <= kept < 26
     assert not (tmp_path / "run.zip").exists()
     again = start(*places)
