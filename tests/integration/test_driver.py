@@ -291,7 +291,7 @@ def test_objects_are_not_given_to_other_events(tmp_path: Path, plan: AttackPlan)
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Missing cross-reference")
+@pytest.mark.filterwarnings("ignore:Missing cross-reference", "ignore::hepfool.exceptions.NetworkWarning")
 def test_killed_attack_of_the_package_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NanoAODSchema, "warn_missing_crossrefs", False)
     analysis = HiggsToTauTau(luminosity_pb=htautau.luminosity_pb())
