@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from types import FunctionType
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 from numba.core import event, types
@@ -13,12 +14,20 @@ from numba.core.event import Event, Listener
 from numba.core.options import DefaultOptions
 from numba.core.typing import templates
 
+from hepfool.kernel_cache import Kernel
+
 __all__ = ["allocating_kernel", "inline_kernel", "kernel", "limit_threads", "summing_kernel", "threads"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
+_OPTIONS: dict[str, Any] = {
+    "nopython": True,
+    "boundscheck": None,
+    "error_model": "numpy",
+    "nogil": True,
+    "no_cfunc_wrapper": True,
+}
 # Counting references to arrays takes longer than the arithmetic on a handful of their elements.  A kernel
 # without counts can neither create nor keep an array; the compiler refuses one that tries.
 _UNCOUNTED: dict[str, Any] = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
@@ -38,8 +47,7 @@ _merged: list[Any] = []  # numba itself keeps weak references only
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that is given all the arrays it needs."""
-    compiled: Callable[P, R] = numba.njit(**_OPTIONS, **_UNCOUNTED)(function)
-    return compiled
+    return _compiled(function, **_UNCOUNTED)
 
 
 def inline_kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -61,7 +69,14 @@ def _merge(function: Callable[P, R], **options: Any) -> Callable[P, R]:
 
 def allocating_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that creates arrays."""
-    compiled: Callable[P, R] = numba.njit(**_OPTIONS)(function)
+    return _compiled(function)
+
+
+def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
+    """Do what ``numba.njit`` does, with a cache that may be shared and damaged."""
+    if vars(numba.config)["DISABLE_JIT"]:
+        return function
+    compiled: Callable[P, R] = Kernel(cast("FunctionType", function), targetoptions={**_OPTIONS, **options})
     return compiled
 
 
