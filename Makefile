@@ -11,6 +11,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Processes that share the test suite.
 TEST_WORKERS ?= 2
 TEST_ARGS ?=
+# Written by tests/whole_run.py when the tests came to their end.
+ENDED := .pytest_cache/ended
 
 .DEFAULT_GOAL := help
 .PHONY: bench clean demo examples help images lint setup test
@@ -34,7 +36,9 @@ demo: $(STAMP) ## Run a small study end to end into demo-output/
 	$(BIN)/hepfool demo -o demo-output --force
 
 test: $(STAMP) ## Run the tests, the doctests and the image comparisons
+	@rm -f $(ENDED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --mpl -n $(TEST_WORKERS) $(TEST_ARGS)
+	@test -e $(ENDED) || { echo "pytest stopped before the end of the tests" >&2; exit 1; }
 
 lint: $(STAMP) ## Run every static check
 	$(BIN)/ruff check

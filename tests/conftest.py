@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,18 +14,6 @@ import pytest
 
 # Before anything imports matplotlib: tests open no windows.
 os.environ.setdefault("MPLBACKEND", "Agg")
-
-
-def _kernel_cache() -> str:
-    """Folder of compiled kernels that belongs to the present sources: numba sees a change in the caller's file only."""
-    root = Path(__file__).parents[1]
-    sources = sorted(path for path in (root / "src").rglob("*.py") if "numba" in path.read_text(encoding="utf-8"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    return str(root / ".pytest_cache" / "numba" / digest[:16])
-
-
-# Before anything imports numba.
-os.environ.setdefault("NUMBA_CACHE_DIR", _kernel_cache())
 
 
 @pytest.fixture
@@ -71,6 +59,19 @@ def pytest_generate_tests(metafunc: Any) -> None:
     if "attempt" in metafunc.fixturenames:
         tries = 10 if metafunc.config.option.markexpr == "faults" else 1
         metafunc.parametrize("attempt", range(int(os.environ.get("HEPFOOL_FAULT_TRIES", tries))))
+
+
+@pytest.fixture(scope="session")
+def dcor(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Library that compiles itself on import; two processes at once would break what they share in numba's cache."""
+    import numba
+
+    folder = tmp_path_factory.mktemp("numba")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(numba.config, "CACHE_DIR", str(folder))
+        library = importlib.import_module("dcor")
+    assert any(folder.rglob("*.nbi")), "dcor was imported before, with a cache that others share"
+    return library
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

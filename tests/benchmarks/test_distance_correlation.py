@@ -6,8 +6,8 @@ from __future__ import annotations
 import resource
 import time
 from pathlib import Path
+from typing import Any
 
-import dcor
 import numpy as np
 import pytest
 import torch
@@ -48,7 +48,7 @@ def every_candidate(
 
 
 @pytest.mark.parametrize("n_candidates", [50, 500])
-def test_update_against_recomputation(table: EventTable, record: Record, n_candidates: int) -> None:
+def test_update_against_recomputation(table: EventTable, dcor: Any, record: Record, n_candidates: int) -> None:
     rng = np.random.default_rng(1)
     state = new_distance_state(table.values, np.ones(N_EVENTS))
     tableau, row, n_places = new_tableau(n_candidates, table.n_features), np.empty(table.n_features), n_candidates + 1
