@@ -9,6 +9,8 @@ their traceback.
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import sys
 import traceback
@@ -48,7 +50,30 @@ DEFAULT_CAPS = {"max_js_distance": 0.03, "max_correlation_shift": 0.03}
 _USER_ERROR = 2
 
 
-@click.group()
+# What results are printed with, for a standard output that knows ASCII or Latin-1 only.
+_PLAIN = {"±": "+-", "−": "-", "–": "-", "•": "*", "→": "->", "≤": "<=", "≥": ">=", "Δ": "Delta ", "…": "...", "━": "-"}
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    part = error.object[error.start : error.end]
+    plain = "".join(_PLAIN.get(character, character) for character in part)
+    return plain.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+class _AnyTerminal(click.Group):
+    """Commands that print to any encoding."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        codecs.register_error("hepfool.plainly", _plainly)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="hepfool.plainly")
+        return super().main(*arguments, **options)
+
+
+@click.group(cls=_AnyTerminal)
 @click.version_option(__version__, prog_name="hepfool")
 def main() -> None:
     """
@@ -268,6 +293,8 @@ def _user_errors() -> Iterator[Received]:
     """Turn what the user can repair into one line and exit status 2, and signals into a clean end."""
     with warnings.catch_warnings(), stopped_by_signals(lambda _: KeyboardInterrupt()) as received:
         warnings.showwarning = _show_warning
+        if any(option.startswith("error") for option in sys.warnoptions):
+            _show_warnings_as_usual()
         try:
             yield received
         except KeyboardInterrupt:
@@ -291,6 +318,13 @@ def _raised_on_purpose(error: BaseException) -> bool:
     """Tell an error that this package raised from one that happened to it."""
     *_, last = traceback.extract_tb(error.__traceback__)
     return Path(last.filename).is_relative_to(Path(__file__).parent) and str(last.line).startswith("raise ")
+
+
+def _show_warnings_as_usual() -> None:
+    """Take back ``python -W error``: a command ends with its report, not with the first remark."""
+    warnings.simplefilter("default")
+    for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+        warnings.simplefilter("ignore", kind)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
