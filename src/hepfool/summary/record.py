@@ -235,7 +235,9 @@ def summary_schema() -> Json:
     >>> summary_schema()["title"]
     'Summary of an adversarial validation'
     """
-    schema: Json = json.loads(importlib.resources.files("hepfool.summary").joinpath("summary.schema.json").read_text())
+    schema: Json = json.loads(
+        importlib.resources.files("hepfool.summary").joinpath("summary.schema.json").read_text("utf-8")
+    )
     return schema
 
 
