@@ -200,7 +200,7 @@ class CONSERVAttack:
     def _refuse(self, name: str, why: str) -> None:
         given, default = getattr(self, name), type(self).__dataclass_fields__[name].default
         if given != default:
-            msg = f"{name}={given!r} has no effect {why}; leave {name} out"
+            msg = f"{name}={given!r} has no effect {why}; leave it out"
             raise ValueError(msg)
 
     def _check_table(self, table: EventTable) -> None:

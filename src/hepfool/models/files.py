@@ -85,7 +85,7 @@ def load_torch(
 def _check_unneeded(network: nn.Module | str | None, path: Path) -> None:
     if network is not None:
         name = network if isinstance(network, str) else type(network).__name__
-        msg = f"network={name} has no effect: {path.name} holds a whole network, not only its state; leave network out"
+        msg = f"network={name} has no effect: {path.name} holds a whole network, not only its state; leave it out"
         raise ValueError(msg)
 
 

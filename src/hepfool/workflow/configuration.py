@@ -84,7 +84,7 @@ def _refuse(given: BaseModel, names: Iterable[str], why: str) -> None:
         if name in given.model_fields_set and getattr(given, name) != type(given).model_fields[name].get_default(
             call_default_factory=True
         ):
-            msg = f"{name} has no effect {why}; leave {name} out"
+            msg = f"{name} has no effect {why}; leave it out"
             raise ValueError(msg)
 
 
@@ -169,7 +169,7 @@ class EventsConfiguration(_Strict):
         if "tree" in self.model_fields_set and all(
             path.suffix.lower() in _TREELESS for path in (*self.files, *self.data_files)
         ):
-            msg = "tree has no effect: none of the files is a ROOT file; leave tree out"
+            msg = "tree has no effect: none of the files is a ROOT file; leave it out"
             raise ValueError(msg)
         for name, region in self.regions.items():
             unknown = [cut for cut in region.cuts if cut not in {feature.name for feature in self.features}]
@@ -350,7 +350,7 @@ class WorkflowConfiguration(_Strict):
         if self.detector is None:
             _refuse(self, ("data_regions",), "without a detector")
             if "adaptive" in self.model_fields_set and self.adaptive:
-                msg = "adaptive has no effect without a detector; leave adaptive out"
+                msg = "adaptive has no effect without a detector; leave it out"
                 raise ValueError(msg)
         elif flat and self.events is not None and not self.events.data_files:
             _refuse(self, ("data_regions",), "without data_files")
