@@ -27,6 +27,8 @@ _ROUNDING, _ROUNDINGS = 1e-3, 10.0
 _SUM_TOLERANCE: Final = 1e-2
 #: How far values are stretched about their means, to find out whether an output has bounds.
 _STRETCH: Final = 100.0
+#: How near to zero a log-sigmoid comes for inputs far outside.
+_AT_THE_BOUND: Final = 1e-3
 _N_SIGMA: Final = 3.0
 _RANDOM: Final = (
     "the network's answer to the same event differs by up to {0:.2g} between two calls: dropout or noise is on, or it keeps a state; "
@@ -235,6 +237,8 @@ def _remark_on_bounds(network: Any, values: FloatArray, raw: FloatArray) -> str:
     reach = np.concatenate([raw, far[np.isfinite(far).all(axis=1)]])
     for low, high in found:
         filled = high - low < np.inf and np.ptp(reach) > 0.9 * (high - low)
+        if low == -np.inf and reach.max() < -_AT_THE_BOUND:  # far inputs bring a log-sigmoid to its bound
+            continue
         # One class for every event is what makes a fooling ratio of zero.
         one_class = raw.shape[1] == 1 and (low, high) != (-1.0, 1.0)
         if _all_within(reach, low, high) and (filled or one_class) and not (raw.shape[1] > 1 and low == -np.inf):

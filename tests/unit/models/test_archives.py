@@ -116,10 +116,10 @@ ATTEMPTS: dict[str, tuple[dict[str, Change], str]] = {
 }
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS)
-def test_no_code_of_a_program_is_run(program: bytes, attempt: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trick", ATTEMPTS)
+def test_no_code_of_a_program_is_run(program: bytes, trick: str, tmp_path: Path) -> None:
     marker, path = tmp_path / "executed", tmp_path / "hostile.pt2"
-    changes, reason = ATTEMPTS[attempt]
+    changes, reason = ATTEMPTS[trick]
     path.write_bytes(_changed(program, changes, marker))
     with pytest.raises(ValueError, match="pass unsafe_pickle=True if you trust whoever wrote it") as refused:
         load_torch(path).scores(np.zeros((2, 2)))
@@ -128,11 +128,11 @@ def test_no_code_of_a_program_is_run(program: bytes, attempt: str, tmp_path: Pat
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("attempt", ["example", "weight", "size"])
-def test_these_attempts_are_real(program: bytes, attempt: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trick", ["example", "weight", "size"])
+def test_these_attempts_are_real(program: bytes, trick: str, tmp_path: Path) -> None:
     """Without the check the code is run, so that the test above means something."""
     marker, path = tmp_path / "executed", tmp_path / "hostile.pt2"
-    path.write_bytes(_changed(program, ATTEMPTS[attempt][0], marker))
+    path.write_bytes(_changed(program, ATTEMPTS[trick][0], marker))
     with pytest.raises(ValueError, match="cannot be read"):
         load_torch(path, unsafe_pickle=True)
     assert marker.exists()
