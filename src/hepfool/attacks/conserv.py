@@ -6,7 +6,8 @@ The attack of arXiv:2603.13970, with exact bookkeeping, and a stronger one.  A m
 costs :math:`\alpha\,\mathrm{JSD}_j+\beta\,\Delta\mathrm{FN}`, and the state of the data set is updated at once.
 With ``strategy="paper"`` every event that is not yet fooled follows the sign of its gradient,
 one feature after the other, to the cheapest candidate.  With ``strategy="frugal"``
-a move must be worth its cost, see :mod:`hepfool.attacks.frugal_sweep`: more events are
+a move must be worth its cost: of one candidate in every bin each feature takes the best bargain, in either direction, and an
+event stops as soon as its margin should be gone, so that more events are
 fooled, by smaller changes of marginals and correlations.
 """
 
@@ -14,32 +15,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import numpy as np
 
-from hepfool.attacks import derived_sweep, distance_sweep, frugal_sweep, paper_sweep
-from hepfool.attacks.base import AttackProblem
-from hepfool.attacks.candidates import Layout
-from hepfool.attacks.checks import check_slope
-from hepfool.attacks.search import Rules
+from hepfool.attacks.problem import AttackProblem
+from hepfool.attacks.search.candidates import Options
+from hepfool.attacks.search.engine import Moving, Search, Tuning
+from hepfool.attacks.search.exchange import exchange
 from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled
 from hepfool.ranges import check_counts
 from hepfool.statistics.budget import check_budget, validation_budget
-from hepfool.statistics.dataset_state import DatasetState, Nominal, new_state
-from hepfool.typing import BoolArray, FloatArray, IntArray
+from hepfool.typing import FloatArray
+from hepfool.validation import Correlations, Marginals, Validation
 
 __all__ = ["CONSERVAttack"]
 
-#: By how much more than its margin an event is moved: the margin is a curve, its gradient a line.
-_OVERSHOOT: Final = 0.3
-#: Fraction of a fooled event's margin that repairs may use up.
-_SPARE: Final = 0.5
-_TINY: Final = 1e-9
-#: Candidates of a move that takes derived features along, unless stated.
-_DERIVED_CANDIDATES: Final = 50
+#: Prices of the paper.
+_ALPHA: Final = 4.0
+_BETA: Final = 1.0
+#: Prices of the stronger search in units of the caps, and what fooling all events is worth; best of ten tried on one problem.
+_ALPHA_OF_CAP: Final = 0.135
+_BETA_OF_CAP: Final = 0.5
+_REWARD: Final = 1000.0
 #: Power of the checks that a budget of the validation allows, unless stated.
 _DETECTION_POWER: Final = 0.1
 _CHOICES: Final = {
@@ -47,6 +47,7 @@ _CHOICES: Final = {
     "candidates": ("random", "even"),
     "dependence": ("pearson", "distance"),
     "strategy": ("paper", "frugal"),
+    "start": ("nominal", "exchange"),
     "budget": ("caps", "validation"),
 }
 
@@ -76,10 +77,13 @@ class CONSERVAttack:
         Iterations [n_iterations].
     n_bins : int
         Bins per marginal [num_bins].
-    alpha, beta : float
-        Price of the Jensen-Shannon distance and of the correlation shift.
+    alpha, beta : float, optional
+        Price of the Jensen-Shannon distance and of the correlation shift.  When left out, those of the paper, or with
+        ``strategy="frugal"`` in proportion to one over each cap.
     max_js_distance : float
-        Cap on each marginal's distance from nominal [max_jsd_single_change]; never exceeded.
+        Cap on each marginal's distance from nominal; never exceeded.
+    max_js_change : float
+        Cap on the distance between a marginal before and after one move [max_jsd_single_change].
     max_correlation_change : float
         Cap on the change of the correlations by one move, against the current
         ones and relative to the nominal norm [max_frob_single_change].
@@ -103,8 +107,17 @@ class CONSERVAttack:
         For ``strategy="paper"``: events whose moves are chosen at a time, by as many threads as
         ``NUMBA_NUM_THREADS`` allows, before the first of them moves.  Each proposal is judged again, exactly, when its
         turn comes, so that caps hold as ever; the result depends on this number, but not on that of the threads.
-    reward : float
+    reward : float, optional
         For ``strategy="frugal"``: what fooling all attacked events is worth, in units of the cost.
+    validation : Validation, optional
+        Which comparisons the attack must pass; takes the place of ``max_js_distance``, ``max_correlation_shift``, ``n_bins``
+        and ``dependence``, which stand for ``Validation(score=None, separately="union")`` with these numbers.
+    start : {"nominal", "exchange"}, optional
+        Whether the search starts from the nominal events, or from matched events of different class that have changed
+        places, see :mod:`hepfool.attacks.search.exchange`; the latter with ``strategy="frugal"`` when left out.
+    helpers : bool, optional
+        Whether misclassified events move too where the score is kept, so that others can take their place; they count neither
+        as attacked nor as fooled.  When left out, with ``strategy="frugal"``.
     budget : {"caps", "validation"}
         Whether the caps are those above, or in addition those at which the chi-square check of a marginal
         and the check of all correlations reject with ``detection_power``, see :mod:`hepfool.statistics.budget`.
@@ -126,9 +139,10 @@ class CONSERVAttack:
     candidates: Literal["random", "even"] = "random"
     n_iterations: int = 10
     n_bins: int = 200
-    alpha: float = 4.0
-    beta: float = 1.0
+    alpha: float | None = None
+    beta: float | None = None
     max_js_distance: float = math.inf
+    max_js_change: float = math.inf
     max_correlation_change: float = math.inf
     max_correlation_shift: float = math.inf
     use_no_change: bool = True
@@ -137,7 +151,10 @@ class CONSERVAttack:
     dependence: Literal["pearson", "distance"] = "pearson"
     strategy: Literal["paper", "frugal"] = "paper"
     n_ahead: int = 1
-    reward: float = 200.0
+    reward: float | None = None
+    validation: Validation | None = None
+    start: Literal["nominal", "exchange"] | None = None
+    helpers: bool | None = None
     budget: Literal["caps", "validation"] = "caps"
     n_data: float | None = None
     detection_power: float = _DETECTION_POWER
@@ -146,33 +163,26 @@ class CONSERVAttack:
         """Check every hyper-parameter."""
         self._check_numbers()
         for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                msg = f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}"
+            given = getattr(self, name)
+            if given not in known and not (name == "start" and given is None):
+                msg = f"{name} must be one of {', '.join(known)}, got {given!r}"
                 raise ValueError(msg)
         if self.budget == "validation":
             check_budget(n_data=self.n_data, detection_power=self.detection_power)
         self._check_effects()
-        if self.n_ahead > 1 and (self.strategy != "paper" or self.dependence != "pearson"):
-            msg = (
-                'n_ahead goes with strategy="paper" and dependence="pearson", '
-                f"got n_ahead={self.n_ahead}, strategy={self.strategy!r}, dependence={self.dependence!r}"
-            )
-            raise ValueError(msg)
-        if self.dependence == "distance" and (self.strategy != "paper" or self.optimize_already_fooled):
-            msg = (
-                'dependence="distance" goes with strategy="paper" and without optimize_already_fooled, '
-                f"got strategy={self.strategy!r}, optimize_already_fooled={self.optimize_already_fooled}"
-            )
-            raise ValueError(msg)
+        self._check_combination()
 
     def _check_numbers(self) -> None:
         for name in ("min_change", "step", "reward"):
-            if not 0 < getattr(self, name) < math.inf:
-                msg = f"{name} must be positive and finite, got {getattr(self, name)}"
+            given = getattr(self, name)
+            if given is not None and not 0 < given < math.inf:
+                msg = f"{name} must be positive and finite, got {given}"
                 raise ValueError(msg)
-        for name in ("alpha", "beta", "max_js_distance", "max_correlation_change", "max_correlation_shift"):
-            if not getattr(self, name) >= 0:
-                msg = f"{name} must not be negative, got {getattr(self, name)}"
+        caps = ("max_js_distance", "max_js_change", "max_correlation_change", "max_correlation_shift")
+        for name in ("alpha", "beta", *caps):
+            given = getattr(self, name)
+            if given is not None and not given >= 0:
+                msg = f"{name} must not be negative, got {given}"
                 raise ValueError(msg)
         check_counts(self, "n_iterations", "n_bins", "n_candidates", "n_ahead")
 
@@ -181,19 +191,22 @@ class CONSERVAttack:
         idle: dict[str, str] = {}
         if self.strategy == "frugal":
             why = 'with strategy="frugal", which '
-            idle |= dict.fromkeys(("step", "n_candidates", "candidates"), f"{why}tries one value in every bin")
+            idle |= dict.fromkeys(("step", "candidates"), f"{why}draws one value in every bin")
             idle["compete"] = f"{why}always weighs staying against moving"
             idle["optimize_already_fooled"] = f"{why}always brings fooled events back"
         else:
             idle["reward"] = 'with strategy="paper", which takes the cheapest move whatever it is worth'
         if self.n_candidates is None:
             idle["candidates"] = "without n_candidates: all candidates at the spacing step are tried"
-        if self.dependence == "distance":
-            idle["compete"] = 'with dependence="distance", which always takes the cheapest move'
         if math.isinf(self.max_correlation_change):
             idle["use_no_change"] = "without max_correlation_change, the cap that it waives"
         if self.budget == "caps":
             idle |= dict.fromkeys(("n_data", "detection_power"), 'without budget="validation"')
+        if self.validation is not None:
+            names = ("n_bins", "max_js_distance", "max_correlation_shift", "dependence", "budget")
+            idle |= dict.fromkeys(names, "beside validation, which says it")
+        if self.kept.score is None:
+            idle["helpers"] = "where the score is not kept: nobody has to make room"
         for name, why in idle.items():
             self._refuse(name, why)
 
@@ -203,25 +216,56 @@ class CONSERVAttack:
             msg = f"{name}={given!r} has no effect {why}; leave it out"
             raise ValueError(msg)
 
-    def _check_table(self, table: EventTable) -> None:
-        features = table.features
-        fixed_candidates = self.n_candidates is not None or features.derived
-        if fixed_candidates and not features.of_kind("integer").any():
-            self._refuse("step", "where the number of candidates is fixed and no feature is an integer")
-        if features.derived:
-            self._refuse("compete", "on tables with derived features, which always take the cheapest move")
-        plain = self.strategy == "paper" and self.dependence == "pearson" and not self.optimize_already_fooled
-        plain = plain and self.n_ahead == 1
-        if features.derived and not plain:
+    def _check_combination(self) -> None:
+        """Refuse what cannot be done."""
+        if self.n_ahead > 1 and self.correlations == "distance":
             msg = (
-                f"{features[features.derived[0]].name} is derived from other features; "
-                'that goes with strategy="paper", dependence="pearson", n_ahead=1 and without optimize_already_fooled'
+                f"n_ahead={self.n_ahead} goes with Pearson correlations: distance correlations of all pairs change with "
+                "every move, so that nothing can be prepared ahead"
             )
             raise ValueError(msg)
-        if self.dependence == "distance" and (table.weights < 0).any():
+
+    @property
+    def correlations(self) -> Literal["pearson", "distance"]:
+        """Which correlations are kept."""
+        if self.validation is None:
+            return self.dependence
+        return "pearson" if self.validation.correlations is None else self.validation.correlations.kind
+
+    @property
+    def kept(self) -> Validation:
+        """Comparisons that the attack must pass, however they were stated."""
+        if self.validation is not None:
+            return self.validation
+        return Validation(
+            inputs=Marginals(max_js_distance=self.max_js_distance, n_bins=self.n_bins, n_quantiles=0),
+            score=None,
+            correlations=Correlations(max_shift=self.max_correlation_shift, kind=self.dependence),
+            separately="union",
+        )
+
+    def _check_table(self, table: EventTable) -> None:
+        features = table.features
+        followed = bool(features.derived or self.kept.observables)
+        if (self.n_candidates is not None or followed) and not features.of_kind("integer").any():
+            self._refuse("step", "where the number of candidates is fixed and no feature is an integer")
+        if self.correlations == "distance":
+            if followed:
+                msg = (
+                    "with distance correlations every input must move by itself: where others follow from it, each candidate "
+                    "would change the distances of all pairs of events; use Pearson correlations"
+                )
+                raise ValueError(msg)
+            if (table.weights < 0).any():
+                msg = (
+                    f"the table holds {int((table.weights < 0).sum())} events of negative weight, "
+                    'for which no distance correlation exists; use dependence="pearson"'
+                )
+                raise ValueError(msg)
+        if self.n_ahead > 1 and followed:
             msg = (
-                f"the table holds {int((table.weights < 0).sum())} events of negative weight, "
-                'for which no distance correlation exists; use dependence="pearson"'
+                f"n_ahead={self.n_ahead} needs inputs that move by themselves, but some are derived or observables are kept; "
+                "leave n_ahead out: candidates are prepared ahead anyway, exactly"
             )
             raise ValueError(msg)
 
@@ -306,126 +350,111 @@ class CONSERVAttack:
         self._check_table(problem.table)
         if self.budget == "validation":
             return self.resolved(problem.table).iterate(problem, values, iteration, rng)
-        if self.max_correlation_shift == 0.0:
-            return values
+        search = problem.once("search", lambda: self._search(problem))
+        if iteration == 0 and self._exchanges and values is problem.table.values:
+            values = exchange(problem, search.membership, rng)
         seed = int(rng.integers(2**63))
+        # A repair may lose an event, and after the last iteration nobody would win it back.
+        last = iteration == self.n_iterations - 1
         if self.strategy == "frugal":
-            # A repair may lose an event, and after the last iteration nobody would win it back.
-            last = iteration == self.n_iterations - 1
-            return self._bargained(problem, values, _Moving.of(problem, values, classifier, fooled=not last), seed)
-        values = self._swept(problem, values, _Moving.of(problem, values, classifier), seed)
+            return search.sweep(
+                values,
+                self._moving(search, values, fooled=not last),
+                self._options(),
+                self._worth,
+                self._tuning,
+                seed,
+                last=last,
+            )
+        values = search.sweep(
+            values, self._moving(search, values), self._options(), self._worth, self._tuning, seed, last=last
+        )
         if self.optimize_already_fooled:
-            fooled = _Moving.of(problem, values, classifier, unfooled=False, fooled=True)
-            values = self._repaired(problem, values, fooled, seed)
+            values = self._repaired(search, values, seed)
         return values
 
-    def _swept(self, problem: AttackProblem, values: FloatArray, moving: _Moving, seed: int) -> FloatArray:
-        """Make the paper's moves."""
-        moved = values.copy()
-        state, rules, layout = self._state(problem, values), self._rules(), self._layout(problem)
-        # In place: a million events of 30 features are 240 MB.
-        direction = np.negative(moving.slope, out=moving.slope)
-        if problem.table.features.derived:
-            edges = problem.binning.edges
-            direction = derived_sweep.total_slope(
-                problem.table.features, values[moving.events], direction, edges[:, -1] - edges[:, 0]
-            )
-            derived_sweep.sweep(problem, state, rules, layout, moved, moving.events, direction, seed)
-        elif self.dependence == "distance":
-            distances = distance_sweep.distance_state(problem, values)
-            distance_sweep.sweep(state, distances, rules, layout, moved, moving.events, direction, seed)
-        else:
-            paper_sweep.sweep(state, rules, layout, moved, moving.events, direction, seed, n_ahead=self.n_ahead)
-        return moved
+    def _search(self, problem: AttackProblem) -> Search:
+        return Search.of(problem, self.kept, _PricesOf(self), self.step_sizes(problem))
 
-    def _bargained(
-        self, problem: AttackProblem, values: FloatArray, moving: _Moving, seed: int, *, homewards: bool = False
-    ) -> FloatArray:
-        """Make frugal moves: fooled events first, then those with the smallest margin."""
-        ordered = moving.select(np.argsort(moving.margin, kind="stable"))
-        weights = np.abs(problem.table.weights)
-        goals = frugal_sweep.Goals(
-            slope=ordered.slope,
-            needed=np.where(ordered.fooled, 0.0, (1.0 + _OVERSHOOT) * ordered.margin),
-            spare=np.where(ordered.fooled, -_SPARE * ordered.margin, 0.0),
-            reward=self.reward * weights[ordered.events] / weights[problem.attacked].sum(),
-            homewards=homewards,
-        )
-        moved = values.copy()
-        state, rules, layout = self._state(problem, values), self._rules(), self._layout(problem)
-        frugal_sweep.sweep(state, rules, layout, moved, ordered.events, goals, seed)
-        return moved
+    @property
+    def _exchanges(self) -> bool:
+        return (self.start or ("exchange" if self.strategy == "frugal" else "nominal")) == "exchange"
 
-    def _repaired(self, problem: AttackProblem, values: FloatArray, fooled: _Moving, seed: int) -> FloatArray:
+    @property
+    def _worth(self) -> float:
+        """What fooling all attacked events is worth."""
+        return _REWARD if self.reward is None else self.reward
+
+    @property
+    def _tuning(self) -> Tuning:
+        return Tuning(n_ahead=self.n_ahead)
+
+    def _moving(self, search: Search, values: FloatArray, *, unfooled: bool = True, fooled: bool = False) -> Moving:
+        """Ask the network about the events that may move, and return those that are wanted."""
+        problem = search.problem
+        wanted = problem.attacked
+        helpers = self.strategy == "frugal" if self.helpers is None else self.helpers
+        if helpers and search.score is not None and unfooled:
+            wanted = wanted | (problem.constrained & (problem.classes != problem.table.labels))
+        moving = search.moving(values, np.flatnonzero(wanted & ~problem.frozen))
+        return moving.select(np.where(moving.fooled, fooled, unfooled))
+
+    def _repaired(self, search: Search, values: FloatArray, seed: int) -> FloatArray:
         """Bring fooled events closer to nominal, except for those that it would lose."""
-        moved = self._bargained(problem, values, fooled, seed, homewards=True)
+        problem = search.problem
+        fooled = self._moving(search, values, unfooled=False, fooled=True)
+        moved = search.sweep(values, fooled, self._options(homewards=True), self._worth, self._tuning, seed)
         values_now = problem.network_values(moved, fooled.events)
         lost = fooled.events[~is_fooled(problem.classifier, values_now, problem.classes[fooled.events])]
         moved[lost] = values[lost]
         # Moves of the lost ones may have paid for others.
-        return moved if self._within_caps(problem, moved) else values
+        return moved if search.within_caps(moved) else values
 
-    def _state(self, problem: AttackProblem, values: FloatArray) -> DatasetState:
-        table, constrained, binning = problem.table, problem.constrained, problem.binning
-        nominal = problem.once("nominal sums", lambda: Nominal.of(table, constrained, binning))
-        return new_state(table, values, constrained, binning, nominal)
-
-    def _within_caps(self, problem: AttackProblem, values: FloatArray) -> bool:
-        state, rules = self._state(problem, values), self._rules()
-        within = (state.js_distance**2 <= rules.max_divergence).all()
-        return bool(within and state.correlation_shift <= rules.max_shift)
-
-    def _rules(self) -> Rules:
-        waived = math.inf if not self.use_no_change else self.max_correlation_change
-        return Rules(
-            alpha=float(self.alpha),
-            beta=float(self.beta),
-            max_divergence=(self.max_js_distance * (1.0 - 1e-9)) ** 2,
-            max_change=waived,
-            max_shift=self.max_correlation_shift * (1.0 - 1e-9),
-        )
-
-    def _layout(self, problem: AttackProblem) -> Layout:
-        return Layout.of(
-            problem,
-            self.step_sizes(problem),
-            n_candidates=self.n_candidates or (_DERIVED_CANDIDATES if problem.table.features.derived else 0),
+    def _options(self, *, homewards: bool = False) -> Options:
+        return Options(
+            per_bin=self.strategy == "frugal" or homewards,
+            n_candidates=self.n_candidates or 0,
             random=self.candidates == "random",
             compete=self.compete,
+            homewards=homewards,
         )
 
 
-class _Moving(NamedTuple):
-    """Events that an iteration moves, and what the network says of them."""
+@dataclass(frozen=True, slots=True)
+class _PricesOf:
+    """Prices of an attack, as the search asks for them."""
 
-    events: IntArray
-    margin: FloatArray
-    slope: FloatArray
-    fooled: BoolArray
+    attack: CONSERVAttack
 
-    @classmethod
-    def of(
-        cls,
-        problem: AttackProblem,
-        values: FloatArray,
-        classifier: DifferentiableClassifier,
-        *,
-        unfooled: bool = True,
-        fooled: bool = False,
-    ) -> _Moving:
-        """Ask the network about events that are not fooled yet, about fooled ones, or both."""
-        events = np.flatnonzero(problem.attacked & ~problem.frozen)
-        done = is_fooled(classifier, problem.network_values(values, events), problem.classes[events])
-        wanted = np.where(done, fooled, unfooled)
-        events, done = events[wanted], done[wanted]
-        if not len(events):
-            return cls(events, np.zeros(0), np.zeros((0, values.shape[1])), done)
-        margin, slope = classifier.margin_and_gradient(problem.network_values(values, events), problem.classes[events])
-        check_slope(problem, slope)
-        # The class decides; rounding may give a margin of 0 the other sign.
-        margin = np.where(done, np.minimum(margin, -_TINY), np.maximum(margin, _TINY))
-        return cls(events, margin, np.ascontiguousarray(slope), done)
+    @property
+    def per_bin(self) -> bool:
+        """Whether there is one candidate per bin."""
+        return self.attack.strategy == "frugal"
 
-    def select(self, chosen: BoolArray | IntArray) -> _Moving:
-        """Return some of the events."""
-        return _Moving(self.events[chosen], self.margin[chosen], self.slope[chosen], self.fooled[chosen])
+    def alpha_of(self, cap: float) -> float:
+        """Price of a distance under a cap."""
+        return self._scaled(self.attack.alpha, _ALPHA, _ALPHA_OF_CAP, cap)
+
+    def beta_of(self, cap: float) -> float:
+        """Price of the correlation shift under a cap."""
+        return self._scaled(self.attack.beta, _BETA, _BETA_OF_CAP, cap)
+
+    def _scaled(self, given: float | None, published: float, of_cap: float, cap: float) -> float:
+        if given is not None:
+            return given
+        return of_cap / max(cap, 1e-12) if self.per_bin else published
+
+    @property
+    def reward(self) -> float:
+        """What fooling all attacked events is worth."""
+        return self.attack._worth  # noqa: SLF001 - of the same module
+
+    @property
+    def max_correlation_change(self) -> float:
+        """Cap on what one move does to the correlations."""
+        return self.attack.max_correlation_change if self.attack.use_no_change else math.inf
+
+    @property
+    def max_js_change(self) -> float:
+        """Cap on what one move does to a marginal."""
+        return self.attack.max_js_change

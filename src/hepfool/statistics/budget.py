@@ -19,7 +19,14 @@ from hepfool.events import EventTable
 from hepfool.statistics.compatibility import chi2_power
 from hepfool.statistics.dependence import Moments, fill_missing, present_mean
 
-__all__ = ["Budget", "CorrelationCheck", "check_budget", "max_invisible_distance", "validation_budget"]
+__all__ = [
+    "Budget",
+    "CorrelationCheck",
+    "check_budget",
+    "max_invisible_distance",
+    "max_invisible_shift",
+    "validation_budget",
+]
 
 #: More events than these do not improve the spread of the correlations noticeably.
 _MAX_EVENTS = 20_000
@@ -173,6 +180,25 @@ def max_invisible_distance(*, n_data: float, n_bins: int, detection_power: float
     )
 
 
+def max_invisible_shift(check: CorrelationCheck, detection_power: float) -> float:
+    """
+    Invert :meth:`CorrelationCheck.power`.
+
+    Parameters
+    ----------
+    check : CorrelationCheck
+        The check.
+    detection_power : float
+        Probability to reject.
+
+    Returns
+    -------
+    float
+        Correlation shift at which the check has this power.
+    """
+    return _inverse(check.power, detection_power, start=float(np.sqrt(check.scale)))
+
+
 def validation_budget(
     table: EventTable, *, n_data: float, n_bins: int = 50, detection_power: float = 0.1, level: float = 0.05
 ) -> Budget:
@@ -209,7 +235,7 @@ def validation_budget(
         max_js_distance=max_invisible_distance(
             n_data=n_data, n_bins=n_bins, detection_power=detection_power, level=level
         ),
-        max_correlation_shift=_inverse(correlations.power, detection_power, start=float(np.sqrt(correlations.scale))),
+        max_correlation_shift=max_invisible_shift(correlations, detection_power),
         n_data=n_data,
         detection_power=detection_power,
         level=level,

@@ -51,6 +51,7 @@ from hepfool.typing import FloatArray
 __all__ = [
     "Probe",
     "commit",
+    "commit_content",
     "correlation_shift_after",
     "deviate",
     "divergence_after",
@@ -331,7 +332,7 @@ def commit(
     deviation : FloatArray, shape (n_features,)
         The event's values minus the means, updated in place.
     """
-    vectors, cross, bins = state.vectors, state.matrices[CROSS], state.bins
+    vectors, cross = state.vectors, state.matrices[CROSS]
     state.scalars[DISTANCE] = max(item.distance + 2.0 * (row_distance(item, delta) - item.row), 0.0)
     for k in range(deviation.shape[0]):
         change = weight * delta * deviation[k]
@@ -342,8 +343,28 @@ def commit(
     vectors[INVERSE_SIGMA, j] = 1.0 / np.sqrt(vectors[VARIANCE, j])
     vectors[MEAN, j] += delta * item.weight
     deviation[j] += delta * (1.0 - item.weight)
+    commit_content(state, j, item, new_bin)
+
+
+@inline_kernel
+def commit_content(state: DatasetState, j: int, item: Probe, new_bin: int) -> None:
+    """
+    Apply what one move does to its feature's marginal, and to nothing else.
+
+    Parameters
+    ----------
+    state : DatasetState
+        Current state, updated in place.
+    j : int
+        Moved feature.
+    item : Probe
+        The value before the move.
+    new_bin : int
+        Merged bin of the new value.
+    """
+    bins = state.bins
     if new_bin != item.old_bin:
-        vectors[DIVERGENCE, j] = divergence_after(bins[j], item, new_bin)
+        state.vectors[DIVERGENCE, j] = divergence_after(bins[j], item, new_bin)
         bins[j, CURRENT, item.old_bin] = max(bins[j, CURRENT, item.old_bin] - item.weight, 0.0)
         bins[j, CURRENT, new_bin] = max(bins[j, CURRENT, new_bin] + item.weight, 0.0)
         for k in (item.old_bin, new_bin):

@@ -1,0 +1,715 @@
+# SPDX-License-Identifier: BSD-3-Clause
+r"""
+One iteration of the search: which events move in which order, to what end, within which groups.
+
+Groups that share no event are independent.  Each such *island* is swept by itself, on as many threads as there are, with the
+bits of the serial run.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from hepfool.attacks.bounds import Bounds
+from hepfool.attacks.checks import check_slope
+from hepfool.attacks.problem import AttackProblem
+from hepfool.attacks.search.candidates import Layout, Options
+from hepfool.attacks.search.ledger import Group, Ledger
+from hepfool.attacks.search.rounds import Accounts, Columns, Pairs, most_candidates, sweep_rounds, total_slope
+from hepfool.attacks.search.score import (
+    FOOLED,
+    VICTIM,
+    Crowd,
+    Landed,
+    ScoreAxis,
+    ScoreGroup,
+    ScoreLedger,
+    expect,
+    plan,
+    replay,
+    settle_block,
+)
+from hepfool.attacks.search.sweep import Goals, Task, sweep
+from hepfool.events import EventTable
+from hepfool.kernels import threads
+from hepfool.models.protocols import DifferentiableClassifier, is_fooled
+from hepfool.statistics.dataset_state import Nominal
+from hepfool.statistics.dependence import fill_missing, present_mean
+from hepfool.statistics.distance_correlation import new_distance_state, new_tableau
+from hepfool.statistics.marginals import Binning
+from hepfool.typing import BoolArray, FloatArray, IntArray
+from hepfool.validation import Validation
+
+__all__ = ["Island", "Moving", "Prices", "Search", "Tuning"]
+
+_TINY: Final = 1e-9
+#: Candidates of a move that takes other columns along, unless stated: each costs a call of their functions.
+_FOLLOWED_CANDIDATES: Final = 50
+#: Events that are told where to go before the first of them moves.
+_PLANNED: Final = 8
+
+
+class Tuning(NamedTuple):
+    """
+    How far the search goes for each event.
+
+    Attributes
+    ----------
+    overshoot : float
+        By how much more than its margin an event is moved: the margin is a curve, its gradient a line.
+    spare : float
+        Fraction of a fooled event's margin that repairs may use up.
+    block : int
+        Events between two calls of the network, where the score is kept.
+    n_ahead : int
+        Events whose moves are chosen before the first of them moves.
+    """
+
+    overshoot: float = 0.3
+    spare: float = 0.5
+    block: int = 128
+    n_ahead: int = 1
+
+
+class Prices(Protocol):
+    """What an attack asks for a distance and a shift, and what one move may do."""
+
+    @property
+    def per_bin(self) -> bool:
+        """Whether there is one candidate per bin, in either direction."""
+        ...
+
+    def alpha_of(self, cap: float) -> float:
+        """Price of a distance under a cap."""
+        ...
+
+    def beta_of(self, cap: float) -> float:
+        """Price of the correlation shift under a cap."""
+        ...
+
+    @property
+    def reward(self) -> float:
+        """What fooling all attacked events is worth."""
+        ...
+
+    @property
+    def max_correlation_change(self) -> float:
+        """Cap on what one move does to the correlations."""
+        ...
+
+    @property
+    def max_js_change(self) -> float:
+        """Cap on what one move does to a marginal."""
+        ...
+
+
+class Moving(NamedTuple):
+    """Events that an iteration moves, and what the network says of them."""
+
+    events: IntArray
+    margin: FloatArray
+    slope: FloatArray
+    fooled: BoolArray
+
+    def select(self, chosen: BoolArray | IntArray) -> Moving:
+        """Return some of the events."""
+        return Moving(self.events[chosen], self.margin[chosen], self.slope[chosen], self.fooled[chosen])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Island:
+    """
+    Events whose groups share no event with other groups.
+
+    Attributes
+    ----------
+    number : int
+        Position among the islands.
+    events : BoolArray, shape (n_events,)
+        Members.
+    groups : tuple of Group
+        What is compared by itself.
+    nominal : tuple of Nominal
+        The nominal sums of each group.
+    score_groups : tuple of ScoreGroup
+        Whose scores are compared by themselves.
+    """
+
+    number: int
+    events: BoolArray
+    groups: tuple[Group, ...]
+    nominal: tuple[Nominal, ...]
+    score_groups: tuple[ScoreGroup, ...]
+
+
+class _Score(NamedTuple):
+    """Bins of the score: edges per node, those of a single score in log-odds too, and nominal bins."""
+
+    edges: tuple[FloatArray, ...]
+    axis: ScoreAxis
+    nominal: IntArray
+    n_bins: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """
+    A problem as the sweeps see it.
+
+    Attributes
+    ----------
+    problem : AttackProblem
+        Events and rules.
+    table : EventTable
+        Nominal events with the observables as further columns.
+    columns : Columns
+        What moves with what.
+    layout : Layout
+        Events and columns.
+    binning : Binning
+        Bins of all columns.
+    islands : tuple of Island
+        Independent parts.
+    score : _Score, optional
+        Bins of the score, if it is kept.
+    distance : bool
+        Whether correlations are distance correlations.
+    lock : threading.Lock
+        Held while the network is called.
+    """
+
+    problem: AttackProblem
+    validation: Validation
+    table: EventTable
+    columns: Columns
+    layout: Layout
+    binning: Binning
+    islands: tuple[Island, ...]
+    score: _Score | None
+    lock: threading.Lock
+
+    @classmethod
+    def of(
+        cls,
+        problem: AttackProblem,
+        validation: Validation,
+        prices: Prices,
+        steps: tuple[FloatArray, FloatArray],
+    ) -> Search:
+        """
+        Lay out a problem.
+
+        Parameters
+        ----------
+        problem : AttackProblem
+            Events and rules.
+        validation : Validation
+            What must be kept.
+        prices : Prices
+            Of the attack.
+        steps : (FloatArray, FloatArray), shape (n_columns,) each
+            Smallest displacement and spacing of the candidates.
+
+        Returns
+        -------
+        Search
+            For all iterations.
+        """
+        table = _with_observables(problem.table, validation)
+        binning = problem.binning
+        if validation.observables and len(binning.edges) < len(table.features):
+            binning = validation.binning(problem.table)
+        n_inputs = problem.table.n_features
+        unit = binning.edges[:, -1] - binning.edges[:, 0]
+        more = np.zeros(len(unit) - n_inputs)
+        bounds = problem.bounds
+        wide = np.full((len(bounds.lower), len(more)), np.inf)
+        extended = replace(
+            problem,
+            table=table,
+            bounds=Bounds(np.hstack([bounds.lower, -wide]), np.hstack([bounds.upper, wide]), bounds.row),
+        )
+        groups = _groups(problem.table, validation, prices, len(unit))
+        score_groups = _score_groups(problem.table, validation)
+        return cls(
+            problem=problem,
+            validation=validation,
+            table=table,
+            columns=Columns.of(table.features, n_inputs),
+            layout=Layout.of(extended, (np.append(steps[0], more), np.append(steps[1], more))),
+            binning=binning,
+            islands=_islands(table, groups, score_groups, binning),
+            score=_score_of(problem, validation) if score_groups else None,
+            lock=threading.Lock(),
+        )
+
+    @property
+    def distance(self) -> bool:
+        """Whether correlations are distance correlations."""
+        return self.validation.correlations is not None and self.validation.correlations.kind == "distance"
+
+    @property
+    def membership(self) -> BoolArray:
+        """Groups of each event, shape (n_events, n_groups)."""
+        columns = [g.events for island in self.islands for g in (*island.groups, *island.score_groups)]
+        return np.stack(columns, axis=1) if columns else np.zeros((self.table.n_events, 0), dtype=np.bool_)
+
+    def extended(self, values: FloatArray) -> FloatArray:
+        """Append the observables to the network's inputs, shape (n_events, n_columns); a copy."""
+        n_inputs, n_columns = values.shape[1], len(self.table.features)
+        result = np.empty((len(values), n_columns))
+        result[:, :n_inputs] = values
+        for column in range(n_inputs, n_columns):
+            result[:, column] = self.table.features.derive(result, column)
+        return result
+
+    def moving(self, values: FloatArray, events: IntArray) -> Moving:
+        """
+        Ask the network about events: one pass gives class, margin and slope.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            As they are now.
+        events : IntArray, shape (n_asked,)
+            Which ones.
+
+        Returns
+        -------
+        Moving
+            With slopes along what may move, derived features included.
+        """
+        problem, classifier = self.problem, self.problem.classifier
+        assert isinstance(classifier, DifferentiableClassifier)  # noqa: S101 - refused before
+        n_columns = len(self.table.features)
+        if not len(events):
+            return Moving(events, np.zeros(0), np.zeros((0, n_columns)), np.zeros(0, dtype=np.bool_))
+        inputs, classes = problem.network_values(values, events), problem.classes[events]
+        margin, gradient = classifier.margin_and_gradient(inputs, classes)
+        check_slope(problem, gradient)
+        fooled = margin < 0.0
+        unsure = np.abs(margin) < _TINY if self._margin_decides else np.ones(len(events), dtype=np.bool_)
+        if unsure.any():
+            fooled[unsure] = is_fooled(classifier, inputs[unsure], classes[unsure])
+        # The class decides; rounding may give a margin of 0 the other sign.
+        margin = np.where(fooled, np.minimum(margin, -_TINY), np.maximum(margin, _TINY))
+        slope = np.zeros((len(events), n_columns))
+        slope[:, : gradient.shape[1]] = gradient
+        if self.table.features.derived:
+            ranges = self.binning.edges[:, -1] - self.binning.edges[:, 0]
+            slope = total_slope(self.table.features, self.extended(values[events]), slope, ranges)
+        return Moving(events, margin, slope, np.asarray(fooled))
+
+    @property
+    def _margin_decides(self) -> bool:
+        """Whether the sign of the margin is the class in every nominal event, so that it need not be asked for."""
+        problem = self.problem
+
+        def agree() -> bool:
+            events = np.flatnonzero(problem.attacked)
+            inputs, classes = problem.table.network_values[events], problem.classes[events]
+            classifier = problem.classifier
+            assert isinstance(classifier, DifferentiableClassifier)  # noqa: S101 - refused before
+            margin, _ = classifier.margin_and_gradient(inputs, classes)
+            return bool(((margin < 0.0) == is_fooled(classifier, inputs, classes))[np.abs(margin) >= _TINY].all())
+
+        return problem.once("margin decides", agree)
+
+    def sweep(
+        self,
+        values: FloatArray,
+        moving: Moving,
+        options: Options,
+        reward: float,
+        tuning: Tuning,
+        seed: int,
+        *,
+        last: bool = False,
+    ) -> FloatArray:
+        """
+        Move events once.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            As they are now.
+        moving : Moving
+            Events to move.
+        options : Options
+            How candidates are proposed and chosen.
+        reward : float
+            What fooling all attacked events is worth.
+        tuning : Tuning
+            How far the search goes for each event.
+        seed : int
+            Of candidates and order.
+        last : bool
+            Whether nothing follows, so that fooled events should stay as they are.
+
+        Returns
+        -------
+        FloatArray, shape (n_events, n_features)
+            As they are afterwards.
+        """
+        rows = self.extended(values)
+        sweeps = [
+            _Sweep(self, island, rows, moving.select(island.events[moving.events]), options, reward, tuning, seed, last)
+            for island in self.islands
+        ]
+        sweeps = [part for part in sweeps if len(part.moving.events)]
+        n_threads = min(threads(), len(sweeps))
+        if n_threads > 1:
+            with ThreadPoolExecutor(n_threads) as pool:
+                list(pool.map(_Sweep.run, sweeps))
+        else:
+            for part in sweeps:
+                part.run()
+        return rows[:, : values.shape[1]]
+
+    def within_caps(self, values: FloatArray) -> bool:
+        """Whether every cap of inputs, observables and correlations is kept."""
+        rows = self.extended(values)
+        for island in self.islands:
+            if island.groups:
+                ledger = self.ledger(island, rows)
+                kept = (ledger.vectors[:, 0] <= ledger.caps[:, 1]).all()
+                if not self.distance:
+                    kept = kept and (np.sqrt(ledger.scalars[:, 2] / ledger.scalars[:, 1]) <= ledger.limits[:, 1]).all()
+                if not kept:
+                    return False
+        return True
+
+    def ledger(self, island: Island, rows: FloatArray) -> Ledger:
+        """Measure the groups of one island."""
+        current = self.table.values if np.array_equal(rows, self.table.values, equal_nan=True) else rows
+        return Ledger.of(self.table, current, island.groups, self.binning, island.nominal, self.columns.counted)
+
+    def pairs(self, island: Island, rows: FloatArray, n_candidates: int) -> Pairs | None:
+        """Measure the distance correlations of an island's only group."""
+        if not self.distance:
+            return None
+        n_inputs = self.problem.table.n_features
+        events = island.groups[0].events
+        before, weights = self.table.values[events, :n_inputs], self.table.weights[events]
+        fill = present_mean(before, weights)
+        nominal = self.problem.once(
+            f"distance correlations {island.number}",
+            lambda: new_distance_state(fill_missing(before, fill), weights).current,
+        )
+        state = new_distance_state(fill_missing(rows[events, :n_inputs], fill), weights, nominal)
+        return Pairs(state, new_tableau(n_candidates + 1, n_inputs), np.cumsum(events) - 1)
+
+    def score_bins(self, values: FloatArray, events: IntArray) -> IntArray:
+        """
+        Bins of the events' scores, above the number of bins where a detector flags them.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_columns)
+            As they are now.
+        events : IntArray, shape (n_asked,)
+            Which ones.
+
+        Returns
+        -------
+        IntArray, shape (n_asked, n_nodes)
+            From 0.
+        """
+        assert self.score is not None  # noqa: S101 - asked for only if it is kept
+        inputs = self.problem.network_values(values[:, : self.problem.table.n_features], events)
+        with self.lock:
+            return _bins_of(self.problem, self.validation, self.score.edges, inputs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sweep:
+    """One sweep over the events of one island; rows of other events are not touched."""
+
+    search: Search
+    island: Island
+    rows: FloatArray
+    moving: Moving
+    options: Options
+    reward: float
+    tuning: Tuning
+    seed: int
+    last: bool
+
+    def run(self) -> None:
+        """Move the events."""
+        if not self.island.groups and not self.island.score_groups:
+            ordered = self._by_margin() if self.options.per_bin else self.moving
+            self._move(_no_ledger(self.search), None, ordered, self._goals(ordered))
+            return
+        ledger = self.search.ledger(self.island, self.rows) if self.island.groups else _no_ledger(self.search)
+        options = self._options()
+        pairs: Pairs | None = None
+        if self.island.groups:
+            n_places = most_candidates(self.search.layout, options, self.search.binning.edges)
+            pairs = self.search.pairs(self.island, self.rows, n_places)
+        if self.island.score_groups and self.search.score is not None:
+            self._keep_score(ledger, pairs)
+        else:
+            ordered = self._by_margin() if self.options.per_bin else self.moving
+            self._move(ledger, pairs, ordered, self._goals(ordered))
+
+    def _options(self) -> Options:
+        """Limit the candidates of moves that take other columns along."""
+        if self.search.columns.alone or self.options.n_candidates:
+            return self.options
+        return self.options._replace(n_candidates=_FOLLOWED_CANDIDATES)
+
+    def _move(self, ledger: Ledger, pairs: Pairs | None, moving: Moving, goals: Goals) -> FloatArray:
+        columns, layout = self.search.columns, self.search.layout
+        task = Task(layout, self._options(), self.rows, moving.events, goals, self.seed)
+        if columns.alone and pairs is None and ledger.single:
+            return sweep(ledger, task, n_ahead=self.tuning.n_ahead)
+        return sweep_rounds(ledger, task, columns, pairs)
+
+    def _by_margin(self) -> Moving:
+        """Fooled events first, then those with the smallest margin."""
+        return self.moving.select(np.argsort(self.moving.margin, kind="stable"))
+
+    def _goals(self, moving: Moving) -> Goals:
+        fooled = moving.fooled
+        n = len(moving.events)
+        return Goals(
+            slope=np.ascontiguousarray(moving.slope),
+            needed=np.where(fooled, 0.0, (1.0 + self.tuning.overshoot) * moving.margin),
+            low=np.where(fooled, self.tuning.spare * moving.margin, -np.inf),
+            high=np.full(n, np.inf),
+            reward=self._rewards(moving.events),
+        )
+
+    def _rewards(self, events: IntArray) -> FloatArray:
+        weights = np.abs(self.search.table.weights)
+        return np.asarray(self.reward * weights[events] / weights[self.search.problem.attacked].sum())
+
+    def _keep_score(self, ledger: Ledger, pairs: Pairs | None) -> None:
+        """Move the events block by block, between calls of the network."""
+        search, moving = self.search, self._in_turns()
+        score = search.score
+        assert score is not None  # noqa: S101 - asked for only if it is kept
+        bins = score.nominal.copy()
+        touched = np.flatnonzero((self.rows != search.table.values).any(axis=1) & self.island.events)
+        bins[touched] = search.score_bins(self.rows, touched)
+        weights = search.layout.weights
+        book = ScoreLedger.of(self.island.score_groups, weights, score.nominal, bins, score.n_bins)
+        for start in range(0, len(moving.events), self.tuning.block):
+            part = moving.select(np.arange(start, min(start + self.tuning.block, len(moving.events))))
+            self._block(ledger, pairs, book, bins, part)
+
+    def _in_turns(self) -> Moving:
+        """Fooled events in random order, then the others by margin, the classes in turns."""
+        moving = self._by_margin()
+        classes = self.search.problem.classes[moving.events]
+        fooled = np.flatnonzero(moving.fooled)
+        rest = np.flatnonzero(~moving.fooled)
+        place = np.empty(len(rest))
+        for name in np.unique(classes[rest]):
+            own = classes[rest] == name
+            place[own] = (np.arange(own.sum()) + 0.5) / own.sum()
+        rest = rest[np.argsort(place, kind="stable")]
+        rng = np.random.default_rng([self.seed & (2**63 - 1), self.island.number])
+        return moving.select(rest if self.last else np.concatenate([rng.permutation(fooled), rest]))
+
+    def _aim_and_move(
+        self, ledger: Ledger, pairs: Pairs | None, book: ScoreLedger, bins: IntArray, part: Moving
+    ) -> None:
+        """Move a few events to where they disturb the score least."""
+        search, events, goals = self.search, part.events, self._goals(part)
+        score = search.score
+        assert score is not None  # noqa: S101 - asked for only if it is kept
+        if len(score.edges) > 1:
+            self._move(ledger, pairs, part, goals)
+            return
+        weights, role = search.layout.weights, np.where(part.fooled, FOOLED, VICTIM)
+        sign = np.where(search.problem.classes[events] == 1, 1.0, -1.0)
+        crowd = Crowd(events, role, part.margin, sign)
+        settings, aimed = (self.tuning.overshoot, self.tuning.spare), np.empty((len(events), 1), dtype=np.int64)
+        plan(book, weights, bins, crowd, score.axis, goals, settings, aimed)
+        taken = self._move(ledger, pairs, part, goals)
+        expect(book, weights, crowd, taken, score.axis.edges, aimed)
+
+    def _block(self, ledger: Ledger, pairs: Pairs | None, book: ScoreLedger, bins: IntArray, part: Moving) -> None:
+        search, events = self.search, part.events
+        weights = search.layout.weights
+        kept, kept_score, before = ledger.copy(), book.copy(), self.rows[events].copy()
+        kept_pairs = [] if pairs is None else [array.copy() for array in pairs.state]
+        for start in range(0, len(events), _PLANNED):
+            self._aim_and_move(
+                ledger, pairs, book, bins, part.select(np.arange(start, min(start + _PLANNED, len(events))))
+            )
+        moved = ~((self.rows[events] == before) | np.isnan(before)).all(axis=1)
+        actual = bins[events].copy()
+        if moved.any():
+            actual[moved] = search.score_bins(self.rows, events[moved])
+        if settle_block(book, kept_score, events, weights, bins, actual):
+            bins[events] = actual
+            return
+        score, rows = search.score, self.rows[events].copy()
+        assert score is not None  # noqa: S101 - asked for only if it is kept
+        self.rows[events] = before
+        ledger.restore(kept)
+        book.current[:], book.divergence[:] = kept_score.current, kept_score.divergence
+        if pairs is not None:
+            for array, before_block in zip(pairs.state, kept_pairs, strict=True):
+                array[:] = before_block
+        welcome = moved
+        if len(score.edges) == 1:
+            # A repair that loses its event is none.
+            half = int(np.searchsorted(score.axis.edges, 0.0, side="right"))
+            n_score = len(score.axis.edges) + 1
+            as_before = (actual[:, 0] % n_score >= half) == (search.problem.classes[events] == 1)
+            welcome = moved & ~(part.fooled & as_before)
+        accounts = Accounts(ledger, search.layout, search.columns.counted)
+        replay(book, accounts, pairs, self.rows, bins, Landed(events, rows, actual, welcome))
+
+
+def _no_ledger(search: Search) -> Ledger:
+    """Ledger of events that nothing constrains: edges only, no members."""
+    edges = search.binning.edges
+    n_columns, n_bins = len(edges), search.binning.n_bins
+    bins = np.zeros((1, n_columns, 6, n_bins + 1))
+    bins[0, :, 0] = edges
+    return Ledger(
+        bins,
+        np.zeros((1, n_columns, 1)),
+        np.zeros((1, 7, n_columns)),
+        np.zeros((1, 2, n_columns, n_columns)),
+        np.zeros((1, 4)),
+        np.zeros((1, 2, n_columns)),
+        np.zeros((1, 4)),
+        np.zeros(search.table.n_events + 1, dtype=np.int64),
+        np.zeros(0, dtype=np.int64),
+    )
+
+
+def _with_observables(table: EventTable, validation: Validation) -> EventTable:
+    if not validation.observables:
+        return table
+    space = validation.columns(table)
+    values = np.full((table.n_events, len(space)), np.nan)
+    values[:, : table.n_features] = table.values
+    for column in range(table.n_features, len(space)):
+        values[:, column] = space.derive(values, column)
+    return replace(table, features=space, values=values, missing=np.isnan(values), shape_variations={})
+
+
+def _groups(table: EventTable, validation: Validation, prices: Prices, n_columns: int) -> list[Group]:
+    """List what is compared by itself: parts of inputs, observables and correlations, joined where they coincide."""
+    found: dict[bytes, Group] = {}
+    none = np.zeros(n_columns)
+    limits = {"max_change": prices.max_correlation_change, "max_step": prices.max_js_change}
+
+    def group(name: str, events: BoolArray) -> Group:
+        return found.setdefault(
+            events.tobytes(),
+            Group(name=name, events=events, alpha=none.copy(), max_js_distance=np.full(n_columns, np.inf), **limits),
+        )
+
+    comparisons = [(slice(0, table.n_features), validation.inputs)]
+    for place, observable in enumerate(validation.observables.values()):
+        comparisons.append((slice(table.n_features + place, table.n_features + place + 1), observable))
+    for columns, marginals in comparisons:
+        if marginals is not None:
+            for part in validation.parts(table, marginals):
+                one, cap = group(part.name, part.events), marginals.cap(part.share)
+                one.max_js_distance[columns], one.alpha[columns] = cap, prices.alpha_of(cap)
+    if validation.correlations is not None:
+        for part in validation.parts(table, validation.correlations):
+            cap = validation.correlations.cap(table, part.events, part.share)
+            one = group(part.name, part.events)
+            found[part.events.tobytes()] = replace(one, beta=prices.beta_of(cap), max_shift=cap)
+    return list(found.values())
+
+
+def _score_groups(table: EventTable, validation: Validation) -> list[ScoreGroup]:
+    if validation.score is None or math.isinf(validation.score.cap(1.0)):
+        return []
+    return [
+        ScoreGroup(name=part.name, events=part.events, max_js_distance=validation.score.cap(part.share))
+        for part in validation.parts(table, validation.score)
+    ]
+
+
+def _islands(
+    table: EventTable, groups: list[Group], score_groups: list[ScoreGroup], binning: Binning
+) -> tuple[Island, ...]:
+    """Join groups that share events."""
+    everything: list[Group | ScoreGroup] = [*groups, *score_groups]
+    if everything:
+        member = np.stack([g.events for g in everything]).astype(np.int64)
+        _, label = connected_components(csr_array(member @ member.T), directed=False)
+    else:
+        label = np.zeros(0, dtype=np.int64)
+    islands = []
+    free = np.ones(table.n_events, dtype=np.bool_)
+    for number in range(int(label.max(initial=-1)) + 1):
+        own = [g for g, of in zip(everything, label, strict=True) if of == number]
+        events = np.logical_or.reduce([g.events for g in own])
+        free &= ~events
+        islands.append(
+            Island(
+                number,
+                events,
+                tuple(g for g in own if isinstance(g, Group)),
+                tuple(Nominal.of(table, g.events, binning) for g in own if isinstance(g, Group)),
+                tuple(g for g in own if isinstance(g, ScoreGroup)),
+            )
+        )
+    if free.any():
+        islands.append(Island(len(islands), free, (), (), ()))
+    return tuple(islands)
+
+
+def _threshold(problem: AttackProblem) -> float:
+    return float(getattr(problem.classifier, "threshold", 0.5)) if problem.classifier.n_classes == 2 else 0.5
+
+
+def _logit(score: FloatArray) -> FloatArray:
+    clipped = np.clip(score, 1e-12, 1.0 - 1e-12)
+    return np.asarray(np.log(clipped) - np.log1p(-clipped))
+
+
+def _nodes(problem: AttackProblem, scores: FloatArray) -> FloatArray:
+    """Scores that are independent of each other: that of class 1 of two, else all."""
+    return scores[:, 1:] if problem.classifier.n_classes == 2 else scores
+
+
+def _bins_of(
+    problem: AttackProblem, validation: Validation, edges: tuple[FloatArray, ...], inputs: FloatArray
+) -> IntArray:
+    nodes = _nodes(problem, problem.classifier.scores(inputs))
+    bins = np.stack([np.searchsorted(e, nodes[:, k], side="left") for k, e in enumerate(edges)], axis=1)
+    if validation.flagged is not None:
+        n_score = max(len(e) for e in edges) + 1
+        bins = bins + n_score * np.asarray(validation.flagged.flags(inputs))[:, np.newaxis]
+    return np.ascontiguousarray(bins)
+
+
+def _score_of(problem: AttackProblem, validation: Validation) -> _Score:
+    """Find the bins of the score."""
+    inputs = problem.table.network_values
+    nodes = _nodes(problem, problem.classifier.scores(inputs))
+    threshold = _threshold(problem)
+    edges = tuple(validation.score_edges(nodes[:, k], problem.constrained, threshold) for k in range(nodes.shape[1]))
+    bins = _bins_of(problem, validation, edges, inputs)
+    n_score = max(len(e) for e in edges) + 1
+    log_odds = _logit(edges[0]) - float(_logit(np.array([threshold]))[0])
+    typical = _logit(nodes[:, 0]) - float(_logit(np.array([threshold]))[0])
+    place = bins[:, 0] % n_score
+    middle = np.empty(len(log_odds) + 1)
+    padded = np.concatenate([[log_odds[0] - 1.0], log_odds, [log_odds[-1] + 1.0]])
+    for k in range(len(middle)):
+        own = typical[place == k]
+        middle[k] = own.mean() if len(own) else 0.5 * (padded[k] + padded[k + 1])
+    return _Score(edges, ScoreAxis(log_odds, middle), bins, n_score * (1 if validation.flagged is None else 2))

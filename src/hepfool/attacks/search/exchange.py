@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-3-Clause
+r"""
+Swap all values of events of different class: a change that no comparison of the data set can see.
+
+The joint distribution of the events stays exactly what it was, so that neither marginals, correlations, the score nor a
+classifier that is trained to tell the two samples apart can notice, and both events of a pair are fooled.  This bounds
+every pooled fooling ratio from below and says what such a ratio is about: the composition of the regions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+
+from hepfool.attacks.problem import AttackProblem
+from hepfool.typing import BoolArray, FloatArray, IntArray
+
+__all__ = ["exchange", "matched_pairs"]
+
+#: Largest number of events of one class that are matched at a time; the time grows with the third power.
+_CHUNK = 1000
+
+
+def exchange(problem: AttackProblem, membership: BoolArray, rng: np.random.Generator) -> FloatArray:
+    """
+    Swap the values of as many pairs as possible.
+
+    Parameters
+    ----------
+    problem : AttackProblem
+        Events and rules.
+    membership : BoolArray, shape (n_events, n_groups)
+        Groups of each event; only events of the same groups change places.
+    rng : numpy.random.Generator
+        Divides large groups.
+
+    Returns
+    -------
+    FloatArray, shape (n_events, n_features)
+        Nominal values but for the pairs.
+    """
+    values = problem.table.values
+    result = values.copy()
+    for first, second in matched_pairs(problem, membership, rng):
+        fits = _fits(problem, first, values[second]) & _fits(problem, second, values[first])
+        result[first[fits]], result[second[fits]] = values[second[fits]], values[first[fits]]
+    return result
+
+
+def matched_pairs(
+    problem: AttackProblem, membership: BoolArray, rng: np.random.Generator
+) -> list[tuple[IntArray, IntArray]]:
+    """
+    Match attacked events of different class that are as similar as possible.
+
+    Parameters
+    ----------
+    problem : AttackProblem
+        Events and rules.
+    membership : BoolArray, shape (n_events, n_groups)
+        Groups of each event.
+    rng : numpy.random.Generator
+        Divides large groups.
+
+    Returns
+    -------
+    list of (IntArray, IntArray)
+        Events, and their partners: of the same groups, equal weight, equal fixed values and the same missing values.
+    """
+    table = problem.table
+    able = np.flatnonzero(problem.attacked & ~problem.frozen)
+    fixed = np.nan_to_num(table.values[:, table.features.of_kind("fixed")])
+    keys = np.column_stack([membership, table.missing, table.weights, fixed])[able]
+    _, kind = np.unique(keys, axis=0, return_inverse=True)
+    low, high = np.nanmin(table.values, axis=0), np.nanmax(table.values, axis=0)
+    scaled = np.nan_to_num((table.values - low) / np.where(high > low, high - low, 1.0))
+    pairs = []
+    order = np.argsort(kind.reshape(-1), kind="stable")
+    for alike in np.split(able[order], np.flatnonzero(np.diff(kind.reshape(-1)[order])) + 1):
+        pairs.extend(_matched(alike, problem.classes[alike], scaled, rng))
+    return pairs
+
+
+def _matched(
+    events: IntArray, classes: IntArray, scaled: FloatArray, rng: np.random.Generator
+) -> list[tuple[IntArray, IntArray]]:
+    """Match the commonest class with the others, in parts of similar composition."""
+    names, counts = np.unique(classes, return_counts=True)
+    if len(names) < 2:
+        return []
+    common = classes == names[np.argmax(counts)]
+    first, second = rng.permutation(events[common]), rng.permutation(events[~common])
+    n_parts = -(-max(len(first), len(second)) // _CHUNK)
+    pairs = []
+    for left, right in zip(np.array_split(first, n_parts), np.array_split(second, n_parts), strict=True):
+        a, b = linear_sum_assignment(cdist(scaled[left], scaled[right]))
+        pairs.append((left[a], right[b]))
+    return pairs
+
+
+def _fits(problem: AttackProblem, events: IntArray, values: FloatArray) -> BoolArray:
+    """Whether events may take these values."""
+    bounds, angles = problem.bounds, problem.table.features.of_kind("angle")
+    lower, upper = bounds.lower[bounds.row[events]], bounds.upper[bounds.row[events]]
+    nominal = problem.table.values[events]
+    period = np.where(angles, problem.table.features.upper - problem.table.features.lower, 1.0)
+    distance = values - nominal
+    travel = np.where(angles, distance - period * np.round(distance / period), distance)
+    at = nominal + travel
+    return np.asarray((np.isnan(values) | ((at >= lower) & (at <= upper))).all(axis=1))

@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: BSD-3-Clause
+r"""
+Which comparisons of data and simulation an analysis makes, in which regions, and how strictly.
+
+One record has three uses: it limits what an attack may do, it says what a result is compared in, and it names the
+standard checks.  Whoever adds a comparison adds it here.  The published attack (arXiv:2603.13970) is
+``Validation(score=None, separately="union")``: it does not keep the score, and compares all regions as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+
+from hepfool.events import EventTable
+from hepfool.features import Derived, Feature, FeatureSpace
+from hepfool.statistics.bins import split_edges
+from hepfool.statistics.budget import CorrelationCheck, max_invisible_distance, max_invisible_shift
+from hepfool.statistics.marginals import Binning
+from hepfool.typing import BoolArray, FloatArray
+
+__all__ = ["AtPower", "Correlations", "Flags", "Marginals", "Part", "Separately", "Validation", "parts_of"]
+
+#: What is compared by itself: all validated events together, each region, or each process in each region.
+Separately = Literal["union", "regions", "processes"]
+
+
+class Flags(Protocol):
+    """What marks events, such as a :class:`~hepfool.defences.detector.Detector`."""
+
+    def flags(self, values: FloatArray) -> BoolArray:
+        """Mark events, given the inputs of the network."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtPower:
+    """
+    A cap that is stated as the probability that a check notices it.
+
+    Attributes
+    ----------
+    detection_power : float
+        Probability to reject, of a check that rejects with ``level`` when nothing is wrong.
+    n_data : float
+        Data events in all validated regions together; each has its share of the weights.
+    level : float
+        Probability to reject when nothing is wrong.
+    """
+
+    detection_power: float
+    n_data: float
+    level: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Check that the cap can be derived."""
+        if not self.n_data > 0:
+            msg = f"a cap at a detection power needs the number of data events, n_data, got {self.n_data}"
+            raise ValueError(msg)
+        if not self.level < self.detection_power < 1.0:
+            msg = (
+                f"detection_power must lie between the level of the checks, {self.level}, and 1, "
+                f"got {self.detection_power}"
+            )
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marginals:
+    """
+    Comparison of one-dimensional distributions.
+
+    Attributes
+    ----------
+    max_js_distance : float or AtPower
+        Cap on the Jensen-Shannon distance of each distribution from nominal.
+    n_bins : int
+        Bins of equal width.
+    n_quantiles : int
+        Bins of equal content, whose edges are added; 0 for none.  In bins of equal width alone, an attack moves most
+        events within a few bins, unseen by these but not by a Kolmogorov-Smirnov test.
+    separately : {"union", "regions", "processes"}, optional
+        What is compared by itself; that of the :class:`Validation` when left out.
+    of : Derived, optional
+        For an observable: the inputs that it is computed from, and the function.
+    """
+
+    max_js_distance: float | AtPower = 0.03
+    n_bins: int = 50
+    n_quantiles: int = 100
+    separately: Separately | None = None
+    of: Derived | None = None
+
+    def __post_init__(self) -> None:
+        """Check every number."""
+        _check_cap("max_js_distance", self.max_js_distance)
+        _check_separately(self.separately)
+        if self.n_bins < 1 or self.n_quantiles < 0:
+            msg = f"n_bins must be at least 1 and n_quantiles at least 0, got {self.n_bins} and {self.n_quantiles}"
+            raise ValueError(msg)
+
+    def cap(self, share: float) -> float:
+        """Cap for a part that holds a share of the validated events."""
+        if not isinstance(self.max_js_distance, AtPower):
+            return self.max_js_distance
+        wanted = self.max_js_distance
+        return max_invisible_distance(
+            n_data=wanted.n_data * share,
+            n_bins=max(self.n_bins, 2),
+            detection_power=wanted.detection_power,
+            level=wanted.level,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlations:
+    """
+    Comparison of the correlations of all inputs.
+
+    Attributes
+    ----------
+    max_shift : float or AtPower
+        Cap on the relative Frobenius norm of their change.
+    kind : {"pearson", "distance"}
+        Linear ones, or distance correlations, which see dependence of any shape and take a time that grows with the
+        square of the number of events.
+    separately : {"union", "regions", "processes"}, optional
+        What is compared by itself; that of the :class:`Validation` when left out.
+    """
+
+    max_shift: float | AtPower = 0.03
+    kind: Literal["pearson", "distance"] = "pearson"
+    separately: Separately | None = None
+
+    def __post_init__(self) -> None:
+        """Check cap and names."""
+        _check_cap("max_shift", self.max_shift)
+        _check_separately(self.separately)
+        if self.kind not in {"pearson", "distance"}:
+            msg = f"kind must be 'pearson' or 'distance', got {self.kind!r}"
+            raise ValueError(msg)
+
+    def cap(self, table: EventTable, events: BoolArray, share: float) -> float:
+        """Cap for a part of the validated events."""
+        if not isinstance(self.max_shift, AtPower):
+            return self.max_shift
+        wanted = self.max_shift
+        check = CorrelationCheck.of(
+            replace(table.select(events), regions=()), n_data=wanted.n_data * share, level=wanted.level
+        )
+        return max_invisible_shift(check, wanted.detection_power)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """
+    Events that are compared by themselves.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``low_mt`` or ``low_mt, ttbar``.
+    events : BoolArray, shape (n_events,)
+        Members.
+    share : float
+        Their part of the weight of all validated events, between 0 and 1.
+    """
+
+    name: str
+    events: BoolArray
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """
+    All comparisons of data and simulation that must not notice an attack.
+
+    Attributes
+    ----------
+    inputs : Marginals, optional
+        Of every input of the network; None if they are not compared.
+    score : Marginals, optional
+        Of every output node of the network, with an edge at the threshold.
+    observables : mapping of str to Marginals
+        Of further functions of the inputs, by name; each says in ``of`` what it is.
+    correlations : Correlations, optional
+        Of the inputs.
+    separately : {"union", "regions", "processes"}
+        What is compared by itself: all validated events together (as published), the events of each control and
+        validation region, or in each region each process (dataset, or class where there is one dataset only).
+    flagged : Flags, optional
+        A detector whose flagged fraction is compared together with the score.
+
+    Examples
+    --------
+    >>> Validation(score=None, separately="union").inputs.max_js_distance
+    0.03
+    """
+
+    inputs: Marginals | None = field(default_factory=Marginals)
+    score: Marginals | None = field(default_factory=lambda: Marginals(n_bins=25, n_quantiles=25))
+    observables: Mapping[str, Marginals] = field(default_factory=dict)
+    correlations: Correlations | None = field(default_factory=Correlations)
+    separately: Separately = "regions"
+    flagged: Flags | None = None
+
+    def __post_init__(self) -> None:
+        """Check that each observable says what it is, and nothing else does."""
+        _check_separately(self.separately)
+        for name, observable in self.observables.items():
+            if observable.of is None:
+                msg = f"observable {name!r} needs its function: Marginals(of=Derived([...], function))"
+                raise ValueError(msg)
+        for name in ("inputs", "score"):
+            marginals = getattr(self, name)
+            if marginals is not None and marginals.of is not None:
+                msg = f"{name} takes no function; name a further function of the inputs under observables"
+                raise ValueError(msg)
+
+    @classmethod
+    def at_power(
+        cls, detection_power: float = 0.1, *, n_data: float, level: float = 0.05, **comparisons: object
+    ) -> Validation:
+        """
+        Set every cap where its check rejects with a stated probability.
+
+        Parameters
+        ----------
+        detection_power : float
+            Probability to reject of the chi-square check of one distribution, and of that of all correlations.
+        n_data : float
+            Data events in all validated regions together; each has its share of the weights.
+        level : float
+            Probability to reject when nothing is wrong.
+        **comparisons
+            Fields of the validation; caps therein are replaced.
+
+        Returns
+        -------
+        Validation
+            Its caps become numbers once the events are known.
+
+        Examples
+        --------
+        >>> Validation.at_power(0.1, n_data=671).score.cap(1.0).__round__(4)
+        0.0303
+        """
+        cap, given = AtPower(detection_power=detection_power, n_data=n_data, level=level), cls(**comparisons)  # type: ignore[arg-type]
+        changes: dict[str, object] = {
+            name: None if getattr(given, name) is None else replace(getattr(given, name), max_js_distance=cap)
+            for name in ("inputs", "score")
+        }
+        if given.correlations is not None:
+            changes["correlations"] = replace(given.correlations, max_shift=cap)
+        changes["observables"] = {k: replace(v, max_js_distance=cap) for k, v in given.observables.items()}
+        return replace(given, **changes)  # type: ignore[arg-type]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all is compared."""
+        return not (self.inputs or self.score or self.observables or self.correlations)
+
+    def parts(self, table: EventTable, comparison: Marginals | Correlations) -> list[Part]:
+        """
+        Divide the validated events as one comparison does.
+
+        Parameters
+        ----------
+        table : EventTable
+            Nominal events.
+        comparison : Marginals or Correlations
+            One of this validation's.
+
+        Returns
+        -------
+        list of Part
+            Without empty ones.
+        """
+        return parts_of(table, comparison.separately or self.separately)
+
+    def columns(self, table: EventTable) -> FeatureSpace:
+        """
+        List the inputs, then the observables as derived features.
+
+        Parameters
+        ----------
+        table : EventTable
+            Nominal events.
+
+        Returns
+        -------
+        FeatureSpace
+            The table's own where there are no observables.
+        """
+        if not self.observables:
+            return table.features
+        more = [Feature(name=name, derived=observable.of) for name, observable in self.observables.items()]
+        return FeatureSpace([*table.features, *more])
+
+    def binning(self, table: EventTable) -> Binning:
+        """
+        Bins of the inputs, and of the observables after them.
+
+        Parameters
+        ----------
+        table : EventTable
+            Nominal events.
+
+        Returns
+        -------
+        Binning
+            The edges of ``n_bins`` and ``n_quantiles`` together.
+        """
+        found = [_binning(table, self.inputs or Marginals())]
+        for name, observable in self.observables.items():
+            column = Feature(name=name, derived=observable.of)
+            space = FeatureSpace([*table.features, column])
+            values = space.derive(np.column_stack([table.values, np.zeros(table.n_events)]), len(table.features))
+            alone = EventTable.from_arrays(values[:, np.newaxis], features=[name], regions=table.regions)
+            found.append(_binning(alone, observable))
+        n_bins = max(binning.n_bins for binning in found)
+        return Binning(np.stack([split_edges(edges, n_bins) for binning in found for edges in binning.edges]))
+
+    def score_edges(self, scores: FloatArray, constrained: BoolArray, threshold: float) -> FloatArray:
+        """
+        Inner edges of the bins of one output node.
+
+        Parameters
+        ----------
+        scores : FloatArray, shape (n_events,)
+            Nominal scores of the node.
+        constrained : BoolArray, shape (n_events,)
+            Events that set the quantiles.
+        threshold : float
+            Score that separates the classes, which becomes an edge.
+
+        Returns
+        -------
+        FloatArray, shape (n_edges,)
+            Increasing, between 0 and 1.
+        """
+        marginals = self.score or Marginals(n_bins=25, n_quantiles=25)
+        edges = [np.linspace(0.0, 1.0, marginals.n_bins + 1)[1:-1], [threshold]]
+        if marginals.n_quantiles:
+            edges.append(np.quantile(scores[constrained], np.linspace(0.0, 1.0, marginals.n_quantiles + 1)[1:-1]))
+        edges = np.unique(np.concatenate(edges))
+        return np.asarray(edges[(edges > 0.0) & (edges < 1.0)])
+
+
+def _binning(table: EventTable, marginals: Marginals) -> Binning:
+    binning = Binning.uniform(table, n_bins=marginals.n_bins)
+    if marginals.n_quantiles:
+        binning = binning.united(Binning.quantiles(table, n_bins=marginals.n_quantiles))
+    return binning
+
+
+def parts_of(table: EventTable, separately: Separately) -> list[Part]:
+    """
+    Divide the validated events into what is compared by itself.
+
+    Parameters
+    ----------
+    table : EventTable
+        Nominal events.
+    separately : {"union", "regions", "processes"}
+        How.
+
+    Returns
+    -------
+    list of Part
+        Without empty ones.
+    """
+    constrained = table.constrained
+    if separately == "union" or not table.regions:
+        regions = {"constrained": constrained}
+    else:
+        regions = {region.name: region.mask for region in table.regions if region.constrained}
+    if separately == "processes":
+        regions = {
+            f"{name}, {process}": mask & events
+            for name, mask in regions.items()
+            for process, events in _processes(table).items()
+        }
+    total = float(table.weights[constrained].sum())
+    return [
+        Part(
+            name=name, events=mask, share=min(max(float(table.weights[mask].sum()) / total, 0.0), 1.0) if total else 0.0
+        )
+        for name, mask in regions.items()
+        if mask.any()
+    ]
+
+
+def _processes(table: EventTable) -> dict[str, BoolArray]:
+    if len(table.datasets) > 1:
+        return {name: table.dataset_mask(name) for name in table.datasets}
+    return {f"class {label}": np.asarray(table.labels == label) for label in np.unique(table.labels)}
+
+
+def _check_cap(name: str, cap: float | AtPower) -> None:
+    if not isinstance(cap, AtPower) and not cap >= 0:
+        msg = f"{name} must not be negative, got {cap}"
+        raise ValueError(msg)
+
+
+def _check_separately(separately: str | None) -> None:
+    if separately is not None and separately not in get_args(Separately):
+        msg = f"separately must be one of {', '.join(get_args(Separately))}, got {separately!r}"
+        raise ValueError(msg)
