@@ -88,7 +88,12 @@ _ATTACK_OPTIONS: tuple[tuple[str, type, str, str], ...] = (
     ("--min-change", float, "0.0005", "Smallest move, as a fraction of each feature's range."),
     ("--step", float, "0.0005", "Spacing of the candidates, as a fraction of each feature's range."),
     ("--n-candidates", int, "all at --step", "Number of candidates; replaces --step."),
-    ("--n-iterations", int, "10", "Number of iterations."),
+    (
+        "--n-iterations",
+        int,
+        "10, or 60 with --strategy frugal",
+        "Iterations; frugal stops before when it has converged.",
+    ),
     ("--n-bins", int, "200", "Bins per marginal."),
     ("--alpha", float, "4.0", "Price of the Jensen-Shannon distance."),
     ("--beta", float, "1.0", "Price of the correlation shift."),

@@ -31,7 +31,7 @@ from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.remarks import remark_on_ranges
 from hepfool.statistics.weights import check_sums
-from hepfool.typing import FloatArray
+from hepfool.typing import BoolArray, FloatArray
 
 __all__ = [
     "Attack",
@@ -84,7 +84,7 @@ def run_attack(
     Returns
     -------
     AttackResult
-        Adversarial events and measurements.  An interrupt (Ctrl-C) after the first iteration returns what is done.
+        Adversarial events and measurements; an attack that converges stops by itself.  An interrupt (Ctrl-C) after the first iteration returns what is done.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def run_attack(
     for remark in remarks:
         warnings.warn(remark, NetworkWarning, stacklevel=2)
     state = str(rng.bit_generator.state)
-    values, history, done = _iterate(attack, problem, rng, progress)
+    values, history, done, converged = _iterate(attack, problem, rng, progress)
     verify(problem, values)
     adversarial = table.with_values(values)
     adversarial_scores = classifier.scores(adversarial.network_values)
@@ -150,6 +150,8 @@ def run_attack(
         history=history,
         classifier_digest=classifier.digest,
         iterations_done=done,
+        converged=converged,
+        enveloped=_enveloped(envelope),
         provenance={"attack": repr(attack), "random_state": state},
     )
     warn_of_ratio(result.counts())
@@ -161,11 +163,11 @@ def _iterate(
     problem: AttackProblem,
     rng: np.random.Generator,
     progress: Callable[[Iteration], None] | None,
-) -> tuple[FloatArray, tuple[Iteration, ...], int]:
+) -> tuple[FloatArray, tuple[Iteration, ...], int, bool | None]:
     start = time.perf_counter()
     values: FloatArray = problem.table.values
     history: list[Iteration] = []
-    done = 0
+    done, converged = 0, False
     try:
         for iteration in range(attack.n_iterations):
             values = _step_within_regions(attack, problem, values, iteration, rng)
@@ -173,10 +175,19 @@ def _iterate(
             if progress is not None:
                 history.append(_measure(problem, values, done, attack.n_iterations, time.perf_counter() - start))
                 progress(history[-1])
+            if converged := problem.progress.converged:
+                break
     except KeyboardInterrupt:
         if not done:
             raise
-    return values, tuple(history), done
+    return values, tuple(history), done, converged if problem.progress.asked else None
+
+
+def _enveloped(envelope: Envelope | None) -> BoolArray:
+    """Mark the events whose values an envelope limits."""
+    if envelope is None:
+        return np.empty(0, dtype=np.bool_)
+    return np.asarray((np.isfinite(envelope.lower) | np.isfinite(envelope.upper)).any(axis=1))
 
 
 def _step_within_regions(

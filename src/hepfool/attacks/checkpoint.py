@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hepfool.attacks.base import Attack, AttackProblem
+from hepfool.attacks.convergence import Progress
 from hepfool.io.files import remove_leftovers
 from hepfool.io.store import Store, read_store, write_store
 from hepfool.io.verified import kept_or_none
@@ -117,12 +118,15 @@ class Checkpointed:
             self._start["seed"] = start
             if iteration < saved.iterations_done and not problem.frozen.any():
                 rng.bit_generator.state = saved.random_state
+                if iteration == saved.iterations_done - 1:
+                    problem.progress.restore(saved.progress)
                 return values if iteration < saved.iterations_done - 1 else saved.values
         moved = self.attack.iterate(problem, values, iteration, rng)
         metadata = {
             "key": {**key, "seed": self._start["seed"]},
             "iterations_done": iteration + 1,
             "random_state": rng.bit_generator.state,
+            "progress": problem.progress.record(),
         }
         self._save(Store(arrays={"values": moved}, metadata=metadata))
         return moved
@@ -152,6 +156,7 @@ class _Saved(NamedTuple):
     iterations_done: int
     random_state: Any
     values: FloatArray
+    progress: Mapping[str, Any]
 
 
 def _read(path: Path) -> _Saved:
@@ -163,7 +168,9 @@ def _read(path: Path) -> _Saved:
             int(metadata["iterations_done"]),
             metadata["random_state"],
             store.arrays["values"],
+            metadata["progress"],
         )
+        Progress().restore(saved.progress)
         np.random.default_rng(0).bit_generator.state = saved.random_state
         sound = "seed" in saved.key and saved.values.dtype == np.float64
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import numpy as np
 
+from hepfool.attacks.convergence import PATIENCE
 from hepfool.attacks.problem import AttackProblem
 from hepfool.attacks.search.candidates import Options
 from hepfool.attacks.search.engine import Moving, Search, Tuning
@@ -28,7 +29,7 @@ from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled
 from hepfool.ranges import check_counts
 from hepfool.statistics.budget import check_budget, validation_budget
-from hepfool.typing import FloatArray
+from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Correlations, Marginals, Validation
 
 __all__ = ["CONSERVAttack"]
@@ -40,6 +41,8 @@ _BETA: Final = 1.0
 _ALPHA_OF_CAP: Final = 0.135
 _BETA_OF_CAP: Final = 0.5
 _REWARD: Final = 1000.0
+#: Iterations, unless stated.
+_N_ITERATIONS: Final = {"paper": 10, "frugal": 60}
 #: Power of the checks that a budget of the validation allows, unless stated.
 _DETECTION_POWER: Final = 0.1
 _CHOICES: Final = {
@@ -74,7 +77,11 @@ class CONSERVAttack:
     candidates : {"random", "even"}
         Where these lie.
     n_iterations : int
-        Iterations [n_iterations].
+        Iterations [n_iterations], at most; 10 when left out, as published, or 60 with ``strategy="frugal"``.  A changed copy
+        keeps the number: say ``replace(attack, strategy="frugal", n_iterations=60)``.
+    converge : bool, optional
+        Whether to stop when the last iterations gained less than the statistical error of the fooling ratio, see
+        :mod:`hepfool.attacks.convergence`; when left out, with ``strategy="frugal"``.
     n_bins : int
         Bins per marginal [num_bins].
     alpha, beta : float, optional
@@ -137,7 +144,7 @@ class CONSERVAttack:
     step_unit: Literal["range", "absolute"] = "range"
     n_candidates: int | None = None
     candidates: Literal["random", "even"] = "random"
-    n_iterations: int = 10
+    n_iterations: int = None  # type: ignore[assignment] # set below
     n_bins: int = 200
     alpha: float | None = None
     beta: float | None = None
@@ -150,6 +157,7 @@ class CONSERVAttack:
     optimize_already_fooled: bool = False
     dependence: Literal["pearson", "distance"] = "pearson"
     strategy: Literal["paper", "frugal"] = "paper"
+    converge: bool | None = None
     n_ahead: int = 1
     reward: float | None = None
     validation: Validation | None = None
@@ -160,7 +168,9 @@ class CONSERVAttack:
     detection_power: float = _DETECTION_POWER
 
     def __post_init__(self) -> None:
-        """Check every hyper-parameter."""
+        """Fill in the number of iterations and check every hyper-parameter."""
+        if cast("int | None", self.n_iterations) is None:
+            object.__setattr__(self, "n_iterations", _N_ITERATIONS.get(self.strategy, 1))
         self._check_numbers()
         for name, known in _CHOICES.items():
             given = getattr(self, name)
@@ -218,6 +228,12 @@ class CONSERVAttack:
 
     def _check_combination(self) -> None:
         """Refuse what cannot be done."""
+        if self.converge and self.n_iterations <= PATIENCE:
+            msg = (
+                f"converge=True compares the last {PATIENCE} iterations with those before, "
+                f"but n_iterations is {self.n_iterations}; allow for more"
+            )
+            raise ValueError(msg)
         if self.n_ahead > 1 and self.correlations == "distance":
             msg = (
                 f"n_ahead={self.n_ahead} goes with Pearson correlations: distance correlations of all pairs change with "
@@ -354,24 +370,22 @@ class CONSERVAttack:
         if iteration == 0 and self._exchanges and values is problem.table.values:
             values = exchange(problem, search.membership, rng)
         seed = int(rng.integers(2**63))
+        asked = self._asked(search, values)
+        if self.converges:
+            attacked = problem.attacked[asked.events]
+            problem.progress.note(iteration, asked.fooled[attacked], problem.table.weights[asked.events[attacked]])
         # A repair may lose an event, and after the last iteration nobody would win it back.
-        last = iteration == self.n_iterations - 1
-        if self.strategy == "frugal":
-            return search.sweep(
-                values,
-                self._moving(search, values, fooled=not last),
-                self._options(),
-                self._worth,
-                self._tuning,
-                seed,
-                last=last,
-            )
-        values = search.sweep(
-            values, self._moving(search, values), self._options(), self._worth, self._tuning, seed, last=last
-        )
-        if self.optimize_already_fooled:
+        last = problem.progress.converged or iteration == self.n_iterations - 1
+        moving = asked.select(~asked.fooled | (self.strategy == "frugal" and not last))
+        values = search.sweep(values, moving, self._options(), self._worth, self._tuning, seed, last=last)
+        if self.strategy == "paper" and self.optimize_already_fooled:
             values = self._repaired(search, values, seed)
         return values
+
+    @property
+    def converges(self) -> bool:
+        """Whether the attack stops by itself."""
+        return self.strategy == "frugal" if self.converge is None else self.converge
 
     def _search(self, problem: AttackProblem) -> Search:
         return Search.of(problem, self.kept, _PricesOf(self), self.step_sizes(problem))
@@ -389,20 +403,39 @@ class CONSERVAttack:
     def _tuning(self) -> Tuning:
         return Tuning(n_ahead=self.n_ahead)
 
-    def _moving(self, search: Search, values: FloatArray, *, unfooled: bool = True, fooled: bool = False) -> Moving:
-        """Ask the network about the events that may move, and return those that are wanted."""
+    def helping(self, table: EventTable, classes: IntArray) -> BoolArray:
+        """
+        Mark the events that may move, although they are not attacked, so that others can take their place.
+
+        Parameters
+        ----------
+        table : EventTable
+            Nominal events.
+        classes : IntArray, shape (n_events,)
+            Class that the network gives them.
+
+        Returns
+        -------
+        BoolArray, shape (n_events,)
+            Misclassified constrained events where the score is kept.
+        """
+        helpers = self.strategy == "frugal" if self.helpers is None else self.helpers
+        kept = self.kept.score is not None and not math.isinf(self.kept.score.cap(1.0))
+        return np.asarray(table.constrained & (classes != table.labels) & helpers & kept)
+
+    def _asked(self, search: Search, values: FloatArray, *, helped: bool = True) -> Moving:
+        """Ask the network about the events that may move."""
         problem = search.problem
         wanted = problem.attacked
-        helpers = self.strategy == "frugal" if self.helpers is None else self.helpers
-        if helpers and search.score is not None and unfooled:
-            wanted = wanted | (problem.constrained & (problem.classes != problem.table.labels))
-        moving = search.moving(values, np.flatnonzero(wanted & ~problem.frozen))
-        return moving.select(np.where(moving.fooled, fooled, unfooled))
+        if helped:
+            wanted = wanted | self.helping(problem.table, problem.classes)
+        return search.moving(values, np.flatnonzero(wanted & ~problem.frozen))
 
     def _repaired(self, search: Search, values: FloatArray, seed: int) -> FloatArray:
         """Bring fooled events closer to nominal, except for those that it would lose."""
         problem = search.problem
-        fooled = self._moving(search, values, unfooled=False, fooled=True)
+        asked = self._asked(search, values, helped=False)
+        fooled = asked.select(asked.fooled)
         moved = search.sweep(values, fooled, self._options(homewards=True), self._worth, self._tuning, seed)
         values_now = problem.network_values(moved, fooled.events)
         lost = fooled.events[~is_fooled(problem.classifier, values_now, problem.classes[fooled.events])]

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from hepfool.attacks.bounds import Bounds
+from hepfool.attacks.convergence import Progress
 from hepfool.events import Envelope, EventTable
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.marginals import Binning
@@ -47,6 +48,8 @@ class AttackProblem:
         Uncertainties, already part of ``bounds``.
     memo : dict
         What :meth:`once` has computed.
+    progress : Progress
+        What an attack that stops by itself has noted of its gains.
     """
 
     table: EventTable
@@ -59,6 +62,7 @@ class AttackProblem:
     frozen: BoolArray
     envelope: Envelope | None = None
     memo: dict[str, Any] = field(default_factory=dict, repr=False)
+    progress: Progress = field(default_factory=Progress)
 
     def once(self, name: str, compute: Callable[[], R]) -> R:
         """
@@ -110,7 +114,7 @@ class Attack(Protocol):
     Attributes
     ----------
     n_iterations : int
-        How often the driver repeats ``iterate``.
+        How often the driver repeats ``iterate``, unless the attack notes in ``problem.progress`` that it has converged.
     n_bins : int
         Bins per feature in which the attack is constrained and judged.
     """

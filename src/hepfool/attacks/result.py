@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hepfool.attacks.convergence import weighted_fraction
 from hepfool.attacks.problem import Attack
 from hepfool.events import EventTable
 from hepfool.exceptions import LowStatisticsWarning
@@ -111,7 +112,12 @@ class AttackResult:
     classifier_digest : str
         Which network was attacked.
     iterations_done : int
-        Fewer than planned after an interrupt.
+        Fewer than planned if the attack converged before, or after an interrupt.
+    converged : bool, optional
+        Whether the last iterations gained less than the statistical error, see :mod:`hepfool.attacks.convergence`; None if
+        the attack does not ask.
+    enveloped : BoolArray, shape (n_events,)
+        Events whose values an envelope limits; empty if there was none.
     provenance : mapping
         Random state and further settings.
     """
@@ -129,6 +135,8 @@ class AttackResult:
     history: tuple[Iteration, ...] = ()
     classifier_digest: str = ""
     iterations_done: int = 0
+    converged: bool | None = None
+    enveloped: BoolArray = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -167,8 +175,8 @@ class AttackResult:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the attack was stopped before its last iteration."""
-        return self.iterations_done < self.attack.n_iterations
+        """Whether the attack was stopped before its last iteration, other than by itself."""
+        return self.iterations_done < self.attack.n_iterations and not self.converged
 
     def counts(self, events: BoolArray | None = None) -> FoolingCounts:
         """
@@ -229,35 +237,6 @@ def moved_events(table: EventTable, values: FloatArray) -> BoolArray:
         True where anything moved.
     """
     return np.asarray(((values != table.values) & ~table.missing).any(axis=1))
-
-
-def weighted_fraction(chosen: BoolArray, weights: FloatArray) -> tuple[float, float]:
-    r"""
-    Weighted fraction of chosen events.
-
-    Parameters
-    ----------
-    chosen : BoolArray, shape (n_events,)
-        What is counted.
-    weights : FloatArray, shape (n_events,)
-        Event weights.
-
-    Returns
-    -------
-    (float, float)
-        The fraction :math:`p` and its standard error :math:`\sqrt{\sum w^2 (c - p)^2}/|\sum w|`, to which a
-        bootstrap over events converges; NaN where the weights sum to zero.
-
-    Examples
-    --------
-    >>> weighted_fraction(np.array([True, False, False, False]), np.ones(4))
-    (0.25, 0.21650635094610965)
-    """
-    total = float(weights.sum())
-    if not total:
-        return float("nan"), float("nan")
-    fraction = float(weights[chosen].sum()) / total
-    return fraction, float(np.linalg.norm(weights * (chosen - fraction))) / abs(total)
 
 
 def warn_of_ratio(counts: FoolingCounts) -> None:

@@ -40,6 +40,7 @@ CHANGES: dict[str, Any] = {
     "optimize_already_fooled": True,
     "dependence": "distance",
     "strategy": "frugal",
+    "converge": True,
     "n_ahead": 16,
     "reward": 0.1,
     "budget": "validation",

@@ -9,14 +9,18 @@ every pooled fooling ratio from below and says what such a ratio is about: the c
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from hepfool.attacks.problem import AttackProblem
+from hepfool.events import EventTable
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["exchange", "matched_pairs"]
+__all__ = ["alike", "exchange", "matched_pairs"]
 
 #: Largest number of events of one class that are matched at a time; the time grows with the third power.
 _CHUNK = 1000
@@ -70,16 +74,37 @@ def matched_pairs(
     """
     table = problem.table
     able = np.flatnonzero(problem.attacked & ~problem.frozen)
-    fixed = np.nan_to_num(table.values[:, table.features.of_kind("fixed")])
-    keys = np.column_stack([membership, table.missing, table.weights, fixed])[able]
-    _, kind = np.unique(keys, axis=0, return_inverse=True)
+    # An event keeps its regions, so that only events of the same ones change places.
+    kind = alike(table, np.column_stack([membership, *(region.mask for region in table.regions)]))[able]
     low, high = np.nanmin(table.values, axis=0), np.nanmax(table.values, axis=0)
     scaled = np.nan_to_num((table.values - low) / np.where(high > low, high - low, 1.0))
     pairs = []
-    order = np.argsort(kind.reshape(-1), kind="stable")
-    for alike in np.split(able[order], np.flatnonzero(np.diff(kind.reshape(-1)[order])) + 1):
-        pairs.extend(_matched(alike, problem.classes[alike], scaled, rng))
+    order = np.argsort(kind, kind="stable")
+    for events in np.split(able[order], np.flatnonzero(np.diff(kind[order])) + 1):
+        pairs.extend(_matched(events, problem.classes[events], scaled, rng))
     return pairs
+
+
+def alike(table: EventTable, membership: NDArray[Any]) -> IntArray:
+    """
+    Sort events into kinds that may swap all values without a trace.
+
+    Parameters
+    ----------
+    table : EventTable
+        Nominal events.
+    membership : array, shape (n_events, n_groups)
+        What else they must have in common.
+
+    Returns
+    -------
+    IntArray, shape (n_events,)
+        From 0; events of one kind have equal weight, equal fixed values and the same missing values.
+    """
+    fixed = np.nan_to_num(table.values[:, table.features.of_kind("fixed")])
+    keys = np.column_stack([membership, table.missing, table.weights, fixed])
+    _, kind = np.unique(keys, axis=0, return_inverse=True)
+    return np.asarray(kind.reshape(-1), dtype=np.int64)
 
 
 def _matched(
