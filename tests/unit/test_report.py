@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from hepfool.attacks.base import AttackProblem, AttackResult, run_attack
+from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import DetectorReport
 from hepfool.events import EventTable
 from hepfool.exceptions import ReportNotWrittenError
@@ -41,8 +42,10 @@ from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics.toys import Power
 from hepfool.studies.excess import Excess
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import Evidence, Summary, decide, summarise
+from hepfool.summary import Evidence, Summary, decide, summarise, summary_schema
 from hepfool.typing import FloatArray
+from hepfool.validation import Marginals, Validation
+from tests.specimens import SineClassifier, events
 
 
 def power(check: CheckKind, features: tuple[str, ...], value: Power, n_toys: int) -> DetectionPower:
@@ -466,3 +469,60 @@ def test_accuracy_and_auroc_are_those_of_the_weighted_nominal_events(
     score, weights = shifted_result.nominal_scores[:, 1], sizes[above][:, None] * sizes[below]
     wins = (score[above][:, None] > score[below]) + 0.5 * (score[above][:, None] == score[below])
     assert shifted_result.auroc == pytest.approx((wins * weights).sum() / weights.sum())
+
+
+def of_attack(**options: Any) -> Summary:
+    attack = CONSERVAttack(**{"strategy": "frugal", "n_iterations": 30, **options})
+    result = run_attack(attack, SineClassifier(), events(300, weighted=False), rng=1)
+    evidence = Evidence.of(result, SineClassifier())
+    return summarise(result, evidence, decide(evidence), seed=1)
+
+
+def shown(summary: Summary) -> dict[str, str]:
+    """Every form of a report, its lines joined."""
+    console = Console(file=io.StringIO(), width=200)
+    console.print(summary_table(summary))
+    assert isinstance(console.file, io.StringIO)
+    forms = {"terminal": console.file.getvalue(), "markdown": summary_markdown(summary), "html": summary_html(summary)}
+    return {name: " ".join(text.replace("\\", "").split()) for name, text in forms.items()}
+
+
+@pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+def test_every_form_says_what_the_composition_allows_and_whether_the_search_converged() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    score = Marginals(max_js_distance=0.02, n_bins=10, n_quantiles=0)
+    validation = Validation(inputs=Marginals(max_js_distance=0.1), score=score, separately="regions")
+    summary = of_attack(validation=validation, helpers=False)
+    everything, low, high = summary.fooling["compositions"]
+    assert (everything["name"], low["name"], high["name"]) == ("all", "low_pt", "high_pt")
+    assert low["exchange"] <= low["fooling_ratio"] <= low["limit"] < 1.0
+    assert (high["limit"], high["reason"]) == (None, "the attack does not keep the score here")
+    assert summary.events["converged"] is True
+    for text in shown(summary).values():
+        assert (
+            f"Of the fooling ratio of {everything['fooling_ratio']:.3f}, {everything['exchange']:.3f} could be had"
+            in text
+        )
+        assert f"score kept within a distance of 0.02, no more than {everything['limit']:.3f} is possible" in text
+        assert f"{low['exchange']:.4f}" in text
+        assert f"{low['limit']:.4f}" in text
+        assert f"converged: its last iterations, of {summary.events['iterations_done']}," in text
+        assert "AttackConverged" not in text
+    record = json.loads(summary.to_json())
+    assert list(jsonschema.Draft202012Validator(summary_schema()).iter_errors(record)) == []
+
+
+@pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+def test_what_does_not_apply_is_not_said() -> None:
+    summary = of_attack(max_js_distance=0.1, n_iterations=3)
+    texts = shown(summary)
+    assert all("could be had by exchanging" in text or "by itself" in text for text in texts.values())
+    assert all("is possible." not in text for text in texts.values())
+    assert all("had not converged after 3 iterations" in text for text in texts.values())
+    found = [{**one, "exchange": 0.0, "limit": 0.4, "cap": 0.03} for one in summary.fooling["compositions"]]
+    events_of = {**summary.events, "converged": None}
+    capped = dataclasses.replace(summary, events=events_of, fooling={**summary.fooling, "compositions": found})
+    for text in shown(capped).values():
+        assert "With the score kept within a distance of 0.03, no more than 0.400 is possible." in text
+        assert "exchanging" not in text
+        assert "The search had" not in text

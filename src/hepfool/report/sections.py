@@ -11,7 +11,7 @@ from hepfool.report.cells import Section, furthest_moved, interval, measured, nu
 from hepfool.report.on_demand import frontier_section, spread_section
 from hepfool.summary import Summary
 
-__all__ = ["NOTICED", "detection_remark", "opening", "sections"]
+__all__ = ["NOTICED", "composition_in_words", "detection_remark", "opening", "sections"]
 
 #: Rows of the table of checks; the strongest of every kind comes on top of them.
 _MAX_CHECKS = 12
@@ -20,6 +20,11 @@ _MAX_CHECKS = 12
 NOTICED = 0.5
 
 _FOOLING_NOTE = "Attacked events are those that the network had classified correctly, unless another target is stated."
+_COMPOSITION_NOTE = (
+    "By exchange: what events of opposite class that swap all values fool, unseen by every comparison of whole data sets. At most: what "
+    "is possible at all while the score is kept; events whose score is not compared count as fooled."
+)
+_EXCHANGING = "Exchanging events of opposite class, which no comparison of whole data sets can see"
 _COMPATIBILITY_NOTE = (
     "Distances between the same events before and after the attack. The floor is what two independent samples of "
     "this size typically show: a smaller distance cannot be told from chance in these bins. The floor of the distance is that of the "
@@ -74,7 +79,47 @@ def opening(summary: Summary) -> str:
         sentence += f"; the network before the attack: {shown}"
     if events.get("n_moved") == 0:
         sentence += ". No event could be moved, so that the fooling ratio says nothing about the network"
-    return f"{sentence}."
+    return " ".join([f"{sentence}.", *_convergence(events), *composition_in_words(summary)])
+
+
+def _convergence(events: Mapping[str, Any]) -> list[str]:
+    """Say whether the search stopped by itself, if it was to."""
+    converged, done = events.get("converged"), events["iterations_done"]
+    if converged is None or events["interrupted"]:
+        return []
+    if converged:
+        return [f"The search converged: its last iterations, of {done}, gained less than the statistical error."]
+    return [f"The search had not converged after {done} iterations, so that a longer one would probably find more."]
+
+
+def composition_in_words(summary: Summary) -> list[str]:
+    """
+    Say what the classes of the events alone allow.
+
+    Parameters
+    ----------
+    summary : Summary
+        The study.
+
+    Returns
+    -------
+    list of str
+        One sentence, or none where nothing can be said.
+    """
+    if not summary.fooling.get("compositions"):
+        return []
+    found = summary.fooling["compositions"][0]
+    parts: list[str] = []
+    exchange, limit = found["exchange"], found["limit"]
+    if exchange > found["fooling_ratio"]:
+        parts.append(f"{_EXCHANGING}, would fool {exchange:.3f} by itself, more than the search found")
+    elif exchange > 0.0:
+        by = f"{_EXCHANGING[0].lower()}{_EXCHANGING[1:]}"
+        parts.append(f"Of the fooling ratio of {found['fooling_ratio']:.3f}, {exchange:.3f} could be had by {by}")
+    if limit is not None and limit < 1.0:
+        kept = f"with the score kept within a distance of {found['cap']:.3g}, no more than {limit:.3f} is possible"
+        parts.append(kept if parts else f"W{kept[1:]}")
+    return [f"{'; '.join(parts)}."] if parts else []
 
 
 def sections(summary: Summary) -> list[Section]:
@@ -130,7 +175,17 @@ def _fooling(summary: Summary) -> Section:
         for name, counts in summary.fooling[kind].items():
             shown = str(counts["n_attacked"]), str(counts["n_fooled"]), number(counts["fooling_ratio"])
             rows.append((f"{kind[:-1]} {name}", *shown))
-    return Section("Fooling", ("events", "attacked", "fooled", "fooling ratio"), rows, _FOOLING_NOTE)
+    header = ("events", "attacked", "fooled", "fooling ratio")
+    found = summary.fooling.get("compositions")
+    if not found:
+        return Section("Fooling", header, rows, _FOOLING_NOTE)
+    bounds = {"all": found[0], **{f"region {c['name']}": c for c in found[1:]}}
+    unknown = {"exchange": None, "limit": None}
+    more = [(number(c["exchange"]), number(c["limit"])) for c in (bounds.get(row[0], unknown) for row in rows)]
+    joined = [(*row, *two) for row, two in zip(rows, more, strict=True)]
+    reasons = dict.fromkeys(c["reason"] for c in found if c["reason"])
+    note = " ".join([_FOOLING_NOTE, _COMPOSITION_NOTE, *(f"No limit is given where {reason}." for reason in reasons)])
+    return Section("Fooling", (*header, "by exchange", "at most"), joined, note)
 
 
 def _compatibility(summary: Summary) -> Section:

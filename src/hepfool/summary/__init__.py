@@ -10,6 +10,7 @@ values for ``summary.json``.
 from __future__ import annotations
 
 from hepfool.summary.criteria import (
+    AttackConverged,
     AttackFinished,
     CorrelationsWithinFloor,
     Criterion,
@@ -25,6 +26,7 @@ from hepfool.summary.record import Summary, detection_record, summarise, summary
 from hepfool.summary.verdict import Decision, Sensitivity, Verdict, decide
 
 __all__ = [
+    "AttackConverged",
     "AttackFinished",
     "CorrelationsWithinFloor",
     "Criterion",

@@ -24,6 +24,7 @@ from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds
 
 __all__ = [
     "CRITERIA",
+    "AttackConverged",
     "AttackFinished",
     "CorrelationsWithinFloor",
     "Criterion",
@@ -168,32 +169,74 @@ class FlaggedFractionsAgree(Criterion):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackFinished(Criterion):
     """
-    The attack did all its iterations; whether more of them would find more is not judged.
+    The attack did all its iterations, or stopped by itself.
 
     Attributes
     ----------
     iterations_done, n_iterations : int
         Finished and wanted iterations.
+    converged : bool, optional
+        Whether it stopped by itself.
     """
 
     decisive: ClassVar[bool] = True
     iterations_done: int
     n_iterations: int
+    converged: bool | None = None
 
     @classmethod
     def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:  # noqa: ARG003 - one signature for all
         """Take the numbers of iterations."""
-        return cls(iterations_done=evidence.iterations_done, n_iterations=evidence.n_iterations)
+        return cls(
+            iterations_done=evidence.iterations_done,
+            n_iterations=evidence.n_iterations,
+            converged=evidence.converged,
+        )
 
     @property
     def passed(self) -> bool:
-        """Whether all iterations were done."""
-        return self.iterations_done >= self.n_iterations
+        """Whether nothing stopped it from outside."""
+        return bool(self.converged) or self.iterations_done >= self.n_iterations
 
     @property
     def numbers(self) -> str:
         """How far it came."""
         return f"{self.iterations_done} of {self.n_iterations} iterations"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackConverged(Criterion):
+    """
+    The last iterations of the attack gained less than the statistical error of the fooling ratio.
+
+    Attributes
+    ----------
+    converged : bool, optional
+        Whether they did; None if the attack did a fixed number of iterations.
+    iterations_done : int
+        Finished iterations.
+    """
+
+    converged: bool | None
+    iterations_done: int
+
+    @classmethod
+    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:  # noqa: ARG003 - one signature for all
+        """Take what the attack noted."""
+        return cls(converged=evidence.converged, iterations_done=evidence.iterations_done)
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether more iterations would find hardly more."""
+        return self.converged
+
+    @property
+    def numbers(self) -> str:
+        """When it stopped."""
+        if self.converged is None:
+            return "the attack did a fixed number of iterations; whether more would find more is not known"
+        done = f"after {self.iterations_done} iterations"
+        return f"converged {done}" if self.converged else f"not converged {done}: more of them would probably find more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,6 +412,7 @@ CRITERIA: Sequence[type[Criterion]] = (
     FoolingWithinSystematics,
     FlaggedFractionsAgree,
     AttackFinished,
+    AttackConverged,
     YieldsWithinSystematics,
     MarginalsWithinFloor,
     CorrelationsWithinFloor,

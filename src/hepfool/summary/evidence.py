@@ -21,6 +21,7 @@ from hepfool.studies.systematics import (
     total,
 )
 from hepfool.typing import BoolArray
+from hepfool.worst_case.composition import Composition, compositions
 
 __all__ = ["Evidence", "FlaggedFraction", "Thresholds"]
 
@@ -94,6 +95,10 @@ class Evidence:
         Distances of the constrained events.
     iterations_done, n_iterations : int
         Finished and wanted iterations of the attack.
+    converged : bool, optional
+        Whether it stopped by itself; None if it was not to.
+    compositions : tuple of Composition
+        What the classes of the events alone allow.
     adaptive : SystematicEffect, optional
         Effect of the events that an attack on network *and* detector fools without being flagged.
     excess : Excess, optional
@@ -109,6 +114,8 @@ class Evidence:
     compatibility: Compatibility
     iterations_done: int
     n_iterations: int
+    converged: bool | None = None
+    compositions: tuple[Composition, ...] = ()
     adaptive: SystematicEffect | None = None
     excess: Excess | None = None
     correlations: Correlations = field(default_factory=dict)
@@ -161,6 +168,8 @@ class Evidence:
             compatibility=result.compatibility,
             iterations_done=result.iterations_done,
             n_iterations=result.attack.n_iterations,
+            converged=result.converged,
+            compositions=compositions(result, classifier),
             adaptive=adaptive,
             excess=excess,
             correlations=correlations or {},

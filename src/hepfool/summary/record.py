@@ -43,7 +43,7 @@ class Summary:
         Numbers of all, constrained, attacked, moved and fooled events; accuracy and area under the ROC curve of the
         network before the attack, with event weights by their size.
     fooling : mapping
-        Fooling ratio in all, per dataset and per region, each with its counts.
+        Fooling ratio in all, per dataset and per region, each with its counts, and what the classes of the events alone allow.
     compatibility : list
         Distances with their sampling floors, per compared region.
     systematics : mapping
@@ -169,6 +169,7 @@ def _events(result: AttackResult) -> Json:
             "auroc": result.auroc,
             "iterations_done": result.iterations_done,
             "interrupted": result.interrupted,
+            "converged": result.converged,
         }
     )
     return record
@@ -182,6 +183,7 @@ def _fooling(result: AttackResult, evidence: Evidence) -> Json:
             "fooling_ratio": evidence.attack.flips,
             "datasets": {name: _counts(result.counts(mask)) for name, mask in masks.items() if mask.any()},
             "regions": {region.name: _counts(result.counts(region.mask)) for region in table.regions},
+            "compositions": evidence.compositions,
         }
     )
     return record

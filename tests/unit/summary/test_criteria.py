@@ -11,6 +11,7 @@ from hepfool.attacks.base import AttackResult
 from hepfool.models.protocols import Classifier
 from hepfool.studies.systematics import Measured, SystematicEffect
 from hepfool.summary import (
+    AttackConverged,
     AttackFinished,
     CorrelationsWithinFloor,
     Criterion,
@@ -100,6 +101,14 @@ def test_data_and_simulation_are_flagged_alike(
 def test_an_interrupted_attack_is_seen(evidence: Evidence) -> None:
     assert judge(AttackFinished, evidence).passed is True
     assert judge(AttackFinished, evidence, iterations_done=3, n_iterations=10).passed is False
+
+
+def test_an_attack_that_stopped_by_itself_is_finished_and_converged(evidence: Evidence) -> None:
+    assert judge(AttackFinished, evidence, iterations_done=3, n_iterations=10, converged=True).passed is True
+    for converged, words in ((True, "converged after 7"), (False, "not converged after 7"), (None, "is not known")):
+        judged = judge(AttackConverged, evidence, iterations_done=7, converged=converged)
+        assert judged.passed is converged
+        assert words in judged.numbers
 
 
 def test_yields_are_compared_where_both_exist(evidence: Evidence) -> None:
