@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hepfool.attacks import bounded_search, search
-from hepfool.attacks.search import Choice, Grid, Rules
+from hepfool.attacks.search import bounded, candidates
+from hepfool.attacks.search.bounded import Hunt
+from hepfool.attacks.search.candidates import ANGLE, CONTINUOUS, INTEGER, Course, Grid, Options
+from hepfool.attacks.search.price import Rules, Worth, staying
 from hepfool.events import EventTable
 from hepfool.kernels import kernel
 from hepfool.statistics import dataset_state, incremental
@@ -20,7 +22,8 @@ from hepfool.typing import FloatArray
 from tests.specimens import events
 
 # Merged with their callers in a sweep; here they are compiled to be called from Python.
-cheapest_on_grid, scan_grid = kernel(bounded_search.cheapest_on_grid), kernel(search.scan_grid)
+best_of_bins, cheapest_on_grid, scan_bins = bounded.best_of_bins, bounded.cheapest_on_grid, bounded.scan_bins
+scan_grid = kernel(bounded.scan_grid)
 find_bin = kernel(dataset_state.find_bin)
 commit, probe = kernel(incremental.commit), kernel(incremental.probe)
 correlation_shift_after, divergence_after = (
@@ -106,16 +109,17 @@ def test_a_chain_of_moves_equals_measuring_again(seed: int, weighted: bool, regi
     st.sampled_from([1e-4, 5e-4, 3e-3]),
     st.sampled_from([(4.0, 1.0), (4.0, 20.0), (0.0, 1.0), (1.0, 0.0)]),
     st.sampled_from([np.inf, 0.05, 0.01]),
+    st.sampled_from([np.inf, 0.03]),
 )
 def test_branch_and_bound_chooses_what_a_scan_chooses(
-    seed: int, step: float, prices: tuple[float, float], cap: float
+    seed: int, step: float, prices: tuple[float, float], cap: float, step_cap: float
 ) -> None:
     rng = np.random.default_rng(seed)
     table = events(300, seed=seed % 1000, regions=False)
     binning = Binning.uniform(table, n_bins=N_BINS)
     values = table.values.copy()
     state = new_state(table, values, table.constrained, binning)
-    rules = Rules(prices[0], prices[1], cap**2, cap / 10, cap)
+    rules = Rules(prices[0], prices[1], cap**2, cap / 10, cap, step_cap**2)
     for _ in range(60):
         i, j = int(rng.integers(table.n_events)), int(rng.choice([0, 1, 5]))
         if np.isnan(values[i, j]):
@@ -130,8 +134,63 @@ def test_branch_and_bound_chooses_what_a_scan_chooses(
             continue
         grid = Grid(values[i, j], sign, unit, unit, n)
         fast = cheapest_on_grid(state.bins[j], state.blocks[j], item, rules, grid, np.empty(state.blocks.shape[1]))
-        slow = scan_grid(state.bins[j], item, rules, grid, Choice(np.inf, 0.0, 0.0, -1))
+        slow = scan_grid(state.bins[j], item, rules, grid)
         assert fast == slow
         if fast.new_bin >= 0:
             commit(state, j, item, fast.delta, fast.new_bin, table.weights[i], deviation)
             values[i, j] = fast.value
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_bins=st.sampled_from([7, 30, 75]),
+    prices=st.sampled_from([(4.0, 20.0), (0.0, 1.0), (1.0, 0.0), (0.0, 0.0), (13.5, 50.0)]),
+    caps=st.tuples(st.sampled_from([np.inf, 0.05, 0.01]), st.sampled_from([np.inf, 0.05])),
+    negative=st.sampled_from([0.0, 0.15]),
+    n_candidates=st.sampled_from([0, 0, 5]),
+    homewards=st.booleans(),
+)
+def test_branch_and_bound_over_bins_chooses_what_trying_every_bin_chooses(
+    seed: int,
+    n_bins: int,
+    prices: tuple[float, float],
+    caps: tuple[float, float],
+    negative: float,
+    n_candidates: int,
+    homewards: bool,
+) -> None:
+    rng = np.random.default_rng(seed)
+    table = events(300, seed=seed % 1000, regions=False, weighted=bool(seed % 2), negative=negative)
+    binning = Binning.uniform(table, n_bins=n_bins)
+    values, n_moved = table.values.copy(), 0
+    state = new_state(table, values, table.constrained, binning)
+    options = Options(per_bin=True, n_candidates=n_candidates, random=True, compete=False, homewards=False)
+    kinds = {0: CONTINUOUS, 1: CONTINUOUS, 2: ANGLE, 3: INTEGER, 5: CONTINUOUS}
+    for turn in range(80):
+        options = options._replace(homewards=homewards and turn >= 40)
+        i, j = int(rng.integers(table.n_events)), int(rng.choice(list(kinds)))
+        if np.isnan(values[i, j]):
+            continue
+        low, high = binning.edges[j, 0], binning.edges[j, -1]
+        limits = (-np.inf, np.inf) if kinds[j] == ANGLE else (low, high)
+        period = high - low
+        course = Course(kinds[j], 0.01 * period, 0.01 * period, *limits, low, period, table.values[i, j], i * 6 + j)
+        item, deviation = probed(table, state, values, i, j)
+        rules = Rules(*prices, caps[0] ** 2, float(rng.choice([np.inf, 0.01])), caps[0], caps[1] ** 2)
+        slope, needed = float(rng.normal() / period), float(rng.choice([0.0, 0.3]))
+        lowest = float(rng.choice([-np.inf, -0.2]))
+        worth = Worth(
+            slope, needed, lowest, float(rng.choice([np.inf, 0.4])), float(rng.choice([0.0, 2.0])), staying(item, rules)
+        )
+        hunt = Hunt(item, rules, worth, np.inf)
+        spot = candidates.spot_of(course, options, values[i, j])
+        space = np.empty(state.blocks.shape[1])
+        fast = best_of_bins(state.bins[j], state.blocks[j], hunt, options, course, spot, seed, space)
+        slow = scan_bins(state.bins[j], hunt, options, course, spot, seed)
+        assert fast == slow
+        if fast.new_bin >= 0:
+            n_moved += 1
+            commit(state, j, item, fast.delta, fast.new_bin, table.weights[i], deviation)
+            values[i, j] = fast.value
+    assert n_moved > 0 or caps[0] < 0.05 or prices == (0.0, 0.0)

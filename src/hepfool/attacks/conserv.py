@@ -215,6 +215,10 @@ class CONSERVAttack:
         if self.validation is not None:
             names = ("n_bins", "max_js_distance", "max_correlation_shift", "dependence", "budget")
             idle |= dict.fromkeys(names, "beside validation, which says it")
+        if self.kept.correlations is None:
+            idle |= dict.fromkeys(("beta", "max_correlation_change"), "where no correlations are compared")
+        if self.kept.inputs is None and not self.kept.observables:
+            idle |= dict.fromkeys(("alpha", "max_js_change"), "where no distributions are compared")
         if self.kept.score is None:
             idle["helpers"] = "where the score is not kept: nobody has to make room"
         for name, why in idle.items():
@@ -236,8 +240,8 @@ class CONSERVAttack:
             raise ValueError(msg)
         if self.n_ahead > 1 and self.correlations == "distance":
             msg = (
-                f"n_ahead={self.n_ahead} goes with Pearson correlations: distance correlations of all pairs change with "
-                "every move, so that nothing can be prepared ahead"
+                f"n_ahead={self.n_ahead} goes with Pearson correlations, not with dependence='distance': distance correlations "
+                "of all pairs change with every move, so that nothing can be prepared ahead"
             )
             raise ValueError(msg)
 
@@ -269,7 +273,7 @@ class CONSERVAttack:
             if followed:
                 msg = (
                     "with distance correlations every input must move by itself: where others follow from it, each candidate "
-                    "would change the distances of all pairs of events; use Pearson correlations"
+                    'would change the distances of all pairs of events; use dependence="pearson"'
                 )
                 raise ValueError(msg)
             if (table.weights < 0).any():
@@ -366,7 +370,8 @@ class CONSERVAttack:
         self._check_table(problem.table)
         if self.budget == "validation":
             return self.resolved(problem.table).iterate(problem, values, iteration, rng)
-        search = problem.once("search", lambda: self._search(problem))
+        # What is laid out once does not know which events may not move in this step.
+        search = replace(problem.once("search", lambda: self._search(problem)), problem=problem)
         if iteration == 0 and self._exchanges and values is problem.table.values:
             values = exchange(problem, search.membership, rng)
         seed = int(rng.integers(2**63))
@@ -388,7 +393,14 @@ class CONSERVAttack:
         return self.strategy == "frugal" if self.converge is None else self.converge
 
     def _search(self, problem: AttackProblem) -> Search:
-        return Search.of(problem, self.kept, _PricesOf(self), self.step_sizes(problem))
+        search = Search.of(problem, self.kept, _PricesOf(self), self.step_sizes(problem))
+        if self.n_ahead > 1 and search.overlapping:
+            msg = (
+                f"n_ahead={self.n_ahead} needs events that are compared in one group each, but regions overlap, or inputs and "
+                "correlations are compared in different groups; leave n_ahead out"
+            )
+            raise ValueError(msg)
+        return search
 
     @property
     def _exchanges(self) -> bool:

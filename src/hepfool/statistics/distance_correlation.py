@@ -31,6 +31,7 @@ __all__ = [
     "move",
     "new_distance_state",
     "new_tableau",
+    "no_distance_state",
     "tabulate",
 ]
 
@@ -170,6 +171,24 @@ def new_distance_state(values: FloatArray, weights: FloatArray, nominal: FloatAr
     current = _correlations(covariance)
     reference = current.copy() if nominal is None else nominal
     return DistanceState(x, low, width, w, rows, pairs, products, totals, current, reference)
+
+
+def no_distance_state(n_features: int) -> DistanceState:
+    """
+    Return the sums over no events.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of features.
+
+    Returns
+    -------
+    DistanceState
+        Zeros.
+    """
+    none, one, two = np.zeros((0, n_features)), np.zeros(n_features), np.zeros((n_features, n_features))
+    return DistanceState(none, one, one, np.zeros(0), none, two, two, one, two, two)
 
 
 def _correlations(covariance: FloatArray) -> FloatArray:

@@ -18,9 +18,8 @@ from numba.core import event
 from hepfool.kernels import inline_kernel
 
 KERNELS = [
-    "hepfool.attacks.frugal_sweep._sweep",
-    "hepfool.attacks.paper_sweep._move",
-    "hepfool.attacks.paper_sweep._propose",
+    "hepfool.attacks.search.sweep._propose",
+    "hepfool.attacks.search.sweep._sweep",
     "hepfool.statistics.bins.add_to_bins",
     "hepfool.statistics.dataset_state._refresh_divergence",
 ]

@@ -102,9 +102,9 @@ def test_signal_region_is_free_while_the_control_region_is_constrained() -> None
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_frugal_fools_more_at_equal_caps(seed: int) -> None:
     table = events(800, seed=seed, regions=False)
-    caps = {"max_js_distance": 0.02, "max_correlation_shift": 0.005, "n_iterations": 10}
+    caps = {"max_js_distance": 0.02, "max_correlation_shift": 0.005, "n_iterations": 30, "alpha": None, "beta": None}
     paper, frugal = (attack(table, seed, strategy=s, **caps).fooling_ratio for s in ("paper", "frugal"))
-    assert frugal > paper + 0.03
+    assert frugal > paper + 0.05
 
 
 def test_repairs_lower_the_cost_and_keep_the_fooled() -> None:

@@ -17,6 +17,7 @@ from hepfool.events import EventTable
 from hepfool.features import Derived, Feature
 from hepfool.models.blackbox import FiniteDifference
 from hepfool.typing import FloatArray
+from hepfool.validation import Marginals, Validation
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
@@ -33,6 +34,7 @@ CHANGES: dict[str, Any] = {
     "alpha": 400.0,
     "beta": 0.0,
     "max_js_distance": 0.01,
+    "max_js_change": 0.02,
     "max_correlation_change": 1e-5,
     "max_correlation_shift": 0.003,
     "use_no_change": False,
@@ -43,6 +45,9 @@ CHANGES: dict[str, Any] = {
     "converge": True,
     "n_ahead": 16,
     "reward": 0.1,
+    "validation": Validation(score=Marginals(max_js_distance=0.1, n_bins=10, n_quantiles=5), separately="union"),
+    "start": "exchange",
+    "helpers": True,
     "budget": "validation",
     "n_data": 1000.0,
     "detection_power": 0.06,
@@ -60,6 +65,8 @@ SITUATIONS: dict[str, dict[str, Any]] = {
     "distance": BASE | {"dependence": "distance", "step": 0.1},
     "frugal": FRUGAL,
     "frugal with a cap on one move": FRUGAL | {"max_correlation_change": 1e-3},
+    "frugal from nominal": FRUGAL | {"start": "nominal"},
+    "score kept": {"n_iterations": 3, "validation": CHANGES["validation"]},
     "derived": {**FRUGAL, "strategy": "paper", "n_candidates": 8},
 }
 
@@ -109,6 +116,8 @@ def test_every_hyper_parameter_is_tried() -> None:
 def test_an_option_has_an_effect_or_is_refused(name: str, situation: str) -> None:
     if SITUATIONS[situation].get(name) == CHANGES[name]:
         pytest.skip("this is the situation")
+    if name == "start" and situation.startswith("frugal") and "start" not in SITUATIONS[situation]:
+        pytest.skip("this is what the strategy does when start is left out")
     try:
         after = moved(situation, name)
     except ValueError as error:

@@ -41,9 +41,9 @@ from hepfool.attacks.search.sweep import Goals, Task, sweep
 from hepfool.events import EventTable
 from hepfool.kernels import threads
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled
-from hepfool.statistics.dataset_state import Nominal
+from hepfool.statistics.dataset_state import DISTANCE, DIVERGENCE, NORM, Nominal
 from hepfool.statistics.dependence import fill_missing, present_mean
-from hepfool.statistics.distance_correlation import new_distance_state, new_tableau
+from hepfool.statistics.distance_correlation import DistanceState, new_distance_state, no_distance_state
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Validation
@@ -244,7 +244,7 @@ class Search:
             validation=validation,
             table=table,
             columns=Columns.of(table.features, n_inputs),
-            layout=Layout.of(extended, (np.append(steps[0], more), np.append(steps[1], more))),
+            layout=Layout.of(extended, (np.append(steps[0][:n_inputs], more), np.append(steps[1][:n_inputs], more))),
             binning=binning,
             islands=_islands(table, groups, score_groups, binning),
             score=_score_of(problem, validation) if score_groups else None,
@@ -255,6 +255,12 @@ class Search:
     def distance(self) -> bool:
         """Whether correlations are distance correlations."""
         return self.validation.correlations is not None and self.validation.correlations.kind == "distance"
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether an event counts in more than one group of inputs, observables or correlations."""
+        groups = [group.events for island in self.islands for group in island.groups]
+        return bool(groups) and bool((np.sum(groups, axis=0) > 1).any())
 
     @property
     def membership(self) -> BoolArray:
@@ -375,17 +381,48 @@ class Search:
         return rows[:, : values.shape[1]]
 
     def within_caps(self, values: FloatArray) -> bool:
-        """Whether every cap of inputs, observables and correlations is kept."""
+        """Whether every cap is kept, by a measurement from scratch."""
         rows = self.extended(values)
-        for island in self.islands:
-            if island.groups:
-                ledger = self.ledger(island, rows)
-                kept = (ledger.vectors[:, 0] <= ledger.caps[:, 1]).all()
-                if not self.distance:
-                    kept = kept and (np.sqrt(ledger.scalars[:, 2] / ledger.scalars[:, 1]) <= ledger.limits[:, 1]).all()
-                if not kept:
-                    return False
+        return all(self._keeps_inputs(island, rows) and self._keeps_score(island, rows) for island in self.islands)
+
+    def _keeps_inputs(self, island: Island, rows: FloatArray) -> bool:
+        if not island.groups:
+            return True
+        ledger = self.ledger(island, rows)
+        # Without the room that the sweeps leave for the rounding of this measurement.
+        limits = np.stack([g.max_js_distance for g in island.groups]) ** 2
+        if not (ledger.vectors[:, DIVERGENCE] <= limits).all():
+            return False
+        for group, scalars in zip(island.groups, ledger.scalars, strict=True):
+            shift = float(np.sqrt(scalars[DISTANCE] / scalars[NORM]))
+            if self.distance and group.correlated:
+                shift = self._distances(group, rows).correlation_shift
+            if group.correlated and not shift <= group.max_shift:
+                return False
         return True
+
+    def _keeps_score(self, island: Island, rows: FloatArray) -> bool:
+        if not island.score_groups or self.score is None:
+            return True
+        book = self.book(island, self.current_bins(island, rows))
+        limits = np.array([group.max_js_distance for group in island.score_groups]) ** 2
+        return bool((book.divergence <= limits[:, np.newaxis]).all())
+
+    def current_bins(self, island: Island, rows: FloatArray) -> IntArray:
+        """Bins of the scores of all events as they are now, where they belong to an island, shape (n_events, n_nodes)."""
+        assert self.score is not None  # noqa: S101 - asked for only if it is kept
+        bins = self.score.nominal.copy()
+        same = (rows == self.table.values) | (np.isnan(rows) & np.isnan(self.table.values))
+        touched = np.flatnonzero(~same.all(axis=1) & island.events)
+        if len(touched):
+            bins[touched] = self.score_bins(rows, touched)
+        return bins
+
+    def book(self, island: Island, bins: IntArray) -> ScoreLedger:
+        """Fill the distributions of an island's scores."""
+        assert self.score is not None  # noqa: S101 - asked for only if it is kept
+        weights = self.layout.weights
+        return ScoreLedger.of(island.score_groups, weights, self.score.nominal, bins, self.score.n_bins)
 
     def ledger(self, island: Island, rows: FloatArray) -> Ledger:
         """Measure the groups of one island."""
@@ -393,19 +430,33 @@ class Search:
         return Ledger.of(self.table, current, island.groups, self.binning, island.nominal, self.columns.counted)
 
     def pairs(self, island: Island, rows: FloatArray, n_candidates: int) -> Pairs | None:
-        """Measure the distance correlations of an island's only group."""
+        """Measure the distance correlations of an island's groups."""
         if not self.distance:
             return None
+        nobody = np.zeros(len(rows), dtype=np.bool_)
+        return Pairs.of(
+            [
+                (
+                    group.events if group.correlated else nobody,
+                    self._distances(group, rows if group.correlated else None),
+                )
+                for group in island.groups
+            ],
+            n_candidates,
+        )
+
+    def _distances(self, group: Group, rows: FloatArray | None) -> DistanceState:
+        """Measure the distance correlations of a group; without rows, those of nobody."""
         n_inputs = self.problem.table.n_features
-        events = island.groups[0].events
-        before, weights = self.table.values[events, :n_inputs], self.table.weights[events]
+        if rows is None:
+            return no_distance_state(n_inputs)
+        before, weights = self.table.values[group.events, :n_inputs], self.table.weights[group.events]
         fill = present_mean(before, weights)
         nominal = self.problem.once(
-            f"distance correlations {island.number}",
+            f"distance correlations of {group.name}",
             lambda: new_distance_state(fill_missing(before, fill), weights).current,
         )
-        state = new_distance_state(fill_missing(rows[events, :n_inputs], fill), weights, nominal)
-        return Pairs(state, new_tableau(n_candidates + 1, n_inputs), np.cumsum(events) - 1)
+        return new_distance_state(fill_missing(rows[group.events, :n_inputs], fill), weights, nominal)
 
     def score_bins(self, values: FloatArray, events: IntArray) -> IntArray:
         """
@@ -496,13 +547,8 @@ class _Sweep:
     def _keep_score(self, ledger: Ledger, pairs: Pairs | None) -> None:
         """Move the events block by block, between calls of the network."""
         search, moving = self.search, self._in_turns()
-        score = search.score
-        assert score is not None  # noqa: S101 - asked for only if it is kept
-        bins = score.nominal.copy()
-        touched = np.flatnonzero((self.rows != search.table.values).any(axis=1) & self.island.events)
-        bins[touched] = search.score_bins(self.rows, touched)
-        weights = search.layout.weights
-        book = ScoreLedger.of(self.island.score_groups, weights, score.nominal, bins, score.n_bins)
+        bins = search.current_bins(self.island, self.rows)
+        book = search.book(self.island, bins)
         for start in range(0, len(moving.events), self.tuning.block):
             part = moving.select(np.arange(start, min(start + self.tuning.block, len(moving.events))))
             self._block(ledger, pairs, book, bins, part)
@@ -586,8 +632,8 @@ def _no_ledger(search: Search) -> Ledger:
         np.zeros((1, 7, n_columns)),
         np.zeros((1, 2, n_columns, n_columns)),
         np.zeros((1, 4)),
-        np.zeros((1, 2, n_columns)),
-        np.zeros((1, 4)),
+        np.zeros((1, 3, n_columns)),
+        np.zeros((1, 3)),
         np.zeros(search.table.n_events + 1, dtype=np.int64),
         np.zeros(0, dtype=np.int64),
     )
@@ -607,13 +653,12 @@ def _with_observables(table: EventTable, validation: Validation) -> EventTable:
 def _groups(table: EventTable, validation: Validation, prices: Prices, n_columns: int) -> list[Group]:
     """List what is compared by itself: parts of inputs, observables and correlations, joined where they coincide."""
     found: dict[bytes, Group] = {}
-    none = np.zeros(n_columns)
-    limits = {"max_change": prices.max_correlation_change, "max_step": prices.max_js_change}
+    none, free = np.zeros(n_columns), np.full(n_columns, np.inf)
 
     def group(name: str, events: BoolArray) -> Group:
         return found.setdefault(
             events.tobytes(),
-            Group(name=name, events=events, alpha=none.copy(), max_js_distance=np.full(n_columns, np.inf), **limits),
+            Group(name=name, events=events, alpha=none.copy(), max_js_distance=free.copy(), max_step=free.copy()),
         )
 
     comparisons = [(slice(0, table.n_features), validation.inputs)]
@@ -624,11 +669,18 @@ def _groups(table: EventTable, validation: Validation, prices: Prices, n_columns
             for part in validation.parts(table, marginals):
                 one, cap = group(part.name, part.events), marginals.cap(part.share)
                 one.max_js_distance[columns], one.alpha[columns] = cap, prices.alpha_of(cap)
+                one.max_step[columns] = prices.max_js_change
     if validation.correlations is not None:
         for part in validation.parts(table, validation.correlations):
             cap = validation.correlations.cap(table, part.events, part.share)
             one = group(part.name, part.events)
-            found[part.events.tobytes()] = replace(one, beta=prices.beta_of(cap), max_shift=cap)
+            found[part.events.tobytes()] = replace(
+                one,
+                beta=prices.beta_of(cap),
+                max_shift=cap,
+                max_change=prices.max_correlation_change,
+                correlated=True,
+            )
     return list(found.values())
 
 

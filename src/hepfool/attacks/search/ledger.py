@@ -24,6 +24,7 @@ from hepfool.statistics.dataset_state import (
     INVERSE_SIGMA,
     NOMINAL_ROW,
     NORM,
+    VARIANCE,
     DatasetState,
     Nominal,
     new_state,
@@ -35,8 +36,8 @@ __all__ = ["Group", "Ledger", "owned_state_of", "rules_of", "state_of"]
 
 #: Caps are kept with room for the rounding of a recomputation.
 _ROUNDING = 1e-9
-_ALPHA, _MAX_DIVERGENCE = range(2)
-_BETA, _MAX_SHIFT, _MAX_CHANGE, _MAX_STEP = range(4)
+_ALPHA, _MAX_DIVERGENCE, _MAX_STEP = range(3)
+_BETA, _MAX_SHIFT, _MAX_CHANGE = range(3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,22 +51,23 @@ class Group:
         Such as ``low_mt`` or ``low_mt, ttbar``.
     events : BoolArray, shape (n_events,)
         Members.
-    alpha, max_js_distance : FloatArray, shape (n_columns,)
-        Price of and cap on each column's distance.
-    beta, max_shift : float
-        Price of and cap on the correlation shift.
-    max_change, max_step : float
-        Caps on what one move may do to the correlations and to a marginal.
+    alpha, max_js_distance, max_step : FloatArray, shape (n_columns,)
+        Price of and cap on each column's distance, and cap on what one move may do to its marginal.
+    beta, max_shift, max_change : float
+        Price of and cap on the correlation shift, and cap on what one move may do to the correlations.
+    correlated : bool
+        Whether correlations are compared.
     """
 
     name: str
     events: BoolArray
     alpha: FloatArray
     max_js_distance: FloatArray
+    max_step: FloatArray
     beta: float = 0.0
     max_shift: float = np.inf
     max_change: float = np.inf
-    max_step: float = np.inf
+    correlated: bool = False
 
 
 class Ledger(NamedTuple):
@@ -76,10 +78,10 @@ class Ledger(NamedTuple):
     ----------
     bins, blocks, vectors, matrices, scalars
         Those of :class:`~hepfool.statistics.dataset_state.DatasetState`, one per group along the first axis.
-    caps : FloatArray, shape (n_groups, 2, n_columns)
-        Price of each column's distance, and cap on its square.
-    limits : FloatArray, shape (n_groups, 4)
-        Price of the correlation shift and cap on it, caps on the changes of correlations and of a marginal by one move.
+    caps : FloatArray, shape (n_groups, 3, n_columns)
+        Price of each column's distance, cap on its square, and cap on the square of what one move does to the marginal.
+    limits : FloatArray, shape (n_groups, 3)
+        Price of the correlation shift, cap on it, and cap on the change of the correlations by one move.
     first : IntArray, shape (n_events + 1,)
         Where each event's entries of ``member`` start.
     member : IntArray, shape (n_entries,)
@@ -130,16 +132,18 @@ class Ledger(NamedTuple):
             Exact to rounding.
         """
         states = [
-            _without(new_state(table, values, group.events, binning, sums), counted)
+            _without(
+                new_state(table, values, group.events, binning, _compared(group, sums)), counted & group.correlated
+            )
             for group, sums in zip(groups, nominal, strict=True)
         ]
         stacked = (np.stack([getattr(state, name) for state in states]) for name in DatasetState._fields)
         room = 1.0 - _ROUNDING
-        caps = np.stack([np.stack([g.alpha, (g.max_js_distance * room) ** 2]) for g in groups])
-        limits = np.array([[g.beta, g.max_shift * room, g.max_change, g.max_step**2] for g in groups])
+        caps = np.stack([np.stack([g.alpha, (g.max_js_distance * room) ** 2, g.max_step**2]) for g in groups])
+        limits = np.array([[g.beta, g.max_shift * room, g.max_change] for g in groups])
         membership = np.stack([group.events for group in groups], axis=1)  # (n_events, n_groups)
         first = np.concatenate([[0], np.cumsum(membership.sum(axis=1))])
-        return cls(*stacked, caps, limits, first, np.nonzero(membership)[1])
+        return cls(*stacked, caps, limits, first, np.ascontiguousarray(np.nonzero(membership)[1]))
 
     @property
     def single(self) -> bool:
@@ -156,8 +160,14 @@ class Ledger(NamedTuple):
             getattr(self, name)[:] = getattr(kept, name)
 
 
+def _compared(group: Group, nominal: Nominal) -> Nominal:
+    """Count what is not compared in one bin, in which no content turns negative and no distance arises."""
+    idle = (group.alpha == 0.0) & np.isinf(group.max_js_distance) & np.isinf(group.max_step)
+    return nominal._replace(merged=np.where(idle[:, np.newaxis], 0, nominal.merged)) if idle.any() else nominal
+
+
 def _without(state: DatasetState, counted: BoolArray) -> DatasetState:
-    """Leave columns out of the correlations."""
+    """Leave columns out of the correlations; if these are not compared, all of them."""
     if counted.all():
         return state
     nominal, vectors, scalars = state.matrices[CORRELATION], state.vectors, state.scalars
@@ -166,7 +176,9 @@ def _without(state: DatasetState, counted: BoolArray) -> DatasetState:
     nominal[~pair] = 0.0
     vectors[INVERSE_SIGMA, ~counted] = 0.0
     vectors[NOMINAL_ROW] = (nominal**2).sum(axis=1)
-    scalars[NORM] = (nominal**2).sum() + counted.sum()
+    if not counted.any():
+        vectors[VARIANCE] = np.inf  # whatever moves, no correlation arises
+    scalars[NORM] = max((nominal**2).sum() + counted.sum(), 1.0)
     scalars[DISTANCE] = (np.where(pair, current - nominal, 0.0) ** 2).sum()
     return state
 
@@ -193,5 +205,5 @@ def rules_of(ledger: Ledger, g: int, j: int) -> Rules:
         caps[_MAX_DIVERGENCE, j],
         limits[_MAX_CHANGE],
         limits[_MAX_SHIFT],
-        limits[_MAX_STEP],
+        caps[_MAX_STEP, j],
     )

@@ -11,12 +11,15 @@ the groups and columns that it touches.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from hepfool.attacks.search.candidates import (
+    ANGLE,
     FIXED,
+    INTEGER,
     Layout,
     Options,
     course_of,
@@ -47,6 +50,7 @@ from hepfool.statistics.distance_correlation import (
     Tableau,
     evaluate,
     move,
+    new_tableau,
     tabulate,
 )
 from hepfool.statistics.incremental import Probe, commit, commit_content, deviate, divergence_after, probe
@@ -115,16 +119,49 @@ class Pairs(NamedTuple):
     Attributes
     ----------
     state : DistanceState
-        Of the only group.
+        Those of all groups, along the first axis: the arrays of events one after the other, the others stacked.
     tableau : Tableau
-        Working space.
-    position : IntArray, shape (n_events,)
-        Place of each event in the group.
+        Working space of each group, along the first axis.
+    first : IntArray, shape (n_groups + 1,)
+        Where each group's events start; a group whose correlations are not compared has none.
+    position : IntArray, shape (n_groups, n_events)
+        Place of each event among those of a group.
     """
 
     state: DistanceState
     tableau: Tableau
+    first: IntArray
     position: IntArray
+
+    @classmethod
+    def of(cls, groups: Sequence[tuple[BoolArray, DistanceState]], n_candidates: int) -> Pairs:
+        """
+        Gather the sums of several groups.
+
+        Parameters
+        ----------
+        groups : sequence of (BoolArray, DistanceState)
+            Members, none where the correlations are not compared, and their sums.
+        n_candidates : int
+            Largest number of candidates.
+
+        Returns
+        -------
+        Pairs
+            Copies.
+        """
+        members, states = [group[0] for group in groups], [group[1] for group in groups]
+        by_event = {"x", "weights", "rows"}
+        state = DistanceState(
+            *(
+                (np.concatenate if name in by_event else np.stack)([getattr(state, name) for state in states])
+                for name in DistanceState._fields
+            )
+        )
+        one = new_tableau(n_candidates + 1, state.x.shape[1])
+        tableau = Tableau(*(np.stack([array] * len(groups)) for array in one))
+        first = np.concatenate([[0], np.cumsum([len(state.x) for state in states])])
+        return cls(state, tableau, first, np.cumsum(np.stack(members), axis=1) - 1)
 
 
 def _inputs(features: FeatureSpace, column: int) -> tuple[str, ...]:
@@ -270,11 +307,14 @@ def most_candidates(layout: Layout, options: Options, edges: FloatArray) -> int:
     """
     if options.per_bin:
         return n_bin_candidates(options, edges.shape[1] - 1) + 1
-    if options.n_candidates:
-        return options.n_candidates
-    width = np.maximum(edges[:, -1] - edges[:, 0], np.where(np.isfinite(layout.period), layout.period, 0.0))
-    steps = np.where(layout.step > 0.0, layout.step, np.inf)
-    return int((width / steps).max()) + 3
+    span = layout.upper - layout.lower
+    width = np.where(np.isfinite(span), span, 0.0).max(axis=0)
+    width = np.where(layout.kinds == ANGLE, layout.period, np.where(layout.kinds == FIXED, 0.0, width))
+    whole = layout.kinds == INTEGER
+    steps = np.where(whole, np.maximum(np.ceil(layout.step), 1.0), np.where(layout.step > 0.0, layout.step, np.inf))
+    # A fixed number of candidates does not limit whole numbers.
+    counted = whole if options.n_candidates else np.ones(len(width), dtype=np.bool_)
+    return max(options.n_candidates, int((width / steps)[counted].max(initial=0.0)) + 3)
 
 
 def _proposals(ledger: Ledger, task: Task, of: IntArray, j: int) -> FloatArray:
@@ -401,8 +441,7 @@ def _choose(
         for c in columns
     ]
     course, value = course_of(layout, i, columns[0]), before[columns[0]]
-    if pairs is not None:
-        _tabulate(pairs, i, columns[0], value, moved)
+    _tabulate_all(pairs, groups, i, columns[0], value, moved)
     best, lowest, nearest = -1, np.inf, np.inf
     if options.per_bin:
         lowest = -1e-12
@@ -421,7 +460,8 @@ def _choose(
                 cost += _price_of_correlations(
                     accounts, pairs, groups[place], columns, i, before, moved[t], deviation[place]
                 )
-        if cost < lowest or (cost == lowest and distance < nearest):
+        # The price of what breaks a cap is infinite.
+        if cost < np.inf and (cost < lowest or (cost == lowest and distance < nearest)):
             best, lowest, nearest = t, cost, distance
     return best
 
@@ -477,8 +517,11 @@ def _price_of_correlations(
     rules = rules_of(accounts.ledger, g, columns[0])
     state, weight = owned_state_of(accounts.ledger, g), accounts.layout.weights[i]
     if pairs is not None:
-        now, norm = ((pairs.state.current - pairs.state.nominal) ** 2).sum(), (pairs.state.nominal**2).sum()
-        apart, changed = _evaluate(pairs, i, columns[0], before[columns[0]], after[0])
+        if pairs.first[g + 1] == pairs.first[g]:
+            return 0.0
+        current, nominal = pairs.state.current[g], pairs.state.nominal[g]
+        now, norm = ((current - nominal) ** 2).sum(), (nominal**2).sum()
+        apart, changed = _evaluate(pairs, g, i, columns[0], before[columns[0]], after[0])
     else:
         now, norm = state.scalars[DISTANCE], state.scalars[NORM]
         apart, changed = _correlation_changes(state, columns, accounts.counted, before, after, weight, deviation)
@@ -529,31 +572,66 @@ def _correlation_changes(
 
 
 @allocating_kernel
-def _tabulate(pairs: Pairs, i: int, j: int, value: float, moved: FloatArray) -> None:
-    """Sum over all events for the candidates of one value and the value itself."""
-    origin, width = pairs.state.origin[j], pairs.state.width[j]
-    n = 0
-    for t in range(moved.shape[0]):
-        if not np.isnan(moved[t, 0]):
-            pairs.tableau.places[n] = (moved[t, 0] - origin) / width
-            n += 1
-    pairs.tableau.places[n] = (value - origin) / width
-    pairs.tableau.places[: n + 1] = np.sort(pairs.tableau.places[: n + 1])
-    pairs.tableau.places[n + 1 :] = np.inf
-    tabulate(pairs.state, pairs.tableau, pairs.position[i], j, n + 1)
+def _sums_of(pairs: Pairs, g: int) -> DistanceState:
+    """Return the sums over the pairs of one group."""
+    start, stop, state = pairs.first[g], pairs.first[g + 1], pairs.state
+    return DistanceState(
+        state.x[start:stop],
+        state.origin[g],
+        state.width[g],
+        state.weights[start:stop],
+        state.rows[start:stop],
+        state.pairs[g],
+        state.products[g],
+        state.totals[g],
+        state.current[g],
+        state.nominal[g],
+    )
 
 
 @allocating_kernel
-def _evaluate(pairs: Pairs, i: int, j: int, value: float, new: float) -> tuple[float, float]:
-    """Tell what one candidate, after :func:`_tabulate`, does to the distance correlations."""
-    origin, width, places = pairs.state.origin[j], pairs.state.width[j], pairs.tableau.places
+def _tableau_of(pairs: Pairs, g: int) -> Tableau:
+    """Working space of one group."""
+    return Tableau(pairs.tableau.places[g], pairs.tableau.sums[g], pairs.tableau.counts[g])
+
+
+@allocating_kernel
+def _tabulate(pairs: Pairs, g: int, i: int, j: int, value: float, moved: FloatArray) -> None:
+    """Sum over the events of one group for the candidates of one value and the value itself."""
+    state, tableau = _sums_of(pairs, g), _tableau_of(pairs, g)
+    origin, width, places = state.origin[j], state.width[j], tableau.places
+    n = 0
+    for t in range(moved.shape[0]):
+        if not np.isnan(moved[t, 0]):
+            places[n] = (moved[t, 0] - origin) / width
+            n += 1
+    places[n] = (value - origin) / width
+    places[: n + 1] = np.sort(places[: n + 1])
+    places[n + 1 :] = np.inf
+    tabulate(state, tableau, pairs.position[g, i], j, n + 1)
+
+
+@allocating_kernel
+def _tabulate_all(pairs: Pairs | None, groups: IntArray, i: int, j: int, value: float, moved: FloatArray) -> None:
+    """Sum over the events of each group whose distance correlations are compared."""
+    if pairs is not None:
+        for g in groups:
+            if pairs.first[g + 1] > pairs.first[g]:
+                _tabulate(pairs, g, i, j, value, moved)
+
+
+@allocating_kernel
+def _evaluate(pairs: Pairs, g: int, i: int, j: int, value: float, new: float) -> tuple[float, float]:
+    """Tell what one candidate, after :func:`_tabulate`, does to the distance correlations of one group."""
+    state, tableau = _sums_of(pairs, g), _tableau_of(pairs, g)
+    origin, width, places = state.origin[j], state.width[j], tableau.places
     n_places = int(np.searchsorted(places, np.inf))
     ends = (
         int(np.searchsorted(places[:n_places], (value - origin) / width)),
         int(np.searchsorted(places[:n_places], (new - origin) / width)),
     )
-    row = np.empty(pairs.state.x.shape[1])
-    return evaluate(pairs.state, pairs.tableau, (pairs.position[i], j), ends, n_places, row)
+    row = np.empty(state.x.shape[1])
+    return evaluate(state, tableau, (pairs.position[g, i], j), ends, n_places, row)
 
 
 @allocating_kernel
@@ -577,21 +655,22 @@ def _put(
                 commit(state, c, item, after[t] - row[c], new_bin, weight, deviation)
             else:
                 commit_content(state, c, item, new_bin)
-        if pairs is not None and counted[c] and groups.shape[0] > 0:
-            _put_pair(pairs, i, c, row[c], after[t])
+            if pairs is not None and counted[c] and pairs.first[g + 1] > pairs.first[g]:
+                _put_pair(pairs, g, i, c, row[c], after[t])
         row[c] = after[t]
 
 
 @allocating_kernel
-def _put_pair(pairs: Pairs, i: int, j: int, value: float, new: float) -> None:
-    """Move one value in the sums over pairs."""
-    place = (pairs.position[i], j)
+def _put_pair(pairs: Pairs, g: int, i: int, j: int, value: float, new: float) -> None:
+    """Move one value in the sums over pairs of one group."""
+    place = (pairs.position[g, i], j)
     moved = np.array([[new]])
-    _tabulate(pairs, i, j, value, moved)
+    _tabulate(pairs, g, i, j, value, moved)
     ends = (0, 1) if value < new else (1, 0)
-    row = np.empty(pairs.state.x.shape[1])
-    evaluate(pairs.state, pairs.tableau, place, ends, 2, row)
-    move(pairs.state, pairs.tableau, place, ends, 2, row)
+    state, tableau = _sums_of(pairs, g), _tableau_of(pairs, g)
+    row = np.empty(state.x.shape[1])
+    evaluate(state, tableau, place, ends, 2, row)
+    move(state, tableau, place, ends, 2, row)
 
 
 @allocating_kernel
@@ -615,31 +694,52 @@ def give_row(accounts: Accounts, pairs: Pairs | None, i: int, row: FloatArray, a
     bool
         Whether the values were taken.
     """
-    columns, before, ledger = np.arange(row.shape[0]), row.copy(), accounts.ledger
+    ledger = accounts.ledger
     groups = ledger.member[ledger.first[i] : ledger.first[i + 1]]
-    divergence = np.empty((groups.shape[0], row.shape[0]))
-    shift = np.empty(groups.shape[0])
-    for place in range(groups.shape[0]):
-        divergence[place] = ledger.vectors[groups[place], DIVERGENCE]
-        shift[place] = _shift(accounts, pairs, groups[place])
+    if not _keeps_marginals(accounts, groups, i, row, after):
+        return False
+    columns, before = np.arange(row.shape[0]), row.copy()
+    vectors, matrices, scalars = ledger.vectors[groups], ledger.matrices[groups], ledger.scalars[groups]
+    shift = np.array([_shift(accounts, pairs, g) for g in groups])
     _put(accounts, pairs, columns, i, row, after)
     kept = True
     for place in range(groups.shape[0]):
         g = groups[place]
-        for c in columns:
-            now = ledger.vectors[g, DIVERGENCE, c]
-            kept = kept and keeps(now, divergence[place, c], rules_of(ledger, g, c).max_divergence)
         kept = kept and keeps(_shift(accounts, pairs, g), shift[place], rules_of(ledger, g, 0).max_shift)
     if not kept:
         _put(accounts, pairs, columns, i, row, before)
+        # To the bit: a variance that had become negative would leave no number behind.
+        for place in range(groups.shape[0]):
+            g = groups[place]
+            ledger.vectors[g], ledger.matrices[g], ledger.scalars[g] = vectors[place], matrices[place], scalars[place]
     return kept
+
+
+@allocating_kernel
+def _keeps_marginals(accounts: Accounts, groups: IntArray, i: int, row: FloatArray, after: FloatArray) -> bool:
+    """Whether all marginals of all groups keep their caps if an event gets other values."""
+    ledger, weight = accounts.ledger, accounts.layout.weights[i]
+    deviation = np.zeros(row.shape[0])
+    result = True
+    for g in groups:
+        state = owned_state_of(ledger, g)
+        for c in range(row.shape[0]):
+            if np.isnan(after[c]) or after[c] == row[c]:
+                continue
+            item = probe(state, c, row[c], weight, deviation)
+            new_bin = int(state.bins[c, GROUP, find_bin(state.bins[c], item.inverse_width, after[c])])
+            divergence = divergence_after(state.bins[c], item, new_bin)
+            result = result and divergence < np.inf
+            result = result and keeps(divergence, item.divergence, rules_of(ledger, g, c).max_divergence)
+    return bool(result)
 
 
 @allocating_kernel
 def _shift(accounts: Accounts, pairs: Pairs | None, g: int) -> float:
     """Present correlation shift of a group."""
-    scalars = accounts.ledger.scalars[g]
     if pairs is not None:
-        current, nominal = pairs.state.current, pairs.state.nominal
-        return float(np.sqrt(((current - nominal) ** 2).sum() / (nominal**2).sum()))
+        current, nominal = pairs.state.current[g], pairs.state.nominal[g]
+        compared = pairs.first[g + 1] > pairs.first[g]
+        return float(np.sqrt(((current - nominal) ** 2).sum() / (nominal**2).sum())) if compared else 0.0
+    scalars = accounts.ledger.scalars[g]
     return float(np.sqrt(scalars[DISTANCE] / scalars[NORM]))

@@ -44,6 +44,8 @@ VICTIM, FOOLED = range(2)
 _PASSES = 3
 #: By how much more than needed a victim may overshoot its bin, in log-odds.
 _SLACK = 1.0
+#: What is left of a content by rounding.
+_EMPTY = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -143,7 +145,7 @@ class ScoreLedger(NamedTuple):
             0.135 / np.maximum(caps, 1e-12),
             total,
             np.concatenate([[0], np.cumsum(membership.sum(axis=1))]),
-            np.nonzero(membership)[1],
+            np.ascontiguousarray(np.nonzero(membership)[1]),
         )
         _measure(result)
         return result
@@ -197,11 +199,15 @@ def _take(score: ScoreLedger, i: int, old: IntArray, new: IntArray, weight: floa
 
 @inline_kernel
 def _allows(score: ScoreLedger, i: int, old: IntArray, new: IntArray, weight: float) -> bool:
-    """Whether an event may move between bins in all its groups."""
+    """Whether an event may move between bins in all its groups: caps are kept and no content turns negative."""
     result = True
     for at in range(score.first[i], score.first[i + 1]):
         g = score.member[at]
+        w = weight / score.total[g]
         for node in range(old.shape[0]):
+            a, b = score.merged[g, node, old[node]], score.merged[g, node, new[node]]
+            if a != b:
+                result = result and min(score.current[g, node, a] - w, score.current[g, node, b] + w) > -_EMPTY
             after = _after(score, g, node, (old[node], new[node]), weight)
             result = result and keeps(after, score.divergence[g, node], score.cap[g])
     return bool(result)
@@ -399,13 +405,13 @@ def settle_block(
     Returns
     -------
     bool
-        Whether all caps are kept, or what was above one did not get worse.
+        Whether all caps are kept, or what was above one did not get worse, and no content is negative.
     """
     score.current[:] = kept.current
     score.divergence[:] = kept.divergence
     _take_all(score, events, weights, bins, actual)
     worst = np.maximum(score.cap[:, np.newaxis], kept.divergence)
-    return bool((score.divergence <= worst).all())
+    return bool((score.divergence <= worst).all() and (score.current > -_EMPTY).all())
 
 
 @kernel

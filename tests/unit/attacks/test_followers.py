@@ -8,12 +8,11 @@ import pytest
 
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.derived_sweep import _correlation_changes, total_slope
+from hepfool.attacks.search.rounds import _correlation_changes, total_slope
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import ConstraintError
 from hepfool.features import Derived, Feature, FeatureSpace
 from hepfool.statistics.dataset_state import FILL, MEAN, new_state
-from hepfool.statistics.incremental import probe
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import FloatArray
 from tests.specimens import SineClassifier
@@ -70,8 +69,11 @@ def attack(events: EventTable, **settings: Any) -> AttackResult:
 
 @pytest.mark.parametrize("regions", [False, True])
 @pytest.mark.parametrize("caps", [{}, {"max_js_distance": 0.03, "max_correlation_shift": 0.02}])
-def test_derived_features_follow_and_caps_count_them(regions: bool, caps: dict[str, float]) -> None:
-    result = attack(table(600, regions=regions), **caps)
+@pytest.mark.parametrize("way", [{}, {"optimize_already_fooled": True}, {"strategy": "frugal", "n_candidates": None}])
+def test_derived_features_follow_and_caps_count_them(
+    regions: bool, caps: dict[str, float], way: dict[str, Any]
+) -> None:
+    result = attack(table(600, regions=regions), **caps, **way)
     after = result.adversarial.values
     assert result.fooling_ratio > 0.05
     for j in SPACE.derived:
@@ -96,11 +98,12 @@ def test_joint_move_changes_the_correlations_as_measured_again(rng: np.random.Ge
     columns, i = np.array([2, 1, 4]), int(np.argmax(~events.missing[:, 5]))
     fill, nominal = state.vectors[FILL], state.vectors[MEAN]
     deviation = events.values[i] - nominal
-    item = probe(state, 2, events.values[i, 2], events.weights[i], deviation)
-    delta = rng.normal(size=3)
-    apart, changed = _correlation_changes(state, item, columns, delta, events.weights[i], deviation)
     after = events.values.copy()
-    after[i, columns] += delta
+    after[i, columns] += rng.normal(size=3)
+    counted = np.ones(6, dtype=np.bool_)
+    apart, changed = _correlation_changes(
+        state, columns, counted, events.values[i], after[i, columns], events.weights[i], deviation
+    )
 
     def pearson(values: FloatArray) -> FloatArray:
         covariance = np.cov(np.where(np.isnan(values), fill, values), rowvar=False, aweights=events.weights)
@@ -157,13 +160,9 @@ def test_an_attack_that_forgets_them_is_found_out() -> None:
         run_attack(Careless(), CLASSIFIER, table(50), rng=np.random.default_rng(1))
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{"strategy": "frugal", "n_candidates": None}, {"dependence": "distance"}, {"optimize_already_fooled": True}],
-)
-def test_what_does_not_go_with_derived_features_is_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="xy is derived from other features"):
-        attack(table(50), **settings)
+def test_distance_correlations_are_refused_beside_derived_features() -> None:
+    with pytest.raises(ValueError, match="every input must move by itself"):
+        attack(table(50), dependence="distance")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,15 +15,11 @@ from tests.specimens import SineClassifier, events
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 
 
-def attack(table: EventTable, **settings: float) -> AttackResult:
-    configuration = CONSERVAttack(
-        dependence="distance",
-        n_iterations=2,
-        n_bins=20,
-        min_change=0.02,
-        step=0.05,
-        **settings,  # type: ignore[arg-type]
-    )
+def attack(table: EventTable, **settings: Any) -> AttackResult:
+    options: dict[str, Any] = {"n_iterations": 2, "n_bins": 20, "min_change": 0.02}
+    if settings.get("strategy") != "frugal":
+        options["step"] = 0.05
+    configuration = CONSERVAttack(dependence="distance", **options | settings)
     return run_attack(configuration, SineClassifier(), table, rng=np.random.default_rng(1))
 
 
@@ -51,9 +49,12 @@ def test_price_of_the_correlations_keeps_them() -> None:
     assert dear < 0.7 * cheap
 
 
-def test_it_goes_with_the_strategy_of_the_paper_only() -> None:
-    with pytest.raises(ValueError, match='goes with strategy="paper"'):
-        CONSERVAttack(dependence="distance", strategy="frugal")
+@pytest.mark.parametrize("way", [{"strategy": "frugal"}, {"step": 0.05, "optimize_already_fooled": True}])
+def test_caps_hold_for_either_strategy_and_for_repairs(way: dict[str, Any]) -> None:
+    result = attack(events(250), max_correlation_shift=0.03, max_js_distance=0.1, **way)
+    assert result.fooling_ratio > 0.1
+    assert 0.0 < shift(result) <= 0.03
+    assert result.compatibility.max_js_distance <= 0.1
 
 
 def test_negative_weights_are_refused_before_anything_moves() -> None:
