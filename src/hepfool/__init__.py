@@ -24,17 +24,21 @@ if TYPE_CHECKING:
     from hepfool.events import Envelope, EventTable, Region, best_single_cut
     from hepfool.features import Derived, Feature, FeatureSpace
     from hepfool.models.pytorch import TorchClassifier
+    from hepfool.validation import Correlations, Marginals, Validation
 
 __all__ = [
     "AttackResult",
     "CONSERVAttack",
+    "Correlations",
     "Derived",
     "Envelope",
     "EventTable",
     "Feature",
     "FeatureSpace",
+    "Marginals",
     "Region",
     "TorchClassifier",
+    "Validation",
     "__version__",
     "best_single_cut",
     "run_attack",
@@ -43,13 +47,16 @@ __all__ = [
 _MODULES = {
     "AttackResult": "hepfool.attacks.base",
     "CONSERVAttack": "hepfool.attacks.conserv",
+    "Correlations": "hepfool.validation",
     "Derived": "hepfool.features",
     "Envelope": "hepfool.events",
     "EventTable": "hepfool.events",
     "Feature": "hepfool.features",
     "FeatureSpace": "hepfool.features",
+    "Marginals": "hepfool.validation",
     "Region": "hepfool.events",
     "TorchClassifier": "hepfool.models.pytorch",
+    "Validation": "hepfool.validation",
     "best_single_cut": "hepfool.events",
     "run_attack": "hepfool.attacks.base",
 }

@@ -9,16 +9,18 @@ standard checks.  Whoever adds a comparison adds it here.  The published attack 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
-from hepfool.events import EventTable
+from hepfool.events import EventTable, Region
+from hepfool.events.arrays import rows_of
 from hepfool.features import Derived, Feature, FeatureSpace
 from hepfool.statistics.bins import split_edges
 from hepfool.statistics.budget import CorrelationCheck, max_invisible_distance, max_invisible_shift
+from hepfool.statistics.comparisons import Comparison, Validated
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray
 
@@ -282,6 +284,23 @@ class Validation:
         """
         return parts_of(table, comparison.separately or self.separately)
 
+    def all_parts(self, table: EventTable) -> dict[str, BoolArray]:
+        """
+        Collect the parts of all comparisons.
+
+        Parameters
+        ----------
+        table : EventTable
+            Nominal events.
+
+        Returns
+        -------
+        dict of str to BoolArray
+            Members by name.
+        """
+        stated = (self.inputs, self.score, self.correlations, *self.observables.values())
+        return {part.name: part.events for one in stated if one is not None for part in self.parts(table, one)}
+
     def columns(self, table: EventTable) -> FeatureSpace:
         """
         List the inputs, then the observables as derived features.
@@ -301,9 +320,34 @@ class Validation:
         more = [Feature(name=name, derived=observable.of) for name, observable in self.observables.items()]
         return FeatureSpace([*table.features, *more])
 
-    def binning(self, table: EventTable) -> Binning:
+    def binning(self, table: EventTable, inputs: Binning | None = None) -> Binning:
         """
         Bins of the inputs, and of the observables after them.
+
+        Parameters
+        ----------
+        table : EventTable
+            Nominal events.
+        inputs : Binning, optional
+            Bins of the inputs, in place of those that this validation says.
+
+        Returns
+        -------
+        Binning
+            The edges of ``n_bins`` and ``n_quantiles`` together.
+        """
+        found = [self.input_binning(table) if inputs is None else inputs]
+        for name, observable in self.observables.items():
+            # Regions may be cuts on the inputs, which this column is not.
+            validated = (Region("constrained", table.constrained),)
+            alone = EventTable.from_arrays(_derived(table, name, observable), features=[name], regions=validated)
+            found.append(_binning(alone, observable))
+        n_bins = max(binning.n_bins for binning in found)
+        return Binning(np.stack([split_edges(edges, n_bins) for binning in found for edges in binning.edges]))
+
+    def input_binning(self, table: EventTable) -> Binning:
+        """
+        Bins of the inputs alone.
 
         Parameters
         ----------
@@ -315,16 +359,7 @@ class Validation:
         Binning
             The edges of ``n_bins`` and ``n_quantiles`` together.
         """
-        found = [_binning(table, self.inputs or Marginals())]
-        for name, observable in self.observables.items():
-            column = Feature(name=name, derived=observable.of)
-            space = FeatureSpace([*table.features, column])
-            values = space.derive(np.column_stack([table.values, np.zeros(table.n_events)]), len(table.features))
-            regions = tuple(replace(region, cuts={}, select=None) for region in table.regions)
-            alone = EventTable.from_arrays(values[:, np.newaxis], features=[name], regions=regions)
-            found.append(_binning(alone, observable))
-        n_bins = max(binning.n_bins for binning in found)
-        return Binning(np.stack([split_edges(edges, n_bins) for binning in found for edges in binning.edges]))
+        return _binning(table, self.inputs or Marginals())
 
     def score_edges(self, scores: FloatArray, constrained: BoolArray, threshold: float) -> FloatArray:
         """
@@ -350,6 +385,209 @@ class Validation:
             edges.append(np.quantile(scores[constrained], np.linspace(0.0, 1.0, marginals.n_quantiles + 1)[1:-1]))
         edges = np.unique(np.concatenate(edges))
         return np.asarray(edges[(edges > 0.0) & (edges < 1.0)])
+
+    def scaled(self, factor: float) -> Validation:
+        """
+        Loosen or tighten every cap.
+
+        Parameters
+        ----------
+        factor : float
+            Of the caps.
+
+        Returns
+        -------
+        Validation
+            With the same comparisons.
+
+        Raises
+        ------
+        ValueError
+            If a cap is stated at a detection power, which is no number to multiply.
+        """
+        changes: dict[str, object] = {
+            "inputs": _times(self.inputs, factor),
+            "score": _times(self.score, factor),
+            "observables": {name: _times(marginals, factor) for name, marginals in self.observables.items()},
+        }
+        if self.correlations is not None:
+            changes["correlations"] = replace(
+                self.correlations, max_shift=_product(self.correlations.max_shift, factor)
+            )
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def comparisons(
+        self,
+        nominal: EventTable,
+        adversarial: EventTable,
+        *,
+        binning: Binning | None = None,
+        scores: tuple[FloatArray, FloatArray] | None = None,
+        threshold: float = 0.5,
+    ) -> Iterator[Comparison]:
+        """
+        List everything that is compared, part by part; the one place where a comparison is added.
+
+        Parameters
+        ----------
+        nominal, adversarial : EventTable
+            The same events in the same order.
+        binning : Binning, optional
+            Bins of the inputs, in place of those that this validation says.
+        scores : pair of FloatArray, shape (n_events, n_classes), optional
+            Nominal and adversarial scores of the network.
+        threshold : float
+            Score that separates two classes.
+
+        Yields
+        ------
+        Comparison
+            Inputs, correlations, observables, score.
+
+        Raises
+        ------
+        ValueError
+            If the tables do not hold the same events, or the score is compared and none is given.
+        """
+        if nominal.values.shape != adversarial.values.shape:
+            msg = f"the tables hold different events: {nominal.values.shape} and {adversarial.values.shape}"
+            raise ValueError(msg)
+        if self.score is not None and scores is None:
+            msg = "this validation compares the network's score; pass scores=(nominal, adversarial), or take Validation(score=None)"
+            raise ValueError(msg)
+        n_inputs, names = nominal.n_features, nominal.features.names
+        edges = self.binning(nominal, binning).edges
+        if self.inputs is not None:
+            pair, bins = (nominal.values, adversarial.values), Binning(edges[:n_inputs])
+            yield from self._marginals("inputs", self.inputs, nominal, names, pair, bins)
+        if self.correlations is not None:
+            for part in self.parts(nominal, self.correlations):
+                yield Comparison(
+                    name="correlations",
+                    separately=self.correlations.separately or self.separately,
+                    columns=names,
+                    cap=self.correlations.cap(nominal, part.events, part.share),
+                    kind=self.correlations.kind,
+                    **_of_part(part, nominal, nominal.values, adversarial.values),
+                )
+        for place, (name, observable) in enumerate(self.observables.items()):
+            before, after = (_derived(table, name, observable) for table in (nominal, adversarial))
+            bins = Binning(edges[n_inputs + place : n_inputs + place + 1])
+            yield from self._marginals("observables", observable, nominal, (name,), (before, after), bins)
+        if self.score is not None and scores is not None:
+            for kind, columns, pair, bins in self._score_columns(nominal, adversarial, scores, threshold):
+                yield from self._marginals(kind, self.score, nominal, columns, pair, bins)
+
+    def _marginals(
+        self,
+        name: str,
+        marginals: Marginals,
+        table: EventTable,
+        columns: tuple[str, ...],
+        pair: tuple[FloatArray, FloatArray],
+        binning: Binning,
+    ) -> Iterator[Comparison]:
+        for part in self.parts(table, marginals):
+            yield Comparison(
+                name=name,
+                separately=marginals.separately or self.separately,
+                columns=columns,
+                cap=marginals.cap(part.share),
+                binning=binning,
+                **_of_part(part, table, *pair),
+            )
+
+    def _score_columns(
+        self, nominal: EventTable, adversarial: EventTable, scores: tuple[FloatArray, FloatArray], threshold: float
+    ) -> Iterator[tuple[str, tuple[str, ...], tuple[FloatArray, FloatArray], Binning]]:
+        """Score of every node and, with a detector, the flagged fraction and both together."""
+        two = scores[0].shape[1] == 2
+        before, after = (s[:, 1:] if two else s for s in scores)
+        names = ("score",) if two else tuple(f"score of class {k}" for k in range(before.shape[1]))
+        for k, name in enumerate(names):
+            inner = self.score_edges(before[:, k], nominal.constrained, threshold)
+            # A score on an edge belongs to the bin below: at the threshold the network says class 0.
+            edges = np.concatenate([[0.0], np.nextafter(inner, np.inf), [np.nextafter(1.0, 2.0)]])
+            binning, pair = Binning(edges[np.newaxis]), (before[:, k : k + 1], after[:, k : k + 1])
+            yield "score", (name,), pair, binning
+            if self.flagged is not None:
+                flags = [
+                    np.asarray(self.flagged.flags(table.network_values))[:, np.newaxis]
+                    for table in (nominal, adversarial)
+                ]
+                n_bins = binning.n_bins
+                first, second = (
+                    (binning.indices(s) + n_bins * f).astype(np.float64) for s, f in zip(pair, flags, strict=True)
+                )
+                yield "score and flag", (name,), (first, second), Binning(np.arange(2.0 * n_bins + 1.0)[np.newaxis])
+                if not k:
+                    plain = (flags[0].astype(np.float64), flags[1].astype(np.float64))
+                    yield "flagged fraction", ("flagged",), plain, Binning(np.array([[0.0, 0.5, 1.0]]))
+
+    def measure(
+        self,
+        nominal: EventTable,
+        adversarial: EventTable,
+        *,
+        binning: Binning | None = None,
+        scores: tuple[FloatArray, FloatArray] | None = None,
+        threshold: float = 0.5,
+    ) -> Validated:
+        """
+        Measure on given events how far every comparison moved, beside its cap.
+
+        Parameters
+        ----------
+        nominal, adversarial : EventTable
+            The same events in the same order.
+        binning : Binning, optional
+            Bins of the inputs, in place of those that this validation says.
+        scores : pair of FloatArray, shape (n_events, n_classes), optional
+            Nominal and adversarial scores of the network.
+        threshold : float
+            Score that separates two classes.
+
+        Returns
+        -------
+        Validated
+            From the events alone, whatever a search has kept account of.
+
+        Examples
+        --------
+        >>> table = EventTable.from_arrays([[0.0, 2.0], [1.0, 0.0], [3.0, 1.0]])
+        >>> Validation(score=None).measure(table, table).kept
+        True
+        """
+        found = self.comparisons(nominal, adversarial, binning=binning, scores=scores, threshold=threshold)
+        return Validated(
+            figures=tuple(figure for comparison in found for figure in comparison.figures()),
+            not_compared=tuple(name for name in ("inputs", "score", "correlations") if getattr(self, name) is None),
+        )
+
+
+def _of_part(part: Part, table: EventTable, before: FloatArray, after: FloatArray) -> dict[str, Any]:
+    chosen = (rows_of(array, part.events) for array in (before, after, table.weights))
+    return dict(zip(("before", "after", "weights"), chosen, strict=True)) | {"part": part.name, "share": part.share}
+
+
+def _derived(table: EventTable, name: str, marginals: Marginals) -> FloatArray:
+    """Compute an observable, shape (n_events, 1)."""
+    space = FeatureSpace([*table.features, Feature(name=name, derived=marginals.of)])
+    column = table.n_features
+    return space.derive(np.column_stack([table.values, np.zeros(table.n_events)]), column)[:, np.newaxis]
+
+
+def _product(cap: float | AtPower, factor: float) -> float:
+    if isinstance(cap, AtPower):
+        msg = f"{cap} is no number to multiply; state the cap as a number, or another detection power"
+        raise ValueError(msg)  # noqa: TRY004 - the type is one of two that are allowed
+    return factor * cap if factor or np.isfinite(cap) else cap
+
+
+def _times(marginals: Marginals | None, factor: float) -> Marginals | None:
+    if marginals is None:
+        return None
+    return replace(marginals, max_js_distance=_product(marginals.max_js_distance, factor))
 
 
 def _binning(table: EventTable, marginals: Marginals) -> Binning:

@@ -21,12 +21,13 @@ import numpy as np
 from hepfool.attacks.bounds import Bounds
 from hepfool.attacks.checks import Target, attacked_events, check_input, generator, leaving, verify
 from hepfool.attacks.limits import movable
-from hepfool.attacks.problem import Attack, AttackProblem
+from hepfool.attacks.problem import Attack, AttackProblem, bins_of, validation_of
 from hepfool.attacks.result import AttackResult, FoolingCounts, Iteration, moved_events, warn_of_ratio
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NetworkWarning, RegionWarning
 from hepfool.models.probe import check_network, check_scores
-from hepfool.models.protocols import Classifier, is_fooled
+from hepfool.models.protocols import Classifier, is_fooled, threshold_of
+from hepfool.statistics.comparisons import Validated
 from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.remarks import remark_on_ranges
@@ -77,7 +78,8 @@ def run_attack(
     envelope : Envelope, optional
         Per-event bounds, such as the experimental uncertainties.
     binning : Binning, optional
-        Bins of the marginals; ``attack.n_bins`` uniform ones over the constrained events by default.
+        Bins of the inputs; by default those of the attack's validation, or ``attack.n_bins`` uniform ones over the
+        constrained events.
     progress : callable, optional
         Called with an :class:`Iteration` after each one; also fills the result's history.
 
@@ -104,7 +106,7 @@ def run_attack(
     """
     rng = generator(rng)
     check_input(classifier, table)
-    binning = Binning.uniform(table, n_bins=attack.n_bins) if binning is None else binning
+    binning = bins_of(attack, table) if binning is None else binning
     remark_on_ranges(table, binning)
     scores = classifier.scores(table.network_values)
     check_scores(scores, table.n_events, classifier)
@@ -135,6 +137,7 @@ def run_attack(
     verify(problem, values)
     adversarial = table.with_values(values)
     adversarial_scores = classifier.scores(adversarial.network_values)
+    validation, threshold = validation_of(attack, table), threshold_of(classifier)
     result = AttackResult(
         attack=attack,
         nominal=table,
@@ -147,6 +150,13 @@ def run_attack(
         adversarial_scores=adversarial_scores,
         binning=binning,
         compatibility=compare(table, adversarial, binning),
+        validation=validation,
+        threshold=threshold,
+        validated=Validated()
+        if validation is None
+        else validation.measure(
+            table, adversarial, binning=binning, scores=(scores, adversarial_scores), threshold=threshold
+        ),
         history=history,
         classifier_digest=classifier.digest,
         iterations_done=done,

@@ -15,8 +15,9 @@ from hepfool.events import Envelope, EventTable
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray
+from hepfool.validation import Validation
 
-__all__ = ["Attack", "AttackProblem"]
+__all__ = ["Attack", "AttackProblem", "bins_of", "n_bins_of", "validation_of"]
 
 R = TypeVar("R")
 
@@ -152,3 +153,68 @@ class Attack(Protocol):
             Events after the iteration.
         """
         ...
+
+
+def validation_of(attack: Attack, table: EventTable) -> Validation | None:
+    """
+    Find out which comparisons an attack has to keep.
+
+    Parameters
+    ----------
+    attack : Attack
+        Any attack, also one that is kept in a checkpoint.
+    table : EventTable
+        Nominal events, from which a validation budget follows.
+
+    Returns
+    -------
+    Validation or None
+        None for an attack that keeps nothing.
+    """
+    inner = _inner(attack)
+    kept: Validation | None = inner.resolved(table).kept if hasattr(inner, "kept") else None
+    return kept
+
+
+def bins_of(attack: Attack, table: EventTable) -> Binning:
+    """
+    Bins of the inputs in which an attack is constrained and judged, unless others are given.
+
+    Parameters
+    ----------
+    attack : Attack
+        Any attack.
+    table : EventTable
+        Nominal events.
+
+    Returns
+    -------
+    Binning
+        Those of its validation; ``attack.n_bins`` uniform ones without.
+    """
+    kept: Validation | None = getattr(_inner(attack), "kept", None)
+    return Binning.uniform(table, n_bins=attack.n_bins) if kept is None else kept.input_binning(table)
+
+
+def n_bins_of(attack: Attack) -> int:
+    """
+    Count the uniform bins of an attack whose events are known by their ranges only.
+
+    Parameters
+    ----------
+    attack : Attack
+        Any attack.
+
+    Returns
+    -------
+    int
+        Where a validation adds bins of equal content, as many bins in all as it has.
+    """
+    stated: Validation | None = getattr(_inner(attack), "validation", None)
+    inputs = None if stated is None else stated.inputs
+    return attack.n_bins if inputs is None else inputs.n_bins + max(inputs.n_quantiles - 1, 0)
+
+
+def _inner(attack: Attack) -> Any:
+    """What a checkpoint keeps, or the attack itself."""
+    return getattr(attack, "attack", attack)

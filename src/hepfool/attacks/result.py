@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,12 @@ from hepfool.attacks.convergence import weighted_fraction
 from hepfool.attacks.problem import Attack
 from hepfool.events import EventTable
 from hepfool.exceptions import LowStatisticsWarning
+from hepfool.statistics.comparisons import Comparison, Validated
 from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.roc import auroc_with_error
 from hepfool.typing import BoolArray, FloatArray, IntArray
+from hepfool.validation import Validation
 
 __all__ = ["AttackResult", "FoolingCounts", "Iteration", "moved_events", "warn_of_ratio", "weighted_fraction"]
 
@@ -105,6 +107,12 @@ class AttackResult:
         Bins in which the marginals are constrained and compared.
     compatibility : Compatibility
         Distances over all constrained events.
+    validation : Validation, optional
+        What the attack had to keep; None for an attack that keeps nothing.
+    threshold : float
+        Score that separates two classes.
+    validated : Validated
+        Every comparison of ``validation`` in every part, recomputed from the events, beside its cap.
     classes : IntArray, shape (n_events,)
         Class that the network gave the nominal events; empty if it was not kept.
     history : tuple of Iteration
@@ -131,6 +139,9 @@ class AttackResult:
     adversarial_scores: FloatArray
     binning: Binning
     compatibility: Compatibility
+    validation: Validation | None = None
+    threshold: float = 0.5
+    validated: Validated = field(default_factory=Validated)
     classes: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     history: tuple[Iteration, ...] = ()
     classifier_digest: str = ""
@@ -209,15 +220,41 @@ class AttackResult:
         Parameters
         ----------
         region : str
-            Region name.
+            Region name, or that of another part that the validation compares by itself, such as ``low_mt, ttbar``.
 
         Returns
         -------
         Compatibility
             Distances in the bins of the attack.
         """
-        mask = self.nominal.region(region).mask
+        parts = {} if self.validation is None else self.validation.all_parts(self.nominal)
+        names = {one.name for one in self.nominal.regions}
+        mask = parts[region] if region in parts and region not in names else self.nominal.region(region).mask
         return compare(self.nominal, self.adversarial, self.binning, events=mask, region=region)
+
+    def comparisons(self, validation: Validation | None = None) -> Iterator[Comparison]:
+        """
+        List what is compared in these events, part by part.
+
+        Parameters
+        ----------
+        validation : Validation, optional
+            Which comparisons; those that the attack had to keep by default.
+
+        Yields
+        ------
+        Comparison
+            With the events of one part before and after.
+        """
+        chosen = self.validation if validation is None else validation
+        if chosen is not None:
+            yield from chosen.comparisons(
+                self.nominal,
+                self.adversarial,
+                binning=self.binning,
+                scores=(self.nominal_scores, self.adversarial_scores),
+                threshold=self.threshold,
+            )
 
 
 def moved_events(table: EventTable, values: FloatArray) -> BoolArray:

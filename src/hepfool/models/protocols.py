@@ -16,7 +16,7 @@ import numpy as np
 
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Classifier", "Defended", "DifferentiableClassifier", "is_fooled"]
+__all__ = ["Classifier", "Defended", "DifferentiableClassifier", "is_fooled", "threshold_of"]
 
 
 @runtime_checkable
@@ -161,3 +161,20 @@ def is_fooled(classifier: Classifier, values: FloatArray, classes: IntArray) -> 
     if isinstance(classifier, Defended):
         return classifier.fooled(values, classes)
     return np.asarray(classifier.predict(values) != classes)
+
+
+def threshold_of(classifier: Classifier) -> float:
+    """
+    Find the score that separates two classes.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        The network.
+
+    Returns
+    -------
+    float
+        0.5 unless the classifier has a ``threshold``, and for more classes.
+    """
+    return float(getattr(classifier, "threshold", 0.5)) if classifier.n_classes == 2 else 0.5

@@ -40,7 +40,7 @@ from hepfool.attacks.search.score import (
 from hepfool.attacks.search.sweep import Goals, Task, sweep
 from hepfool.events import EventTable
 from hepfool.kernels import threads
-from hepfool.models.protocols import DifferentiableClassifier, is_fooled
+from hepfool.models.protocols import DifferentiableClassifier, is_fooled, threshold_of
 from hepfool.statistics.dataset_state import DISTANCE, DIVERGENCE, NORM, Nominal
 from hepfool.statistics.dependence import fill_missing, present_mean
 from hepfool.statistics.distance_correlation import DistanceState, new_distance_state, no_distance_state
@@ -226,7 +226,7 @@ class Search:
         table = _with_observables(problem.table, validation)
         binning = problem.binning
         if validation.observables and len(binning.edges) < len(table.features):
-            binning = validation.binning(problem.table)
+            binning = validation.binning(problem.table, binning)
         n_inputs = problem.table.n_features
         unit = binning.edges[:, -1] - binning.edges[:, 0]
         more = np.zeros(len(unit) - n_inputs)
@@ -723,10 +723,6 @@ def _islands(
     return tuple(islands)
 
 
-def _threshold(problem: AttackProblem) -> float:
-    return float(getattr(problem.classifier, "threshold", 0.5)) if problem.classifier.n_classes == 2 else 0.5
-
-
 def _logit(score: FloatArray) -> FloatArray:
     clipped = np.clip(score, 1e-12, 1.0 - 1e-12)
     return np.asarray(np.log(clipped) - np.log1p(-clipped))
@@ -752,7 +748,7 @@ def _score_of(problem: AttackProblem, validation: Validation) -> _Score:
     """Find the bins of the score."""
     inputs = problem.table.network_values
     nodes = _nodes(problem, problem.classifier.scores(inputs))
-    threshold = _threshold(problem)
+    threshold = threshold_of(problem.classifier)
     edges = tuple(validation.score_edges(nodes[:, k], problem.constrained, threshold) for k in range(nodes.shape[1]))
     bins = _bins_of(problem, validation, edges, inputs)
     n_score = max(len(e) for e in edges) + 1
