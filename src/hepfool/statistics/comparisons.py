@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+One comparison of one part of the events: what is looked at, and its figures beside their cap.
+
+:meth:`hepfool.validation.Validation.comparisons` lists them; the figures of a result and the checks of a validation
+are computed from that list, so that both look at the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from hepfool.statistics.dependence import Moments, correlation_shift, fill_missing, present_mean
+from hepfool.statistics.distance_correlation import distance_correlation
+from hepfool.statistics.marginals import Binning, js_distance, merge_bins
+from hepfool.typing import FloatArray, IntArray
+
+__all__ = ["Comparison", "Figure", "Validated"]
+
+#: A root turns the rounding of equal histograms into about 1e-8.
+_ROUNDING = 1e-7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Comparison:
+    """
+    The same events before and after an attack, as one comparison of one part looks at them.
+
+    Attributes
+    ----------
+    name : str
+        ``inputs``, ``score``, ``flagged fraction``, ``score and flag``, ``observables`` or ``correlations``.
+    part : str
+        Which events, such as ``low_mt``; ``constrained`` for all that are validated.
+    separately : str
+        How the events were divided: ``union`` (not at all), ``regions`` or ``processes``.
+    columns : tuple of str
+        What is compared, in the order of the columns below.
+    before, after : FloatArray, shape (n_events, n_columns)
+        Values of these events only; NaN where missing.
+    weights : FloatArray, shape (n_events,)
+        Event weights.
+    share : float
+        Part of the weight of all validated events.
+    cap : float
+        What no figure may exceed; infinite for none.
+    binning : Binning, optional
+        Bins of the columns; None where correlations are compared.
+    kind : {"pearson", "distance"}
+        Which correlations, where these are compared.
+    """
+
+    name: str
+    part: str
+    separately: str
+    columns: tuple[str, ...]
+    before: FloatArray
+    after: FloatArray
+    weights: FloatArray
+    share: float
+    cap: float
+    binning: Binning | None = None
+    kind: Literal["pearson", "distance"] = "pearson"
+
+    def distances(self) -> tuple[FloatArray, IntArray]:
+        """
+        Measure the distributions.
+
+        Returns
+        -------
+        js_distance : FloatArray, shape (n_columns,)
+            Jensen-Shannon distance of each column; NaN where the weights have no positive sum.
+        n_occupied : IntArray, shape (n_columns,)
+            Bins that hold events before or after, that of missing values included.
+        """
+        if self.binning is None:
+            msg = f"{self.name} are compared as a whole, not in bins"
+            raise ValueError(msg)
+        pair = [self.binning.yields(values, self.weights) for values in (self.before, self.after)]
+        merged = Binning.merged(*pair)
+        p, q = (merge_bins(yields, merged) for yields in pair)
+        occupied = np.count_nonzero((p > 0) | (q > 0), axis=1)
+        if not min(p.sum(axis=1).min(), q.sum(axis=1).min()) > 0:
+            return np.full(len(self.columns), np.nan), occupied
+        return js_distance(p, q), occupied
+
+    def figures(self) -> Iterator[Figure]:
+        """
+        Measure what the cap is on.
+
+        Yields
+        ------
+        Figure
+            One per column; one in all for correlations.
+        """
+        values = [self._shift()] if self.binning is None else self.distances()[0].tolist()
+        columns = [""] if self.binning is None else self.columns
+        for column, value in zip(columns, values, strict=True):
+            yield Figure(
+                comparison=self.name,
+                part=self.part,
+                separately=self.separately,
+                column=column,
+                value=value,
+                cap=self.cap,
+            )
+
+    def _shift(self) -> float:
+        if not self.weights.sum() > 0:
+            return math.nan
+        fill = present_mean(self.before, self.weights)
+        if self.kind == "pearson":
+            moments = (Moments.of(values, self.weights, fill=fill) for values in (self.before, self.after))
+            return correlation_shift(*(m.correlation for m in moments))
+        matrices = (distance_correlation(fill_missing(v, fill), self.weights) for v in (self.before, self.after))
+        return correlation_shift(*matrices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """
+    How far one quantity moved, beside what was allowed.
+
+    Attributes
+    ----------
+    comparison, part, separately : str
+        As in :class:`Comparison`.
+    column : str
+        Input, output node or observable; empty for correlations.
+    value : float
+        Distance or shift, recomputed from the events; NaN where the weights of the part have no positive sum.
+    cap : float
+        Infinite for none.
+    """
+
+    comparison: str
+    part: str
+    separately: str
+    column: str
+    value: float
+    cap: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the cap is kept, to rounding; a figure that does not exist keeps none."""
+        return self.value <= self.cap + _ROUNDING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validated:
+    """
+    Every comparison that an attack had to pass, measured on its events.
+
+    Attributes
+    ----------
+    figures : tuple of Figure
+        One per comparison, part and column; empty for an attack that keeps nothing.
+    not_compared : tuple of str
+        What a validation may compare and this one does not: ``inputs``, ``score``, ``correlations``.
+    """
+
+    figures: tuple[Figure, ...] = ()
+    not_compared: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> bool:
+        """Whether every cap is kept in every part."""
+        return all(figure.kept for figure in self.figures)
+
+    def largest(self) -> tuple[Figure, ...]:
+        """
+        Find the figure of each comparison that comes closest to its cap.
+
+        Returns
+        -------
+        tuple of Figure
+            In the order of the comparisons; one that does not exist first of all.
+        """
+        best: dict[str, Figure] = {}
+        for figure in self.figures:
+            known = best.get(figure.comparison)
+            if known is None or _used(figure) > _used(known):
+                best[figure.comparison] = figure
+        return tuple(best.values())
+
+
+def _used(figure: Figure) -> tuple[float, float]:
+    """Part of the cap that is used, then the figure itself."""
+    if math.isnan(figure.value):
+        return math.inf, math.inf
+    return figure.value / max(figure.cap, _ROUNDING), figure.value
