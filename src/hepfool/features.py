@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -23,7 +24,7 @@ __all__ = ["Derived", "Feature", "FeatureKind", "FeatureSpace"]
 FeatureKind = Literal["continuous", "integer", "angle", "fixed"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Derived:
     """
     How a feature follows from others.
@@ -56,6 +57,20 @@ class Derived:
         if not self.inputs or not self.tolerance >= 0:
             msg = f"a derived feature needs inputs and a tolerance of at least 0, got {self.inputs}, {self.tolerance}"
             raise ValueError(msg)
+
+    def __repr__(self) -> str:
+        """Name the function, and its code where it has any: the same in every process, so that a checkpoint is found again."""
+        return f"Derived({list(self.inputs)}, {_named(self.function)}, tolerance={self.tolerance:g})"
+
+
+def _named(function: Callable[..., FloatArray]) -> str:
+    name = f"{getattr(function, '__module__', None) or ''}.{getattr(function, '__qualname__', type(function).__name__)}"
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return name
+    constants = [constant for constant in code.co_consts if isinstance(constant, int | float | str)]
+    content = repr((code.co_code, code.co_names, constants))
+    return f"{name}#{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -249,7 +249,7 @@ class Validation:
         Examples
         --------
         >>> Validation.at_power(0.1, n_data=671).score.cap(1.0).__round__(4)
-        0.0303
+        0.0252
         """
         cap, given = AtPower(detection_power=detection_power, n_data=n_data, level=level), cls(**comparisons)  # type: ignore[arg-type]
         changes: dict[str, object] = {
@@ -494,6 +494,9 @@ class Validation:
                 columns=columns,
                 cap=marginals.cap(part.share),
                 binning=binning,
+                chi2_binning=_equal_width(binning, marginals.n_bins)
+                if name in {"inputs", "observables", "score"}
+                else None,
                 **_of_part(part, table, *pair),
             )
 
@@ -563,6 +566,13 @@ class Validation:
             figures=tuple(figure for comparison in found for figure in comparison.figures()),
             not_compared=tuple(name for name in ("inputs", "score", "correlations") if getattr(self, name) is None),
         )
+
+
+def _equal_width(binning: Binning, n_bins: int) -> Binning:
+    """Bins of equal width over the same range, unless there are fewer anyway."""
+    if binning.n_bins <= n_bins:
+        return binning
+    return Binning(np.stack([np.linspace(edges[0], edges[-1], n_bins + 1) for edges in binning.edges]))
 
 
 def _of_part(part: Part, table: EventTable, before: FloatArray, after: FloatArray) -> dict[str, Any]:

@@ -216,5 +216,5 @@ def n_bins_of(attack: Attack) -> int:
 
 
 def _inner(attack: Attack) -> Any:
-    """What a checkpoint keeps, or the attack itself."""
+    """Return what a checkpoint keeps, or the attack itself."""
     return getattr(attack, "attack", attack)

@@ -14,6 +14,7 @@ from hepfool.attacks.convergence import weighted_fraction
 from hepfool.attacks.problem import Attack
 from hepfool.events import EventTable
 from hepfool.exceptions import LowStatisticsWarning
+from hepfool.statistics.checks import CheckSettings, DetectionTable, run_checks
 from hepfool.statistics.comparisons import Comparison, Validated
 from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
@@ -255,6 +256,32 @@ class AttackResult:
                 scores=(self.nominal_scores, self.adversarial_scores),
                 threshold=self.threshold,
             )
+
+    def checks(
+        self, settings: CheckSettings, *, rng: np.random.Generator, validation: Validation | None = None
+    ) -> DetectionTable:
+        """
+        Find which check would have caught the attack.
+
+        Parameters
+        ----------
+        settings : CheckSettings
+            Data events, checks and toys.
+        rng : numpy.random.Generator
+            Source of randomness.
+        validation : Validation, optional
+            What the analysis looks at.  By default that of the attack, if it was stated as a validation; else the inputs and
+            their correlations, see :func:`~hepfool.statistics.checks.run_checks`.
+
+        Returns
+        -------
+        DetectionTable
+            The strongest check first.
+        """
+        stated = getattr(getattr(self.attack, "attack", self.attack), "validation", None)
+        chosen = stated if validation is None else validation
+        comparisons = None if chosen is None else self.comparisons(chosen)
+        return run_checks(self.nominal, self.adversarial, settings, rng=rng, comparisons=comparisons)
 
 
 def moved_events(table: EventTable, values: FloatArray) -> BoolArray:

@@ -7,13 +7,14 @@ adversarial distribution and the prediction is the nominal one; at the level its
 Each check stands alone here: an analysis that looks at many finds something more often, with an attack and without.
 
 The standard checks are those that an analysis makes anyway (``chi2``, ``ks``, ``correlations``).  Two-dimensional
-``projection`` checks and the ``classifier`` two-sample test are stronger and rarely made.  All look at the inputs of the
-network; its score, whose distribution the attack moves on purpose, is not among them.
+``projection`` checks and the ``classifier`` two-sample test are stronger and rarely made; both look at the inputs.
+What the standard checks look at follows from the analysis's :class:`~hepfool.validation.Validation`: its inputs, score,
+observables and correlations, in each of its parts.  Without one they look at the inputs, in all regions together and in each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -22,9 +23,11 @@ from typing import Literal, get_args
 import numpy as np
 
 from hepfool.events import EventTable
+from hepfool.events.arrays import rows_of
 from hepfool.statistics.bins import cells_of, inner_quantiles
+from hepfool.statistics.comparisons import Comparison
 from hepfool.statistics.compatibility import chi2_power
-from hepfool.statistics.marginals import Binning, js_distance, merge_bins
+from hepfool.statistics.marginals import Binning, merge_bins
 from hepfool.statistics.toys import (
     Power,
     Statistic,
@@ -36,7 +39,7 @@ from hepfool.statistics.toys import (
 )
 from hepfool.statistics.two_sample import classifier_power
 from hepfool.statistics.weights import effective_number
-from hepfool.typing import BoolArray, FloatArray, IntArray
+from hepfool.typing import IntArray
 
 __all__ = [
     "CHECK_TITLES",
@@ -81,7 +84,7 @@ class CheckSettings:
     checks : tuple of str
         Which checks to evaluate.
     n_bins : int
-        Bins of a marginal.
+        Bins of a marginal, unless a validation says them.
     projection_bins : int
         Bins of each axis of a projection, with equal nominal content.
     n_toys : int
@@ -127,7 +130,9 @@ class DetectionPower:
     region : str
         Events it looks at; ``constrained`` for all that are validated.
     features : tuple of str
-        Features it looks at; empty for all of them.
+        Columns it looks at; empty for all inputs.
+    comparison : str
+        What they are: ``inputs``, ``score``, ``observables`` ..., see :class:`~hepfool.statistics.comparisons.Comparison`.
     power : Power
         Probability to reject; its error is 0 for closed forms.
     n_data, n_simulated : float
@@ -143,6 +148,7 @@ class DetectionPower:
     n_data: float
     n_simulated: float
     n_toys: int
+    comparison: str = "inputs"
 
     @property
     def title(self) -> str:
@@ -194,7 +200,12 @@ class DetectionTable:
 
 
 def run_checks(
-    nominal: EventTable, adversarial: EventTable, settings: CheckSettings, *, rng: np.random.Generator
+    nominal: EventTable,
+    adversarial: EventTable,
+    settings: CheckSettings,
+    *,
+    rng: np.random.Generator,
+    comparisons: Iterable[Comparison] | None = None,
 ) -> DetectionTable:
     """
     Evaluate every check in every validated region.
@@ -207,6 +218,9 @@ def run_checks(
         Data events, checks and toys.
     rng : numpy.random.Generator
         Source of randomness.
+    comparisons : iterable of Comparison, optional
+        What the checks look at, from :meth:`hepfool.Validation.comparisons`; when left out, the inputs and their
+        correlations in all validated regions together and in each of several.
 
     Returns
     -------
@@ -231,61 +245,90 @@ def run_checks(
     if nominal.values.shape != adversarial.values.shape:
         msg = f"the tables hold different events: {nominal.values.shape} and {adversarial.values.shape}"
         raise ValueError(msg)
+    if comparisons is not None and settings.n_bins != CheckSettings(n_data=1.0).n_bins:
+        msg = f"n_bins={settings.n_bins} has no effect beside a validation, which says its bins; leave n_bins out"
+        raise ValueError(msg)
+    looked = (
+        _inputs(nominal, adversarial, settings.n_bins)
+        if comparisons is None
+        else ((comparison,) for comparison in comparisons)
+    )
+    rows, without = [], []
+    for part in looked:
+        if part[0].weights.sum() > 0:
+            rows += list(_rows(part, settings, rng))
+        else:
+            without.append(part[0].part)
+    if without and not rows:
+        msg = f"none of the regions {', '.join(dict.fromkeys(without))} has a positive total weight; nothing can be checked there"
+        raise ValueError(msg)
+    return DetectionTable(rows=tuple(sorted(rows, key=lambda row: -row.power.value)), level=settings.level)
+
+
+def _inputs(nominal: EventTable, adversarial: EventTable, n_bins: int) -> Iterator[tuple[Comparison, ...]]:
+    """Marginals and correlations of the inputs in all validated regions together, and in each of several."""
     regions = {"constrained": nominal.constrained}
     regions |= {region.name: region.mask for region in nominal.regions if region.constrained}
     if len(regions) == 2:
         # A single region holds all constrained events.
         regions.pop("constrained")
-    weighty = {name: mask for name, mask in regions.items() if nominal.weights[mask].sum() > 0}
-    if not weighty:
-        msg = f"none of the regions {', '.join(regions)} has a positive total weight; nothing can be checked there"
-        raise ValueError(msg)
-    rows = [
-        row
-        for name, mask in weighty.items()
-        for row in _RegionChecks.of(nominal, adversarial, settings, region=name, mask=mask).rows(rng)
-    ]
-    return DetectionTable(rows=tuple(sorted(rows, key=lambda row: -row.power.value)), level=settings.level)
+    total = nominal.weights[nominal.constrained].sum()
+    for name, mask in regions.items():
+        before, after, weights = (
+            rows_of(array, mask) for array in (nominal.values, adversarial.values, nominal.weights)
+        )
+        marginals = Comparison(
+            name="inputs",
+            part=name,
+            separately="union" if name == "constrained" else "regions",
+            columns=nominal.features.names,
+            before=before,
+            after=after,
+            weights=weights,
+            share=float(weights.sum() / total) if total else 0.0,
+            cap=np.inf,
+            binning=Binning.uniform(nominal, n_bins=n_bins),
+        )
+        yield marginals, replace(marginals, name="correlations", binning=None)
+
+
+def _rows(part: Sequence[Comparison], settings: CheckSettings, rng: np.random.Generator) -> Iterator[DetectionPower]:
+    for kind in settings.checks:
+        for comparison in part:
+            if kind in _kinds(comparison):
+                yield from _Checks.of(comparison, settings).rows(kind, rng)
+
+
+def _kinds(comparison: Comparison) -> frozenset[CheckKind]:
+    """Say which checks look at a comparison."""
+    if comparison.name == "correlations":
+        return frozenset({"correlations"} if len(comparison.columns) > 1 else ())
+    if comparison.name == "inputs":
+        return frozenset({"chi2", "ks", "projection", "classifier"})
+    # Flags have no order.
+    return frozenset({"chi2", "ks"} if comparison.name in {"score", "observables"} else {"chi2"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _RegionChecks:
-    """The events of one region and how they are checked."""
+class _Checks:
+    """One comparison of one part, and how it is checked."""
 
-    region: str
-    names: tuple[str, ...]
-    before: FloatArray
-    after: FloatArray
-    weights: FloatArray
-    binning: Binning
+    on: Comparison
     settings: CheckSettings
     toys: Toys
 
     @classmethod
-    def of(
-        cls, nominal: EventTable, adversarial: EventTable, settings: CheckSettings, *, region: str, mask: BoolArray
-    ) -> _RegionChecks:
-        weights, total = nominal.weights[mask], nominal.weights[nominal.constrained].sum()
-        share = float(weights.sum() / total)
-        own = effective_number(weights)
+    def of(cls, on: Comparison, settings: CheckSettings) -> _Checks:
+        own = effective_number(on.weights)
         toys = Toys(
-            n_data=settings.n_data * share,
-            n_simulated=own if settings.n_simulated is None else settings.n_simulated * share,
+            n_data=settings.n_data * on.share,
+            n_simulated=own if settings.n_simulated is None else settings.n_simulated * on.share,
             n_toys=settings.n_toys,
             level=settings.level,
         )
-        return cls(
-            region=region,
-            names=nominal.features.names,
-            before=nominal.values[mask],
-            after=adversarial.values[mask],
-            weights=weights,
-            binning=Binning.uniform(nominal, n_bins=settings.n_bins),
-            settings=settings,
-            toys=toys,
-        )
+        return cls(on=on, settings=settings, toys=toys)
 
-    def rows(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
+    def rows(self, kind: CheckKind, rng: np.random.Generator) -> Iterator[DetectionPower]:
         kinds: dict[CheckKind, Callable[[np.random.Generator], Iterator[DetectionPower]]] = {
             "chi2": self._chi2,
             "ks": self._ks,
@@ -293,14 +336,14 @@ class _RegionChecks:
             "projection": self._projections,
             "classifier": self._classifier,
         }
-        for kind in self.settings.checks:
-            yield from kinds[kind](rng)
+        yield from kinds[kind](rng)
 
     def _row(self, check: CheckKind, features: tuple[str, ...], power: Power, *, n_toys: int = 0) -> DetectionPower:
         return DetectionPower(
             check=check,
-            region=self.region,
+            region=self.on.part,
             features=features,
+            comparison=self.on.name,
             power=power,
             n_data=self.toys.n_data,
             n_simulated=self.toys.n_simulated,
@@ -308,11 +351,8 @@ class _RegionChecks:
         )
 
     def _chi2(self, rng: np.random.Generator) -> Iterator[DetectionPower]:  # noqa: ARG002 - closed form
-        pair = [self.binning.yields(values, self.weights) for values in (self.before, self.after)]
-        merged = Binning.merged(*pair)
-        p, q = (merge_bins(yields, merged) for yields in pair)
-        occupied = np.count_nonzero((p > 0) | (q > 0), axis=1)
-        for name, distance, n_bins in zip(self.names, js_distance(p, q), occupied, strict=True):
+        distances, occupied = self.on.distances(self.on.chi2_binning)
+        for name, distance, n_bins in zip(self.on.columns, distances, occupied, strict=True):
             power = chi2_power(
                 distance,
                 n_data=self.toys.n_data,
@@ -323,8 +363,8 @@ class _RegionChecks:
             yield self._row("chi2", (name,), Power(float(power)))
 
     def _ks(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
-        for j, name in enumerate(self.names):
-            columns = [values[:, j] for values in (self.before, self.after)]
+        for j, name in enumerate(self.on.columns):
+            columns = [values[:, j] for values in (self.on.before, self.on.after)]
             edges = inner_quantiles(np.concatenate(columns), _CUMULATIVE_BINS)
             cells = [cells_of(column, edges) for column in columns]
             # Missing values have no place in an order; they are the cell that is left out.
@@ -333,32 +373,31 @@ class _RegionChecks:
 
     def _projections(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
         n_cells = self.settings.projection_bins + 1
-        edges = [inner_quantiles(column, self.settings.projection_bins) for column in self.before.T]
+        edges = [inner_quantiles(column, self.settings.projection_bins) for column in self.on.before.T]
         before, after = (
             np.stack([cells_of(column, e) for column, e in zip(values.T, edges, strict=True)])
-            for values in (self.before, self.after)
+            for values in (self.on.before, self.on.after)
         )
         share = 1.0 / (1.0 + self.toys.n_simulated / self.toys.n_data)
         statistic = partial(two_sample_chi2, data_share=share)
-        for j, k in combinations(range(len(self.names)), 2):
+        for j, k in combinations(range(len(self.on.columns)), 2):
             cells = [cell[j] * n_cells + cell[k] for cell in (before, after)]
             power = self._from_toys(cells, n_cells**2, statistic, rng)
-            yield self._row("projection", (self.names[j], self.names[k]), power, n_toys=self.toys.n_toys)
+            yield self._row("projection", (self.on.columns[j], self.on.columns[k]), power, n_toys=self.toys.n_toys)
 
     def _correlations(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
-        if len(self.names) > 1:
-            power = correlation_power(self.before, self.after, self.weights, self.toys, rng=rng)
-            yield self._row("correlations", (), power, n_toys=self.toys.n_toys)
+        power = correlation_power(self.on.before, self.on.after, self.on.weights, self.toys, rng=rng)
+        yield self._row("correlations", (), power, n_toys=self.toys.n_toys)
 
     def _classifier(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
         toys = replace(self.toys, n_toys=self.settings.n_trainings)
-        told = classifier_power(self.before, self.after, self.weights, toys, rng=rng)
+        told = classifier_power(self.on.before, self.on.after, self.on.weights, toys, rng=rng)
         row = self._row("classifier", (), told.power, n_toys=toys.n_toys)
         yield replace(row, n_data=float(told.n_data))
 
     def _from_toys(self, cells: list[IntArray], n_cells: int, statistic: Statistic, rng: np.random.Generator) -> Power:
         pair = [
-            np.asarray(np.bincount(cell, weights=self.weights, minlength=n_cells + 1)[np.newaxis], dtype=np.float64)
+            np.asarray(np.bincount(cell, weights=self.on.weights, minlength=n_cells + 1)[np.newaxis], dtype=np.float64)
             for cell in cells
         ]
         for yields in pair:
@@ -368,6 +407,6 @@ class _RegionChecks:
         used = (p > 0) | (q > 0)
         if np.count_nonzero(used) < 2:
             return Power(self.toys.level)
-        counted = p.sum() / self.weights.sum()
+        counted = p.sum() / self.on.weights.sum()
         toys = replace(self.toys, n_data=self.toys.n_data * counted, n_simulated=self.toys.n_simulated * counted)
         return binned_power(p[used], q[used], statistic, toys, rng=rng)

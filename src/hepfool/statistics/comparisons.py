@@ -50,7 +50,9 @@ class Comparison:
     cap : float
         What no figure may exceed; infinite for none.
     binning : Binning, optional
-        Bins of the columns; None where correlations are compared.
+        Bins of the columns in which the cap holds; None where correlations are compared.
+    chi2_binning : Binning, optional
+        Coarser bins of a chi-square check; ``binning`` when left out.
     kind : {"pearson", "distance"}
         Which correlations, where these are compared.
     """
@@ -65,11 +67,17 @@ class Comparison:
     share: float
     cap: float
     binning: Binning | None = None
+    chi2_binning: Binning | None = None
     kind: Literal["pearson", "distance"] = "pearson"
 
-    def distances(self) -> tuple[FloatArray, IntArray]:
+    def distances(self, binning: Binning | None = None) -> tuple[FloatArray, IntArray]:
         """
         Measure the distributions.
+
+        Parameters
+        ----------
+        binning : Binning, optional
+            Other bins than those of the cap.
 
         Returns
         -------
@@ -78,10 +86,11 @@ class Comparison:
         n_occupied : IntArray, shape (n_columns,)
             Bins that hold events before or after, that of missing values included.
         """
-        if self.binning is None:
+        binning = self.binning if binning is None else binning
+        if binning is None:
             msg = f"{self.name} are compared as a whole, not in bins"
             raise ValueError(msg)
-        pair = [self.binning.yields(values, self.weights) for values in (self.before, self.after)]
+        pair = [binning.yields(values, self.weights) for values in (self.before, self.after)]
         merged = Binning.merged(*pair)
         p, q = (merge_bins(yields, merged) for yields in pair)
         occupied = np.count_nonzero((p > 0) | (q > 0), axis=1)

@@ -28,7 +28,7 @@ from hepfool.events import Envelope, EventTable
 from hepfool.io.verified import belongs_here, kept_or_none, read_verified_json, write_verified_json
 from hepfool.io.versions import code_version
 from hepfool.models.protocols import Classifier
-from hepfool.statistics.checks import STANDARD_CHECKS, CheckSettings, DetectionTable, run_checks
+from hepfool.statistics.checks import STANDARD_CHECKS, CheckSettings, DetectionTable
 from hepfool.studies.systematics import Measured, attack_effect
 
 __all__ = ["Frontier", "FrontierPoint", "OperatingPoint", "run_frontier", "scaled_caps"]
@@ -285,7 +285,7 @@ def _point(
     result = run_attack(attack, classifier, table, rng=np.random.default_rng(seed), **conditions)
     if result.interrupted:
         raise KeyboardInterrupt
-    checks = run_checks(result.nominal, result.adversarial, settings, rng=np.random.default_rng([seed, 1]))
+    checks = result.checks(settings, rng=np.random.default_rng([seed, 1]))
     return _measured(factor, result, checks, classifier)
 
 

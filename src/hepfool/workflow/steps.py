@@ -31,7 +31,7 @@ from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier
 from hepfool.plots.score import score_histogram
 from hepfool.processors.chunk import without_blinded
-from hepfool.statistics.checks import DetectionTable, run_checks
+from hepfool.statistics.checks import DetectionTable
 from hepfool.statistics.marginals import Binning
 from hepfool.studies.cross_run import CrossRuns, run_cross_runs
 from hepfool.studies.data_check import check_data
@@ -265,10 +265,11 @@ def _compare_data(given: StepInput) -> tuple[FlaggedFraction, ...]:
 
 def _evaluate_checks(given: StepInput) -> DetectionTable:
     """Find which check would have caught the attack."""
-    result, settings = given.results["attack"]["test"], given.configuration.checks
+    result: AttackResult = given.results["attack"]["test"]
+    settings = given.configuration.checks
     if settings is None:  # pragma: no cover - such a step is not planned
         raise ValueError
-    return run_checks(result.nominal, result.adversarial, settings, rng=given.rng("checks"))
+    return result.checks(settings, rng=given.rng("checks"))
 
 
 def _scan_frontier(given: StepInput) -> Frontier:

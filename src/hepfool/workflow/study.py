@@ -24,7 +24,7 @@ from hepfool.io.tables import check_writable
 from hepfool.models.protocols import Classifier
 from hepfool.printable import printable
 from hepfool.report import EXTRA_COLUMNS, write_report
-from hepfool.statistics.checks import CheckSettings, DetectionTable, run_checks
+from hepfool.statistics.checks import CheckSettings, DetectionTable
 from hepfool.studies.excess import run_excess
 from hepfool.studies.frontier import Frontier, FrontierPoint, OperatingPoint, run_frontier, scaled_caps
 from hepfool.studies.systematics import Measured, SystematicEffect, run_systematics
@@ -236,8 +236,7 @@ def with_checks(study: Study, settings: CheckSettings, *, seed: int) -> Study:
     Study
         With the table, also in its summary.
     """
-    rng = np.random.default_rng(seed)
-    detection = run_checks(study.result.nominal, study.result.adversarial, settings, rng=rng)
+    detection = study.result.checks(settings, rng=np.random.default_rng(seed))
     return replace(study, detection=detection, summary=replace(study.summary, detection=detection_record(detection)))
 
 
