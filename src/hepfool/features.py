@@ -9,8 +9,8 @@ list of all of them.  Attacks read from here what may move, how, and how far.
 from __future__ import annotations
 
 import difflib
-import math
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args

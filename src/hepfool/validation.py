@@ -104,17 +104,56 @@ class Marginals:
             msg = f"n_bins must be at least 1 and n_quantiles at least 0, got {self.n_bins} and {self.n_quantiles}"
             raise ValueError(msg)
 
-    def cap(self, share: float) -> float:
-        """Cap for a part that holds a share of the validated events."""
+    def cap(self, share: float, n_occupied: int | None = None) -> float:
+        """
+        Cap on one distribution in a part of the events.
+
+        Parameters
+        ----------
+        share : float
+            Part of the weight of all validated events.
+        n_occupied : int, optional
+            How many of the ``n_bins`` hold events, all by default: fewer make the check stronger.
+
+        Returns
+        -------
+        float
+            Jensen-Shannon distance.
+        """
         if not isinstance(self.max_js_distance, AtPower):
             return self.max_js_distance
         wanted = self.max_js_distance
         return max_invisible_distance(
             n_data=wanted.n_data * share,
-            n_bins=max(self.n_bins, 2),
+            n_bins=max(self.n_bins if n_occupied is None else n_occupied, 2),
             detection_power=wanted.detection_power,
             level=wanted.level,
         )
+
+    def caps(self, part: Part, values: FloatArray, binning: Binning) -> FloatArray:
+        """
+        Caps on several columns in a part of the events.
+
+        Parameters
+        ----------
+        part : Part
+            Which events.
+        values : FloatArray, shape (n_events, n_columns)
+            Nominal values of all events.
+        binning : Binning
+            Bins of the columns.
+
+        Returns
+        -------
+        FloatArray, shape (n_columns,)
+            Jensen-Shannon distances; those at a detection power are of the check in the bins of equal width.
+        """
+        if not isinstance(self.max_js_distance, AtPower):
+            return np.full(values.shape[1], self.max_js_distance)
+        chosen = values[part.events]
+        yields = equal_width(binning, self.n_bins).yields(chosen, np.ones(len(chosen)))
+        known = {n: self.cap(part.share, int(n)) for n in np.unique(np.count_nonzero(yields, axis=1))}
+        return np.array([known[n] for n in np.count_nonzero(yields, axis=1)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,6 +425,47 @@ class Validation:
         edges = np.unique(np.concatenate(edges))
         return np.asarray(edges[(edges > 0.0) & (edges < 1.0)])
 
+    def score_binning(self, scores: FloatArray, constrained: BoolArray, threshold: float) -> Binning:
+        """
+        Bins of one output node.
+
+        Parameters
+        ----------
+        scores, constrained, threshold
+            As for :meth:`score_edges`.
+
+        Returns
+        -------
+        Binning
+            A score on an edge belongs to the bin below: at the threshold the network says class 0.
+        """
+        inner = self.score_edges(scores, constrained, threshold)
+        return Binning(np.concatenate([[0.0], np.nextafter(inner, np.inf), [np.nextafter(1.0, 2.0)]])[np.newaxis])
+
+    def score_cap(self, part: Part, nodes: FloatArray, constrained: BoolArray, threshold: float) -> float:
+        """
+        Smallest of the caps on the output nodes in a part of the events.
+
+        Parameters
+        ----------
+        part : Part
+            Which events.
+        nodes : FloatArray, shape (n_events, n_nodes)
+            Nominal scores.
+        constrained, threshold
+            As for :meth:`score_edges`.
+
+        Returns
+        -------
+        float
+            Where flags are compared too and the cap is a detection power, that of their fraction, in two bins.
+        """
+        marginals = self.score or Marginals()
+        if self.flagged is not None:
+            return marginals.cap(part.share, 2)
+        binnings = [self.score_binning(node, constrained, threshold) for node in nodes.T]
+        return min(float(marginals.caps(part, nodes[:, k : k + 1], binning)[0]) for k, binning in enumerate(binnings))
+
     def scaled(self, factor: float) -> Validation:
         """
         Loosen or tighten every cap.
@@ -466,7 +546,7 @@ class Validation:
                     name="correlations",
                     separately=self.correlations.separately or self.separately,
                     columns=names,
-                    cap=self.correlations.cap(nominal, part.events, part.share),
+                    caps=(self.correlations.cap(nominal, part.events, part.share),),
                     kind=self.correlations.kind,
                     **_of_part(part, nominal, nominal.values, adversarial.values),
                 )
@@ -488,13 +568,15 @@ class Validation:
         binning: Binning,
     ) -> Iterator[Comparison]:
         for part in self.parts(table, marginals):
+            flags = name != "inputs" and marginals is self.score and self.flagged is not None
+            caps = [marginals.cap(part.share, 2)] if flags else marginals.caps(part, pair[0], binning)
             yield Comparison(
                 name=name,
                 separately=marginals.separately or self.separately,
                 columns=columns,
-                cap=marginals.cap(part.share),
+                caps=tuple(float(cap) for cap in caps),
                 binning=binning,
-                chi2_binning=_equal_width(binning, marginals.n_bins)
+                chi2_binning=equal_width(binning, marginals.n_bins)
                 if name in {"inputs", "observables", "score"}
                 else None,
                 **_of_part(part, table, *pair),
@@ -508,10 +590,8 @@ class Validation:
         before, after = (s[:, 1:] if two else s for s in scores)
         names = ("score",) if two else tuple(f"score of class {k}" for k in range(before.shape[1]))
         for k, name in enumerate(names):
-            inner = self.score_edges(before[:, k], nominal.constrained, threshold)
-            # A score on an edge belongs to the bin below: at the threshold the network says class 0.
-            edges = np.concatenate([[0.0], np.nextafter(inner, np.inf), [np.nextafter(1.0, 2.0)]])
-            binning, pair = Binning(edges[np.newaxis]), (before[:, k : k + 1], after[:, k : k + 1])
+            binning = self.score_binning(before[:, k], nominal.constrained, threshold)
+            pair = (before[:, k : k + 1], after[:, k : k + 1])
             yield "score", (name,), pair, binning
             if self.flagged is not None:
                 flags = [
@@ -568,7 +648,7 @@ class Validation:
         )
 
 
-def _equal_width(binning: Binning, n_bins: int) -> Binning:
+def equal_width(binning: Binning, n_bins: int) -> Binning:
     """Bins of equal width over the same range, unless there are fewer anyway."""
     if binning.n_bins <= n_bins:
         return binning

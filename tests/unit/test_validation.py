@@ -61,6 +61,7 @@ def two_regions(n_events: int = 400, **options: Any) -> EventTable:
     cap=st.sampled_from([0.0, 0.03, AtPower(detection_power=0.2, n_data=500.0)]),
 )
 def test_every_cap_of_every_part_is_kept_on_the_returned_events(
+    *,
     seed: int,
     strategy: str,
     separately: Any,

@@ -9,9 +9,10 @@ from typing import Any
 from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.report.cells import Section, furthest_moved, interval, measured, number
 from hepfool.report.on_demand import frontier_section, spread_section
+from hepfool.report.validated import validated_in_words, validated_section
 from hepfool.summary import Summary
 
-__all__ = ["NOTICED", "composition_in_words", "detection_remark", "opening", "sections"]
+__all__ = ["NOTICED", "composition_in_words", "detection_remark", "looked_at", "opening", "sections"]
 
 #: Rows of the table of checks; the strongest of every kind comes on top of them.
 _MAX_CHECKS = 12
@@ -33,8 +34,9 @@ _COMPATIBILITY_NOTE = (
 _DETECTION_NOTE = (
     "Probability that a check rejects at the level {level:g} when the data follow the attacked events and the prediction "
     "the nominal ones; the level itself means invisible, 1 means always seen. Each check is counted alone. "
-    "All look at the inputs; what the network's score shows in a region with data is in the figure of the regions."
+    "They look at {of}."
 )
+_WITHOUT_SCORE = " What the network's score shows in a region with data is in the figure of the regions."
 _EFFECTS_NOTE = "All are the same quantities, measured on the same events."
 _FOREIGN_NOTE = " Yield shifts from given histograms are those of other events, and have no flip fraction."
 _DETECTOR_NOTE = "The detector tells attacked from nominal events; it was trained on other events than these."
@@ -69,7 +71,7 @@ def opening(summary: Summary) -> str:
     Returns
     -------
     str
-        One or two sentences.
+        Sentences: what was attacked, and how far each comparison moved beside its cap.
     """
     events = summary.events
     quality = {"accuracy": events.get("accuracy"), "AUROC": events.get("auroc")}
@@ -79,7 +81,9 @@ def opening(summary: Summary) -> str:
         sentence += f"; the network before the attack: {shown}"
     if events.get("n_moved") == 0:
         sentence += ". No event could be moved, so that the fooling ratio says nothing about the network"
-    return " ".join([f"{sentence}.", *_convergence(events), *composition_in_words(summary)])
+    compared = validated_in_words(summary.validation)
+    said = [f"{sentence}.", *_convergence(events), compared, *composition_in_words(summary)]
+    return " ".join(text for text in said if text)
 
 
 def _convergence(events: Mapping[str, Any]) -> list[str]:
@@ -136,7 +140,10 @@ def sections(summary: Summary) -> list[Section]:
     list of Section
         In the order of the report.
     """
-    found = [_fooling(summary), _compatibility(summary)]
+    found = [_fooling(summary)]
+    if summary.validation is not None:
+        found.append(validated_section(summary.validation))
+    found.append(_compatibility(summary))
     if summary.detection is not None:
         found.append(_detection(summary.detection))
     if summary.frontier is not None:
@@ -224,12 +231,13 @@ def detection_remark(summary: Summary) -> str:
     row = summary.detection["strongest_standard"]
     power = row["power"]["value"]
     check = f"{row['title']}, {row['region']}, {row['n_data']:.0f} data events"
+    of = looked_at(summary.detection)
     if power > NOTICED:
         return (
-            f"A standard check of the inputs notices this attack with probability {power:.2f} ({check}). "
+            f"A standard check of {of} notices this attack with probability {power:.2f} ({check}). "
             "It is stronger than what the validation misses: tighten its caps before drawing conclusions from its size."
         )
-    remark = f"No standard check of the inputs notices this attack with a probability above {power:.2f} ({check})."
+    remark = f"No standard check of {of} notices this attack with a probability above {power:.2f} ({check})."
     any_check = summary.detection["rows"][0]
     if any_check["power"]["value"] > NOTICED:
         remark += (
@@ -237,6 +245,31 @@ def detection_remark(summary: Summary) -> str:
             f"({any_check['title']}, {any_check['region']}): making it would rule this very deviation in or out."
         )
     return remark
+
+
+def looked_at(detection: Mapping[str, Any]) -> str:
+    """
+    Name what the checks look at.
+
+    Parameters
+    ----------
+    detection : mapping
+        ``Summary.detection``.
+
+    Returns
+    -------
+    str
+        Such as ``the inputs and the score``.
+    """
+    kinds = {row.get("comparison", "inputs") for row in detection["rows"]}
+    names = {
+        "inputs": "the inputs",
+        "observables": "the observables",
+        "score": "the score",
+        "flagged fraction": "flags",
+    }
+    found = [name for kind, name in names.items() if kind in kinds or (kind == "inputs" and "correlations" in kinds)]
+    return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
 
 
 def _detection(detection: Mapping[str, Any]) -> Section:
@@ -249,8 +282,11 @@ def _detection(detection: Mapping[str, Any]) -> Section:
             rows.append((row["title"], row["region"], power, f"{row['n_data']:.0f}"))
         kinds.add(kind)
     left_out = len(detection["rows"]) - len(rows)
-    note = _DETECTION_NOTE.format(level=detection["level"]) + (
-        f" {left_out} more are in summary.json." if left_out else ""
+    of = looked_at(detection)
+    note = (
+        _DETECTION_NOTE.format(level=detection["level"], of=of)
+        + ("" if "score" in of else _WITHOUT_SCORE)
+        + (f" {left_out} more are in summary.json." if left_out else "")
     )
     return Section(
         "Which check would have caught it", ("check", "region", "detection power", "data events"), rows, note

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.report.cells import furthest_moved
-from hepfool.report.sections import NOTICED
+from hepfool.report.sections import NOTICED, looked_at
 from hepfool.summary import Summary
 
 __all__ = ["UNCAPPED", "caps_in_words", "flipping_sources", "verdict_in_words"]
@@ -40,6 +40,9 @@ _OPEN: Final = {
 }
 _CAPS: Final = {
     "max_js_distance": "the Jensen-Shannon distance of every input",
+    "max_js_change": "the change of one distribution by one move",
+    "max_observable_distance": "that of every observable",
+    "max_score_distance": "that of the network's score",
     "max_correlation_change": "the change of the correlations by one move",
     "max_correlation_shift": "the shift of all correlations",
 }
@@ -200,12 +203,13 @@ def _advice(summary: Summary) -> Iterator[str]:
         yield _ADVICE
         return
     power, n_data = strongest["power"]["value"], strongest["n_data"]
+    of = "" if summary.detection is None else looked_at(summary.detection)
     if power > NOTICED:
-        yield f"With {n_data:.0f} data events a usual check of the inputs would notice it with a probability of {power:.0%}."
+        yield f"With {n_data:.0f} data events a usual check of {of} would notice it with a probability of {power:.0%}."
         yield _TIGHTEN
     else:
         yield (
-            f"With {n_data:.0f} data events no usual check of the inputs would notice it with a probability above {power:.0%}, so that the validation "
+            f"With {n_data:.0f} data events no usual check of {of} would notice it with a probability above {power:.0%}, so that the validation "
             "does not exclude it either."
         )
         yield _ADVICE

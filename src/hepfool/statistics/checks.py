@@ -286,7 +286,7 @@ def _inputs(nominal: EventTable, adversarial: EventTable, n_bins: int) -> Iterat
             after=after,
             weights=weights,
             share=float(weights.sum() / total) if total else 0.0,
-            cap=np.inf,
+            caps=(np.inf,) * nominal.n_features,
             binning=Binning.uniform(nominal, n_bins=n_bins),
         )
         yield marginals, replace(marginals, name="correlations", binning=None)

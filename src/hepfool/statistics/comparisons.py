@@ -47,8 +47,8 @@ class Comparison:
         Event weights.
     share : float
         Part of the weight of all validated events.
-    cap : float
-        What no figure may exceed; infinite for none.
+    caps : tuple of float
+        What no figure may exceed, one per column, or one for all correlations; infinite for none.
     binning : Binning, optional
         Bins of the columns in which the cap holds; None where correlations are compared.
     chi2_binning : Binning, optional
@@ -65,7 +65,7 @@ class Comparison:
     after: FloatArray
     weights: FloatArray
     share: float
-    cap: float
+    caps: tuple[float, ...]
     binning: Binning | None = None
     chi2_binning: Binning | None = None
     kind: Literal["pearson", "distance"] = "pearson"
@@ -109,14 +109,14 @@ class Comparison:
         """
         values = [self._shift()] if self.binning is None else self.distances()[0].tolist()
         columns = [""] if self.binning is None else self.columns
-        for column, value in zip(columns, values, strict=True):
+        for column, value, cap in zip(columns, values, self.caps, strict=True):
             yield Figure(
                 comparison=self.name,
                 part=self.part,
                 separately=self.separately,
                 column=column,
                 value=value,
-                cap=self.cap,
+                cap=cap,
             )
 
     def _shift(self) -> float:

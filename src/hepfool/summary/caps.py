@@ -9,13 +9,21 @@ from typing import Any, Final
 from hepfool.attacks.base import Attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
+from hepfool.statistics.comparisons import Validated
 
 __all__ = ["attack_caps"]
 
-_CAPS: Final = ("max_js_distance", "max_correlation_change", "max_correlation_shift")
+_CAPS: Final = ("max_js_distance", "max_js_change", "max_correlation_change", "max_correlation_shift")
+#: Names of the caps of a validation.
+_OF: Final = {
+    "inputs": "max_js_distance",
+    "observables": "max_observable_distance",
+    "score": "max_score_distance",
+    "correlations": "max_correlation_shift",
+}
 
 
-def attack_caps(attack: Attack, table: EventTable) -> dict[str, float]:
+def attack_caps(attack: Attack, table: EventTable, validated: Validated | None = None) -> dict[str, float]:
     """
     Collect the caps of an attack.
 
@@ -25,11 +33,13 @@ def attack_caps(attack: Attack, table: EventTable) -> dict[str, float]:
         Any attack, also one that is kept in a checkpoint.
     table : EventTable
         Nominal events, from which a validation budget follows.
+    validated : Validated, optional
+        Figures of the attack beside their caps.
 
     Returns
     -------
     dict of str to float
-        Finite caps by name; empty if nothing constrains the data set.
+        Finite caps by name; where parts or columns differ, the loosest.  Empty if nothing constrains the data set.
 
     Examples
     --------
@@ -40,4 +50,9 @@ def attack_caps(attack: Attack, table: EventTable) -> dict[str, float]:
     if not isinstance(inner, CONSERVAttack):
         return {}
     resolved = inner.resolved(table)
-    return {name: value for name in _CAPS if math.isfinite(value := getattr(resolved, name))}
+    caps = {name: value for name in _CAPS if math.isfinite(value := getattr(resolved, name))}
+    for figure in () if validated is None else validated.figures:
+        name = _OF.get(figure.comparison)
+        if name is not None and math.isfinite(figure.cap):
+            caps[name] = max(caps.get(name, 0.0), figure.cap)
+    return caps

@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.resources
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from hepfool.attacks.base import AttackResult, FoolingCounts
 from hepfool.io.versions import installed_versions
 from hepfool.statistics.checks import STANDARD_CHECKS, DetectionTable
+from hepfool.statistics.comparisons import Figure, Validated
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.summary.caps import attack_caps
 from hepfool.summary.evidence import Evidence
@@ -60,6 +61,8 @@ class Summary:
         The attack with tighter and looser caps, see :func:`hepfool.summary.frontier_record`.
     spread : mapping, optional
         The same study of repeated trainings, see :func:`hepfool.summary.spread_record`.
+    validation : mapping, optional
+        Every comparison that the attack had to pass, beside its cap; None for an attack that keeps nothing.
     format : str
         Marks the file.
     format_version : int
@@ -78,6 +81,7 @@ class Summary:
     impact: Json | None = None
     frontier: Json | None = None
     spread: Json | None = None
+    validation: Json | None = None
     format: str = "hepfool-summary"
     format_version: int = 1
 
@@ -139,6 +143,7 @@ def summarise(
         detector=None if detector is None else plain_values(detector),
         verdict=_verdict(verdict),
         detection=None if detection is None else detection_record(detection),
+        validation=None if result.validation is None else _validation(result.validated),
     )
 
 
@@ -147,7 +152,7 @@ def _provenance(result: AttackResult, seed: int | None) -> Json:
     record: Json = plain_values(
         {
             **result.provenance,
-            "caps": attack_caps(result.attack, table),
+            "caps": attack_caps(result.attack, table, result.validated),
             "seed": seed,
             "classifier": result.classifier_digest,
             "input": dict(table.metadata),
@@ -155,6 +160,17 @@ def _provenance(result: AttackResult, seed: int | None) -> Json:
         }
     )
     return record
+
+
+def _validation(validated: Validated) -> Json:
+    def rows(figures: Iterable[Figure]) -> list[Json]:
+        return [{**plain_values(figure), "kept": figure.kept} for figure in figures]
+
+    return {
+        "figures": rows(validated.figures),
+        "largest": rows(validated.largest()),
+        "not_compared": list(validated.not_compared),
+    }
 
 
 def _events(result: AttackResult) -> Json:

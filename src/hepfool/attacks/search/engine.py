@@ -237,8 +237,8 @@ class Search:
             table=table,
             bounds=Bounds(np.hstack([bounds.lower, -wide]), np.hstack([bounds.upper, wide]), bounds.row),
         )
-        groups = _groups(problem.table, validation, prices, len(unit))
-        score_groups = _score_groups(problem.table, validation)
+        groups = _groups(problem.table, table, binning, validation, prices)
+        score_groups = _score_groups(problem, validation)
         return cls(
             problem=problem,
             validation=validation,
@@ -650,9 +650,12 @@ def _with_observables(table: EventTable, validation: Validation) -> EventTable:
     return replace(table, features=space, values=values, missing=np.isnan(values), shape_variations={})
 
 
-def _groups(table: EventTable, validation: Validation, prices: Prices, n_columns: int) -> list[Group]:
+def _groups(
+    inputs: EventTable, table: EventTable, binning: Binning, validation: Validation, prices: Prices
+) -> list[Group]:
     """List what is compared by itself: parts of inputs, observables and correlations, joined where they coincide."""
     found: dict[bytes, Group] = {}
+    n_inputs, n_columns = inputs.n_features, table.n_features
     none, free = np.zeros(n_columns), np.full(n_columns, np.inf)
 
     def group(name: str, events: BoolArray) -> Group:
@@ -661,18 +664,19 @@ def _groups(table: EventTable, validation: Validation, prices: Prices, n_columns
             Group(name=name, events=events, alpha=none.copy(), max_js_distance=free.copy(), max_step=free.copy()),
         )
 
-    comparisons = [(slice(0, table.n_features), validation.inputs)]
-    for place, observable in enumerate(validation.observables.values()):
-        comparisons.append((slice(table.n_features + place, table.n_features + place + 1), observable))
+    comparisons = [(slice(0, n_inputs), validation.inputs)]
+    for place, observable in enumerate(validation.observables.values(), start=n_inputs):
+        comparisons.append((slice(place, place + 1), observable))
     for columns, marginals in comparisons:
         if marginals is not None:
             for part in validation.parts(table, marginals):
-                one, cap = group(part.name, part.events), marginals.cap(part.share)
-                one.max_js_distance[columns], one.alpha[columns] = cap, prices.alpha_of(cap)
+                one = group(part.name, part.events)
+                caps = marginals.caps(part, table.values[:, columns], Binning(binning.edges[columns]))
+                one.max_js_distance[columns], one.alpha[columns] = caps, [prices.alpha_of(float(cap)) for cap in caps]
                 one.max_step[columns] = prices.max_js_change
     if validation.correlations is not None:
         for part in validation.parts(table, validation.correlations):
-            cap = validation.correlations.cap(table, part.events, part.share)
+            cap = validation.correlations.cap(inputs, part.events, part.share)
             one = group(part.name, part.events)
             found[part.events.tobytes()] = replace(
                 one,
@@ -684,11 +688,20 @@ def _groups(table: EventTable, validation: Validation, prices: Prices, n_columns
     return list(found.values())
 
 
-def _score_groups(table: EventTable, validation: Validation) -> list[ScoreGroup]:
+def _score_groups(problem: AttackProblem, validation: Validation) -> list[ScoreGroup]:
+    table = problem.table
     if validation.score is None or math.isinf(validation.score.cap(1.0)):
         return []
+    nodes, threshold = (
+        _nodes(problem, problem.classifier.scores(table.network_values)),
+        threshold_of(problem.classifier),
+    )
     return [
-        ScoreGroup(name=part.name, events=part.events, max_js_distance=validation.score.cap(part.share))
+        ScoreGroup(
+            name=part.name,
+            events=part.events,
+            max_js_distance=validation.score_cap(part, nodes, problem.constrained, threshold),
+        )
         for part in validation.parts(table, validation.score)
     ]
 
