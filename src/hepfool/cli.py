@@ -34,12 +34,13 @@ from rich.progress import (
 from rich.table import Table
 
 from hepfool._version import __version__
-from hepfool.command_line import check_effects, in_options, remark_effects
+from hepfool.command_line import VALIDATION_OPTIONS, check_effects, in_options, remark_effects
 from hepfool.features import Feature, FeatureKind
 from hepfool.interrupts import Received, command_to_go_on, stopped_by_signals
 
 if TYPE_CHECKING:  # loaded late, so that --help stays quick
     from hepfool.attacks.base import Iteration
+    from hepfool.attacks.conserv import CONSERVAttack
     from hepfool.events import EventTable
 
 __all__ = ["main"]
@@ -94,7 +95,7 @@ _ATTACK_OPTIONS: tuple[tuple[str, type, str, str], ...] = (
         "10, or 60 with --strategy frugal",
         "Iterations; frugal stops before when it has converged.",
     ),
-    ("--n-bins", int, "200", "Bins per marginal."),
+    ("--n-bins", int, "200", "Bins per marginal; with the options of a validation 50, and 100 of equal content."),
     ("--alpha", float, "4.0", "Price of the Jensen-Shannon distance."),
     ("--beta", float, "1.0", "Price of the correlation shift."),
     ("--max-js-distance", float, "0.03", "Cap on each marginal's Jensen-Shannon distance; inf for none."),
@@ -104,7 +105,22 @@ _ATTACK_OPTIONS: tuple[tuple[str, type, str, str], ...] = (
 )
 
 
+#: Each of these states the comparisons as a validation: inputs, score and correlations, in each region.
+_VALIDATION_OPTIONS: tuple[tuple[str, Any, str], ...] = (
+    ("--keep-score/--no-keep-score", None, "Whether the distribution of the network's score is kept too."),
+    ("--max-score-distance", float, "Cap on the Jensen-Shannon distance of the score.  [default: 0.03]"),
+    (
+        "--separately",
+        click.Choice(["union", "regions", "processes"]),
+        "What is compared by itself: all events, each region, or each process (file or class) of a region.",
+    ),
+    ("--at-power", float, "Set every cap where its check rejects with this probability, with --n-data data events."),
+)
+
+
 def _attack_options(command: Callable[..., None]) -> Callable[..., None]:
+    for name, kind, text in reversed(_VALIDATION_OPTIONS):
+        command = click.option(name, type=kind, default=None, help=text)(command)
     for name, kind, default, text in reversed(_ATTACK_OPTIONS):
         command = click.option(name, type=kind, help=f"{text}  [default: {default}]")(command)
     return command
@@ -152,7 +168,6 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
     with _user_errors() as received:
         # Everything below is loaded late, so that --help stays quick.
         from hepfool.attacks.checkpoint import Checkpointed  # noqa: PLC0415
-        from hepfool.attacks.conserv import CONSERVAttack  # noqa: PLC0415
         from hepfool.io.files import check_writable_folder  # noqa: PLC0415
         from hepfool.models.files import load_torch  # noqa: PLC0415
         from hepfool.plots.style import PlotStyle  # noqa: PLC0415
@@ -166,9 +181,7 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         received.kept += filter(None, (options["checkpoint"], options["frontier"]))
         for path in received.kept:
             check_writable_folder(Path(path).parent)
-        names = (name.removeprefix("--").replace("-", "_") for name, *_ in _ATTACK_OPTIONS)
-        given = {name: options[name] for name in names if options[name] is not None}
-        configuration = CONSERVAttack(**{**DEFAULT_CAPS, **given})
+        configuration = _configuration(options)
         checks = None if options["n_data"] is None else CheckSettings(n_data=options["n_data"])
         settings = {} if options["output_type"] is None else {"output": options["output_type"]}
         classifier = load_torch(
@@ -186,6 +199,34 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         _show(study.summary, folder)
         if study.result.interrupted:
             _end(received, "the report holds the iterations that were finished", "--force")
+
+
+def _configuration(options: Mapping[str, Any]) -> CONSERVAttack:
+    """State the attack, with the comparisons as a validation where an option asks for one."""
+    from hepfool.attacks.conserv import CONSERVAttack  # noqa: PLC0415 - loaded late, so that --help stays quick
+    from hepfool.validation import Correlations, Marginals, Validation  # noqa: PLC0415
+
+    names = (name.removeprefix("--").replace("-", "_") for name, *_ in _ATTACK_OPTIONS)
+    given = {name: options[name] for name in names if options[name] is not None}
+    if all(options[name] is None for name in VALIDATION_OPTIONS):
+        return CONSERVAttack(**{**DEFAULT_CAPS, **given})
+    inputs: dict[str, Any] = {}
+    if "n_bins" in given:
+        inputs["n_bins"] = given.pop("n_bins")
+    caps = {**DEFAULT_CAPS, **given}
+    distance, shift = caps["max_js_distance"], caps["max_correlation_shift"]
+    given = {name: value for name, value in given.items() if name not in DEFAULT_CAPS}
+    cap = 0.03 if options["max_score_distance"] is None else options["max_score_distance"]
+    comparisons: dict[str, Any] = {
+        "inputs": Marginals(max_js_distance=distance, **inputs),
+        "score": None if options["keep_score"] is False else Marginals(max_js_distance=cap, n_bins=25, n_quantiles=25),
+        "correlations": Correlations(max_shift=shift),
+        "separately": options["separately"] or "regions",
+    }
+    if options["at_power"] is None:
+        return CONSERVAttack(validation=Validation(**comparisons), **given)
+    power = Validation.at_power(options["at_power"], n_data=options["n_data"], **comparisons)
+    return CONSERVAttack(validation=power, **given)
 
 
 def _table(files: tuple[str, ...], options: Mapping[str, Any]) -> EventTable:

@@ -22,7 +22,10 @@ from hepfool.printable import printable
 if TYPE_CHECKING:  # loaded late, so that --help stays quick
     from hepfool.events import EventTable
 
-__all__ = ["check_effects", "in_options", "remark_effects"]
+__all__ = ["VALIDATION_OPTIONS", "check_effects", "in_options", "remark_effects"]
+
+#: Options of ``hepfool attack`` that state the comparisons as a validation.
+VALIDATION_OPTIONS: Final = ("keep_score", "max_score_distance", "separately", "at_power")
 
 #: Arguments of the package that an option of another name sets.
 _ALIASES: Final = {"output": "output_type"}
@@ -86,10 +89,29 @@ def check_effects(options: Mapping[str, Any], files: Iterable[str]) -> None:
     if options["frontier"] and options["n_data"] is None:
         msg = "--frontier asks how easily each attack is noticed; add --n-data"
         raise ValueError(msg)
+    _check_validation(options, given)
     caps = ("max_js_distance", "max_correlation_change", "max_correlation_shift")
+    kept = any(options[name] is not None for name in VALIDATION_OPTIONS) and options["keep_score"] is not False
+    if (kept and options["max_score_distance"] != math.inf) or options["at_power"] is not None:
+        return
     if all(options[name] == math.inf or (options[name] is None and name == caps[1]) for name in caps):
         msg = "no cap constrains this attack, so that its size says nothing of what a validation would miss; set a cap"
         warnings.warn(msg, UserWarning, stacklevel=2)
+
+
+def _check_validation(options: Mapping[str, Any], given: set[str]) -> None:
+    if options["max_score_distance"] is not None and options["keep_score"] is False:
+        msg = "--max-score-distance has no effect with --no-keep-score; leave one of them out"
+        raise ValueError(msg)
+    if options["at_power"] is None:
+        return
+    if options["n_data"] is None:
+        msg = "--at-power asks how easily a change is noticed; add --n-data"
+        raise ValueError(msg)
+    for name in ("max_js_distance", "max_correlation_shift", "max_score_distance"):
+        if name in given:
+            msg = f"--{name.replace('_', '-')} has no effect beside --at-power, which sets every cap; leave one of them out"
+            raise ValueError(msg)
 
 
 def remark_effects(options: Mapping[str, Any], table: EventTable, classes: Mapping[str, int] | None) -> None:
@@ -111,12 +133,17 @@ def remark_effects(options: Mapping[str, Any], table: EventTable, classes: Mappi
         One per option.
     """
     wanted, sentinel = options["max_events"], options["missing_value"]
+    separately = options["separately"]
     unused = [name for name, number in (classes or {}).items() if number not in table.labels]
     remarks = []
     if wanted is not None and wanted > table.n_events:
         remarks.append(f"--max-events {wanted} changes nothing: there are {table.n_events} events")
     if sentinel is not None and not table.missing.any():
         remarks.append(f"--missing-value {sentinel:g} changes nothing: no feature holds it")
+    if separately == "regions" and not table.regions:
+        remarks.append(
+            "--separately regions changes nothing: the files hold no regions, so that all events are compared together"
+        )
     if unused:
         remarks.append(f"--classes: no event has the class of {', '.join(unused)}")
     for remark in remarks:

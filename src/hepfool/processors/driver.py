@@ -23,6 +23,7 @@ from coffea.nanoevents import NanoAODSchema
 from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, Runner
 
 from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.attacks.problem import n_bins_of
 from hepfool.exceptions import IncompleteInputError, WorkerLostError
 from hepfool.interrupts import stopped_by_signals
 from hepfool.io.owners import claimed
@@ -139,7 +140,7 @@ def run_analysis(
         ranges: Ranges | None = None
         if plan.scope == "chunk" and plan.binning is None:
             ranges = passes.run("ranges", RangeProcessor(analysis))["ranges"]
-            plan = dataclasses.replace(plan, binning=ranges.binning(plan.attack.n_bins))
+            plan = dataclasses.replace(plan, binning=ranges.binning(n_bins_of(plan.attack)))
         out = passes.run("attack", AttackProcessor(analysis, plan.classifier, plan.attack, **plan.options))
     result = out.get("result")
     if result is not None and result.interrupted and kept:

@@ -116,6 +116,9 @@ def raise_caps(
     if not isinstance(attack, CONSERVAttack) or attack.budget != "caps" or n_trials < 1:
         msg = f'caps of {attack!r} cannot be raised in {n_trials} trials; give a CONSERVAttack with budget="caps" and at least one'
         raise ValueError(msg)
+    if attack.validation is not None:
+        msg = "caps of a validation hold in each partition and cannot be raised for all; state max_js_distance and max_correlation_shift"
+        raise ValueError(msg)
     if not math.isfinite(min(attack.max_js_distance, attack.max_correlation_shift)):
         msg = "neither max_js_distance nor max_correlation_shift is set, so there is nothing to raise"
         raise ValueError(msg)

@@ -22,6 +22,7 @@ import numpy as np
 from coffea.processor import accumulate
 
 from hepfool.attacks.base import Attack
+from hepfool.attacks.problem import n_bins_of
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import ConstraintError, LowStatisticsWarning
 from hepfool.io.partitions import PartitionFile, Partitions, empty, write_partition
@@ -223,7 +224,7 @@ class PartitionedAttack:
         if not found.n_events:
             msg = f"no labelled, constrained event among {partitions.n_events} in {partitions.folder}; check the selection"
             raise ValueError(msg)
-        return found.binning(self.attack.n_bins)
+        return found.binning(n_bins_of(self.attack))
 
     def _submitted(self, executor: Submits | None, calls: Iterable[tuple[Any, ...]]) -> list[Any]:
         """Run calls; begin again what was lost, and nothing else."""

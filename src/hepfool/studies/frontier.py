@@ -176,6 +176,8 @@ def scaled_caps(attack: CONSERVAttack, factors: Iterable[float]) -> dict[float, 
     >>> [a.max_js_distance for a in scaled_caps(CONSERVAttack(max_js_distance=0.02), [0.5, 1.0]).values()]
     [0.01, 0.02]
     """
+    if attack.validation is not None:
+        return {float(factor): replace(attack, validation=attack.validation.scaled(factor)) for factor in factors}
     caps = {name: getattr(attack, name) for name in _CAPS if math.isfinite(getattr(attack, name))}
     if not caps or attack.budget != "caps":
         msg = f"no cap to scale; set one of {', '.join(_CAPS)}, or call attack.resolved(table) first"

@@ -26,6 +26,7 @@ from hepfool.io.files import local_path
 from hepfool.statistics.checks import CheckSettings
 from hepfool.summary import Thresholds
 from hepfool.training import TrainingSettings
+from hepfool.workflow.attack_configuration import AttackSettings
 
 __all__ = [
     "EventsConfiguration",
@@ -305,7 +306,7 @@ class WorkflowConfiguration(_Strict):
     events: EventsConfiguration | None = Field(default=None, description="Needed unless a table is passed in Python.")
     split: SplitConfiguration = SplitConfiguration()
     network: NetworkConfiguration = NetworkConfiguration()
-    attack: CONSERVAttack = Field(default_factory=CONSERVAttack)
+    attack: AttackSettings = Field(default_factory=CONSERVAttack)
     target: Literal["correct", "all"] | int = "correct"
     envelope: Literal["none", "variations"] = Field(
         default="none",
@@ -346,6 +347,11 @@ class WorkflowConfiguration(_Strict):
         return self
 
     def _check_effects(self) -> None:
+        if self.attack.validation is not None:
+            _refuse(self, ("quantile_bins",), "beside validation of the attack, whose n_quantiles says it")
+            if self.checks is not None and self.checks.n_bins != CheckSettings(n_data=1.0).n_bins:
+                msg = "checks: n_bins has no effect beside validation of the attack, which says its bins; leave n_bins out"
+                raise ValueError(msg)
         flat = self.events is not None and bool(self.events.files)
         if self.detector is None:
             _refuse(self, ("data_regions",), "without a detector")

@@ -22,6 +22,7 @@ from torch import nn
 
 from hepfool.attacks.base import AttackResult, Iteration, run_attack
 from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.attacks.problem import bins_of
 from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, train_detector
 from hepfool.events import UNLABELLED, Envelope, EventTable
@@ -193,9 +194,8 @@ def _envelope(configuration: WorkflowConfiguration, table: EventTable) -> Envelo
 
 
 def _binning(configuration: WorkflowConfiguration, table: EventTable) -> Binning:
-    uniform = Binning.uniform(table, n_bins=configuration.attack.n_bins)
-    n_bins = configuration.quantile_bins
-    return uniform if n_bins is None else uniform.united(Binning.quantiles(table, n_bins=n_bins))
+    bins, n_bins = bins_of(configuration.attack, table), configuration.quantile_bins
+    return bins if n_bins is None else bins.united(Binning.quantiles(table, n_bins=n_bins))
 
 
 def _make_detector(given: StepInput) -> Detector:

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+How a configuration file states an attack and what it has to keep.
+
+The models follow the records of the package field by field.  What is a function in Python (observables, and a detector whose
+flags are kept) has no place in a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, cast, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetPydanticSchema, create_model, model_validator
+from pydantic_core import CoreSchema, core_schema, to_jsonable_python
+
+from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.validation import AtPower, Correlations, Marginals, Validation
+
+__all__ = ["AttackSettings"]
+
+
+def _model(
+    name: str, defaults: Any, check: Callable[[BaseModel], object], *, without: tuple[str, ...] = (), **more: Any
+) -> type[BaseModel]:
+    """Make a model that a file can hold of a record; ``more`` are further fields, or other types of its own."""
+    hints = get_type_hints(type(defaults))
+    found: dict[str, Any] = {
+        field.name: (hints[field.name], getattr(defaults, field.name))
+        for field in dataclasses.fields(defaults)
+        if field.name not in without
+    }
+    found |= more
+
+    def checked(model: BaseModel) -> BaseModel:
+        check(model)
+        return model
+
+    return create_model(
+        f"{name}Configuration",
+        __config__=ConfigDict(extra="forbid", frozen=True),
+        __doc__=None,
+        __validators__={"checked": cast("Any", model_validator(mode="after")(checked))},
+        **found,
+    )
+
+
+def _given(model: BaseModel) -> dict[str, Any]:
+    return {name: getattr(model, name) for name in model.model_fields_set}
+
+
+def _changed(default: Any, model: BaseModel | None) -> Any:
+    """Change what a file says in a record."""
+    return None if model is None else dataclasses.replace(default, **_given(model))
+
+
+def _validation(model: BaseModel) -> Validation:
+    given = _given(model)
+    power: AtPower | None = given.pop("at_power", None)
+    if power is not None:
+        for name, cap in (("inputs", "max_js_distance"), ("score", "max_js_distance"), ("correlations", "max_shift")):
+            if given.get(name) is not None and cap in given[name].model_fields_set:
+                msg = f"{name}: {cap} has no effect beside at_power, which sets every cap; leave one of them out"
+                raise ValueError(msg)
+    for name, default in _COMPARED.items():
+        if name in given:
+            given[name] = _changed(default, given[name])
+    if power is None:
+        return Validation(**given)
+    return Validation.at_power(power.detection_power, n_data=power.n_data, level=power.level, **given)
+
+
+def _attack(model: BaseModel) -> CONSERVAttack:
+    given = _given(model)
+    if given.get("validation") is not None:
+        given["validation"] = _validation(given["validation"])
+    return CONSERVAttack(**given)
+
+
+_COMPARED = {
+    "inputs": Validation().inputs or Marginals(),
+    "score": Validation().score or Marginals(),
+    "correlations": Validation().correlations or Correlations(),
+}
+_MODELS = {
+    name: _model(name.capitalize(), default, partial(_changed, default), without=("of",))
+    for name, default in _COMPARED.items()
+}
+_VALIDATION = _model(
+    "Validation",
+    Validation(),
+    _validation,
+    without=("observables", "flagged"),
+    at_power=(AtPower | None, None),
+    **{name: (model | None, model()) for name, model in _MODELS.items()},
+)
+_ATTACK = _model("CONSERVAttack", CONSERVAttack(), _attack, validation=(_VALIDATION | None, None))
+
+
+def _read(given: Any, handler: core_schema.ValidatorFunctionWrapHandler) -> CONSERVAttack:
+    return given if isinstance(given, CONSERVAttack) else _attack(handler(given))
+
+
+def _plain(attack: CONSERVAttack) -> Any:
+    return to_jsonable_python(attack, fallback=repr, inf_nan_mode="constants")
+
+
+def _schema(_source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    plain = core_schema.plain_serializer_function_ser_schema(_plain)
+    return core_schema.no_info_wrap_validator_function(_read, handler.generate_schema(_ATTACK), serialization=plain)
+
+
+#: An attack in a file: the fields of ``CONSERVAttack``, and of ``Validation`` under ``validation``.
+AttackSettings = Annotated[CONSERVAttack, GetPydanticSchema(_schema)]
