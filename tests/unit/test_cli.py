@@ -248,7 +248,6 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
         ({"n_data": "0"}, "--n-data must be positive, got 0"),
         ({"alpha": "much"}, "'much' is not a valid float"),
         ({"strategy": "frugal"}, "--step 0.05 has no effect with --strategy frugal"),
-        ({"strategy": "frugal", "step": None, "n_candidates": "7"}, "--n-candidates 7 has no effect"),
         ({"n_candidates": "7"}, "--step 0.05 has no effect where the number of candidates is fixed"),
         (
             {"network": "conservattack_higgs"},

@@ -56,7 +56,8 @@ def validated_in_words(record: Mapping[str, Any] | None) -> str:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    return _TITLES.get(row["comparison"], row["comparison"])
+    name = str(row["comparison"])
+    return _TITLES.get(name, name)
 
 
 def _figure(row: Mapping[str, Any]) -> str:

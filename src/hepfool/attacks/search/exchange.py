@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from hepfool.attacks.problem import AttackProblem
@@ -116,6 +115,8 @@ def _matched(
         return []
     common = classes == names[np.argmax(counts)]
     first, second = rng.permutation(events[common]), rng.permutation(events[~common])
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - takes longer to load than a small attack
+
     n_parts = -(-max(len(first), len(second)) // _CHUNK)
     pairs = []
     for left, right in zip(np.array_split(first, n_parts), np.array_split(second, n_parts), strict=True):
