@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 @pytest.mark.torch
 def test_the_ten_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    code, kept = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     names: dict[str, object] = {}
     # The network of the ten lines is untrained: with other parameters another fraction of the events is fooled.
     with torch.random.fork_rng(devices=[]):
@@ -27,6 +27,11 @@ def test_the_ten_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out.splitlines()
     assert 0.5 < float(printed[0]) <= 1.0
     assert float(printed[2]) <= 0.02
+    exec(compile(kept, "README.md", "exec"), names)
+    printed = capsys.readouterr().out.splitlines()
+    figures = [re.fullmatch(r"(\w+) constrained (\d\.\d+), cap (\d\.\d+)", line) for line in printed]
+    assert [figure and figure[1] for figure in figures] == ["inputs", "correlations", "score"]
+    assert all(figure and 0.0 <= float(figure[2]) <= float(figure[3]) < 0.1 for figure in figures)
 
 
 def test_the_configuration_is_valid(tmp_path: Path) -> None:

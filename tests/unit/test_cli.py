@@ -25,10 +25,16 @@ from hepfool.models.files import export_program
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.statistics.checks import CheckSettings
 from hepfool.statistics.marginals import js_distance, js_divergence_terms
+from hepfool.validation import Correlations, Marginals, Validation
 
 pytestmark = pytest.mark.torch
 
 Run = Callable[..., Result]
+#: What the options of the fixture below say of the inputs.
+INPUTS: dict[str, Any] = {
+    "inputs": Marginals(max_js_distance=0.05, n_bins=20),
+    "correlations": Correlations(max_shift=0.05),
+}
 
 
 class Ring(nn.Module):
@@ -248,6 +254,10 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
         ({"n_data": "0"}, "--n-data must be positive, got 0"),
         ({"alpha": "much"}, "'much' is not a valid float"),
         ({"strategy": "frugal"}, "--step 0.05 has no effect with --strategy frugal"),
+        ({"at_power": "0.1"}, "--at-power asks how easily a change is noticed; add --n-data"),
+        ({"at_power": "0.1", "n_data": "9"}, "--max-js-distance has no effect beside --at-power"),
+        ({"separately": "region"}, "'region' is not one of"),
+        ({"max_score_distance": "-1"}, "must not be negative"),
         ({"n_candidates": "7"}, "--step 0.05 has no effect where the number of candidates is fixed"),
         (
             {"network": "conservattack_higgs"},
@@ -423,3 +433,48 @@ def test_an_option_of_the_attack_changes_it_or_is_refused(
         assert f"{option} {value} has no effect" in result.stderr
     else:
         assert not np.array_equal(*found)
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    ("extra", "changes", "kept"),
+    [
+        (("--keep-score",), {}, Validation(**INPUTS)),
+        (("--no-keep-score",), {"separately": "processes"}, Validation(**INPUTS, score=None, separately="processes")),
+        (
+            (),
+            {"max_score_distance": "0.1", "separately": "union"},
+            Validation(**INPUTS, score=Marginals(max_js_distance=0.1, n_bins=25, n_quantiles=25), separately="union"),
+        ),
+        (
+            (),
+            {"at_power": "0.2", "n_data": "500", "max_js_distance": None, "max_correlation_shift": None},
+            Validation.at_power(0.2, n_data=500.0, inputs=Marginals(n_bins=20)),
+        ),
+    ],
+)
+def test_options_state_what_the_attack_keeps(
+    extra: tuple[str, ...], changes: dict[str, str | None], kept: Validation, run: Run, tmp_path: Path
+) -> None:
+    result = run(*extra, **changes)
+    assert result.exit_code == 0, result.output
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["provenance"]["attack"].count(f"validation={kept!r}") == 1
+    assert all(row["kept"] for row in summary["validation"]["figures"])
+    printed = " ".join(result.stdout.split())
+    if kept.score is None:
+        assert "The score was not kept" in printed
+    else:
+        assert "score" in {row["comparison"] for row in summary["validation"]["largest"]}
+        assert "was not kept" not in printed
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.filterwarnings("default:--separately regions changes nothing")
+def test_validation_options_without_effect_are_said(run: Run) -> None:
+    refused = run("--no-keep-score", max_score_distance="0.1")
+    assert refused.exit_code == 2
+    assert "--max-score-distance has no effect with --no-keep-score" in refused.stderr
+    told = run(separately="regions")
+    assert told.exit_code == 0, told.output
+    assert "--separately regions changes nothing" in told.stderr

@@ -16,7 +16,7 @@ from hepfool.attacks.base import Attack, AttackProblem, AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.gradient import PGD, fgsm
 from hepfool.attacks.minifool import MiniFool, StrengthScan, scan_strength
-from hepfool.attacks.presets import PRESETS, RANGES, AttackRanges, constituent_fgsm, scaled_to
+from hepfool.attacks.presets import PRESETS, RANGES, AttackRanges, constituent_fgsm, per_move, scaled_to
 from hepfool.attacks.stochastic import RDSA, Noise
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "StrengthScan",
     "constituent_fgsm",
     "fgsm",
+    "per_move",
     "run_attack",
     "scaled_to",
     "scan_strength",

@@ -3,7 +3,12 @@
 Hyper-parameters of published studies, and ranges to draw them from.
 
 The numbers of ``PRESETS`` and ``RANGES`` are those of appendix A of arXiv:2603.13970, with
-inputs scaled to [0, 1].  Caps on a distance or on one move depend on the number of events: one
+inputs scaled to [0, 1].  What they keep is ``attack.kept``: a :class:`~hepfool.validation.Validation` without the score, of all
+events together.  The published ``max_jsd_single_change`` is read here as a cap on the distance from nominal, which is the
+stricter of two readings: under it the published distances cannot be reached.  :func:`per_move` gives the other one, a cap on
+what a single move does to a marginal, as its name says.
+
+Caps on a distance or on one move depend on the number of events: one
 event of 1000 is a larger step than one of 100 000.  :func:`scaled_to` converts them.
 :func:`constituent_fgsm` has the numbers of arXiv:1910.08606.
 """
@@ -22,7 +27,7 @@ from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.gradient import PGD
 from hepfool.attacks.limits import MoveUnit
 
-__all__ = ["PRESETS", "RANGES", "AttackRanges", "constituent_fgsm", "scaled_to"]
+__all__ = ["PRESETS", "RANGES", "AttackRanges", "constituent_fgsm", "per_move", "scaled_to"]
 
 
 def _attack(
@@ -60,6 +65,37 @@ PRESETS: Final[Mapping[str, CONSERVAttack]] = MappingProxyType(
 )
 
 
+def per_move(attack: CONSERVAttack) -> CONSERVAttack:
+    """
+    Read the cap on marginals as one on single moves, the published ``max_jsd_single_change``.
+
+    Parameters
+    ----------
+    attack : CONSERVAttack
+        A preset, whose ``max_js_distance`` is a cap on the distance from nominal.
+
+    Returns
+    -------
+    CONSERVAttack
+        With this number as ``max_js_change``, and no cap on the distance from nominal.
+
+    Raises
+    ------
+    ValueError
+        If there is no such cap.
+
+    Examples
+    --------
+    >>> attack = per_move(PRESETS["higgs"])
+    >>> attack.max_js_change, attack.max_js_distance
+    (0.006, inf)
+    """
+    if not math.isfinite(attack.max_js_distance):
+        msg = f"{attack!r} has no max_js_distance to be read as a cap on single moves; take one of PRESETS"
+        raise ValueError(msg)
+    return replace(attack, max_js_distance=math.inf, max_js_change=attack.max_js_distance)
+
+
 def scaled_to(attack: CONSERVAttack, n_events: int, *, published_n_events: int) -> CONSERVAttack:
     r"""
     Convert published caps to another number of events.
@@ -89,7 +125,9 @@ def scaled_to(attack: CONSERVAttack, n_events: int, *, published_n_events: int) 
     ratio = published_n_events / n_events
     return replace(
         attack,
+        validation=None if attack.validation is None else attack.validation.scaled(math.sqrt(ratio)),
         max_js_distance=attack.max_js_distance * math.sqrt(ratio),
+        max_js_change=attack.max_js_change * ratio,
         max_correlation_change=attack.max_correlation_change * ratio,
     )
 

@@ -8,8 +8,9 @@ import pytest
 
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.presets import PRESETS, RANGES, AttackRanges, constituent_fgsm, scaled_to
+from hepfool.attacks.presets import PRESETS, RANGES, AttackRanges, constituent_fgsm, per_move, scaled_to
 from hepfool.events import EventTable
+from hepfool.validation import Correlations, Marginals, Validation
 from tests.specimens import SineClassifier, events
 
 
@@ -40,6 +41,35 @@ def test_caps_scale_with_the_number_of_events() -> None:
     assert scaled.max_correlation_change == pytest.approx(0.0008)
     with pytest.raises(ValueError, match="must be positive, got 0"):
         scaled_to(PRESETS["higgs"], 0, published_n_events=1)
+
+
+def test_presets_keep_what_the_paper_compares() -> None:
+    assert PRESETS["higgs_distance"].kept == Validation(
+        inputs=Marginals(max_js_distance=0.02, n_bins=30, n_quantiles=0),
+        score=None,
+        correlations=Correlations(max_shift=np.inf, kind="distance"),
+        separately="union",
+    )
+
+
+@pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+def test_a_cap_on_single_moves_lets_their_sum_go_further() -> None:
+    whole = scaled_to(PRESETS["higgs"], 400, published_n_events=63_000)
+    single = scaled_to(per_move(PRESETS["higgs"]), 400, published_n_events=63_000)
+    assert single.max_js_change == pytest.approx(0.006 * 63_000 / 400)
+    found = [run_attack(attack, SineClassifier(), events(400), rng=1) for attack in (whole, single)]
+    assert found[0].compatibility.max_js_distance <= whole.max_js_distance < found[1].compatibility.max_js_distance
+    assert found[0].fooling_ratio < found[1].fooling_ratio
+    with pytest.raises(ValueError, match="no max_js_distance to be read"):
+        per_move(CONSERVAttack())
+
+
+def test_a_stated_validation_scales_like_its_sampling_floor() -> None:
+    attack = CONSERVAttack(validation=Validation(), strategy="frugal")
+    scaled = scaled_to(attack, 1000, published_n_events=4000).validation
+    assert scaled is not None
+    assert scaled.score is not None
+    assert scaled.score.max_js_distance == pytest.approx(0.06)
 
 
 def test_draws_fill_their_ranges_and_leave_the_rest() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.features import Feature
-from hepfool.workflow import read_configuration, workflow_schema
+from hepfool.features import Derived, Feature
+from hepfool.validation import Marginals, Validation
+from hepfool.workflow import WorkflowConfiguration, read_configuration, workflow_schema
 
 GOOD = """\
 output: report
@@ -203,3 +205,68 @@ def test_aliases_and_merges_that_do_no_harm_are_read(folder: Path) -> None:
     assert found.events.regions["more"].cuts == found.events.regions["high_met"].cuts
     assert found.checks is not None
     assert found.checks.n_data == 300.0
+
+
+KEPT = """\
+attack:
+  strategy: frugal
+  validation:
+    inputs: {max_js_distance: 0.02, separately: processes}
+    score: {max_js_distance: 0.05}
+    correlations: null
+"""
+
+
+def test_a_file_states_what_the_attack_keeps(folder: Path) -> None:
+    kept = read_configuration(write(folder, f"output: report\n{KEPT}"))
+    assert kept.attack.validation == Validation(
+        inputs=Marginals(max_js_distance=0.02, separately="processes"),
+        score=Marginals(max_js_distance=0.05, n_bins=25, n_quantiles=25),
+        correlations=None,
+    )
+    power = read_configuration(
+        write(
+            folder,
+            "output: report\nattack: {validation: {score: null, at_power: {detection_power: 0.1, n_data: 671}}}\n",
+        )
+    )
+    assert power.attack.validation == Validation.at_power(0.1, n_data=671, score=None)
+    assert (
+        read_configuration(write(folder, "output: report\nattack: {validation: {}}\n")).attack.validation
+        == Validation()
+    )
+
+
+def test_a_validation_with_functions_can_be_dumped(folder: Path) -> None:
+    observed = Validation(observables={"sum": Marginals(of=Derived(["tau_pt", "met"], np.add))})
+    configuration = WorkflowConfiguration(output=folder / "report", attack=CONSERVAttack(validation=observed))
+    record = configuration.model_dump(mode="json")["attack"]["validation"]
+    assert record["observables"]["sum"]["of"]["inputs"] == ["tau_pt", "met"]
+    json.dumps(record)
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "message"),
+    [
+        ("attack:\n  validation:\n    separately: region\n", "line 4, column 5", "'union', 'regions' or 'processes'"),
+        ("attack:\n  validation:\n    inputs: {max_js_distance: -1}\n", "line 4, column 14", "must not be negative"),
+        ("attack:\n  validation:\n    inputs: {max_js: 1}\n", "line 4, column 14", "no such setting"),
+        (
+            "attack:\n  validation:\n    score: {max_js_distance: 1}\n    at_power: {detection_power: 0.1, n_data: 9}\n",
+            "line 4, column 5",
+            "max_js_distance has no effect beside at_power",
+        ),
+        ("attack: {validation: {}, n_bins: 20}\n", "line 2", "n_bins=20 has no effect beside validation"),
+        ("attack: {validation: {}}\nquantile_bins: 9\n", "line 3", "quantile_bins has no effect beside validation"),
+        (
+            "attack: {validation: {}}\nchecks: {n_data: 9, n_bins: 9}\n",
+            "line 3",
+            "n_bins has no effect beside validation",
+        ),
+    ],
+)
+def test_a_validation_that_says_nothing_or_twice_is_refused(
+    text: str, position: str, message: str, folder: Path
+) -> None:
+    with pytest.raises(ValueError, match=rf"{position}.*{message}"):
+        read_configuration(write(folder, f"output: report\n{text}"))
