@@ -419,10 +419,10 @@ class Validation:
             Increasing, between 0 and 1.
         """
         marginals = self.score or Marginals(n_bins=25, n_quantiles=25)
-        edges = [np.linspace(0.0, 1.0, marginals.n_bins + 1)[1:-1], [threshold]]
+        wanted = [np.linspace(0.0, 1.0, marginals.n_bins + 1)[1:-1], np.array([threshold])]
         if marginals.n_quantiles:
-            edges.append(np.quantile(scores[constrained], np.linspace(0.0, 1.0, marginals.n_quantiles + 1)[1:-1]))
-        edges = np.unique(np.concatenate(edges))
+            wanted.append(np.quantile(scores[constrained], np.linspace(0.0, 1.0, marginals.n_quantiles + 1)[1:-1]))
+        edges = np.unique(np.concatenate(wanted))
         return np.asarray(edges[(edges > 0.0) & (edges < 1.0)])
 
     def score_binning(self, scores: FloatArray, constrained: BoolArray, threshold: float) -> Binning:

@@ -111,7 +111,7 @@ def test_figures_are_those_of_the_formulas_in_each_region() -> None:
     )
 
 
-def _js(yields: list[FloatArray]) -> float:
+def _js(yields: list[Any]) -> float:
     return float(js_distance(yields[0][np.newaxis], yields[1][np.newaxis])[0])
 
 
