@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import hepfool as hf
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.attacks.problem import n_bins_of
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import EventTable, Region
 from hepfool.features import Derived
@@ -255,3 +256,21 @@ def test_a_score_at_the_threshold_is_in_the_bin_below() -> None:
     (figure,) = validation.measure(table, table, scores=(pair, moved)).figures
     assert figure.value == pytest.approx(np.sqrt(1.5 - 0.75 * np.log2(3.0)))
     assert Binning(np.array([[0.0, 0.5, 1.0]])).indices(score[:, np.newaxis])[-1, 0] == 1
+
+
+def test_bins_from_ranges_alone_are_as_many_as_the_validation_has() -> None:
+    table = events(300)
+    validation = Validation(inputs=Marginals(n_bins=7, n_quantiles=4))
+    stated = hf.CONSERVAttack(validation=validation)
+    assert n_bins_of(stated) == n_bins_of(Checkpointed(stated, "attack.zip")) == validation.input_binning(table).n_bins
+    assert n_bins_of(hf.CONSERVAttack(n_bins=31)) == n_bins_of(Noise(size=0.1, n_bins=31)) == 31
+
+
+def test_the_cap_of_an_input_with_few_values_is_that_of_few_bins() -> None:
+    table = events(400, regions=False)
+    marginals = Marginals(max_js_distance=AtPower(detection_power=0.2, n_data=1000.0))
+    (part,) = Validation(separately="union").parts(table, marginals)
+    caps = marginals.caps(part, table.values, Validation().input_binning(table))
+    by_name = dict(zip(table.features.names, caps, strict=True))
+    assert by_name["charge"] == marginals.cap(1.0, 2)
+    assert by_name["charge"] < by_name["n_jets"] < by_name["phi"] == marginals.cap(1.0)
