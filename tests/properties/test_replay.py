@@ -154,7 +154,8 @@ def replayed(strategy: str, kind: str, groups: str, way: str, seed: int) -> list
     homewards = way == "repaired" and strategy == "paper"
     for number in range(2):
         back = homewards and number == 1
-        moving = attack._moving(search, values, unfooled=not back, fooled=back or strategy == "frugal")
+        asked = attack._asked(search, values)
+        moving = asked.select(asked.fooled if back else ~asked.fooled | (strategy == "frugal"))
         if strategy == "frugal" or back:
             moving = moving.select(np.argsort(moving.margin, kind="stable"))
         options, draw = attack._options(homewards=back), int(rng.integers(2**62))

@@ -301,10 +301,7 @@ class Search:
         inputs, classes = problem.network_values(values, events), problem.classes[events]
         margin, gradient = classifier.margin_and_gradient(inputs, classes)
         check_slope(problem, gradient)
-        fooled = margin < 0.0
-        unsure = np.abs(margin) < _TINY if self._margin_decides else np.ones(len(events), dtype=np.bool_)
-        if unsure.any():
-            fooled[unsure] = is_fooled(classifier, inputs[unsure], classes[unsure])
+        fooled = self._fooled(inputs, classes, margin)
         # The class decides; rounding may give a margin of 0 the other sign.
         margin = np.where(fooled, np.minimum(margin, -_TINY), np.maximum(margin, _TINY))
         slope = np.zeros((len(events), n_columns))
@@ -312,22 +309,21 @@ class Search:
         if self.table.features.derived:
             ranges = self.binning.edges[:, -1] - self.binning.edges[:, 0]
             slope = total_slope(self.table.features, self.extended(values[events]), slope, ranges)
-        return Moving(events, margin, slope, np.asarray(fooled))
+        return Moving(events, margin, slope, fooled)
 
-    @property
-    def _margin_decides(self) -> bool:
-        """Whether the sign of the margin is the class in every nominal event, so that it need not be asked for."""
-        problem = self.problem
+    def _fooled(self, inputs: FloatArray, classes: IntArray, margin: FloatArray) -> BoolArray:
+        """Mark the fooled events; the network is asked unless, at the first question, all margins had the right sign."""
+        classifier, found = self.problem.classifier, margin < 0.0
 
         def agree() -> bool:
-            events = np.flatnonzero(problem.attacked)
-            inputs, classes = problem.table.network_values[events], problem.classes[events]
-            classifier = problem.classifier
-            assert isinstance(classifier, DifferentiableClassifier)  # noqa: S101 - refused before
-            margin, _ = classifier.margin_and_gradient(inputs, classes)
-            return bool(((margin < 0.0) == is_fooled(classifier, inputs, classes))[np.abs(margin) >= _TINY].all())
+            return bool((found == is_fooled(classifier, inputs, classes))[np.abs(margin) >= _TINY].all())
 
-        return problem.once("margin decides", agree)
+        unsure = np.abs(margin) < _TINY
+        if not self.problem.once("margin decides", agree):
+            unsure[:] = True
+        if unsure.any():
+            found[unsure] = is_fooled(classifier, inputs[unsure], classes[unsure])
+        return found
 
     def sweep(
         self,
@@ -521,7 +517,8 @@ class _Sweep:
     def _move(self, ledger: Ledger, pairs: Pairs | None, moving: Moving, goals: Goals) -> FloatArray:
         columns, layout = self.search.columns, self.search.layout
         task = Task(layout, self._options(), self.rows, moving.events, goals, self.seed)
-        if columns.alone and pairs is None and ledger.single:
+        simple = self.search.problem.once(f"single {self.island.number}", lambda: ledger.single)
+        if columns.alone and pairs is None and simple:
             return sweep(ledger, task, n_ahead=self.tuning.n_ahead)
         return sweep_rounds(ledger, task, columns, pairs)
 
@@ -541,8 +538,9 @@ class _Sweep:
         )
 
     def _rewards(self, events: IntArray) -> FloatArray:
-        weights = np.abs(self.search.table.weights)
-        return np.asarray(self.reward * weights[events] / weights[self.search.problem.attacked].sum())
+        problem, weights = self.search.problem, self.search.table.weights
+        total = problem.once("attacked weight", lambda: np.abs(weights[problem.attacked]).sum())
+        return np.asarray(self.reward * np.abs(weights[events]) / total)
 
     def _keep_score(self, ledger: Ledger, pairs: Pairs | None) -> None:
         """Move the events block by block, between calls of the network."""

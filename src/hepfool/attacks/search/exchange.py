@@ -75,7 +75,8 @@ def matched_pairs(
     able = np.flatnonzero(problem.attacked & ~problem.frozen)
     # An event keeps its regions, so that only events of the same ones change places.
     kind = alike(table, np.column_stack([membership, *(region.mask for region in table.regions)]))[able]
-    low, high = np.nanmin(table.values, axis=0), np.nanmax(table.values, axis=0)
+    low = np.where(table.missing, np.inf, table.values).min(axis=0)
+    high = np.where(table.missing, -np.inf, table.values).max(axis=0)
     scaled = np.nan_to_num((table.values - low) / np.where(high > low, high - low, 1.0))
     pairs = []
     order = np.argsort(kind, kind="stable")

@@ -175,7 +175,7 @@ def _after(score: ScoreLedger, g: int, node: int, ends: tuple[int, int], weight:
         p, q = score.nominal[g, node], score.current[g, node]
         result += term(p[old], max(q[old] - w, 0.0)) - term(p[old], max(q[old], 0.0))
         result += term(p[new], max(q[new] + w, 0.0)) - term(p[new], max(q[new], 0.0))
-    return max(result, 0.0)
+    return float(max(result, 0.0))
 
 
 @inline_kernel
