@@ -57,7 +57,8 @@ def comparisons(table: EventTable, validation: Validation, prices: tuple[FloatAr
             cap = marginals.max_js_distance if isinstance(marginals, Marginals) else marginals.max_shift
             price: Any = alpha if column >= 0 else beta
             for mask in parts(table, marginals.separately or validation.separately):
-                found.append(Comparison(column, mask, cap, price(cap) if callable(price) else price))  # type: ignore[arg-type]
+                numbers = (float(cap), price(cap) if callable(price) else price)  # type: ignore[arg-type]
+                found += [Comparison(column, mask, *numbers)]
     return found
 
 
@@ -165,6 +166,10 @@ class Truth:
 
     def judge(self, before: FloatArray, after: FloatArray, i: int, columns: Any) -> Verdict:
         """Price, relative to staying, of giving one event other values in some columns, and whether it may have them."""
+        with np.errstate(all="ignore"):
+            return self._judge(before, after, i, columns)
+
+    def _judge(self, before: FloatArray, after: FloatArray, i: int, columns: Any) -> Verdict:
         result = Verdict(0.0, NOISE, allowed=True, surely=True)
         for place, item in enumerate(self.compared):
             if item.mask[i] and (item.column < 0 or item.column in columns):
@@ -186,7 +191,7 @@ class Truth:
         with np.errstate(invalid="ignore"):
             cost += 0.0 if item.price == 0.0 else item.price * (np.sqrt(new) - np.sqrt(old))
         noise += item.price * (np.sqrt(new + NOISE) - np.sqrt(new) + np.sqrt(old + NOISE) - np.sqrt(old))
-        if np.isnan(new):  # of too few events to have correlations
+        if not np.isfinite(new):  # of too few events, or of weights that cancel: no correlations
             return IMPOSSIBLE
         allowed &= new <= item.cap**2 + NOISE or new <= old + NOISE
         surely &= new <= (item.cap * (1 - 1e-8)) ** 2 - NOISE or new <= old - NOISE or (new == old and item.column >= 0)
@@ -224,7 +229,7 @@ class Verdict(NamedTuple):
 class Turn(NamedTuple):
     """One value that may move now."""
 
-    index: int
+    place: int
     j: int
 
 
@@ -293,10 +298,10 @@ class Replay:
 
     def _worth(self, turn: Turn, taken: FloatArray) -> tuple[float, float, float]:
         """What an event still needs, and what its move may take at least."""
-        margin, fooled = self.moving.margin[turn.index], self.moving.fooled[turn.index]
+        margin, fooled = self.moving.margin[turn.place], self.moving.fooled[turn.place]
         wanted = 0.0 if fooled else 1.3 * margin
-        low = 0.5 * margin - taken[turn.index] if fooled else -np.inf
-        return wanted, max(wanted - taken[turn.index], 0.0), low
+        low = 0.5 * margin - taken[turn.place] if fooled else -np.inf
+        return wanted, max(wanted - taken[turn.place], 0.0), low
 
     def _able(self, turn: Turn, taken: FloatArray) -> bool:
         search, (index, j) = self.truth.search, turn
@@ -353,7 +358,7 @@ class Replay:
 
     def _limit(self, turn: Turn, rows: FloatArray) -> float:
         """Price of staying, which a move must beat, relative to itself."""
-        i = self.moving.events[turn.index]
+        i = self.moving.events[turn.place]
         if self.options.per_bin:
             return -1e-12
         competes = self.options.compete and rows[i, turn.j] != self.truth.search.layout.nominal[i, turn.j]
@@ -361,8 +366,8 @@ class Replay:
 
     def _best(self, turn: Turn, rows: FloatArray, taken: FloatArray) -> list[float]:
         """Values that may be the best ones, the present one among them; entered in ``taken`` if there is but one."""
-        i, j = self.moving.events[turn.index], turn.j
-        value, slope = rows[i, j], self.moving.slope[turn.index, j]
+        i, j = self.moving.events[turn.place], turn.j
+        value, slope = rows[i, j], self.moving.slope[turn.place, j]
         if not self._able(turn, taken) or not any(c.mask[i] for c in self.truth.compared):
             return [value]
         judged = {float(v): self._judged(turn, rows, taken, v) for v in self._candidates(i, j, value, slope)}
@@ -374,12 +379,12 @@ class Replay:
         self.n_refused += sum(not v.allowed for v in judged.values())
         best = found + stays
         if len(best) >= 1:
-            taken[turn.index] -= slope * travel_of(course_of(self.truth.search.layout, i, j), value, best[0])
+            taken[turn.place] -= slope * travel_of(course_of(self.truth.search.layout, i, j), value, best[0])
         return best
 
     def _check(self, turn: Turn, ahead: dict[Turn, list[float]]) -> None:
-        i, j = self.moving.events[turn.index], turn.j
-        value, new, slope = self.rows[i, j], self.end[i, j], self.moving.slope[turn.index, j]
+        i, j = self.moving.events[turn.place], turn.j
+        value, new, slope = self.rows[i, j], self.end[i, j], self.moving.slope[turn.place, j]
         if self.truth.search.layout.kinds[j] == FIXED or np.isnan(value):
             return
         if not any(c.mask[i] for c in self.truth.compared):
@@ -396,7 +401,7 @@ class Replay:
             self.n_checked += 1
             self.n_moved += bool(new != value)
         if new != value:
-            self.taken[turn.index] -= slope * travel_of(course_of(self.truth.search.layout, i, j), value, new)
+            self.taken[turn.place] -= slope * travel_of(course_of(self.truth.search.layout, i, j), value, new)
             self.rows = self._moved(self.rows, i, j, new)
 
     def _still(self, turn: Turn, value: float) -> bool:

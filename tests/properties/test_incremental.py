@@ -173,9 +173,9 @@ def test_branch_and_bound_over_bins_chooses_what_trying_every_bin_chooses(
         if np.isnan(values[i, j]):
             continue
         low, high = binning.edges[j, 0], binning.edges[j, -1]
-        limits = (-np.inf, np.inf) if kinds[j] == ANGLE else (low, high)
+        least, most = (-np.inf, np.inf) if kinds[j] == ANGLE else (low, high)
         period = high - low
-        course = Course(kinds[j], 0.01 * period, 0.01 * period, *limits, low, period, table.values[i, j], i * 6 + j)
+        course = Course(kinds[j], 0.01 * period, 0.01 * period, least, most, low, period, table.values[i, j], i * 6 + j)
         item, deviation = probed(table, state, values, i, j)
         rules = Rules(*prices, caps[0] ** 2, float(rng.choice([np.inf, 0.01])), caps[0], caps[1] ** 2)
         slope, needed = float(rng.normal() / period), float(rng.choice([0.0, 0.3]))

@@ -19,20 +19,18 @@ from hepfool.validation import Correlations, Marginals, Validation
 from tests.replay import Replay, Truth
 from tests.specimens import SineClassifier
 
-pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")]
 
 STRATEGIES = ("paper", "frugal")
 KINDS = ("plain", "distance", "derived", "observables")
 GROUPS = ("union", "regions", "overlapping", "processes", "inputs by process", "no inputs")
 WAYS = ("one by one", "ahead", "repaired")
-SEEDS = range(2)
-REFUSALS = {
-    "the weighted variance of": "negative weights outweigh the others",
-    "events sum to": "negative weights outweigh the others",
-}
+#: Problems per combination, of those that may be tried: negative weights may leave a group of few events without a sum.
+N_PROBLEMS, SEEDS = 2, range(12)
+REFUSALS = ("the weighted variance of", "constrained events sum to")
 
 
-def ratio(x: FloatArray, y: FloatArray) -> FloatArray:
+def product(x: FloatArray, y: FloatArray) -> FloatArray:
     return x * y
 
 
@@ -54,7 +52,7 @@ def some_events(rng: np.random.Generator, *, derived: bool, overlapping: bool, s
     ]
     if derived:
         columns[2] = x * y
-        features[2] = Feature(name="xy", derived=Derived(["x", "y"], ratio, tolerance=1e-6 * scale))
+        features[2] = Feature(name="xy", derived=Derived(["x", "y"], product, tolerance=1e-6 * scale))
     values = np.stack(columns, axis=1).astype(np.float32).astype(np.float64)
     if derived:
         values[:, 2] = values[:, 0] * values[:, 4]
@@ -84,7 +82,7 @@ def some_validation(rng: np.random.Generator, kind: str, groups: str) -> Validat
     bins: dict[str, Any] = {"n_bins": int(rng.integers(3, 40)), "n_quantiles": int(rng.choice([0, 5]))}
     inputs = Marginals(max_js_distance=cap, separately="processes" if groups == "inputs by process" else None, **bins)
     observables = (
-        {"xy": Marginals(max_js_distance=cap, of=Derived(["x", "y"], ratio), **bins)} if kind == "observables" else {}
+        {"xy": Marginals(max_js_distance=cap, of=Derived(["x", "y"], product), **bins)} if kind == "observables" else {}
     )
     return Validation(
         inputs=None if groups == "no inputs" else inputs,
@@ -174,7 +172,7 @@ def refused(kind: str, groups: str, way: str) -> str | None:
     if way != "ahead":
         return None
     if kind == "distance":
-        return "distance correlations of all pairs change with every move|distance correlations of all pairs"
+        return "goes with Pearson correlations"
     if kind in {"derived", "observables"}:
         return "needs inputs that move by themselves"
     return "compared in one group each" if groups in {"overlapping", "inputs by process"} else None
@@ -185,15 +183,21 @@ def refused(kind: str, groups: str, way: str) -> str | None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_move_is_a_cheapest_admissible_one(strategy: str, kind: str, groups: str, way: str) -> None:
-    reason, checked = refused(kind, groups, way), 0
+    reason = refused(kind, groups, way)
+    if reason is not None:
+        with pytest.raises(ValueError, match=reason):
+            replayed(strategy, kind, groups, way, 0)
+        return
+    n_problems, checked = 0, 0
     for seed in SEEDS:
-        if reason is not None:
-            with pytest.raises(ValueError, match=reason):
-                replayed(strategy, kind, groups, way, seed)
-            continue
         try:
-            checked += sum(replay.n_checked for replay in replayed(strategy, kind, groups, way, seed))
+            found = replayed(strategy, kind, groups, way, seed)
         except ValueError as error:
             assert any(text in str(error) for text in REFUSALS)  # noqa: PT017 - either is right
             continue
-    assert checked > 0 or reason is not None
+        n_problems += 1
+        checked += sum(replay.n_checked for replay in found)
+        if n_problems == N_PROBLEMS:
+            break
+    assert n_problems == N_PROBLEMS
+    assert checked > 20

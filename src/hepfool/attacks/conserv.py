@@ -374,6 +374,12 @@ class CONSERVAttack:
         search = replace(problem.once("search", lambda: self._search(problem)), problem=problem)
         if iteration == 0 and self._exchanges and values is problem.table.values:
             values = exchange(problem, search.membership, rng)
+            if self.start == "exchange" and np.array_equal(values, problem.table.values, equal_nan=True):
+                msg = (
+                    "start='exchange' has no effect: no two attacked events of different class share groups, weight, fixed and "
+                    "missing values and fit into each other's bounds; leave start out"
+                )
+                raise ValueError(msg)
         seed = int(rng.integers(2**63))
         asked = self._asked(search, values)
         if self.converges:

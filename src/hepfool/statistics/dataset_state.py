@@ -139,7 +139,13 @@ class Nominal(NamedTuple):
 
 
 def new_state(
-    table: EventTable, values: FloatArray, constrained: BoolArray, binning: Binning, nominal: Nominal | None = None
+    table: EventTable,
+    values: FloatArray,
+    constrained: BoolArray,
+    binning: Binning,
+    nominal: Nominal | None = None,
+    *,
+    correlated: bool = True,
 ) -> DatasetState:
     """
     Measure the state from scratch.
@@ -156,6 +162,8 @@ def new_state(
         Bins of the marginals.
     nominal : Nominal, optional
         The sums over ``table``, if they are known.
+    correlated : bool
+        Whether correlations are compared, for which every variance must be positive.
 
     Returns
     -------
@@ -168,7 +176,8 @@ def new_state(
         If the weights of the constrained events do not sum to a positive number, or leave a variance negative.
     """
     nominal = Nominal.of(table, constrained, binning) if nominal is None else nominal
-    _check_variances(table, nominal.moments)
+    if correlated:
+        _check_variances(table, nominal.moments)
     current, moments = nominal.yields, nominal.moments
     if values is not table.values:
         after, weights = rows_of(values, constrained), rows_of(table.weights, constrained)

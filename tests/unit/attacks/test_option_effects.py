@@ -66,7 +66,7 @@ SITUATIONS: dict[str, dict[str, Any]] = {
     "frugal": FRUGAL,
     "frugal with a cap on one move": FRUGAL | {"max_correlation_change": 1e-3},
     "frugal from nominal": FRUGAL | {"start": "nominal"},
-    "score kept": {"n_iterations": 3, "validation": CHANGES["validation"]},
+    "score kept": {"n_iterations": 3, "beta": 20.0, "validation": CHANGES["validation"]},
     "derived": {**FRUGAL, "strategy": "paper", "n_candidates": 8},
 }
 
@@ -74,7 +74,7 @@ SITUATIONS: dict[str, dict[str, Any]] = {
 @cache
 def table(situation: str) -> EventTable:
     if situation != "derived":
-        return events(150, regions=False, weighted=False)  # equal weights can change places
+        return events(150, regions=False)
     rng = np.random.default_rng(2)
     values = rng.normal(size=(150, 3))
     features: list[Feature | str] = ["x", "y", Feature(name="sum", derived=Derived(["x", "y"], np.add))]
@@ -124,6 +124,23 @@ def test_an_option_has_an_effect_or_is_refused(name: str, situation: str) -> Non
         assert name in str(error)  # noqa: PT017 - either is right
         return
     assert not np.array_equal(after, moved(situation), equal_nan=True)
+
+
+def test_an_exchange_moves_events_of_equal_weight_and_is_refused_where_there_are_none() -> None:
+    equal = events(150, regions=False, weighted=False)
+    found = [
+        run_attack(
+            CONSERVAttack(**FRUGAL, start=start),
+            SineClassifier(),
+            equal,
+            rng=np.random.default_rng(1),
+        ).adversarial.values
+        for start in (None, "exchange", "nominal")
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.array_equal(found[1], found[2], equal_nan=True)
+    with pytest.raises(ValueError, match="start='exchange' has no effect: no two attacked events"):
+        moved("frugal", "start")
 
 
 def test_staying_competes_only_for_what_has_moved() -> None:

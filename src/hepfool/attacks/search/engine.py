@@ -265,7 +265,8 @@ class Search:
     @property
     def membership(self) -> BoolArray:
         """Groups of each event, shape (n_events, n_groups)."""
-        columns = [g.events for island in self.islands for g in (*island.groups, *island.score_groups)]
+        columns = [group.events for island in self.islands for group in island.groups]
+        columns += [group.events for island in self.islands for group in island.score_groups]
         return np.stack(columns, axis=1) if columns else np.zeros((self.table.n_events, 0), dtype=np.bool_)
 
     def extended(self, values: FloatArray) -> FloatArray:

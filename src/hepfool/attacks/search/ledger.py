@@ -133,17 +133,27 @@ class Ledger(NamedTuple):
         """
         states = [
             _without(
-                new_state(table, values, group.events, binning, _compared(group, sums)), counted & group.correlated
+                new_state(
+                    table,
+                    values,
+                    group.events,
+                    binning,
+                    _compared(group, sums),
+                    correlated=group.correlated,
+                ),
+                counted & group.correlated,
             )
             for group, sums in zip(groups, nominal, strict=True)
         ]
-        stacked = (np.stack([getattr(state, name) for state in states]) for name in DatasetState._fields)
+        stacked = DatasetState(*(np.stack([getattr(state, name) for state in states]) for name in DatasetState._fields))
         room = 1.0 - _ROUNDING
         caps = np.stack([np.stack([g.alpha, (g.max_js_distance * room) ** 2, g.max_step**2]) for g in groups])
         limits = np.array([[g.beta, g.max_shift * room, g.max_change] for g in groups])
         membership = np.stack([group.events for group in groups], axis=1)  # (n_events, n_groups)
         first = np.concatenate([[0], np.cumsum(membership.sum(axis=1))])
-        return cls(*stacked, caps, limits, first, np.ascontiguousarray(np.nonzero(membership)[1]))
+        return cls(
+            *stacked, caps=caps, limits=limits, first=first, member=np.ascontiguousarray(np.nonzero(membership)[1])
+        )
 
     @property
     def single(self) -> bool:
