@@ -32,7 +32,9 @@ def attacks(*, quick: bool) -> dict[str, Attack]:
     published = quick_attack(PRESETS["higgs_augmentation"]) if quick else PRESETS["higgs_augmentation"]
     return {
         "table_4": published,
-        "frugal": replace(published, step=CONSERVAttack().step, strategy="frugal"),
+        "frugal": replace(
+            published, step=CONSERVAttack().step, strategy="frugal", beta=1.0, reward=200.0, start="nominal"
+        ),
         "pgd": PGD(step=0.01 if quick else 0.001, n_iterations=3),
     }
 

@@ -46,6 +46,11 @@ def measure(n_events: int, n_partitions: tuple[int, ...], n_seeds: int) -> Parti
     classifier = fit(network, training, validation, seed=SEED).classifier
     attack = CONSERVAttack(
         strategy="frugal",
+        # A search that is far from done in ten iterations shows what partitions cost.
+        start="nominal",
+        alpha=4.0,
+        beta=1.0,
+        reward=200.0,
         n_iterations=10,
         n_bins=100,
         max_js_distance=0.01,

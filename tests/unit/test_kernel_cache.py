@@ -162,7 +162,7 @@ def test_the_whole_package_is_imported_without_a_place_for_a_cache() -> None:
 
 def test_the_key_covers_every_module_that_defines_kernels_and_what_these_import() -> None:
     names = {str(path.relative_to(PACKAGE)) for path in kernel_sources(PACKAGE)}
-    assert {"kernels.py", "kernel_cache.py", "statistics/bins.py", "attacks/paper_sweep.py"} <= names
+    assert {"kernels.py", "kernel_cache.py", "statistics/bins.py", "attacks/search/sweep.py"} <= names
     assert "events/envelope.py" in names  # defines no kernel, but numbers that kernels are compiled with
     assert not {name for name in names if name.startswith(("plots/", "report/"))}
 
