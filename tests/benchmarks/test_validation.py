@@ -97,7 +97,7 @@ def test_two_groups_on_two_threads(
         monkeypatch.setattr("numba.config.NUMBA_NUM_THREADS", n_threads)
         seconds.append(wall(lambda: run_attack(attack, classifier, table, rng=1)))
         found.append(run_attack(attack, classifier, table, rng=1).adversarial.values)
-    assert np.array_equal(*found)
+    assert np.array_equal(found[0], found[1])
     remark = f"higgs2014, {table.n_events} x {table.n_features}, two regions, {seconds[0]:.2f} s, equal bits"
     record("two groups, one thread / two", seconds[0] / seconds[1], target=">= 1.7", remark=remark)
 
