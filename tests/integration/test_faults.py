@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import awkward as ak
@@ -32,6 +33,8 @@ from hepfool.processors.driver import AnalysisRun, AttackPlan, RunSettings, run_
 from hepfool.processors.inputs import open_fileset
 from hepfool.processors.ordered import OrderedSum
 from hepfool.processors.passes import RangeProcessor
+from hepfool.processors.worker import Failure
+from hepfool.processors.workers import watched_workers
 from tests.faulty_run import disturbed_run, read_result
 from tests.toy_analysis import FaultyAnalysis, Logistic, Push, ToyAnalysis, listed, toy_fileset, write_events
 
@@ -254,6 +257,17 @@ def test_workers_restarted_under_the_client(files: Path, tmp_path: Path, client:
     result = run(on_dask(client), listed(files), FaultyAnalysis(seconds=0.2), checkpoint=checkpoint)
     thread.join()
     row("client.restart()", "second attempt of the pass", result)
+
+
+@pytest.mark.dask
+def test_tasks_that_the_scheduler_has_forgotten_are_given_up(client: Any, caplog: pytest.LogCaptureFixture) -> None:
+    distributed = pytest.importorskip("distributed")
+    forgotten = distributed.Future("known-to-nobody", client=client)
+    watched = watched_workers(SimpleNamespace(client=client), what="pass 'attack'", patience=0.5)
+    with watched, pytest.raises(distributed.client.FutureCancelledError) as caught:
+        forgotten.result(timeout=PATIENCE)
+    assert Failure(caught.value).of_worker
+    assert "the scheduler has forgotten 1 tasks of pass 'attack'" in caplog.text
 
 
 def wait_for_chunks(checkpoint: Path, n: int) -> None:

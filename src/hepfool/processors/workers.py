@@ -58,9 +58,19 @@ def watched_workers(
 
 def _watch(client: Any, patience: float, what: str, kept: Callable[[], str], finished: threading.Event) -> None:
     seen, last, said = time.monotonic(), [""], False
+    busy = seen
     while not finished.wait(min(_LOOK, patience / 4)):
         try:
             workers = sorted(client.scheduler_info()["workers"])
+            forgotten = _lost(client) if workers else []
+            busy = busy if forgotten else time.monotonic()
+            if forgotten and time.monotonic() - busy >= patience:
+                _log.warning(
+                    "the scheduler has forgotten %d tasks of %s; they are given up, as if their worker was lost",
+                    len(forgotten),
+                    what,
+                )
+                client.cancel(forgotten)
         except Exception:  # noqa: BLE001 - the scheduler is gone, which the run itself notices
             return
         if workers:
@@ -76,6 +86,15 @@ def _watch(client: Any, patience: float, what: str, kept: Callable[[], str], fin
                 "cluster.scale(2), or: dask worker %s), or interrupt. %s",
                 *(lost, address, patience, what, address, kept()),
             )
+
+
+def _lost(client: Any) -> list[Any]:
+    """Futures that wait although nothing is being worked on: ``client.restart()`` at the wrong moment forgets them."""
+    if any(client.processing().values()):
+        return []
+    from distributed import Future  # noqa: PLC0415 - there is a client of it
+
+    return [Future(key, client=client) for key, state in list(client.futures.items()) if state.status == "pending"]
 
 
 def _few(names: list[str]) -> str:
