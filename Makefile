@@ -15,10 +15,10 @@ TEST_ARGS ?=
 ENDED := .pytest_cache/ended
 
 .DEFAULT_GOAL := help
-.PHONY: bench clean demo examples help images lint setup test
+.PHONY: bench clean demo examples help images lint setup test test-examples
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMP) ## Create .venv with everything pinned in constraints.txt
 
@@ -38,6 +38,11 @@ demo: $(STAMP) ## Run a small study end to end into demo-output/
 test: $(STAMP) ## Run the tests, the doctests and the image comparisons
 	@rm -f $(ENDED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --mpl -n $(TEST_WORKERS) $(TEST_ARGS)
+	@test -e $(ENDED) || { echo "pytest stopped before the end of the tests" >&2; exit 1; }
+
+test-examples: $(STAMP) ## Run the tests of the samples and studies in analysis_examples
+	@rm -f $(ENDED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --mpl -n $(TEST_WORKERS) analysis_examples $(TEST_ARGS)
 	@test -e $(ENDED) || { echo "pytest stopped before the end of the tests" >&2; exit 1; }
 
 lint: $(STAMP) ## Run every static check

@@ -7,6 +7,7 @@ What small moves of a jet's constituents cost a search, after arXiv:1910.08606.
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -33,8 +34,6 @@ from hepfool.jets.observables import jet_d2, jet_mass, jet_pt
 from hepfool.models.jet_networks import high_level_jets, particle_flow_jets
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.plots import PlotStyle, plot_blinded_validation, plot_checkpoints, plot_observables, plot_significance
-from hepfool.samples.jets import main as make_jets
-from hepfool.samples.jets import read_jets
 from hepfool.studies.blinded_validation import BlindedValidation, PairedObservable, validate_blinded
 from hepfool.studies.checkpoints import CheckpointRecord, scan_checkpoints
 from hepfool.studies.significance import (
@@ -44,6 +43,10 @@ from hepfool.studies.significance import (
     optimal_threshold,
 )
 from hepfool.training import TrainingResult, TrainingSettings, auroc, fit
+
+sys.path.append(str(Path(__file__).parents[2]))
+from analysis_examples.samples.jets import main as make_jets
+from analysis_examples.samples.jets import read_jets
 
 SEED = 1
 #: Background and signal, in the order of their labels.

@@ -4,11 +4,12 @@ Top against W jets (arXiv:2603.13970, sec. 5 and appendix D): attack and detecto
 
     python jets.py FOLDER -o figures
 
-FOLDER comes from `python -m hepfool.samples.jets --task ttww --output FOLDER`.
+FOLDER comes from `python -m analysis_examples.samples.jets --task ttww --output FOLDER`.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,12 @@ from hepfool.defences.detector import DetectorSettings
 from hepfool.exceptions import MissingExtraError
 from hepfool.jets.topodnn import topodnn_table
 from hepfool.plots import plot_cross_runs
-from hepfool.samples import jets as sample
 from hepfool.studies.cross_run import run_cross_runs
 from hepfool.studies.runs import RunPlan, Splits, split_events
 from hepfool.training import TrainingSettings, fit
+
+sys.path.append(str(Path(__file__).parents[2]))
+from analysis_examples.samples import jets as sample
 
 PUBLISHED_JSD = 0.045
 TABLE_12 = {"Fooling ratio": 0.675, "Mean JSD": PUBLISHED_JSD, "Correlation shift": 0.182}

@@ -9,6 +9,7 @@ Asked by arXiv:2605.07470, of which only the abstract was read: nothing here rep
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -40,7 +41,6 @@ from hepfool.plots import PlotStyle, plot_hidden_sensitivity
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.passes import TableProcessor
 from hepfool.samples import htautau
-from hepfool.samples import jets as jet_sample
 from hepfool.samples.htautau_analysis import HiggsToTauTau
 from hepfool.studies.hidden_sensitivity import SensitivitySettings
 from hepfool.studies.runs import Splits, split_events
@@ -49,6 +49,9 @@ from hepfool.studies.sensitivity_runs import Architecture, Task, run_sensitivity
 from hepfool.studies.variations import envelope_variations
 from hepfool.training import TrainingSettings, fit
 from hepfool.workflow.study import thin
+
+sys.path.append(str(Path(__file__).parents[2]))
+from analysis_examples.samples import jets as jet_sample
 
 SEED = 1
 DATASETS = ("WWJet", "TTbarJet")

@@ -16,37 +16,22 @@ Pythia's leading-order cross sections; :func:`manifest` tells seeds and
 settings.  A simulated event counts
 ``cross_section_pb * luminosity_pb * genWeight / sum_weights`` events.  The
 files hold a loose skim, so that an analysis has something left to select:
-:func:`hepfool.samples.selection.select_lepton_tau` is an example.
-
-To make the files again, or more of them::
-
-    python -m hepfool.samples.htautau --output my-sample --events 100000
+:class:`hepfool.samples.htautau_analysis.HiggsToTauTau` is an example.
+``analysis_examples/samples`` makes the files again, or more of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import click
-from rich.progress import Progress
-
 from hepfool.samples.manifest import Manifest
-from hepfool.samples.processes import DATASETS, Dataset
-from hepfool.samples.production import PSEUDODATA, produce_pseudodata, produce_simulation
 
-__all__ = ["DATA_FOLDER", "fileset", "luminosity_pb", "main", "manifest", "pseudodata_fileset"]
+__all__ = ["DATA_FOLDER", "PSEUDODATA", "fileset", "luminosity_pb", "manifest", "pseudodata_fileset"]
 
 DATA_FOLDER: Final = Path(__file__).parent / "data"
-DEFAULT_EVENTS: Final = 25_000
-DEFAULT_LUMINOSITY_PB: Final = 150.0
-DEFAULT_SEED: Final = 20_250
-SEED_STEP: Final = 100
-PSEUDODATA_TUNE: Final = 21
-PSEUDODATA_SEED_OFFSET: Final = 50_000
+#: Name of the dataset of pseudo-data.
+PSEUDODATA: Final = "pseudodata"
 
 
 def manifest(folder: Path = DATA_FOLDER) -> dict[str, Any]:
@@ -71,7 +56,7 @@ def manifest(folder: Path = DATA_FOLDER) -> dict[str, Any]:
     """
     entries = Manifest(folder).read()
     if not entries:
-        msg = f"{folder} holds no manifest.json; make the sample with: python -m hepfool.samples.htautau"
+        msg = f"{folder} holds no manifest.json; name the folder of a sample, or none for that of the package"
         raise ValueError(msg)
     return entries
 
@@ -140,44 +125,3 @@ def _as_fileset(folder: Path, *, is_data: bool) -> dict[str, Any]:
         for name, entry in manifest(folder).items()
         if entry["metadata"]["is_data"] == is_data
     }
-
-
-def _scaled_datasets(n_events: int) -> list[Dataset]:
-    total = sum(dataset.n_selected for dataset in DATASETS)
-    return [replace(dataset, n_selected=round(dataset.n_selected * n_events / total)) for dataset in DATASETS]
-
-
-@click.command()
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the files.")
-@click.option("--events", default=DEFAULT_EVENTS, show_default=True, help="Simulated events after the selection.")
-@click.option("--luminosity", default=DEFAULT_LUMINOSITY_PB, show_default=True, help="Pseudo-data in inverse pb.")
-@click.option("--seed", default=DEFAULT_SEED, show_default=True, help="First of the seeds, 1 to 100000.")
-@click.option("--dataset", "names", multiple=True, help="Only this dataset; may be repeated.")
-def main(output: Path, events: int, luminosity: float, seed: int, names: tuple[str, ...]) -> None:
-    """Generate the H → ττ sample; a dataset that lies there already is kept."""
-    output.mkdir(parents=True, exist_ok=True)
-    target = Manifest(output)
-    datasets = _scaled_datasets(events)
-    with Progress() as progress:
-        for i, dataset in enumerate(datasets):
-            if not names or dataset.name in names:
-                produce_simulation(
-                    dataset, target, seed=seed + SEED_STEP * i, advance=_progress_bar(progress, dataset.name)
-                )
-        if not names or PSEUDODATA in names:
-            produce_pseudodata(
-                datasets,
-                target,
-                tune=PSEUDODATA_TUNE,
-                luminosity_pb=luminosity,
-                seed=seed + PSEUDODATA_SEED_OFFSET,
-                advance=_progress_bar(progress, PSEUDODATA),
-            )
-
-
-def _progress_bar(progress: Progress, name: str) -> Callable[[float], None]:
-    return partial(progress.advance, progress.add_task(name, total=1.0))
-
-
-if __name__ == "__main__":
-    main()

@@ -10,9 +10,9 @@ import pytest
 import uproot
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
+from analysis_examples.samples.selection import select_lepton_tau
 from hepfool.samples import htautau
 from hepfool.samples.manifest import digest
-from hepfool.samples.selection import select_lepton_tau
 
 SIMULATION = ("TTbar", "VBFH", "WJets", "ZTauTau", "ggH")
 EVERYTHING = (*SIMULATION, "pseudodata")

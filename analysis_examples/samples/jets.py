@@ -9,7 +9,7 @@ Jets of two tasks, with their constituents, to be made on your machine.
 
 Pythia 8 and FastJet make them (``pip install 'hepfool[samples]'``), 20 000 jets of each process in about ten minutes::
 
-    python -m hepfool.samples.jets --output my-jets --task zqq
+    python -m analysis_examples.samples.jets --output my-jets --task zqq
 
 The files are NanoAOD-like: the leading jet of each event is ``FatJet``, its constituents are ``FatJetPFCands``;
 :func:`read_jets` reads both for :class:`hepfool.jets.ConstituentLayout`.  Particle level: there is no detector.
@@ -27,8 +27,8 @@ import click
 import uproot
 from rich.progress import Progress
 
+from analysis_examples.samples.jet_production import TASKS, produce_jets
 from hepfool.jets.records import leading_jets
-from hepfool.samples.jet_production import TASKS, produce_jets
 from hepfool.samples.manifest import Manifest
 
 __all__ = ["fileset", "main", "manifest", "read_jets"]
@@ -61,7 +61,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     """
     entries = Manifest(folder).read()
     if not entries:
-        msg = f"{folder} holds no manifest.json; make the jets with: python -m hepfool.samples.jets --output {folder}"
+        msg = f"{folder} holds no manifest.json; make the jets with: python -m analysis_examples.samples.jets --output {folder}"
         raise ValueError(msg)
     return entries
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from hepfool.samples.pythia import ProcessSettings
+from analysis_examples.samples.pythia import ProcessSettings
 
 __all__ = ["DATASETS", "Component", "Dataset"]
 

@@ -5,7 +5,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepfool.samples.reconstruction import FAKE_RATE, TAU_EFFICIENCY, reconstruct
+from analysis_examples.samples.reconstruction import FAKE_RATE, TAU_EFFICIENCY, reconstruct
 
 pytest.importorskip("fastjet")
 

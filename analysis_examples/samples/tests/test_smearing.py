@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hepfool.samples import smearing
+from analysis_examples.samples import smearing
 from hepfool.typing import FloatArray
 
 

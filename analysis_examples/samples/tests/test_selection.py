@@ -7,7 +7,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepfool.samples.selection import select_lepton_tau
+from analysis_examples.samples.selection import select_lepton_tau
 
 MUON: dict[str, Any] = {"pt": 30.0, "eta": 0.0, "phi": 3.0, "charge": 1, "pfRelIso04_all": 0.05, "tightId": True}
 ELECTRON: dict[str, Any] = {

@@ -18,9 +18,9 @@ import awkward as ak
 import numpy as np
 import vector
 
-from hepfool.samples import smearing
-from hepfool.samples.pythia import final_visible
-from hepfool.samples.truth import charge_of, cluster_jets, four_momenta, hadronic_taus, heavy_hadrons
+from analysis_examples.samples import smearing
+from analysis_examples.samples.pythia import final_visible
+from analysis_examples.samples.truth import charge_of, cluster_jets, four_momenta, hadronic_taus, heavy_hadrons
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["FAKE_RATE", "LARGEST_WEIGHT", "TAU_EFFICIENCY", "reconstruct"]

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from analysis_examples.samples import jet_production
+from analysis_examples.samples import jets as command
+from analysis_examples.samples.jet_production import TASKS, JetSelection, hardest_photon, leading_jet, produce_jets
 from hepfool.exceptions import MissingExtraError
 from hepfool.jets import ConstituentLayout
-from hepfool.samples import jet_production
-from hepfool.samples import jets as command
-from hepfool.samples.jet_production import TASKS, JetSelection, hardest_photon, leading_jet, produce_jets
 from hepfool.samples.manifest import Manifest, digest
 
 SELECTION = JetSelection(radius=1.0, smallest_pt=100.0, smallest_mass=20.0, n_constituents=4)

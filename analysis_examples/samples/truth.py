@@ -3,7 +3,7 @@
 What a generated event contains before any detector effect.
 
 All functions take complete event records, an awkward array of shape
-``(n_events, var)`` as :class:`hepfool.samples.pythia.EventGenerator` yields
+``(n_events, var)`` as :class:`analysis_examples.samples.pythia.EventGenerator` yields
 them, and return jagged momenta with ``pt``, ``eta``, ``phi``, ``mass`` (GeV).
 """
 

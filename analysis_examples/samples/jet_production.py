@@ -16,11 +16,11 @@ import awkward as ak
 import numpy as np
 import vector
 
+from analysis_examples.samples.nanoaod import RunSummary, round_collections, rounded, write_nanoaod
+from analysis_examples.samples.pythia import EventGenerator, ProcessSettings, final_visible
+from analysis_examples.samples.truth import four_momenta
 from hepfool.extras import import_extra
 from hepfool.samples.manifest import ComponentRecord, Entry, Manifest, digest
-from hepfool.samples.nanoaod import RunSummary, round_collections, rounded, write_nanoaod
-from hepfool.samples.pythia import EventGenerator, ProcessSettings, final_visible
-from hepfool.samples.truth import four_momenta
 
 __all__ = ["TASKS", "JetDataset", "JetSelection", "hardest_photon", "leading_jet", "produce_jets"]
 

@@ -18,16 +18,16 @@ from typing import Any, Final
 import awkward as ak
 import numpy as np
 
+from analysis_examples.samples.nanoaod import RunSummary, round_collections, write_nanoaod
+from analysis_examples.samples.processes import Component, Dataset
+from analysis_examples.samples.pythia import EventGenerator, ProcessSettings
+from analysis_examples.samples.reconstruction import LARGEST_WEIGHT, reconstruct
+from analysis_examples.samples.selection import select_lepton_tau
+from hepfool.samples.htautau import PSEUDODATA
 from hepfool.samples.manifest import ComponentRecord, Entry, Manifest, digest
-from hepfool.samples.nanoaod import RunSummary, round_collections, write_nanoaod
-from hepfool.samples.processes import Component, Dataset
-from hepfool.samples.pythia import EventGenerator, ProcessSettings
-from hepfool.samples.reconstruction import LARGEST_WEIGHT, reconstruct
-from hepfool.samples.selection import select_lepton_tau
 
-__all__ = ["PSEUDODATA", "produce_pseudodata", "produce_simulation"]
+__all__ = ["produce_pseudodata", "produce_simulation"]
 
-PSEUDODATA: Final = "pseudodata"
 MOST_EVENTS: Final = 10_000_000
 SIMULATION_RUN: Final = 1
 DATA_RUN: Final = 2

@@ -11,13 +11,14 @@ import pytest
 import uproot
 from click.testing import CliRunner
 
+from analysis_examples.samples.htautau import main
+from analysis_examples.samples.processes import DATASETS
+from analysis_examples.samples.production import produce_pseudodata, produce_simulation
+from analysis_examples.samples.pythia import EventGenerator, ProcessSettings, final_visible
+from analysis_examples.samples.reconstruction import TAU_EFFICIENCY, reconstruct
 from hepfool.exceptions import MissingExtraError
 from hepfool.samples import htautau
 from hepfool.samples.manifest import Manifest, digest
-from hepfool.samples.processes import DATASETS
-from hepfool.samples.production import produce_pseudodata, produce_simulation
-from hepfool.samples.pythia import EventGenerator, ProcessSettings, final_visible
-from hepfool.samples.reconstruction import TAU_EFFICIENCY, reconstruct
 
 PROCESS = ProcessSettings(name="ggH", settings=("HiggsSM:gg2H=on",))
 
@@ -93,11 +94,11 @@ def test_the_command_makes_a_dataset_and_keeps_it(tmp_path: Path) -> None:
     pytest.importorskip("pythia8mc")
     pytest.importorskip("fastjet")
     arguments = ["--output", str(tmp_path), "--events", "100", "--seed", "3", "--dataset", "ggH"]
-    assert CliRunner().invoke(htautau.main, arguments, catch_exceptions=False).exit_code == 0
+    assert CliRunner().invoke(main, arguments, catch_exceptions=False).exit_code == 0
     assert list(htautau.fileset(tmp_path)) == ["ggH"]
     before = {path.name: digest(path) for path in tmp_path.iterdir()}
     assert sorted(before) == ["ggH.root", "manifest.json"]
-    assert CliRunner().invoke(htautau.main, arguments, catch_exceptions=False).exit_code == 0
+    assert CliRunner().invoke(main, arguments, catch_exceptions=False).exit_code == 0
     assert {path.name: digest(path) for path in tmp_path.iterdir()} == before
 
 
@@ -126,4 +127,4 @@ def test_pseudodata_have_neither_weights_nor_truth(tmp_path: Path) -> None:
 
 def test_pseudodata_need_the_simulation_first(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="produce the simulation first"):
-        CliRunner().invoke(htautau.main, ["--output", str(tmp_path), "--dataset", "pseudodata"], catch_exceptions=False)
+        CliRunner().invoke(main, ["--output", str(tmp_path), "--dataset", "pseudodata"], catch_exceptions=False)

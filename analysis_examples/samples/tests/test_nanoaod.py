@@ -9,7 +9,7 @@ import pytest
 import uproot
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
-from hepfool.samples.nanoaod import RunSummary, round_collections, rounded, write_nanoaod
+from analysis_examples.samples.nanoaod import RunSummary, round_collections, rounded, write_nanoaod
 
 
 def momenta(pt: list[list[float]], **fields: float) -> ak.Array:

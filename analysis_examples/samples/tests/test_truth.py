@@ -7,7 +7,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepfool.samples.truth import charge_of, cluster_jets, four_momenta, hadronic_taus, heavy_hadrons
+from analysis_examples.samples.truth import charge_of, cluster_jets, four_momenta, hadronic_taus, heavy_hadrons
 
 FIELDS = ("id", "status", "daughter1", "daughter2", "px", "py", "pz", "e")
 

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fixtures of the tests of the examples: those of the package."""
+
+from __future__ import annotations
+
+from tests.conftest import reference_data, rng, test_data
+
+__all__ = ["reference_data", "rng", "test_data"]
+
+# Scripts, which import what lies beside them.
+collect_ignore_glob = ["conservattack_paper/*.py"]
