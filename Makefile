@@ -58,7 +58,7 @@ bench: $(STAMP) ## Measure costs and figures of merit; BENCH_ALL=1 adds millions
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks $(if $(BENCH_ALL),,-m "not slow") $(TEST_ARGS)
 
 examples: $(STAMP) ## Run each example on a small input, into examples-output/
-	@set -e; for script in $$(grep -l __main__ analysis_examples/*/*.py); do \
+	@set -e; for script in $$(grep -lF '"--quick"' analysis_examples/*/*.py analysis_examples/papers/*/*.py); do \
 	  echo "== $$script"; output="examples-output/$$(basename "$$script" .py)"; mkdir -p "$$output"; \
 	  (cd "$$output" && MPLBACKEND=Agg OMP_NUM_THREADS=1 "$(CURDIR)/$(BIN)/python" "$(CURDIR)/$$script" --quick); \
 	done

@@ -8,4 +8,4 @@ from tests.conftest import reference_data, rng, test_data
 __all__ = ["reference_data", "rng", "test_data"]
 
 # Scripts, which import what lies beside them.
-collect_ignore_glob = ["conservattack_paper/*.py"]
+collect_ignore_glob = ["papers/conservattack/*.py"]

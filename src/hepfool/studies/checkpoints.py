@@ -91,7 +91,7 @@ def scan_checkpoints(
 
     Examples
     --------
-    See ``analysis_examples/ai_safety_jets``.
+    See ``analysis_examples/papers/ai_safety_jets``.
     """
     if not checkpoints:
         msg = "no checkpoint to scan; train with TrainingSettings(checkpoints=...)"

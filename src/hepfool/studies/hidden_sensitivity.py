@@ -134,7 +134,7 @@ def run_hidden_sensitivity(
 
     Examples
     --------
-    See ``analysis_examples/hidden_sensitivity``.
+    See ``analysis_examples/papers/hidden_sensitivity``.
     """
     settings = SensitivitySettings() if settings is None else settings
     _check_variations(table, envelope)

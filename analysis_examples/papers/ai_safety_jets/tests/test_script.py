@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "analysis_examples" / "ai_safety_jets" / "ai_safety_jets.py"
+SCRIPT = Path(__file__).parents[1] / "ai_safety_jets.py"
 
 
 @pytest.mark.torch

@@ -16,7 +16,7 @@ from hepfool.jets import ConstituentLayout
 from tests.jet_specimens import random_jets
 
 pytestmark = pytest.mark.torch
-SCRIPT = Path(__file__).parents[2] / "analysis_examples" / "hidden_sensitivity" / "hidden_sensitivity.py"
+SCRIPT = Path(__file__).parents[1] / "hidden_sensitivity.py"
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from hepfool import EventTable, best_single_cut
 from hepfool.jets.topodnn import topodnn_table
 
 pytestmark = pytest.mark.torch
-FOLDER = Path(__file__).parents[2] / "analysis_examples" / "conservattack_paper"
-SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "common")
+FOLDER = Path(__file__).parents[1]
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture

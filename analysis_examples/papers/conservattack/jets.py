@@ -43,7 +43,7 @@ from hepfool.studies.cross_run import run_cross_runs
 from hepfool.studies.runs import RunPlan, Splits, split_events
 from hepfool.training import TrainingSettings, fit
 
-sys.path.append(str(Path(__file__).parents[2]))
+sys.path.append(str(Path(__file__).parents[3]))
 from analysis_examples.samples import jets as sample
 
 PUBLISHED_JSD = 0.045

@@ -44,7 +44,7 @@ from hepfool.studies.significance import (
 )
 from hepfool.training import TrainingResult, TrainingSettings, auroc, fit
 
-sys.path.append(str(Path(__file__).parents[2]))
+sys.path.append(str(Path(__file__).parents[3]))
 from analysis_examples.samples.jets import main as make_jets
 from analysis_examples.samples.jets import read_jets
 

@@ -50,7 +50,7 @@ from hepfool.studies.variations import envelope_variations
 from hepfool.training import TrainingSettings, fit
 from hepfool.workflow.study import thin
 
-sys.path.append(str(Path(__file__).parents[2]))
+sys.path.append(str(Path(__file__).parents[3]))
 from analysis_examples.samples import jets as jet_sample
 
 SEED = 1
