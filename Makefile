@@ -64,8 +64,10 @@ examples: $(STAMP) ## Run each example on a small input, into examples-output/
 	done
 
 images: $(STAMP) ## Draw the reference images of the tests anew; look at them before committing
-	$(BIN)/python -m pytest tests/images --mpl-generate-path=tests/images/baseline \
-	  -W "ignore:Ignoring --mpl-baseline-path:UserWarning"
+	@set -e; for figures in $$(find tests analysis_examples -name test_figures.py); do \
+	  $(BIN)/python -m pytest "$$figures" --mpl-generate-path="$$(dirname "$$figures")/baseline" \
+	    -W "ignore:Ignoring --mpl-baseline-path:UserWarning"; \
+	done
 
 clean: ## Remove outputs and caches, keep .venv
 	rm -rf bench-output build demo-output dist examples-output images-output htmlcov

@@ -7,15 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from hist import Hist
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from hepfool.defences.augmentation import Augmentation, AugmentedRun
-from hepfool.defences.detector import DetectorReport
 from hepfool.defences.detector_curves import Calibration, DetectorCurves
 from hepfool.defences.robustness import Ratio, Robustness
 from hepfool.events import EventTable
@@ -26,9 +22,6 @@ from hepfool.plots import (
     PlotStyle,
     Projection,
     plot_attack_comparison,
-    plot_augmentation,
-    plot_blinded_validation,
-    plot_checkpoints,
     plot_contact_sheet,
     plot_correlations,
     plot_cross_runs,
@@ -36,20 +29,16 @@ from hepfool.plots import (
     plot_detector,
     plot_fooling,
     plot_frontier,
-    plot_hidden_sensitivity,
     plot_impacts,
-    plot_limited_data,
     plot_marginal,
     plot_marginals,
     plot_misclassification,
-    plot_observables,
     plot_partition_cost,
     plot_projection,
     plot_region_yields,
     plot_robustness,
     plot_score,
     plot_score_stack,
-    plot_significance,
     plot_threshold_scan,
 )
 from hepfool.processors.partition_caps import CapTrial, PartitionCost
@@ -58,29 +47,15 @@ from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.migration import Migration
 from hepfool.statistics.toys import Power
-from hepfool.studies.blinded_validation import BlindedValidation, PairedObservable, validate_blinded
-from hepfool.studies.checkpoints import CheckpointRecord
 from hepfool.studies.cross_run import CrossRuns
 from hepfool.studies.data_check import DataCheck
 from hepfool.studies.frontier import Frontier, FrontierPoint
-from hepfool.studies.limited_data import LimitedAttack, LimitedData, LimitedRun
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
 from hepfool.studies.region_yields import RegionYields
-from hepfool.studies.sensitivity_records import SensitivityGrid
-from hepfool.studies.significance import SignificanceSettings, SignificanceStudy, compare_significance
 from hepfool.studies.systematics import Measured
 from hepfool.studies.threshold_scan import ThresholdScan
-from hepfool.typing import FloatArray, IntArray
-from tests.sensitivity_specimens import sensitivity_grid, trained_sensitivity
-
-STYLE = PlotStyle(lumi=59.7, energy=13.6)
-#: Largest difference of colour values (root mean square) between two installations.
-TOLERANCE = 3
-
-
-def quantiles(n_events: int) -> FloatArray:
-    """Even steps instead of random numbers: the same data everywhere."""
-    return (np.arange(n_events) + 0.5) / n_events
+from hepfool.typing import FloatArray
+from tests.figures import STYLE, TOLERANCE, drawn, judged, quantiles
 
 
 def momentum_marginal(
@@ -161,27 +136,6 @@ def misclassification() -> Misclassification:
     return systematic_misclassification(chance < np.where(events < 40, 0.6, 0.08))
 
 
-def judged(attacked: int, judging: int, split: int) -> DetectorReport:
-    ratio = (0.9 if attacked == judging else 0.6) - 0.05 * attacked + 0.03 * judging + 0.02 * split
-    return DetectorReport(
-        n_clean=1000,
-        n_attacked=900,
-        n_fooled=400,
-        n_fooled_unflagged=100,
-        threshold=0.6,
-        clean_efficiency=0.9,
-        clean_efficiency_by_class={0: 0.9, 1: 0.9},
-        efficiency_fooled=0.8,
-        efficiency_unfooled=0.5,
-        efficiency_adversarial=0.7,
-        fooling_ratio=ratio,
-        corrected_fooling_ratio=0.2 * ratio,
-        corrected_fooling_ratio_error=0.012,
-        product_fooling_ratio=0.3 * ratio,
-        auroc=0.9,
-    )
-
-
 def cross_runs(n_runs: int = 5, n_splits: int = 2) -> CrossRuns:
     runs, nothing = range(n_runs), np.zeros((n_splits, n_runs, 10), dtype=bool)
     return CrossRuns(
@@ -210,82 +164,6 @@ def robustness() -> Robustness:
         n_events=3000,
         n_attacks=4,
     )
-
-
-def augmentation() -> Augmentation:
-    waves = np.sin(np.arange(10))
-    runs = [
-        AugmentedRun(
-            baseline=0.84 + 0.01 * wave,
-            augmented=0.85 + 0.006 * wave,
-            control=0.843 + 0.009 * wave,
-            n_train=5000,
-            n_added=3000,
-            fooling_ratio=0.7,
-        )
-        for wave in waves
-    ]
-    return Augmentation(runs=tuple(runs), n_test=20000, seed=1)
-
-
-def paired_observables() -> tuple[IntArray, PairedObservable, tuple[PairedObservable, ...]]:
-    """Labels, scores and two observables of 6000 background and 2000 signal events."""
-    labels = np.repeat([0, 1], [6000, 2000])
-    # Orders that know nothing of each other.
-    steps = [np.concatenate([quantiles(n)[(np.arange(n) * prime) % n] for n in (6000, 2000)]) for prime in (1, 7, 1999)]
-    score = np.where(labels == 1, steps[0] ** 0.4, steps[0] ** 3.0)
-    mass = np.where(labels == 1, 91.0 + 12.0 * np.log(steps[1] / (1.0 - steps[1])), 50.0 - 40.0 * np.log(steps[1]))
-    momentum = 300.0 - 80.0 * np.log(steps[2])
-    pairs = (
-        ("Score", np.linspace(0.0, 1.0, 26), score, score * (1.0 - 0.2 * labels)),
-        ("Jet mass [GeV]", np.linspace(0.0, 250.0, 26), mass, mass * (1.0 + 0.05 * labels)),
-        (r"Jet $p_\mathrm{T}$ [GeV]", np.linspace(300.0, 700.0, 21), momentum, 1.01 * momentum),
-    )
-    made = [PairedObservable(label=t, edges=e, nominal=before, adversarial=after) for t, e, before, after in pairs]
-    return labels, made[0], tuple(made[1:])
-
-
-def significance(strength: float = 0.2) -> SignificanceStudy:
-    labels, score, _ = paired_observables()
-    varied = {"FGSM": score.nominal * (1.0 - strength * labels), "Noise": score.nominal**1.02}
-    settings = SignificanceSettings(n_bootstrap=50)
-    return compare_significance(labels, score.nominal, varied, rng=np.random.default_rng(1), settings=settings)
-
-
-def validation() -> BlindedValidation:
-    labels, score, observables = paired_observables()
-    return validate_blinded(labels, score, observables, rng=np.random.default_rng(1), optimum=0.8)
-
-
-def checkpoints() -> dict[str, list[CheckpointRecord]]:
-    stages = [(1, 0.77, 0.02), (4, 0.82, 0.08), (20, 0.88, 0.2)]
-    low = [CheckpointRecord(epoch=k, auroc=area, significance=significance(s)) for k, area, s in stages]
-    return {"Low level": low, "High level": [CheckpointRecord(epoch=20, auroc=0.79, significance=significance(0.1))]}
-
-
-def limited_data(n_runs: int = 5, *, adaptive: bool = True) -> LimitedData:
-    """Runs around fixed ratios, with a curve that rises."""
-
-    def attack(row: int, run: int) -> LimitedAttack:
-        report = judged(row, row, run)
-        area = 0.78 - 0.01 * row + 0.01 * np.sin(5.0 * run)
-        return LimitedAttack(
-            report=replace(report, auroc=area),
-            adaptive=replace(report, corrected_fooling_ratio=report.fooling_ratio - 0.1) if adaptive else None,
-            mean_js_distance=0.01,
-            correlation_shift=0.1,
-            distance_correlation_shift=0.1,
-        )
-
-    sizes = (500, 1000, 2000, 4000, 8000)
-    runs = [
-        LimitedRun(
-            attacks={"Pearson": attack(0, k), "Distance correlation": attack(1, k)},
-            curve=tuple(replace(judged(0, 0, k), auroc=0.9 - 4.0 / np.sqrt(n) + 0.01 * np.sin(n + k)) for n in sizes),
-        )
-        for k in range(n_runs)
-    ]
-    return LimitedData(runs=tuple(runs), n_events=(2500, 1000, 1000), sizes=sizes, seed=1)
 
 
 ATTACKS = [("Higgs, control region", 0.741, 0.012), ("Higgs, signal region", 0.98, 0.004)]
@@ -415,14 +293,11 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "cross_runs": lambda: plot_cross_runs(cross_runs(), style=STYLE),
     "cross_runs_many": lambda: plot_cross_runs(cross_runs(10, 1), style=STYLE),
     "robustness": lambda: plot_robustness(robustness(), style=STYLE),
-    "augmentation": lambda: plot_augmentation(augmentation(), style=STYLE),
     "detection": lambda: plot_detection(checks(), style=STYLE),
     "frontier": lambda: plot_frontier(frontier(), style=STYLE),
     "threshold_scan": lambda: plot_threshold_scan(threshold_scan(), style=STYLE),
     "threshold_scan_simulation": lambda: plot_threshold_scan(replace(threshold_scan(), checks=()), style=STYLE),
     "impacts": lambda: plot_impacts(impact(), style=STYLE),
-    "limited_data": lambda: plot_limited_data(limited_data(), style=STYLE),
-    "limited_data_naive": lambda: plot_limited_data(limited_data(2, adaptive=False), style=STYLE),
     "comparison": lambda: plot_attack_comparison(
         {
             "CONSERVAttack": [AttackPoint(0.5, 0.004, 0.03), AttackPoint(0.8, 0.03, 0.03)],
@@ -434,12 +309,6 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
         note="2000 events",
         style=STYLE,
     ),
-    "significance": lambda: plot_significance(significance(), note="Low level", style=STYLE),
-    "checkpoints": lambda: plot_checkpoints(checkpoints(), note="Adversarial network", style=STYLE),
-    "blinded_validation": lambda: plot_blinded_validation(validation(), style=STYLE),
-    "observables": lambda: plot_observables(
-        [paired_observables()[1], *paired_observables()[2]], paired_observables()[0], note="FGSM", style=STYLE
-    ),
     "projection": lambda: plot_projection(pair_of_features(), style=STYLE),
     "projection_lhcb": lambda: plot_projection(pair_of_features(), style=PlotStyle(experiment="LHCb", energy=13.6)),
     "region_yields": lambda: plot_region_yields(regions(), style=replace(STYLE, data=True)),
@@ -447,10 +316,6 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "region_yields_atlas": lambda: plot_region_yields(regions(), style=PlotStyle(experiment="ATLAS", energy=13.6)),
     "contact_sheet": lambda: (plot_contact_sheet(images(), title="Images")[0], None),
     "partition_cost": lambda: plot_partition_cost(partition_cost(), style=STYLE),
-    "hidden_sensitivity": lambda: plot_hidden_sensitivity(sensitivity_grid(), style=STYLE),
-    "hidden_sensitivity_one": lambda: plot_hidden_sensitivity(
-        SensitivityGrid(cells={("Donut", "MLP"): (trained_sensitivity(0.1, 0.02, 0.01),)}), style=STYLE
-    ),
 }
 
 
@@ -543,20 +408,4 @@ def partition_cost() -> PartitionCost:
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.mpl_image_compare(savefig_kwargs={"dpi": 32}, tolerance=TOLERANCE)
 def test_figure(name: str) -> Figure:
-    settings = dict(mpl.rcParams)
-    figure, _ = FIGURES[name]()
-    figure.draw_without_rendering()
-    assert dict(mpl.rcParams) == settings
-    assert plt.get_fignums() == []
-    assert_nothing_leaves(figure)
-    return figure
-
-
-def assert_nothing_leaves(figure: Figure) -> None:
-    """No text or line may be cut off at the border."""
-    box = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    assert box.x0 >= 0
-    assert box.y0 >= 0
-    assert box.x1 <= width
-    assert box.y1 <= height
+    return drawn(FIGURES[name])

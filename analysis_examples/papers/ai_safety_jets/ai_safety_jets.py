@@ -33,18 +33,28 @@ from hepfool.jets import ConstituentLayout
 from hepfool.jets.observables import jet_d2, jet_mass, jet_pt
 from hepfool.models.jet_networks import high_level_jets, particle_flow_jets
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.plots import PlotStyle, plot_blinded_validation, plot_checkpoints, plot_observables, plot_significance
-from hepfool.studies.blinded_validation import BlindedValidation, PairedObservable, validate_blinded
-from hepfool.studies.checkpoints import CheckpointRecord, scan_checkpoints
-from hepfool.studies.significance import (
+from hepfool.plots import PlotStyle
+from hepfool.training import TrainingResult, TrainingSettings, auroc, fit
+
+sys.path.append(str(Path(__file__).parents[3]))
+from analysis_examples.papers.ai_safety_jets.blinded_validation import (
+    BlindedValidation,
+    PairedObservable,
+    validate_blinded,
+)
+from analysis_examples.papers.ai_safety_jets.checkpoints import CheckpointRecord, scan_checkpoints
+from analysis_examples.papers.ai_safety_jets.plots import (
+    plot_blinded_validation,
+    plot_checkpoints,
+    plot_observables,
+    plot_significance,
+)
+from analysis_examples.papers.ai_safety_jets.significance import (
     SignificanceSettings,
     SignificanceStudy,
     compare_significance,
     optimal_threshold,
 )
-from hepfool.training import TrainingResult, TrainingSettings, auroc, fit
-
-sys.path.append(str(Path(__file__).parents[3]))
 from analysis_examples.samples.jets import main as make_jets
 from analysis_examples.samples.jets import read_jets
 

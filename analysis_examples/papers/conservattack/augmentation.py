@@ -7,6 +7,7 @@ Adversarial events where training events are few (arXiv:2603.13970, sec. 6).
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from rich.table import Table
 from hepfool.attacks import PGD, Attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.presets import PRESETS
-from hepfool.defences.augmentation import Augmentation, AugmentationPlan, run_augmentation
-from hepfool.plots import plot_augmentation
 from hepfool.studies.runs import split_events
 from hepfool.training import TrainingSettings
+
+sys.path.append(str(Path(__file__).parents[3]))
+from analysis_examples.papers.conservattack.augmented_runs import Augmentation, AugmentationPlan, run_augmentation
+from analysis_examples.papers.conservattack.plots import plot_augmentation
 
 N_TRAIN = 5000
 

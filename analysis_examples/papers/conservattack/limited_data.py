@@ -7,6 +7,7 @@ Pearson's against distance correlations, and what few events cost a detector (ar
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from rich.table import Table
 
 from hepfool.attacks.presets import PRESETS
 from hepfool.defences.detector import DetectorSettings
-from hepfool.plots import plot_limited_data
-from hepfool.studies.limited_data import LimitedData, LimitedDataPlan, run_limited_data
 from hepfool.training import TrainingSettings
+
+sys.path.append(str(Path(__file__).parents[3]))
+from analysis_examples.papers.conservattack.limited_runs import LimitedData, LimitedDataPlan, run_limited_data
+from analysis_examples.papers.conservattack.plots import plot_limited_data
 
 QUANTITIES = (
     "fooling_ratio",

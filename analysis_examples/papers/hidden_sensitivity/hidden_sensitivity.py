@@ -37,20 +37,21 @@ from hepfool.models.attention import attention_features, attention_jets
 from hepfool.models.blackbox import CallableClassifier, FiniteDifference
 from hepfool.models.jet_networks import ConstituentSum
 from hepfool.models.networks import Standardise, mlp
-from hepfool.plots import PlotStyle, plot_hidden_sensitivity
+from hepfool.plots import PlotStyle
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.passes import TableProcessor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
-from hepfool.studies.hidden_sensitivity import SensitivitySettings
 from hepfool.studies.runs import Splits, split_events
-from hepfool.studies.sensitivity_records import SensitivityGrid
-from hepfool.studies.sensitivity_runs import Architecture, Task, run_sensitivity_grid
 from hepfool.studies.variations import envelope_variations
 from hepfool.training import TrainingSettings, fit
 from hepfool.workflow.study import thin
 
 sys.path.append(str(Path(__file__).parents[3]))
+from analysis_examples.papers.hidden_sensitivity.grid import Architecture, Task, run_sensitivity_grid
+from analysis_examples.papers.hidden_sensitivity.measure import SensitivitySettings
+from analysis_examples.papers.hidden_sensitivity.plots import plot_hidden_sensitivity
+from analysis_examples.papers.hidden_sensitivity.records import SensitivityGrid
 from analysis_examples.samples import jets as jet_sample
 
 SEED = 1

@@ -8,27 +8,22 @@ a result, or changes Matplotlib's global settings.
 
 from __future__ import annotations
 
-from hepfool.plots.blinded_validation import plot_blinded_validation
 from hepfool.plots.comparison import AttackPoint, plot_attack_comparison
 from hepfool.plots.contact_sheet import plot_contact_sheet
 from hepfool.plots.correlations import plot_correlations
 from hepfool.plots.cross_run import plot_cross_runs
-from hepfool.plots.defences import plot_augmentation, plot_robustness
+from hepfool.plots.defences import plot_robustness
 from hepfool.plots.detection import plot_detection
 from hepfool.plots.detector import plot_detector
 from hepfool.plots.fooling import fooling_by_part, plot_fooling
 from hepfool.plots.frontier import plot_frontier
-from hepfool.plots.hidden_sensitivity import plot_hidden_sensitivity
 from hepfool.plots.impacts import plot_impacts
-from hepfool.plots.limited_data import plot_limited_data
 from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
 from hepfool.plots.misclassification import plot_misclassification
-from hepfool.plots.observables import plot_observables
 from hepfool.plots.partitions import plot_partition_cost
 from hepfool.plots.projections import Projection, plot_projection, projection
 from hepfool.plots.region_yields import plot_region_yields
 from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
-from hepfool.plots.significance import plot_checkpoints, plot_significance
 from hepfool.plots.style import PlotStyle
 from hepfool.plots.threshold_scan import plot_threshold_scan
 
@@ -40,9 +35,6 @@ __all__ = [
     "fooling_by_part",
     "marginal",
     "plot_attack_comparison",
-    "plot_augmentation",
-    "plot_blinded_validation",
-    "plot_checkpoints",
     "plot_contact_sheet",
     "plot_correlations",
     "plot_cross_runs",
@@ -50,20 +42,16 @@ __all__ = [
     "plot_detector",
     "plot_fooling",
     "plot_frontier",
-    "plot_hidden_sensitivity",
     "plot_impacts",
-    "plot_limited_data",
     "plot_marginal",
     "plot_marginals",
     "plot_misclassification",
-    "plot_observables",
     "plot_partition_cost",
     "plot_projection",
     "plot_region_yields",
     "plot_robustness",
     "plot_score",
     "plot_score_stack",
-    "plot_significance",
     "plot_threshold_scan",
     "projection",
     "representative_marginals",

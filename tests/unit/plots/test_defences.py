@@ -8,11 +8,9 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.axes import Axes
 
-from hepfool.defences.augmentation import Augmentation, AugmentedRun
 from hepfool.defences.detector import DetectorReport
-from hepfool.plots import PlotStyle, plot_augmentation, plot_cross_runs, plot_limited_data, plot_misclassification
+from hepfool.plots import PlotStyle, plot_cross_runs, plot_misclassification
 from hepfool.studies.cross_run import CrossRuns
-from hepfool.studies.limited_data import LimitedAttack, LimitedData, LimitedRun
 from hepfool.studies.misclassification import systematic_misclassification
 
 PLAIN = PlotStyle(experiment="plain")
@@ -73,31 +71,3 @@ def test_each_cell_has_its_number() -> None:
     summary = next(text.get_text() for text in right.texts if "Grey-box" in text.get_text())
     assert "White-box (framed): 0.125" in summary
     assert "(product form 0.150)" in summary
-
-
-def test_gains_are_named_with_their_errors() -> None:
-    run = AugmentedRun(baseline=0.8, augmented=0.82, control=0.79, n_train=100, n_added=10, fooling_ratio=0.1)
-    study = Augmentation(runs=(run, replace(run, augmented=0.84)), n_test=500, seed=1)
-    _, ax = plot_augmentation(study, style=PLAIN)
-    note, adversarial, control = labels(ax)
-    assert note == "100 training and 500 test events"
-    assert "+0.0300 $\\pm$ 0.0100, better for 2 of 2" in adversarial
-    assert "\N{MINUS SIGN}0.0100 $\\pm$ 0.0000, better for 0 of 2" in control
-
-
-def test_each_attack_stands_with_its_runs_and_the_curve_with_its_errors() -> None:
-    def run(k: int) -> LimitedRun:
-        report = replace(REPORT, fooling_ratio=0.5 + 0.1 * k, auroc=0.8 + 0.02 * k)
-        attack = LimitedAttack(
-            report=report, adaptive=None, mean_js_distance=0.0, correlation_shift=0.0, distance_correlation_shift=0.0
-        )
-        return LimitedRun(attacks={"A": attack, "B": attack}, curve=(report, replace(report, auroc=0.9)))
-
-    study = LimitedData(runs=(run(0), run(1)), n_events=(30, 20, 10), sizes=(10, 20), seed=1)
-    _, (left, right) = plot_limited_data(study, style=PLAIN)
-    assert labels(left) == ["10 test events, 2 runs (open) and mean", "Fooled", "and not flagged"]
-    first = next(line for line in left.lines if line.get_markerfacecolor() == "none")
-    assert list(np.asarray(first.get_ydata())) == [0.5, 0.6]
-    assert "B, 30 events: 0.810 $\\pm$ 0.010" in labels(right)
-    (curve,) = (line for line in right.lines if line.get_linestyle() == "-")
-    np.testing.assert_allclose(np.asarray(curve.get_xydata()), [[10, 0.81], [20, 0.9]])

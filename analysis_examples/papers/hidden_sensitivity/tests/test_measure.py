@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy import special
 
+from analysis_examples.papers.hidden_sensitivity.measure import SensitivitySettings, run_hidden_sensitivity
+from analysis_examples.papers.hidden_sensitivity.records import Preservation, Sensitivity
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.gradient import PGD
@@ -15,8 +17,6 @@ from hepfool.attacks.limits import travel
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import ConstraintError
-from hepfool.studies.hidden_sensitivity import SensitivitySettings, run_hidden_sensitivity
-from hepfool.studies.sensitivity_records import Preservation, Sensitivity
 from hepfool.studies.systematics import attack_effect, run_systematics, total
 from hepfool.studies.variations import envelope_variations
 from hepfool.typing import FloatArray, IntArray
@@ -80,7 +80,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[AttackResult]:
         kept.append(run_attack(*arguments, **options))
         return kept[-1]
 
-    monkeypatch.setattr("hepfool.studies.hidden_sensitivity.run_attack", remember)
+    monkeypatch.setattr("analysis_examples.papers.hidden_sensitivity.measure.run_attack", remember)
     return kept
 
 
@@ -274,7 +274,7 @@ def test_an_interrupted_attack_is_no_result(normal: EventTable, monkeypatch: pyt
     def interrupted(*args: Any, **options: Any) -> Any:
         return replace(run_attack(*args, **options), iterations_done=0)
 
-    monkeypatch.setattr("hepfool.studies.hidden_sensitivity.run_attack", interrupted)
+    monkeypatch.setattr("analysis_examples.papers.hidden_sensitivity.measure.run_attack", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_hidden_sensitivity(Linear((1.0, 0.0)), varied(normal, envelope), envelope, rng=np.random.default_rng(1))
 
@@ -295,7 +295,7 @@ def test_a_move_out_of_the_envelope_is_no_result(monkeypatch: pytest.MonkeyPatch
         values[7, 2] += 0.4 if values[7, 2] < 0.0 else -0.4
         return replace(result, adversarial=table.with_values(values))
 
-    monkeypatch.setattr("hepfool.studies.hidden_sensitivity.run_attack", leaves)
+    monkeypatch.setattr("analysis_examples.papers.hidden_sensitivity.measure.run_attack", leaves)
     with pytest.raises(ConstraintError, match="moved 'phi' of event 7 out of its envelope"):
         run_hidden_sensitivity(
             SineClassifier(), varied(table, envelope), envelope, rng=np.random.default_rng(1), settings=SETTINGS

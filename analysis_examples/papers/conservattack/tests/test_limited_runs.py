@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis_examples.papers.conservattack import limited_runs
+from analysis_examples.papers.conservattack.limited_runs import LimitedData, LimitedDataPlan, run_limited_data
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.gradient import PGD
@@ -15,8 +17,6 @@ from hepfool.events import EventTable
 from hepfool.models.networks import Standardise, mlp
 from hepfool.samples.toys import donut
 from hepfool.statistics.distance_correlation import distance_correlation
-from hepfool.studies import limited_data
-from hepfool.studies.limited_data import LimitedData, LimitedDataPlan, run_limited_data
 from hepfool.training import TrainingSettings
 
 pytestmark = pytest.mark.torch
@@ -65,7 +65,7 @@ def test_shifts_are_those_of_the_test_events(monkeypatch: pytest.MonkeyPatch) ->
         results.append(run_attack(*arguments, **options))
         return results[-1]
 
-    monkeypatch.setattr(limited_data, "run_attack", remembered)
+    monkeypatch.setattr(limited_runs, "run_attack", remembered)
     plan = replace(PLAN, attacks={"Pearson": PEARSON}, sizes=(), adaptive=False, n_runs=2)
     study = run_limited_data(plan, table(), seed=1)
     assert [result.nominal.n_events for result in results[:3]] == [200, 120, 100]
@@ -95,7 +95,7 @@ def test_the_learning_curve_trains_on_half_nominal_half_fooled(monkeypatch: pyte
             seen.append((clean[0].n_events, int(train.fooled.sum()), set(np.flatnonzero(train.fooled))))
         return train_detector(train, *arguments, clean=clean, **options)
 
-    monkeypatch.setattr(limited_data, "train_detector", remembered)
+    monkeypatch.setattr(limited_runs, "train_detector", remembered)
     study = run_limited_data(replace(PLAN, adaptive=False, n_runs=2), table(), seed=1)
     assert [sizes[:2] for sizes in seen] == [(10, 10), (100, 100)] * 2
     assert seen[0][2] < seen[1][2]
@@ -135,6 +135,6 @@ def test_an_interrupted_attack_is_no_result(monkeypatch: pytest.MonkeyPatch) -> 
     def interrupted(*arguments: Any, **options: Any) -> Any:
         return replace(run_attack(*arguments, **options), iterations_done=1)
 
-    monkeypatch.setattr(limited_data, "run_attack", interrupted)
+    monkeypatch.setattr(limited_runs, "run_attack", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_limited_data(PLAN, table(), seed=1)

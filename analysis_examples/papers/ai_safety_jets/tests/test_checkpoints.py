@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis_examples.papers.ai_safety_jets.checkpoints import scan_checkpoints
+from analysis_examples.papers.ai_safety_jets.significance import SignificanceSettings, optimal_threshold
 from hepfool.events import EventTable
-from hepfool.studies.checkpoints import scan_checkpoints
-from hepfool.studies.significance import SignificanceSettings, optimal_threshold
 from hepfool.training import auroc
 from tests.specimens import SineClassifier, events
 

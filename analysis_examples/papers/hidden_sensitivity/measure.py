@@ -8,7 +8,7 @@ sensitivity* is what the attack does in excess of the other two, in fooling rati
 arXiv:2605.07470, of which only the abstract was read; definitions and numbers here are our own.
 
 The flips of all three are counted on the same events, those that the attack may move; variations and draws move all
-events, and so do the two attacks on the yield together.  Several trainings of several networks: :mod:`hepfool.studies.sensitivity_runs`.
+events, and so do the two attacks on the yield together.  Several trainings of several networks: :mod:`analysis_examples.papers.hidden_sensitivity.grid`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from analysis_examples.papers.hidden_sensitivity.records import HiddenSensitivity, Preservation, Sensitivity
 from hepfool.attacks.base import Attack, AttackResult, Target, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.limits import travel
@@ -36,7 +37,6 @@ from hepfool.studies.contributions import (
     variation_contributions,
 )
 from hepfool.studies.excess import excess_of, excess_over_mean
-from hepfool.studies.sensitivity_records import HiddenSensitivity, Preservation, Sensitivity
 from hepfool.studies.systematics import total
 from hepfool.typing import BoolArray, FloatArray
 

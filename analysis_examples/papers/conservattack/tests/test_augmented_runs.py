@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.gradient import PGD
-from hepfool.defences.augmentation import (
+from analysis_examples.papers.conservattack.augmented_runs import (
     Augmentation,
     AugmentationPlan,
     AugmentedRun,
     noisy_control,
     run_augmentation,
 )
+from hepfool.attacks.base import run_attack
+from hepfool.attacks.gradient import PGD
 from hepfool.events import EventTable
 from hepfool.models.networks import Standardise, mlp
 from hepfool.samples.toys import donut

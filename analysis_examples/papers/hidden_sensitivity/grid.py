@@ -3,7 +3,7 @@
 Hidden sensitivity of several architectures on several tasks, with errors from repeated trainings.
 
 Every cell of the grid trains its architecture several times, on the same events with other seeds, and measures each
-training with :func:`~hepfool.studies.hidden_sensitivity.run_hidden_sensitivity`.  Finished trainings stay in a folder,
+training with :func:`~analysis_examples.papers.hidden_sensitivity.measure.run_hidden_sensitivity`.  Finished trainings stay in a folder,
 named by the digest of everything that they depend on, so that a study goes on where it was stopped.
 """
 
@@ -17,13 +17,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from hepfool.events import Envelope, EventTable
-from hepfool.io.verified import kept_or_none, read_verified_json, write_verified_json
-from hepfool.models.protocols import Classifier
-from hepfool.studies.contributions import Measured
-from hepfool.studies.hidden_sensitivity import SensitivitySettings, run_hidden_sensitivity
-from hepfool.studies.runs import study_key, table_digest
-from hepfool.studies.sensitivity_records import (
+from analysis_examples.papers.hidden_sensitivity.measure import SensitivitySettings, run_hidden_sensitivity
+from analysis_examples.papers.hidden_sensitivity.records import (
     HiddenSensitivity,
     Preservation,
     Quantity,
@@ -31,6 +26,11 @@ from hepfool.studies.sensitivity_records import (
     SensitivityGrid,
     TrainedSensitivity,
 )
+from hepfool.events import Envelope, EventTable
+from hepfool.io.verified import kept_or_none, read_verified_json, write_verified_json
+from hepfool.models.protocols import Classifier
+from hepfool.studies.contributions import Measured
+from hepfool.studies.runs import study_key, table_digest
 from hepfool.training import auroc
 
 __all__ = ["Architecture", "Task", "Trainer", "run_sensitivity_grid"]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from hepfool.plots import plot_hidden_sensitivity
-from hepfool.studies.sensitivity_records import SensitivityGrid
-from tests.sensitivity_specimens import sensitivity_grid
+from analysis_examples.papers.hidden_sensitivity.plots import plot_hidden_sensitivity
+from analysis_examples.papers.hidden_sensitivity.records import SensitivityGrid
+from analysis_examples.papers.hidden_sensitivity.tests.specimens import sensitivity_grid
 
 
 def test_points_are_means_with_errors_over_trainings() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis_examples.papers.hidden_sensitivity.grid import Architecture, Task, run_sensitivity_grid
+from analysis_examples.papers.hidden_sensitivity.measure import SensitivitySettings, run_hidden_sensitivity
 from hepfool.attacks.gradient import PGD
 from hepfool.events import Envelope, EventTable
 from hepfool.models.protocols import Classifier
-from hepfool.studies.hidden_sensitivity import SensitivitySettings, run_hidden_sensitivity
-from hepfool.studies.sensitivity_runs import Architecture, Task, run_sensitivity_grid
 from hepfool.studies.variations import envelope_variations
 from tests.specimens import SineClassifier, events
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from hepfool.studies.sensitivity_records import Quantity, SensitivityGrid
+    from analysis_examples.papers.hidden_sensitivity.records import Quantity, SensitivityGrid
 
 __all__ = ["plot_hidden_sensitivity"]
 
@@ -38,7 +38,7 @@ def plot_hidden_sensitivity(
     Parameters
     ----------
     grid : SensitivityGrid
-        From :func:`hepfool.studies.sensitivity_runs.run_sensitivity_grid`.
+        From :func:`analysis_examples.papers.hidden_sensitivity.grid.run_sensitivity_grid`.
     style : PlotStyle, optional
         Experiment and label.
 

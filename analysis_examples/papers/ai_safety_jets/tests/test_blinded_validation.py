@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hepfool.studies.blinded_validation import BlindedValidation, PairedObservable, validate_blinded
+from analysis_examples.papers.ai_safety_jets.blinded_validation import (
+    BlindedValidation,
+    PairedObservable,
+    validate_blinded,
+)
 from hepfool.typing import FloatArray, IntArray
 
 EDGES = np.linspace(0.0, 1.0, 26)

@@ -14,14 +14,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier
-from hepfool.studies.significance import (
+from analysis_examples.papers.ai_safety_jets.significance import (
     SignificanceSettings,
     SignificanceStudy,
     compare_significance,
     optimal_threshold,
 )
+from hepfool.events import EventTable
+from hepfool.models.protocols import Classifier
 from hepfool.training import auroc
 
 __all__ = ["CheckpointRecord", "scan_checkpoints"]

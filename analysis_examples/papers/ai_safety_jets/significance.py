@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hepfool.studies.efficiencies import ScoredEvents
+from analysis_examples.papers.ai_safety_jets.efficiencies import ScoredEvents
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = [

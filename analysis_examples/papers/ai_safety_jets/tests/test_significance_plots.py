@@ -7,9 +7,13 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from hepfool.plots.significance import plot_checkpoints, plot_significance
-from hepfool.studies.checkpoints import CheckpointRecord
-from hepfool.studies.significance import SignificanceSettings, SignificanceStudy, compare_significance
+from analysis_examples.papers.ai_safety_jets.checkpoints import CheckpointRecord
+from analysis_examples.papers.ai_safety_jets.plots import plot_checkpoints, plot_significance
+from analysis_examples.papers.ai_safety_jets.significance import (
+    SignificanceSettings,
+    SignificanceStudy,
+    compare_significance,
+)
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.patches import StepPatch
 
-from hepfool.plots.blinded_validation import plot_blinded_validation
-from hepfool.plots.observables import plot_observables
-from hepfool.studies.blinded_validation import PairedObservable, validate_blinded
+from analysis_examples.papers.ai_safety_jets.blinded_validation import PairedObservable, validate_blinded
+from analysis_examples.papers.ai_safety_jets.plots import plot_blinded_validation, plot_observables
 
 LABELS = np.repeat([0, 1], [900, 300])
 

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from hepfool.studies.contributions import Measured
-from hepfool.studies.sensitivity_records import (
+from analysis_examples.papers.hidden_sensitivity.records import (
     HiddenSensitivity,
     Preservation,
     Sensitivity,
     SensitivityGrid,
     TrainedSensitivity,
 )
+from hepfool.studies.contributions import Measured
 
 
 def trained_sensitivity(attack: float, ordinary: float, random: float) -> TrainedSensitivity:

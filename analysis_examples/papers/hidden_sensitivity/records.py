@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What :mod:`hepfool.studies.hidden_sensitivity` measures, of one training and of several tasks and architectures."""
+"""What :mod:`analysis_examples.papers.hidden_sensitivity.measure` measures, of one training and of several tasks and architectures."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepfool.studies.significance import (
+from analysis_examples.papers.ai_safety_jets.significance import (
     SignificanceSettings,
     compare_significance,
     optimal_threshold,
