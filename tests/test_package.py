@@ -22,7 +22,7 @@ CORE = [
     "hepfool.attacks.conserv",
     "hepfool.events",
     "hepfool.features",
-    "hepfool.jets",
+    "hepfool.contrib.jets",
     "hepfool.statistics",
 ]
 MODULES = sorted(

@@ -12,7 +12,7 @@ Pythia 8 and FastJet make them (``pip install 'hepfool[samples]'``), 20 000 jets
     python -m analysis_examples.samples.jets --output my-jets --task zqq
 
 The files are NanoAOD-like: the leading jet of each event is ``FatJet``, its constituents are ``FatJetPFCands``;
-:func:`read_jets` reads both for :class:`hepfool.jets.ConstituentLayout`.  Particle level: there is no detector.
+:func:`read_jets` reads both for :class:`hepfool.contrib.jets.ConstituentLayout`.  Particle level: there is no detector.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import uproot
 from rich.progress import Progress
 
 from analysis_examples.samples.jet_production import TASKS, produce_jets
-from hepfool.jets.records import leading_jets
+from hepfool.contrib.jets.records import leading_jets
 from hepfool.samples.manifest import Manifest
 
 __all__ = ["fileset", "main", "manifest", "read_jets"]

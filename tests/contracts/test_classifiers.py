@@ -14,10 +14,10 @@ from scipy import special
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
+from hepfool.contrib.attention import attention_features, attention_jets
+from hepfool.contrib.jets.networks import particle_flow_jets
 from hepfool.events import EventTable
-from hepfool.models.attention import attention_features, attention_jets
 from hepfool.models.blackbox import CallableClassifier, FiniteDifference
-from hepfool.models.jet_networks import particle_flow_jets
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier, DifferentiableClassifier
 from hepfool.models.pytorch import TorchClassifier

@@ -12,10 +12,10 @@ import pytest
 import torch
 import vector
 
+from hepfool.contrib.jets.networks import JetObservables, high_level_jets
+from hepfool.contrib.jets.observables import jet_d2, jet_eta, jet_mass, jet_phi, jet_pt
+from hepfool.contrib.jets.topodnn import LAYOUT, TopoDNNFrame, topodnn_table
 from hepfool.events import EventTable
-from hepfool.jets.observables import jet_d2, jet_eta, jet_mass, jet_phi, jet_pt
-from hepfool.jets.topodnn import LAYOUT, TopoDNNFrame, topodnn_table
-from hepfool.models.jet_networks import JetObservables, high_level_jets
 from hepfool.models.networks import Standardise, conservattack_jets
 from hepfool.training import TrainingSettings, fit
 from hepfool.typing import FloatArray

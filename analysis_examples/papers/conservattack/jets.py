@@ -35,9 +35,9 @@ from common import (
 from hepfool import EventTable, run_attack
 from hepfool.attacks import CONSERVAttack
 from hepfool.attacks.presets import PRESETS
+from hepfool.contrib.jets.topodnn import topodnn_table
 from hepfool.defences.detector import DetectorSettings
 from hepfool.exceptions import MissingExtraError
-from hepfool.jets.topodnn import topodnn_table
 from hepfool.plots import plot_cross_runs
 from hepfool.studies.cross_run import run_cross_runs
 from hepfool.studies.runs import RunPlan, Splits, split_events

@@ -30,12 +30,12 @@ from torch import nn
 
 from hepfool import EventTable
 from hepfool.attacks import CONSERVAttack
+from hepfool.contrib.attention import attention_features, attention_jets
+from hepfool.contrib.jets import ConstituentLayout
+from hepfool.contrib.jets.networks import ConstituentSum
 from hepfool.events import Envelope
 from hepfool.exceptions import MissingExtraError
-from hepfool.jets import ConstituentLayout
-from hepfool.models.attention import attention_features, attention_jets
 from hepfool.models.blackbox import CallableClassifier, FiniteDifference
-from hepfool.models.jet_networks import ConstituentSum
 from hepfool.models.networks import Standardise, mlp
 from hepfool.plots import PlotStyle
 from hepfool.processors.completeness import run_processor

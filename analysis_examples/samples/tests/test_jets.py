@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from analysis_examples.samples import jet_production
 from analysis_examples.samples import jets as command
 from analysis_examples.samples.jet_production import TASKS, JetSelection, hardest_photon, leading_jet, produce_jets
+from hepfool.contrib.jets import ConstituentLayout
 from hepfool.exceptions import MissingExtraError
-from hepfool.jets import ConstituentLayout
 from hepfool.samples.manifest import Manifest, digest
 
 SELECTION = JetSelection(radius=1.0, smallest_pt=100.0, smallest_mass=20.0, n_constituents=4)

@@ -10,6 +10,7 @@ Neither runs code of whoever wrote the file, unless ``unsafe_pickle`` allows it.
 from __future__ import annotations
 
 import copy
+import importlib
 import io
 import json
 import pickle
@@ -23,15 +24,19 @@ from torch import nn
 
 from hepfool.io.files import local_path
 from hepfool.models.archives import checked_program, read_archive
-from hepfool.models.attention import attention_jets
-from hepfool.models.jet_networks import JET_NETWORKS
 from hepfool.models.modules import ExportedModule, ScriptedModule, floating_dtype
-from hepfool.models.networks import NETWORKS as PLAIN_NETWORKS
+from hepfool.models.networks import NETWORKS
 from hepfool.models.pytorch import TorchClassifier
 
 __all__ = ["export_program", "load_torch", "save_state"]
 
-NETWORKS = {**PLAIN_NETWORKS, **JET_NETWORKS, "attention_jets": attention_jets}
+#: Where the other networks with a name are; looked up when one is asked for, as they build on this package.
+_CONTRIBUTED = {
+    "attention_jets": "hepfool.contrib.attention",
+    "high_level_jets": "hepfool.contrib.jets.networks",
+    "particle_flow_jets": "hepfool.contrib.jets.networks",
+}
+_NAMES = (*NETWORKS, *_CONTRIBUTED)
 _PROGRAM_SUFFIX, _STATE_SUFFIXES = ".pt2", (".pt", ".pth")
 #: Settings of the classifier inside an exported program.
 _SETTINGS_FILE = "hepfool.json"
@@ -49,7 +54,7 @@ def load_torch(
         An exported program (``.pt2``), or a state dictionary (``.pt``, ``.pth``).
     network : torch.nn.Module or str, optional
         What a state dictionary belongs to: a module, or a name of :data:`hepfool.models.networks.NETWORKS`
-        or :data:`hepfool.models.jet_networks.JET_NETWORKS`, or ``attention_jets``.
+        or of :mod:`hepfool.contrib`: ``attention_jets``, ``high_level_jets``, ``particle_flow_jets``.
     unsafe_pickle : bool
         Whether a ``.pt`` file may hold a whole pickled module, and a ``.pt2`` file more than a plain network.
         Reading such a file runs code of whoever wrote it.
@@ -201,14 +206,21 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
+def _named(name: str) -> nn.Module:
+    if name in NETWORKS:
+        return NETWORKS[name]()
+    module: nn.Module = getattr(importlib.import_module(_CONTRIBUTED[name]), name)()
+    return module
+
+
 def _with_state(network: nn.Module | str | None, state: Mapping[str, torch.Tensor], name: str) -> nn.Module:
     if network is None:
-        msg = f"{name} holds parameters only; pass the network, one of {', '.join(NETWORKS)} or a module"
+        msg = f"{name} holds parameters only; pass the network, one of {', '.join(_NAMES)} or a module"
         raise ValueError(msg)
-    if isinstance(network, str) and network not in NETWORKS:
-        msg = f"no network named {network!r}; known are {', '.join(NETWORKS)}"
+    if isinstance(network, str) and network not in _NAMES:
+        msg = f"no network named {network!r}; known are {', '.join(_NAMES)}"
         raise ValueError(msg)
-    module = NETWORKS[network]() if isinstance(network, str) else copy.deepcopy(network)
+    module = _named(network) if isinstance(network, str) else copy.deepcopy(network)
     try:
         module.load_state_dict(state)
     except Exception as error:

@@ -11,8 +11,8 @@ import awkward as ak
 import numpy as np
 import pytest
 
+from hepfool.contrib.jets import ConstituentLayout
 from hepfool.events import Envelope, EventTable
-from hepfool.jets import ConstituentLayout
 from tests.jet_specimens import random_jets
 
 pytestmark = pytest.mark.torch

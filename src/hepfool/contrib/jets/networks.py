@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Networks that take a jet's constituents (arXiv:1910.08606), columns as in :class:`hepfool.jets.layout.ConstituentLayout`.
+Networks that take a jet's constituents (arXiv:1910.08606), columns as in :class:`hepfool.contrib.jets.layout.ConstituentLayout`.
 
 * :func:`high_level_jets` computes four observables and learns from these only;
 * :func:`particle_flow_jets` learns from all constituents, in whatever order they come;
-* for the 87 inputs of :mod:`hepfool.jets.topodnn`:
+* for the 87 inputs of :mod:`hepfool.contrib.jets.topodnn`:
   :func:`hepfool.models.networks.conservattack_jets`, which has the layers of TopoDNN.
 
 They see physical units, and take any place without a positive pt for empty.
@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from hepfool.contrib.jets.observables import constituents, jet_axis, jet_d2, jet_eta, jet_mass, jet_pt
 from hepfool.events import EventTable
-from hepfool.jets.observables import constituents, jet_axis, jet_d2, jet_eta, jet_mass, jet_pt
 from hepfool.models.networks import Standardise, mlp
 
 __all__ = [

@@ -7,7 +7,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepfool.jets.topodnn import LAYOUT, TopoDNNFrame, topodnn_features, topodnn_table
+from hepfool.contrib.jets.topodnn import LAYOUT, TopoDNNFrame, topodnn_features, topodnn_table
 from hepfool.typing import FloatArray
 from tests.jet_specimens import N_CONSTITUENTS, random_jets
 

@@ -3,7 +3,7 @@ r"""
 Observables of jets as differentiable functions of their constituents.
 
 All take a tensor of shape (n_events, 3 * n_constituents) with the columns of
-:class:`hepfool.jets.layout.ConstituentLayout` and return one number per event.
+:class:`hepfool.contrib.jets.layout.ConstituentLayout` and return one number per event.
 Constituents are massless.  A place without a positive pt is empty: it
 contributes nothing and has no gradient, whatever else it holds.  A jet without
 constituents gives 0.

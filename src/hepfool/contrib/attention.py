@@ -2,7 +2,7 @@
 r"""
 Small networks of self-attention (arXiv:1706.03762), for a jet's constituents or for plain columns.
 
-* :func:`attention_jets` takes the columns of :class:`hepfool.jets.layout.ConstituentLayout`; each constituent is a
+* :func:`attention_jets` takes the columns of :class:`hepfool.contrib.jets.layout.ConstituentLayout`; each constituent is a
   token, their order does not matter;
 * :func:`attention_features` takes any columns; each feature is a token with an embedding of its own.
 
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hepfool.models.jet_networks import check_places, relative_constituents
+from hepfool.contrib.jets.networks import check_places, relative_constituents
 from hepfool.models.networks import Standardise, mlp
 
 __all__ = ["ConstituentAttention", "FeatureAttention", "TokenEncoder", "attention_features", "attention_jets"]
@@ -108,7 +108,7 @@ class ConstituentAttention(nn.Module):
     """
     First part of :func:`attention_jets`: from constituents to one vector per jet.
 
-    Constituents enter as in :class:`~hepfool.models.jet_networks.ConstituentSum`, relative to the jet's axis.
+    Constituents enter as in :class:`~hepfool.contrib.jets.networks.ConstituentSum`, relative to the jet's axis.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from typing import Any, Final
 import awkward as ak
 import numpy as np
 
-from hepfool.jets.layout import CONSTITUENTS, COORDINATES
+from hepfool.contrib.jets.layout import CONSTITUENTS, COORDINATES
 from hepfool.typing import IntArray
 
 __all__ = ["leading_jets", "with_leading_jets"]
@@ -59,7 +59,7 @@ def with_leading_jets(events: Any, leading: Any, *, jets: str = JETS, constituen
     events : awkward.Array or NanoEvents, shape (n_events,)
         Nominal events, as given to :func:`leading_jets`.
     leading : awkward.Array, shape (n_events,)
-        The jets, such as :meth:`hepfool.jets.layout.ConstituentLayout.write_back` returns them.
+        The jets, such as :meth:`hepfool.contrib.jets.layout.ConstituentLayout.write_back` returns them.
     jets, constituents : str
         Names of the collections.
 

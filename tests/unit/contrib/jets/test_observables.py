@@ -11,8 +11,8 @@ import pytest
 import torch
 import vector
 
-from hepfool.jets import ConstituentLayout
-from hepfool.jets.observables import constituents, jet_axis, jet_d2, jet_eta, jet_mass, jet_phi, jet_pt
+from hepfool.contrib.jets import ConstituentLayout
+from hepfool.contrib.jets.observables import constituents, jet_axis, jet_d2, jet_eta, jet_mass, jet_phi, jet_pt
 from hepfool.typing import FloatArray
 from tests.jet_specimens import N_CONSTITUENTS, random_jets
 

@@ -7,7 +7,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepfool.jets import ConstituentLayout, leading_jets, with_leading_jets
+from hepfool.contrib.jets import ConstituentLayout, leading_jets, with_leading_jets
 from tests.jet_specimens import random_jets
 
 LAYOUT = ConstituentLayout(4)

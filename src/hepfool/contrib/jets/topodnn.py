@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from hepfool.contrib.jets.layout import COORDINATES, ConstituentLayout
 from hepfool.events import EventTable
 from hepfool.features import FeatureSpace
-from hepfool.jets.layout import COORDINATES, ConstituentLayout
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["LAYOUT", "TopoDNNFrame", "topodnn_features", "topodnn_table"]
@@ -112,7 +112,7 @@ class TopoDNNFrame:
         Returns
         -------
         FloatArray, shape (n_events, 90)
-            Columns for :meth:`hepfool.jets.layout.ConstituentLayout.write_back`.
+            Columns for :meth:`hepfool.contrib.jets.layout.ConstituentLayout.write_back`.
 
         Raises
         ------

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import vector
 
+from hepfool.contrib.jets import ConstituentLayout
 from hepfool.events import EventTable
-from hepfool.jets import ConstituentLayout
 from tests.jet_specimens import N_CONSTITUENTS, random_jets, summed
 
 LAYOUT = ConstituentLayout(6)

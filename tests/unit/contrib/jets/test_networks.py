@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from hepfool.contrib.jets import ConstituentLayout
+from hepfool.contrib.jets.networks import JET_NETWORKS, ConstituentSum, JetObservables, high_level_jets
+from hepfool.contrib.jets.observables import jet_d2, jet_eta, jet_mass, jet_pt
 from hepfool.events import EventTable
-from hepfool.jets import ConstituentLayout
-from hepfool.jets.observables import jet_d2, jet_eta, jet_mass, jet_pt
 from hepfool.models.files import export_program, load_torch, save_state
-from hepfool.models.jet_networks import JET_NETWORKS, ConstituentSum, JetObservables, high_level_jets
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.training import TrainingSettings, fit
 from tests.jet_specimens import random_jets

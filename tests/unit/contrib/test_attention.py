@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from hepfool.events import EventTable
-from hepfool.jets import ConstituentLayout
-from hepfool.models.attention import (
+from hepfool.contrib.attention import (
     ConstituentAttention,
     FeatureAttention,
     TokenEncoder,
     attention_features,
     attention_jets,
 )
+from hepfool.contrib.jets import ConstituentLayout
+from hepfool.events import EventTable
 from hepfool.models.files import export_program, load_torch, save_state
 from hepfool.models.networks import Standardise
 from hepfool.models.pytorch import TorchClassifier
