@@ -3,4 +3,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.whole_run"]
+pytest_plugins = ["pytester", "tests.whole_run"]

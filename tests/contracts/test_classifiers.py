@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from typing import cast
 
@@ -19,22 +18,23 @@ from hepfool.contrib.jets.networks import particle_flow_jets
 from hepfool.events import EventTable
 from hepfool.models.blackbox import CallableClassifier, FiniteDifference
 from hepfool.models.networks import Standardise, mlp
-from hepfool.models.protocols import Classifier, DifferentiableClassifier
+from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.surrogate import Surrogate
+from hepfool.testing import ClassifierConformance, GradientConformance
 from hepfool.training import TrainingSettings
 from hepfool.typing import FloatArray
 
 N_FEATURES = 6
-Specimen = Callable[[float], Classifier]
+Specimen = Callable[[int], Classifier]
 
 pytestmark = pytest.mark.torch
 
 
-def network(seed: float, n_outputs: int = 1, *, sigmoid: bool = False) -> nn.Sequential:
+def network(seed: int, n_outputs: int = 1, *, sigmoid: bool = False) -> nn.Sequential:
     """A network in double precision, so that slopes can be compared with differences."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seed))
+        torch.manual_seed(seed)
         standardise = Standardise(np.arange(N_FEATURES), np.ones(N_FEATURES), sentinel=-999.0)
         layers = mlp(N_FEATURES, (16, 8), n_outputs=n_outputs, sigmoid=sigmoid, preprocessing=standardise)
         last = cast("nn.Linear", layers[-2 if sigmoid else -1])
@@ -46,10 +46,10 @@ def network(seed: float, n_outputs: int = 1, *, sigmoid: bool = False) -> nn.Seq
         return layers.double()
 
 
-def centred(seed: float, build: Callable[[], nn.Sequential]) -> nn.Sequential:
+def centred(seed: int, build: Callable[[], nn.Sequential]) -> nn.Sequential:
     """A network in double precision with a large last layer, whose typical events are of every class."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seed))
+        torch.manual_seed(seed)
         layers = build().double()
         last = cast("nn.Linear", layers[-1])
         with torch.no_grad():
@@ -63,15 +63,15 @@ def over_features() -> nn.Sequential:
     return attention_features(Standardise(np.arange(N_FEATURES), np.ones(N_FEATURES), sentinel=-999.0))
 
 
-def boosted_trees(seed: float) -> CallableClassifier:
+def boosted_trees(seed: int) -> CallableClassifier:
     """Trees of scikit-learn, which have no slope."""
-    rng = np.random.default_rng(int(seed))
+    rng = np.random.default_rng(seed)
     values = rng.normal(scale=2.0, size=(300, N_FEATURES))
-    trees = HistGradientBoostingClassifier(max_iter=10, early_stopping=False, random_state=int(seed))
+    trees = HistGradientBoostingClassifier(max_iter=10, early_stopping=False, random_state=seed)
     return CallableClassifier(trees.fit(values, values.sum(axis=1) > 0), n_features=N_FEATURES)
 
 
-def guided_trees(seed: float) -> Surrogate:
+def guided_trees(seed: int) -> Surrogate:
     """Boosted trees with the slopes of a network that imitates them."""
     table = EventTable.from_arrays(np.random.default_rng(1).normal(scale=2.0, size=(200, N_FEATURES)))
     settings = TrainingSettings(max_epochs=1)
@@ -93,8 +93,8 @@ class Probabilities(nn.Module):
 class Logistic:
     """Something with ``predict_proba``, as in scikit-learn."""
 
-    def __init__(self, seed: float, n_classes: int) -> None:
-        self.slopes = np.random.default_rng(int(seed)).normal(size=(N_FEATURES, n_classes)) / 4
+    def __init__(self, seed: int, n_classes: int) -> None:
+        self.slopes = np.random.default_rng(seed).normal(size=(N_FEATURES, n_classes)) / 4
 
     def predict_proba(self, values: FloatArray) -> FloatArray:
         return np.asarray(special.softmax(np.asarray(values) @ self.slopes, axis=1))
@@ -131,109 +131,37 @@ SPECIMENS: dict[str, Specimen] = {
 DIFFERENTIABLE = [name for name in SPECIMENS if "torch" in name or "differences" in name]
 
 
-@pytest.fixture(params=list(SPECIMENS))
-def specimen(request: pytest.FixtureRequest) -> Specimen:
-    return SPECIMENS[request.param]
-
-
-@pytest.fixture(params=DIFFERENTIABLE)
-def differentiable(request: pytest.FixtureRequest) -> DifferentiableClassifier:
-    classifier = SPECIMENS[request.param](3)
-    assert isinstance(classifier, DifferentiableClassifier)
-    return classifier
-
-
-@pytest.fixture
-def values(rng: np.random.Generator) -> FloatArray:
+def read_only(rng: np.random.Generator) -> FloatArray:
     """Values as a table has them: double precision and read-only."""
     array = rng.normal(scale=2.0, size=(50, N_FEATURES))
     array.flags.writeable = False
     return array
 
 
-def test_scores_are_probabilities(specimen: Specimen, values: FloatArray) -> None:
-    classifier = specimen(3)
-    scores = classifier.scores(values)
-    assert isinstance(classifier, Classifier)
-    assert scores.shape == (50, classifier.n_classes)
-    assert scores.dtype == np.float64
-    assert ((scores >= 0) & (scores <= 1)).all()
-    np.testing.assert_allclose(scores.sum(axis=1), 1.0, rtol=1e-12)
+class TestClassifiers(ClassifierConformance):
+    @pytest.fixture(params=SPECIMENS.values(), ids=list(SPECIMENS))
+    def build(self, request: pytest.FixtureRequest) -> Callable[[int], Classifier]:
+        build: Callable[[int], Classifier] = request.param
+        return build
+
+    @pytest.fixture
+    def values(self, rng: np.random.Generator) -> FloatArray:
+        return read_only(rng)
 
 
-def test_no_event_is_no_error(specimen: Specimen) -> None:
-    classifier = specimen(3)
-    nothing = np.empty((0, N_FEATURES))
-    assert classifier.scores(nothing).shape == (0, classifier.n_classes)
-    assert classifier.predict(nothing).shape == (0,)
-    if isinstance(classifier, DifferentiableClassifier):
-        margin, gradient = classifier.margin_and_gradient(nothing, np.empty(0, dtype=np.int64))
-        assert margin.shape == (0,)
-        assert gradient.shape == (0, N_FEATURES)
+class TestGradients(GradientConformance):
+    @pytest.fixture(params=DIFFERENTIABLE)
+    def build(self, request: pytest.FixtureRequest) -> Callable[[int], Classifier]:
+        return SPECIMENS[request.param]
 
-
-def test_classes_follow_from_the_scores(specimen: Specimen, values: FloatArray) -> None:
-    classifier = specimen(3)
-    scores, classes = classifier.scores(values), classifier.predict(values)
-    assert classes.dtype == np.int64
-    assert len(set(classes.tolist())) > 1
-    threshold = getattr(classifier, "threshold", 0.5)
-    expected = scores[:, 1] > threshold if classifier.n_classes == 2 else scores.argmax(axis=1)
-    np.testing.assert_array_equal(classes, expected)
-
-
-def test_digest_tells_parameters_apart(specimen: Specimen) -> None:
-    assert specimen(3).digest == specimen(3).digest
-    assert specimen(3).digest != specimen(4).digest
-
-
-def test_pickles(specimen: Specimen, values: FloatArray) -> None:
-    classifier = specimen(3)
-    copy = pickle.loads(pickle.dumps(classifier))
-    assert copy.digest == classifier.digest
-    np.testing.assert_array_equal(copy.scores(values), classifier.scores(values))
-
-
-def test_margin_is_positive_for_the_predicted_class(
-    differentiable: DifferentiableClassifier, values: FloatArray
-) -> None:
-    classes = differentiable.predict(values)
-    margins = np.stack(
-        [
-            differentiable.margin_and_gradient(values, np.full(len(values), c))[0]
-            for c in range(differentiable.n_classes)
-        ]
-    )
-    np.testing.assert_array_equal(margins > 0, np.arange(len(margins))[:, None] == classes)
-
-
-@pytest.mark.parametrize("quantity", ["margin_and_gradient", "loss_and_gradient"])
-def test_gradient_agrees_with_differences(
-    differentiable: DifferentiableClassifier, values: FloatArray, quantity: str
-) -> None:
-    labels = np.arange(len(values)) % differentiable.n_classes
-    evaluate = getattr(differentiable, quantity)
-    result, gradient = evaluate(values, labels)
-    assert result.shape == (len(values),)
-    assert gradient.shape == values.shape
-    assert result.dtype == gradient.dtype == np.float64
-    step = 1e-6
-    kinks = 0
-    for j in range(N_FEATURES):
-        moved = np.eye(N_FEATURES)[j] * step
-        difference = (evaluate(values + moved, labels)[0] - evaluate(values - moved, labels)[0]) / (2 * step)
-        kinks += int((np.abs(difference - gradient[:, j]) > 1e-4 * (1 + np.abs(difference))).sum())
-    assert kinks <= 2  # where a rectifier switches within the step
-
-
-def test_loss_is_the_cross_entropy(differentiable: DifferentiableClassifier, values: FloatArray) -> None:
-    labels = np.arange(len(values)) % differentiable.n_classes
-    loss, _ = differentiable.loss_and_gradient(values, labels)
-    np.testing.assert_allclose(loss, -np.log(differentiable.scores(values)[np.arange(len(values)), labels]), rtol=1e-9)
+    @pytest.fixture
+    def values(self, rng: np.random.Generator) -> FloatArray:
+        return read_only(rng)
 
 
 @pytest.mark.parametrize("output", ["logit", "probability"])
-def test_batches_do_not_matter(values: FloatArray, output: str) -> None:
+def test_batches_do_not_matter(rng: np.random.Generator, output: str) -> None:
+    values = read_only(rng)
     module = network(3, sigmoid=output == "probability").float()
     labels = np.ones(len(values), dtype=np.int64)
     whole = TorchClassifier(module, output=output)  # type: ignore[arg-type]
