@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hepfool.plots.panels import set_headroom, stacked_panels
-from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +36,9 @@ _OPTIMUM: dict[str, Any] = {"color": "0.2", "linestyle": ":", "linewidth": 3}
 _SCARCE: dict[str, Any] = {"facecolor": "0.9", "edgecolor": "0.7", "linewidth": 1.0, "zorder": 0}
 
 
+@styled
 def plot_significance(
-    study: SignificanceStudy, *, note: str = "", style: PlotStyle | None = None
+    study: SignificanceStudy, *, note: str = "", style: PlotStyle = DEFAULT_STYLE
 ) -> tuple[Figure, tuple[Axes, Axes]]:
     """
     Draw the relative significance against the threshold, and its ratio to nominal below.
@@ -48,44 +49,38 @@ def plot_significance(
         Nominal and varied curves.
     note : str
         Remark, such as the network.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : (matplotlib.axes.Axes, matplotlib.axes.Axes)
+    figure, axes : matplotlib.figure.Figure, (matplotlib.axes.Axes, matplotlib.axes.Axes)
         Significances, and ratios with their bootstrap bands where the background suffices.
     """
-    style = style or PlotStyle()
     colours = cycle(c for c in style.colours if c != style.nominal_colour)
-    with style.context():
-        figure = style.figure()
-        ((ax, below),) = stacked_panels(figure)
-        x, enough = study.thresholds, study.enough_background
-        ax.plot(x, study.nominal.significance, color=style.nominal_colour, linewidth=3)
-        handles: list[Any] = [Line2D([], [], color=style.nominal_colour, linewidth=3, label="Nominal")]
-        for curve, colour in zip(study.varied, colours, strict=False):
-            ax.plot(x, curve.significance, color=colour, linewidth=2, linestyle="--")
-            _draw_ratio(below, x, curve, enough, colour)
-            text = f"{curve.name}, {100 * study.change(curve.name).value:+.1f} %"
-            handles.append(Line2D([], [], color=colour, linewidth=2, linestyle="--", label=text))
-        handles.append(Line2D([], [], label=f"Expected optimum {study.threshold:.3g}", **_OPTIMUM))
-        handles.append(Patch(label=f"Below {study.settings.min_background:g} background events", **_SCARCE))
-        for k, panel in enumerate((ax, below)):
-            panel.axvline(study.threshold, ymax=1.0 if k else 0.6, **_OPTIMUM)
-            _shade_scarce(panel, x, enough)
-        _set_axes(ax, below, study)
-        ax.legend(handles=handles, loc="upper right", fontsize=style.text_size)
-        numbers = f"{study.n_signal} signal,\n{study.n_background} background events"
-        ax.text(0.03, 0.97, f"{note}\n{numbers}".strip(), transform=ax.transAxes, va="top", fontsize=style.text_size)
-        add_experiment_label(ax, style)
+    figure = style.figure()
+    ((ax, below),) = stacked_panels(figure)
+    x, enough = study.thresholds, study.enough_background
+    ax.plot(x, study.nominal.significance, color=style.nominal_colour, linewidth=3)
+    handles: list[Any] = [Line2D([], [], color=style.nominal_colour, linewidth=3, label="Nominal")]
+    for curve, colour in zip(study.varied, colours, strict=False):
+        ax.plot(x, curve.significance, color=colour, linewidth=2, linestyle="--")
+        _draw_ratio(below, x, curve, enough, colour)
+        text = f"{curve.name}, {100 * study.change(curve.name).value:+.1f} %"
+        handles.append(Line2D([], [], color=colour, linewidth=2, linestyle="--", label=text))
+    handles.append(Line2D([], [], label=f"Expected optimum {study.threshold:.3g}", **_OPTIMUM))
+    handles.append(Patch(label=f"Below {study.settings.min_background:g} background events", **_SCARCE))
+    for k, panel in enumerate((ax, below)):
+        panel.axvline(study.threshold, ymax=1.0 if k else 0.6, **_OPTIMUM)
+        _shade_scarce(panel, x, enough)
+    _set_axes(ax, below, study)
+    ax.legend(handles=handles, loc="upper right", fontsize=style.text_size)
+    numbers = f"{study.n_signal} signal,\n{study.n_background} background events"
+    ax.text(0.03, 0.97, f"{note}\n{numbers}".strip(), transform=ax.transAxes, va="top", fontsize=style.text_size)
     return figure, (ax, below)
 
 
+@styled
 def plot_checkpoints(
-    networks: Mapping[str, Sequence[CheckpointRecord]], *, note: str = "", style: PlotStyle | None = None
+    networks: Mapping[str, Sequence[CheckpointRecord]], *, note: str = "", style: PlotStyle = DEFAULT_STYLE
 ) -> tuple[Figure, tuple[Axes, Axes]]:
     """
     Draw significance and its change under attack against the AUROC of networks.
@@ -96,14 +91,10 @@ def plot_checkpoints(
         Stages of the training of each network; points are joined by epoch.
     note : str
         Remark, such as the attack.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : (matplotlib.axes.Axes, matplotlib.axes.Axes)
+    figure, axes : matplotlib.figure.Figure, (matplotlib.axes.Axes, matplotlib.axes.Axes)
         Significance at each network's expected optimum before (full) and after (open markers), and its relative change.
 
     Raises
@@ -114,31 +105,26 @@ def plot_checkpoints(
     if not any(networks.values()):
         msg = "no checkpoint to show; give the records of at least one network"
         raise ValueError(msg)
-    style = style or PlotStyle()
-    with style.context():
-        figure = style.figure()
-        figure.set_layout_engine("constrained", h_pad=0.02, hspace=0.0, rect=(0.005, 0.01, 0.99, 0.98))
-        ax, below = figure.subplots(2, 1, sharex=True)
-        figure.align_ylabels([ax, below])
-        handles = []
-        for (name, records), colour, marker in zip(
-            networks.items(), cycle(style.colours), cycle(_MARKERS), strict=False
-        ):
-            _draw_network((ax, below), sorted(records, key=lambda record: record.epoch), colour, marker, style)
-            handles.append(Line2D([], [], color=colour, marker=marker, markersize=9, label=name))
-        common: dict[str, Any] = {"color": "0.3", "marker": "o", "markersize": 9, "linestyle": "none"}
-        handles += [Line2D([], [], label="Nominal", **common)]
-        handles += [Line2D([], [], markerfacecolor="white", label="Adversarial", **common)]
-        below.axhline(0.0, color="0.3", linewidth=1.5)
-        below.set_xlabel("AUROC of nominal events")
-        below.set_ylabel("Relative change", loc="center")
-        ax.set_ylabel(_RATIO)
-        ax.set_ylim(0.0, 1.6 * ax.get_ylim()[1])
-        below.margins(x=0.1)
-        ax.legend(handles=handles, loc="upper right", ncols=2, fontsize=style.text_size)
-        remark = f"{note}\nNumbers: epochs of training".strip()
-        ax.text(0.03, 0.95, remark, transform=ax.transAxes, va="top", fontsize=style.text_size)
-        add_experiment_label(ax, style)
+    figure = style.figure()
+    figure.set_layout_engine("constrained", h_pad=0.02, hspace=0.0, rect=(0.005, 0.01, 0.99, 0.98))
+    ax, below = figure.subplots(2, 1, sharex=True)
+    figure.align_ylabels([ax, below])
+    handles = []
+    for (name, records), colour, marker in zip(networks.items(), cycle(style.colours), cycle(_MARKERS), strict=False):
+        _draw_network((ax, below), sorted(records, key=lambda record: record.epoch), colour, marker, style)
+        handles.append(Line2D([], [], color=colour, marker=marker, markersize=9, label=name))
+    common: dict[str, Any] = {"color": "0.3", "marker": "o", "markersize": 9, "linestyle": "none"}
+    handles += [Line2D([], [], label="Nominal", **common)]
+    handles += [Line2D([], [], markerfacecolor="white", label="Adversarial", **common)]
+    below.axhline(0.0, color="0.3", linewidth=1.5)
+    below.set_xlabel("AUROC of nominal events")
+    below.set_ylabel("Relative change", loc="center")
+    ax.set_ylabel(_RATIO)
+    ax.set_ylim(0.0, 1.6 * ax.get_ylim()[1])
+    below.margins(x=0.1)
+    ax.legend(handles=handles, loc="upper right", ncols=2, fontsize=style.text_size)
+    remark = f"{note}\nNumbers: epochs of training".strip()
+    ax.text(0.03, 0.95, remark, transform=ax.transAxes, va="top", fontsize=style.text_size)
     return figure, (ax, below)
 
 
@@ -193,8 +179,9 @@ _BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.4", "hatch": "////
 _EXPECTED: dict[str, Any] = {"color": "black", "linewidth": 3, "linestyle": "-."}
 
 
+@styled
 def plot_blinded_validation(
-    validation: BlindedValidation, *, style: PlotStyle | None = None, log_y: bool = False
+    validation: BlindedValidation, *, style: PlotStyle = DEFAULT_STYLE, log_y: bool = False
 ) -> tuple[Figure, tuple[tuple[Axes, Axes], ...]]:
     """
     Draw score and observables side by side, each with data over prediction below.
@@ -206,37 +193,28 @@ def plot_blinded_validation(
     ----------
     validation : BlindedValidation
         Histograms; pseudo-data are not drawn where they are blinded.
-    style : PlotStyle, optional
-        Experiment and label.
     log_y : bool
         Logarithmic yields.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : tuple of (matplotlib.axes.Axes, matplotlib.axes.Axes)
+    figure, axes : matplotlib.figure.Figure, tuple of (matplotlib.axes.Axes, matplotlib.axes.Axes)
         Yields and ratio of each panel, the score first.
     """
-    style = style or PlotStyle()
     shown = (validation.score, *validation.observables)
-    with style.context():
-        figure = style.figure(width=len(shown))
-        columns = stacked_panels(figure, len(shown))
-        for k, (histogram, (ax, below)) in enumerate(zip(shown, columns, strict=True)):
-            _draw_yields(ax, histogram, style, log_y=log_y)
-            _draw_data_ratio(below, histogram)
-            handles = _handles(style)
-            remark = f"$\\chi^2$/ndf = {histogram.chi2:.1f}/{histogram.ndf}, p = {histogram.p_value:.2g}"
-            if k == 0:
-                handles += _mark_blinded((ax, below), validation)
-            else:
-                remark = f"Control region\n{remark}"
-            ax.legend(handles=handles, loc="upper right", fontsize=style.text_size)
-            mplhep.add_text(remark, ax=ax, loc="upper left", fontsize=style.text_size)
-        add_experiment_label(columns[0][0], style, right=len(shown) == 1)
-        if len(shown) > 1:
-            add_experiment_label(columns[-1][0], style, left=False)
+    figure = style.figure(width=len(shown))
+    columns = stacked_panels(figure, len(shown))
+    for k, (histogram, (ax, below)) in enumerate(zip(shown, columns, strict=True)):
+        _draw_yields(ax, histogram, style, log_y=log_y)
+        _draw_data_ratio(below, histogram)
+        handles = _handles(style)
+        remark = f"$\\chi^2$/ndf = {histogram.chi2:.1f}/{histogram.ndf}, p = {histogram.p_value:.2g}"
+        if k == 0:
+            handles += _mark_blinded((ax, below), validation)
+        else:
+            remark = f"Control region\n{remark}"
+        ax.legend(handles=handles, loc="upper right", fontsize=style.text_size)
+        mplhep.add_text(remark, ax=ax, loc="upper left", fontsize=style.text_size)
     return figure, columns
 
 
@@ -296,6 +274,7 @@ def _centres(edges: FloatArray) -> FloatArray:
 _N_COLUMNS = 2
 
 
+@styled
 def plot_observables(
     observables: Sequence[PairedObservable],
     labels: IntArray,
@@ -303,7 +282,7 @@ def plot_observables(
     weights: FloatArray | None = None,
     label_names: Sequence[str] = ("Background", "Signal"),
     note: str = "",
-    style: PlotStyle | None = None,
+    style: PlotStyle = DEFAULT_STYLE,
 ) -> tuple[Figure, tuple[Axes, ...]]:
     """
     Draw the shapes of each class, nominal (filled) and adversarial (dashed), one panel per observable.
@@ -322,14 +301,10 @@ def plot_observables(
         Names of the classes from label 0.
     note : str
         Remark in the first panel, such as the attack.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : tuple of matplotlib.axes.Axes
+    figure, axes : matplotlib.figure.Figure, tuple of matplotlib.axes.Axes
         One per observable.
 
     Raises
@@ -338,21 +313,16 @@ def plot_observables(
         If there is nothing to show, or labels and observables are of different events.
     """
     _check(observables, labels)
-    style = style or PlotStyle()
     used = np.ones(len(labels)) if weights is None else weights
     n_columns = min(_N_COLUMNS, len(observables))
     n_rows = -(-len(observables) // n_columns)
-    with style.context():
-        figure = style.figure(width=n_columns, height=0.8 * n_rows if n_rows > 1 else 1.0)
-        panels = tuple(figure.subplots(n_rows, n_columns, squeeze=False).flat)
-        for ax, observable in zip(panels, observables, strict=False):
-            _draw(ax, observable, labels, used, style, len(label_names))
-        for ax in panels[len(observables) :]:
-            ax.set_axis_off()
-        _add_legend(panels[0], label_names, note, style)
-        add_experiment_label(panels[0], style, right=n_columns == 1)
-        if n_columns > 1:
-            add_experiment_label(panels[n_columns - 1], style, left=False)
+    figure = style.figure(width=n_columns, height=0.8 * n_rows if n_rows > 1 else 1.0)
+    panels = tuple(figure.subplots(n_rows, n_columns, squeeze=False).flat)
+    for ax, observable in zip(panels, observables, strict=False):
+        _draw(ax, observable, labels, used, style, len(label_names))
+    for ax in panels[len(observables) :]:
+        ax.set_axis_off()
+    _add_legend(panels[0], label_names, note, style)
     return figure, panels[: len(observables)]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 
 if TYPE_CHECKING:
     from analysis_examples.papers.conservattack.augmented_runs import Augmentation, PairedGain
@@ -22,7 +22,8 @@ _SPREAD = 0.2
 _HEADROOM = 1.4
 
 
-def plot_limited_data(study: LimitedData, *, style: PlotStyle | None = None) -> tuple[Figure, tuple[Axes, Axes]]:
+@styled
+def plot_limited_data(study: LimitedData, *, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, tuple[Axes, Axes]]:
     """
     Draw fooling ratios of each attack, and the learning curve of the detector beside the detectors of few events.
 
@@ -30,24 +31,16 @@ def plot_limited_data(study: LimitedData, *, style: PlotStyle | None = None) -> 
     ----------
     study : LimitedData
         From :func:`analysis_examples.papers.conservattack.limited_runs.run_limited_data`, with a learning curve.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : (matplotlib.axes.Axes, matplotlib.axes.Axes)
+    figure, axes : matplotlib.figure.Figure, (matplotlib.axes.Axes, matplotlib.axes.Axes)
         Fooling ratios, and areas under the ROC curve.
     """
-    style = style or PlotStyle()
-    with style.context():
-        figure = style.figure(width=2.2, height=0.95)
-        left, right = figure.subplots(1, 2)
-        _draw_ratios(left, study, style)
-        _draw_areas(right, study, style)
-        add_experiment_label(left, style, right=False)
-        add_experiment_label(right, style, left=False)
+    figure = style.figure(width=2.2, height=0.95)
+    left, right = figure.subplots(1, 2)
+    _draw_ratios(left, study, style)
+    _draw_areas(right, study, style)
     return figure, (left, right)
 
 
@@ -102,7 +95,8 @@ def _draw_areas(ax: Axes, study: LimitedData, style: PlotStyle) -> None:
     ax.legend(loc="lower right", fontsize=style.text_size)
 
 
-def plot_augmentation(augmentation: Augmentation, *, style: PlotStyle | None = None) -> tuple[Figure, Axes]:
+@styled
+def plot_augmentation(augmentation: Augmentation, *, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, Axes]:
     """
     Draw what added events change on clean test events, seed by seed.
 
@@ -110,48 +104,39 @@ def plot_augmentation(augmentation: Augmentation, *, style: PlotStyle | None = N
     ----------
     augmentation : Augmentation
         From :func:`analysis_examples.papers.conservattack.augmented_runs.run_augmentation`.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : matplotlib.axes.Axes
+    figure, axes : matplotlib.figure.Figure, matplotlib.axes.Axes
         Areas under the ROC curve less that of the baseline; bands are means with their errors.
     """
-    style = style or PlotStyle()
     kinds = (
         ("augmented", "Adversarial events added", style.adversarial_colour, "o"),
         ("control", "Same events, random moves", style.nominal_colour, "s"),
     )
     seeds = np.arange(1, len(augmentation.runs) + 1)
-    with style.context():
-        figure = style.figure(width=1.15)
-        ax = figure.subplots()
-        ax.axhline(0.0, color="0.3", linewidth=1.5)
-        values = [0.0]
-        for kind, title, colour, marker in kinds:
-            gain: PairedGain = augmentation.gain(kind)  # type: ignore[arg-type]
-            differences = [getattr(run, kind) - run.baseline for run in augmentation.runs]
-            values += differences
-            ax.axhspan(gain.mean - gain.error, gain.mean + gain.error, color=colour, alpha=0.25, linewidth=0)
-            label = (
-                f"{title}: {_signed(gain.mean)} $\\pm$ {gain.error:.4f}, better for {gain.n_better} of {gain.n_seeds}"
-            )
-            ax.plot(seeds, differences, marker, color=colour, markersize=9, linestyle="none", label=label)
-        low, high = min(values), max(values)
-        span = (high - low) or 1.0
-        ax.set_ylim(low - 0.1 * span, high + 0.6 * span)
-        ax.set_xlim(0.5, len(seeds) + 0.5)
-        ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
-        ax.tick_params(axis="x", which="minor", bottom=False, top=False)
-        ax.set_xlabel("Seed")
-        ax.set_ylabel("AUROC \N{MINUS SIGN} baseline")
-        run = augmentation.runs[0]
-        note = f"{run.n_train} training and {augmentation.n_test} test events"
-        ax.legend(loc="upper left", fontsize=style.text_size, title=note, title_fontsize=style.text_size)
-        add_experiment_label(ax, style)
+    figure = style.figure(width=1.15)
+    ax = figure.subplots()
+    ax.axhline(0.0, color="0.3", linewidth=1.5)
+    values = [0.0]
+    for kind, title, colour, marker in kinds:
+        gain: PairedGain = augmentation.gain(kind)  # type: ignore[arg-type]
+        differences = [getattr(run, kind) - run.baseline for run in augmentation.runs]
+        values += differences
+        ax.axhspan(gain.mean - gain.error, gain.mean + gain.error, color=colour, alpha=0.25, linewidth=0)
+        label = f"{title}: {_signed(gain.mean)} $\\pm$ {gain.error:.4f}, better for {gain.n_better} of {gain.n_seeds}"
+        ax.plot(seeds, differences, marker, color=colour, markersize=9, linestyle="none", label=label)
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    ax.set_ylim(low - 0.1 * span, high + 0.6 * span)
+    ax.set_xlim(0.5, len(seeds) + 0.5)
+    ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    ax.tick_params(axis="x", which="minor", bottom=False, top=False)
+    ax.set_xlabel("Seed")
+    ax.set_ylabel("AUROC \N{MINUS SIGN} baseline")
+    run = augmentation.runs[0]
+    note = f"{run.n_train} training and {augmentation.n_test} test events"
+    ax.legend(loc="upper left", fontsize=style.text_size, title=note, title_fontsize=style.text_size)
     return figure, ax
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,8 +29,9 @@ _HEADROOM: Final = 1.5
 _BESIDE: Final = 0.09
 
 
+@styled
 def plot_hidden_sensitivity(
-    grid: SensitivityGrid, *, style: PlotStyle | None = None
+    grid: SensitivityGrid, *, style: PlotStyle = DEFAULT_STYLE
 ) -> tuple[Figure, tuple[Axes, Axes]]:
     """
     Draw every training (small) and the mean with its standard error, by task and architecture.
@@ -39,14 +40,10 @@ def plot_hidden_sensitivity(
     ----------
     grid : SensitivityGrid
         From :func:`analysis_examples.papers.hidden_sensitivity.grid.run_sensitivity_grid`.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : (matplotlib.axes.Axes, matplotlib.axes.Axes)
+    figure, axes : matplotlib.figure.Figure, (matplotlib.axes.Axes, matplotlib.axes.Axes)
         Fooling ratio, and below it the size of the yield shift.
 
     Raises
@@ -54,20 +51,17 @@ def plot_hidden_sensitivity(
     ValueError
         If no cell of the grid holds a training.
     """
-    style = style or PlotStyle()
     if not any(grid.cells.values()):
         msg = "no training to show; run at least one architecture on one task"
         raise ValueError(msg)
     places = [(task, name) for task in grid.tasks for name in grid.architectures]
-    with style.context():
-        figure = style.figure(width=max(1.15, 0.18 * len(places)), height=1.3)
-        upper, lower = figure.subplots(2, 1, sharex=True)
-        for ax, (quantity, title) in zip((upper, lower), _AXES, strict=True):
-            highest = _draw(ax, grid, places, quantity, style)
-            ax.set_ylim(0.0, highest)
-            ax.set_ylabel(title)
-        _finish(upper, lower, grid, places, style)
-        add_experiment_label(upper, style)
+    figure = style.figure(width=max(1.15, 0.18 * len(places)), height=1.3)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for ax, (quantity, title) in zip((upper, lower), _AXES, strict=True):
+        highest = _draw(ax, grid, places, quantity, style)
+        ax.set_ylim(0.0, highest)
+        ax.set_ylabel(title)
+    _finish(upper, lower, grid, places, style)
     return figure, (upper, lower)
 
 

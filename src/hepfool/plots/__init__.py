@@ -2,8 +2,8 @@
 """
 Figures of every result, one function each.
 
-Each takes a result and returns ``(figure, axes)``; none of them saves, computes
-a result, or changes Matplotlib's global settings.
+Each takes a result and, as the keyword ``style``, a :class:`PlotStyle`, and returns ``(figure, axes)``; none of them
+saves, computes a result, or changes Matplotlib's global settings.
 """
 
 from __future__ import annotations

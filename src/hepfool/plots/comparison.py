@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from matplotlib.lines import Line2D
 
-from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +39,7 @@ class AttackPoint(NamedTuple):
     max_js_distance: float
 
 
+@styled
 def plot_attack_comparison(
     curves: Mapping[str, Sequence[AttackPoint]],
     *,
@@ -46,7 +47,7 @@ def plot_attack_comparison(
     published: Mapping[str, AttackPoint] | None = None,
     floor: float | None = None,
     note: str = "",
-    style: PlotStyle | None = None,
+    style: PlotStyle = DEFAULT_STYLE,
 ) -> tuple[Figure, Axes]:
     """
     Draw fooling ratio against correlation shift, one line per attack.
@@ -63,14 +64,10 @@ def plot_attack_comparison(
         Correlation shift between two independent samples of this size.
     note : str
         Remark, such as the data set.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    ax : matplotlib.axes.Axes
+    figure, ax : matplotlib.figure.Figure, matplotlib.axes.Axes
         Its axes.
 
     Raises
@@ -78,27 +75,24 @@ def plot_attack_comparison(
     ValueError
         If there is no run, or a shift is not positive.
     """
-    style = style or PlotStyle()
     if not any(curves.values()):
         msg = "no run to show; give at least one point of one attack"
         raise ValueError(msg)
     known = published or {}
-    with style.context():
-        figure = style.figure(width=1.15)
-        ax = figure.subplots()
-        handles = []
-        for k, (name, points) in enumerate(curves.items()):
-            colour, marker = style.colours[k % len(style.colours)], _MARKERS[k % len(_MARKERS)]
-            _draw_curve(ax, sorted(points, key=lambda point: point.correlation_shift), colour, marker, max_js_distance)
-            handles.append(Line2D([], [], color=colour, marker=marker, markersize=9, label=name))
-        for name, point in known.items():
-            ax.plot(point.correlation_shift, point.fooling_ratio, "*", color="black", markersize=20)
-            handles.append(Line2D([], [], color="black", marker="*", markersize=16, linestyle="none", label=name))
-        if floor is not None:
-            ax.axvline(floor, color="0.5", linestyle=":", linewidth=2)
-            handles.append(Line2D([], [], color="0.5", linestyle=":", label="Two independent samples"))
-        _finish(ax, handles, note, max_js_distance, style)
-        add_experiment_label(ax, style)
+    figure = style.figure(width=1.15)
+    ax = figure.subplots()
+    handles = []
+    for k, (name, points) in enumerate(curves.items()):
+        colour, marker = style.colours[k % len(style.colours)], _MARKERS[k % len(_MARKERS)]
+        _draw_curve(ax, sorted(points, key=lambda point: point.correlation_shift), colour, marker, max_js_distance)
+        handles.append(Line2D([], [], color=colour, marker=marker, markersize=9, label=name))
+    for name, point in known.items():
+        ax.plot(point.correlation_shift, point.fooling_ratio, "*", color="black", markersize=20)
+        handles.append(Line2D([], [], color="black", marker="*", markersize=16, linestyle="none", label=name))
+    if floor is not None:
+        ax.axvline(floor, color="0.5", linestyle=":", linewidth=2)
+        handles.append(Line2D([], [], color="0.5", linestyle=":", label="Two independent samples"))
+    _finish(ax, handles, note, max_js_distance, style)
     return figure, ax
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 
-from hepfool.plots.style import PlotStyle, StyledFigure, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, StyledFigure, styled
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.typing import FloatArray
 
@@ -22,8 +22,9 @@ __all__ = ["plot_correlations"]
 _SMALLEST_SCALE = 1e-3
 
 
+@styled
 def plot_correlations(
-    compatibility: Compatibility, *, labels: Sequence[str] | None = None, style: PlotStyle | None = None
+    compatibility: Compatibility, *, labels: Sequence[str] | None = None, style: PlotStyle = DEFAULT_STYLE
 ) -> tuple[Figure, tuple[Axes, Axes, Axes]]:
     """
     Draw the lower triangles of both Pearson matrices and of their difference.
@@ -38,14 +39,10 @@ def plot_correlations(
         Both matrices, the correlation shift and its sampling floor.
     labels : sequence of str, optional
         Axis titles of the features; their names by default.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : tuple of three matplotlib.axes.Axes
+    figure, axes : matplotlib.figure.Figure, tuple of three matplotlib.axes.Axes
         Nominal, adversarial, difference.
 
     Raises
@@ -53,30 +50,26 @@ def plot_correlations(
     ValueError
         If there is not one label per feature.
     """
-    style = style or PlotStyle()
     names = tuple(labels or compatibility.features)
     if len(names) != len(compatibility.features):
         msg = f"{len(names)} labels for {len(compatibility.features)} features; give one each"
         raise ValueError(msg)
     nominal, adversarial = compatibility.correlation_nominal, compatibility.correlation_adversarial
-    with style.context():
-        figure = style.figure(width=3.3, height=max(1.2, _needed_height(names)))
-        axes = figure.subplots(1, 3, sharey=True)
-        shift = (
-            rf"$\Delta$FN = {compatibility.correlation_shift:.2g}"
-            f"\nstat. floor {compatibility.correlation_floor:.2g}"
-        )
-        _draw_matrix(axes[0], nominal, f"Nominal\n{_events(compatibility)}", 1.0)
-        mesh = _draw_matrix(axes[1], adversarial, "Adversarial\nsame events", 1.0)
-        _add_scale(figure, mesh, axes[:2], "Pearson correlation")
-        difference = adversarial - nominal
-        largest = _mark_largest(axes[2], difference, names)
-        mesh = _draw_matrix(axes[2], difference, f"Difference\n{shift}\n{largest}", _scale(difference))
-        _add_scale(figure, mesh, axes[2], "Adversarial \N{MINUS SIGN} nominal correlation")
-        for ax in axes:
-            _name_features(ax, names, left=ax is axes[0])
-        add_experiment_label(axes[0], style, right=False)
-        add_experiment_label(axes[2], style, left=False)
+    figure = style.figure(width=3.3, height=max(1.2, _needed_height(names)))
+    axes = figure.subplots(1, 3, sharey=True)
+    shift = (
+        rf"$\Delta$FN = {compatibility.correlation_shift:.2g}"
+        f"\nstat. floor {compatibility.correlation_floor:.2g}"
+    )
+    _draw_matrix(axes[0], nominal, f"Nominal\n{_events(compatibility)}", 1.0)
+    mesh = _draw_matrix(axes[1], adversarial, "Adversarial\nsame events", 1.0)
+    _add_scale(figure, mesh, axes[:2], "Pearson correlation")
+    difference = adversarial - nominal
+    largest = _mark_largest(axes[2], difference, names)
+    mesh = _draw_matrix(axes[2], difference, f"Difference\n{shift}\n{largest}", _scale(difference))
+    _add_scale(figure, mesh, axes[2], "Adversarial \N{MINUS SIGN} nominal correlation")
+    for ax in axes:
+        _name_features(ax, names, left=ax is axes[0])
     return figure, tuple(axes)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepfool.plots.style import PlotStyle, StyledFigure, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, StyledFigure, styled
 from hepfool.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ _MOST_WITH_ERRORS = 6
 _DARK = 0.5
 
 
+@styled
 def plot_cross_runs(
-    runs: CrossRuns, *, split: int = 0, style: PlotStyle | None = None
+    runs: CrossRuns, *, split: int = 0, style: PlotStyle = DEFAULT_STYLE
 ) -> tuple[Figure, tuple[Axes, Axes]]:
     """
     Draw the fooling ratio of every attack on every network, before and after the detector.
@@ -38,17 +39,12 @@ def plot_cross_runs(
         From :func:`hepfool.studies.cross_run.run_cross_runs`.
     split : int
         Which split to draw.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : (matplotlib.axes.Axes, matplotlib.axes.Axes)
+    figure, axes : matplotlib.figure.Figure, (matplotlib.axes.Axes, matplotlib.axes.Axes)
         Fooled events, and fooled events that are not flagged.
     """
-    style = style or PlotStyle()
     ratios, corrected, errors, products = (
         runs.matrix(name)[split]
         for name in (
@@ -58,17 +54,14 @@ def plot_cross_runs(
             "product_fooling_ratio",
         )
     )
-    with style.context():
-        figure = style.figure(width=2.25, height=1.1)
-        left, right = figure.subplots(1, 2)
-        plain = [[f"{value:.2f}" for value in row] for row in ratios]
-        _draw(figure, left, ratios, plain, "Fooled")
-        _draw(figure, right, corrected, _texts(corrected, errors, products), "Fooled and not flagged")
-        for ax, name in ((left, "fooling_ratio"), (right, "corrected_fooling_ratio")):
-            text = _summary(runs, name)
-            ax.text(0.0, -0.15, text, transform=ax.transAxes, va="top", fontsize=style.text_size)
-        add_experiment_label(left, style, right=False)
-        add_experiment_label(right, style, left=False)
+    figure = style.figure(width=2.25, height=1.1)
+    left, right = figure.subplots(1, 2)
+    plain = [[f"{value:.2f}" for value in row] for row in ratios]
+    _draw(figure, left, ratios, plain, "Fooled")
+    _draw(figure, right, corrected, _texts(corrected, errors, products), "Fooled and not flagged")
+    for ax, name in ((left, "fooling_ratio"), (right, "corrected_fooling_ratio")):
+        text = _summary(runs, name)
+        ax.text(0.0, -0.15, text, transform=ax.transAxes, va="top", fontsize=style.text_size)
     return figure, (left, right)
 
 

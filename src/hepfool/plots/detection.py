@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 from hepfool.statistics.checks import STANDARD_CHECKS, DetectionPower, DetectionTable
 
 __all__ = ["plot_detection"]
@@ -17,8 +17,9 @@ __all__ = ["plot_detection"]
 _BAR_HEIGHT = 0.6
 
 
+@styled
 def plot_detection(
-    table: DetectionTable, *, max_shown: int = 10, style: PlotStyle | None = None
+    table: DetectionTable, *, max_shown: int = 10, style: PlotStyle = DEFAULT_STYLE
 ) -> tuple[Figure, Axes]:
     """
     Draw the detection power of the strongest checks as horizontal bars.
@@ -29,14 +30,10 @@ def plot_detection(
         From :func:`hepfool.statistics.checks.run_checks`.
     max_shown : int
         Largest number of checks; the strongest of every kind is always among them.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    ax : matplotlib.axes.Axes
+    figure, ax : matplotlib.figure.Figure, matplotlib.axes.Axes
         One row per check, the strongest on top.
 
     Raises
@@ -44,30 +41,27 @@ def plot_detection(
     ValueError
         If there is no check to show.
     """
-    style = style or PlotStyle()
     shown = _chosen(table, max_shown)
     regions = {row.region for row in shown}
-    with style.context():
-        figure = style.figure(width=1.5, height=max(0.7, 0.4 + 0.08 * len(shown)))
-        ax = figure.subplots()
-        for k, row in enumerate(shown):
-            colour = style.nominal_colour if row.check in STANDARD_CHECKS else style.colours[1]
-            error = row.power.error or None
-            ax.barh(k, row.power.value, height=_BAR_HEIGHT, xerr=error, color=colour, ecolor="black")
-        names = [row.title + (f" ({row.region})" if len(regions) > 1 else "") for row in shown]
-        ax.set_yticks(np.arange(len(shown)), names, fontsize=0.8 * _tick_size())
-        ax.tick_params(axis="y", which="both", length=0, pad=10)
-        ax.set_ylim(len(shown) - 0.4, -0.6)
-        ax.set_xlim(0.0, 1.1)
-        ax.axvline(table.level, color="0.3", linestyle=":", linewidth=3)
-        ax.set_xlabel("Detection power")
-        handles = [
-            Patch(color=style.nominal_colour, label="Standard check"),
-            Patch(color=style.colours[1], label="Further check"),
-            mpl.lines.Line2D([], [], color="0.3", linestyle=":", linewidth=3, label=f"Invisible ({table.level:g})"),
-        ]
-        figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), fontsize=style.text_size)
-        add_experiment_label(ax, style)
+    figure = style.figure(width=1.5, height=max(0.7, 0.4 + 0.08 * len(shown)))
+    ax = figure.subplots()
+    for k, row in enumerate(shown):
+        colour = style.nominal_colour if row.check in STANDARD_CHECKS else style.colours[1]
+        error = row.power.error or None
+        ax.barh(k, row.power.value, height=_BAR_HEIGHT, xerr=error, color=colour, ecolor="black")
+    names = [row.title + (f" ({row.region})" if len(regions) > 1 else "") for row in shown]
+    ax.set_yticks(np.arange(len(shown)), names, fontsize=0.8 * _tick_size())
+    ax.tick_params(axis="y", which="both", length=0, pad=10)
+    ax.set_ylim(len(shown) - 0.4, -0.6)
+    ax.set_xlim(0.0, 1.1)
+    ax.axvline(table.level, color="0.3", linestyle=":", linewidth=3)
+    ax.set_xlabel("Detection power")
+    handles = [
+        Patch(color=style.nominal_colour, label="Standard check"),
+        Patch(color=style.colours[1], label="Further check"),
+        mpl.lines.Line2D([], [], color="0.3", linestyle=":", linewidth=3, label=f"Invisible ({table.level:g})"),
+    ]
+    figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), fontsize=style.text_size)
     return figure, ax
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 
 if TYPE_CHECKING:
     from hepfool.defences.detector_curves import Calibration, DetectorCurves
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["plot_detector"]
 
 
-def plot_detector(curves: DetectorCurves, *, style: PlotStyle | None = None) -> tuple[Figure, tuple[Axes, Axes]]:
+@styled
+def plot_detector(curves: DetectorCurves, *, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, tuple[Axes, Axes]]:
     """
     Draw what a detector finds against what it loses, and its score against the truth.
 
@@ -25,29 +26,21 @@ def plot_detector(curves: DetectorCurves, *, style: PlotStyle | None = None) -> 
     ----------
     curves : DetectorCurves
         From :func:`hepfool.defences.detector_curves.detector_curves`.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : (matplotlib.axes.Axes, matplotlib.axes.Axes)
+    figure, axes : matplotlib.figure.Figure, (matplotlib.axes.Axes, matplotlib.axes.Axes)
         ROC curve and calibration.
     """
-    style = style or PlotStyle()
-    with style.context():
-        figure = style.figure(width=2.0, height=0.95)
-        left, right = figure.subplots(1, 2)
-        _draw_roc(left, curves, style)
-        _draw_calibration(right, curves.calibration, style)
-        for ax in (left, right):
-            ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=2, zorder=1)
-            ax.set_xlim(0.0, 1.0)
-            ax.set_xticks(np.linspace(0.0, 1.0, 6))
-            ax.set_yticks(np.linspace(0.2, 1.0, 5))  # zero would touch that of the other axis
-        add_experiment_label(left, style, right=False)
-        add_experiment_label(right, style, left=False)
+    figure = style.figure(width=2.0, height=0.95)
+    left, right = figure.subplots(1, 2)
+    _draw_roc(left, curves, style)
+    _draw_calibration(right, curves.calibration, style)
+    for ax in (left, right):
+        ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=2, zorder=1)
+        ax.set_xlim(0.0, 1.0)
+        ax.set_xticks(np.linspace(0.0, 1.0, 6))
+        ax.set_yticks(np.linspace(0.2, 1.0, 5))  # zero would touch that of the other axis
     return figure, (left, right)
 
 

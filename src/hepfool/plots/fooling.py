@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from hepfool.attacks.base import AttackResult
 from hepfool.attacks.result import weighted_fraction
 from hepfool.inference.templates import LOWER_LIMIT
-from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 from hepfool.typing import BoolArray
 
 __all__ = ["Measurement", "fooling_by_part", "plot_fooling"]
@@ -26,12 +26,13 @@ _BAR_HEIGHT = 0.38
 _SMALLEST = 1e-3
 
 
+@styled
 def plot_fooling(
     attacks: Iterable[Measurement],
     systematics: Iterable[Measurement] = (),
     *,
     corrected: Iterable[Measurement] = (),
-    style: PlotStyle | None = None,
+    style: PlotStyle = DEFAULT_STYLE,
     log_x: bool = False,
 ) -> tuple[Figure, Axes]:
     """
@@ -48,16 +49,12 @@ def plot_fooling(
         Name, flip fraction and its error, dimensionless.
     corrected : iterable of (str, float, float)
         Corrected fooling ratios: fooled and not flagged by the detector.  The names are those of ``attacks``.
-    style : PlotStyle, optional
-        Experiment and label.
     log_x : bool
         Logarithmic fractions, where attacks dwarf the systematics.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : matplotlib.axes.Axes
+    figure, axes : matplotlib.figure.Figure, matplotlib.axes.Axes
         The bars.
 
     Raises
@@ -65,22 +62,19 @@ def plot_fooling(
     ValueError
         If there is no attack, or a corrected ratio has no attack of its name.
     """
-    style = style or PlotStyle()
     above, below = list(attacks), list(systematics)
     remaining = {measurement[0]: measurement for measurement in corrected}
     _check_names(above, remaining)
-    with style.context():
-        n_rows = len(above) + len(below)
-        figure = style.figure(width=1.3, height=max(0.7, 0.3 + 0.1 * n_rows))
-        ax = figure.subplots()
-        _set_axes(ax, above + below, [*remaining.values()], log_x=log_x)
-        _draw_attacks(ax, above, remaining, style)
-        for row, measurement in enumerate(below, start=len(above)):
-            _draw_bar(ax, row, measurement, style.nominal_colour, style)
-        if below:
-            ax.axhline(len(above) - 0.5, color="0.5", linewidth=1.5, linestyle=":")
-        _add_legend(figure, style, with_corrected=bool(remaining), with_systematics=bool(below))
-        add_experiment_label(ax, style)
+    n_rows = len(above) + len(below)
+    figure = style.figure(width=1.3, height=max(0.7, 0.3 + 0.1 * n_rows))
+    ax = figure.subplots()
+    _set_axes(ax, above + below, [*remaining.values()], log_x=log_x)
+    _draw_attacks(ax, above, remaining, style)
+    for row, measurement in enumerate(below, start=len(above)):
+        _draw_bar(ax, row, measurement, style.nominal_colour, style)
+    if below:
+        ax.axhline(len(above) - 0.5, color="0.5", linewidth=1.5, linestyle=":")
+    _add_legend(figure, style, with_corrected=bool(remaining), with_systematics=bool(below))
     return figure, ax
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from hepfool.inference.impact import Impact
-from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 
 __all__ = ["plot_impacts"]
 
@@ -19,7 +19,8 @@ _BAR_HEIGHT = 0.6
 _LIGHT = 0.45
 
 
-def plot_impacts(impact: Impact, *, max_shown: int = 15, style: PlotStyle | None = None) -> tuple[Figure, Axes]:
+@styled
+def plot_impacts(impact: Impact, *, max_shown: int = 15, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, Axes]:
     """
     Draw the ranking of the nuisance parameters.
 
@@ -29,14 +30,10 @@ def plot_impacts(impact: Impact, *, max_shown: int = 15, style: PlotStyle | None
         From :func:`hepfool.inference.expected_impact`.
     max_shown : int
         Largest number of parameters; those of the attack are always among them.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    ax : matplotlib.axes.Axes
+    figure, ax : matplotlib.figure.Figure, matplotlib.axes.Axes
         One row per parameter, the largest impact on top.
 
     Raises
@@ -44,29 +41,26 @@ def plot_impacts(impact: Impact, *, max_shown: int = 15, style: PlotStyle | None
     ValueError
         If there is no parameter to show.
     """
-    style = style or PlotStyle()
     shown = [entry for place, entry in enumerate(impact.ranking) if place < max_shown or entry.adversarial]
     if not shown:
         msg = "no nuisance parameter to show; rank at least one"
         raise ValueError(msg)
     places = {entry.name: place for place, entry in enumerate(impact.ranking, start=1)}
-    with style.context():
-        figure = style.figure(width=1.3, height=max(0.7, 0.4 + 0.08 * len(shown)))
-        ax = figure.subplots()
-        for row, entry in enumerate(shown):
-            colour = style.adversarial_colour if entry.adversarial else style.nominal_colour
-            ax.barh(row, np.nan_to_num(entry.up), height=_BAR_HEIGHT, color=colour)
-            ax.barh(row, np.nan_to_num(entry.down), height=_BAR_HEIGHT, color=colour, alpha=_LIGHT)
-        labels = [f"{places[entry.name]}  {entry.name}" for entry in shown]
-        ax.set_yticks(np.arange(len(shown)), labels, fontsize=mpl.rcParams["xtick.labelsize"])
-        ax.tick_params(axis="y", which="both", length=0, pad=10)
-        ax.set_ylim(len(shown) - 0.4, -0.6)
-        reach = 1.15 * max(entry.size for entry in shown)
-        ax.set_xlim(-reach, reach)
-        ax.axvline(0.0, color="0.5", linewidth=1.5)
-        ax.set_xlabel(f"Shift of {impact.parameter}")
-        _add_legend(figure, impact, style)
-        add_experiment_label(ax, style)
+    figure = style.figure(width=1.3, height=max(0.7, 0.4 + 0.08 * len(shown)))
+    ax = figure.subplots()
+    for row, entry in enumerate(shown):
+        colour = style.adversarial_colour if entry.adversarial else style.nominal_colour
+        ax.barh(row, np.nan_to_num(entry.up), height=_BAR_HEIGHT, color=colour)
+        ax.barh(row, np.nan_to_num(entry.down), height=_BAR_HEIGHT, color=colour, alpha=_LIGHT)
+    labels = [f"{places[entry.name]}  {entry.name}" for entry in shown]
+    ax.set_yticks(np.arange(len(shown)), labels, fontsize=mpl.rcParams["xtick.labelsize"])
+    ax.tick_params(axis="y", which="both", length=0, pad=10)
+    ax.set_ylim(len(shown) - 0.4, -0.6)
+    reach = 1.15 * max(entry.size for entry in shown)
+    ax.set_xlim(-reach, reach)
+    ax.axvline(0.0, color="0.5", linewidth=1.5)
+    ax.set_xlabel(f"Shift of {impact.parameter}")
+    _add_legend(figure, impact, style)
     return figure, ax
 
 

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from hepfool.attacks.base import AttackResult
 from hepfool.features import Feature
 from hepfool.plots.panels import band_handle, draw_migration, draw_ratio, set_headroom, stacked_panels, yield_title
-from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.migration import Migration
 from hepfool.typing import FloatArray
@@ -171,7 +171,7 @@ def representative_marginals(
 
 
 def plot_marginal(
-    shown: Marginal, *, style: PlotStyle | None = None, log_y: bool = False
+    shown: Marginal, *, style: PlotStyle = DEFAULT_STYLE, log_y: bool = False
 ) -> tuple[Figure, tuple[Axes, Axes]]:
     """
     Draw one feature with the net change of each bin below, or the ratio where that is not known.
@@ -180,24 +180,21 @@ def plot_marginal(
     ----------
     shown : Marginal
         Both histograms.
-    style : PlotStyle, optional
-        Experiment and label.
     log_y : bool
         Logarithmic yields.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : (matplotlib.axes.Axes, matplotlib.axes.Axes)
+    figure, axes : matplotlib.figure.Figure, (matplotlib.axes.Axes, matplotlib.axes.Axes)
         Yields and changes.
     """
     figure, columns = plot_marginals([shown], style=style, log_y=log_y)
     return figure, columns[0]
 
 
+@styled
 def plot_marginals(
-    shown: Sequence[Marginal], *, n_columns: int = 3, style: PlotStyle | None = None, log_y: bool = False
+    shown: Sequence[Marginal], *, n_columns: int = 3, style: PlotStyle = DEFAULT_STYLE, log_y: bool = False
 ) -> tuple[Figure, tuple[tuple[Axes, Axes], ...]]:
     """
     Draw several features in a grid, each with the net change of its bins below, or the ratio where that is not known.
@@ -208,16 +205,12 @@ def plot_marginals(
         One per panel, such as :func:`representative_marginals` of a result.
     n_columns : int
         Features per row.
-    style : PlotStyle, optional
-        Experiment and label.
     log_y : bool
         Logarithmic yields.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : tuple of (matplotlib.axes.Axes, matplotlib.axes.Axes)
+    figure, axes : matplotlib.figure.Figure, tuple of (matplotlib.axes.Axes, matplotlib.axes.Axes)
         Yields and changes of each feature.
 
     Raises
@@ -228,22 +221,17 @@ def plot_marginals(
     if not shown or n_columns < 1:
         msg = f"no marginal to show: {len(shown)} in {n_columns} columns; give at least one of both"
         raise ValueError(msg)
-    style = style or PlotStyle()
     n_columns = min(n_columns, len(shown))
     n_rows = -(-len(shown) // n_columns)
-    with style.context():
-        figure = style.figure(width=n_columns, height=n_rows)
-        panels = stacked_panels(figure, n_columns, len(shown))
-        for item, (ax, below) in zip(shown, panels, strict=True):
-            _draw_yields(ax, item, style, log_y=log_y)
-            if item.migration is None:
-                draw_ratio(below, item.nominal, item.adversarial, colour=style.adversarial_colour)
-            else:
-                draw_migration(below, item.nominal, item.migration, colour=style.adversarial_colour)
-            below.set_xlabel(item.nominal.axes[0].label)
-        add_experiment_label(panels[0][0], style, right=n_columns == 1)
-        if n_columns > 1:
-            add_experiment_label(panels[n_columns - 1][0], style, left=False)
+    figure = style.figure(width=n_columns, height=n_rows)
+    panels = stacked_panels(figure, n_columns, len(shown))
+    for item, (ax, below) in zip(shown, panels, strict=True):
+        _draw_yields(ax, item, style, log_y=log_y)
+        if item.migration is None:
+            draw_ratio(below, item.nominal, item.adversarial, colour=style.adversarial_colour)
+        else:
+            draw_migration(below, item.nominal, item.migration, colour=style.adversarial_colour)
+        below.set_xlabel(item.nominal.axes[0].label)
     return figure, panels
 
 

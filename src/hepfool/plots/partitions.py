@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from hepfool.plots.panels import stacked_panels
-from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 from hepfool.processors.partition_caps import CapTrial, PartitionCost
 from hepfool.typing import FloatArray
 
@@ -21,7 +21,8 @@ __all__ = ["plot_partition_cost"]
 _LABELS = ("Caps on every partition", "Caps on all events (raised)")
 
 
-def plot_partition_cost(cost: PartitionCost, *, style: PlotStyle | None = None) -> tuple[Figure, tuple[Axes, Axes]]:
+@styled
+def plot_partition_cost(cost: PartitionCost, *, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, tuple[Axes, Axes]]:
     """
     Draw fooling ratio, and how much of the caps was used, against the size of the partitions.
 
@@ -32,14 +33,10 @@ def plot_partition_cost(cost: PartitionCost, *, style: PlotStyle | None = None) 
     ----------
     cost : PartitionCost
         Attacks on the same events in partitions of several sizes.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : tuple of (matplotlib.axes.Axes, matplotlib.axes.Axes)
+    figure, axes : matplotlib.figure.Figure, tuple of (matplotlib.axes.Axes, matplotlib.axes.Axes)
         Fooling ratio, and below it the figures of all events over their caps.
 
     Raises
@@ -47,24 +44,21 @@ def plot_partition_cost(cost: PartitionCost, *, style: PlotStyle | None = None) 
     ValueError
         If there is no partition to show.
     """
-    style = style or PlotStyle()
     if not cost.n_partitions:
         msg = "no partition to show; give at least one number of partitions"
         raise ValueError(msg)
     sizes = cost.n_events / np.array(cost.n_partitions)
-    with style.context():
-        figure = style.figure(width=1.15, height=1.1)
-        ((upper, lower),) = stacked_panels(figure)
-        for label, trials, colour, marker in zip(
-            _LABELS, (cost.kept, cost.raised), (style.nominal_colour, style.adversarial_colour), "os", strict=True
-        ):
-            options = {"color": colour, "marker": marker, "markersize": 9, "linewidth": 2, "capsize": 4}
-            _draw(upper, sizes, _summary(trials, lambda t: t.fooling_ratio), label=label, **options)
-            _draw(lower, sizes, _summary(trials, lambda t: t.max_js_distance / cost.max_js_distance), **options)
-            shifts = _summary(trials, lambda t: t.correlation_shift / cost.max_correlation_shift)
-            _draw(lower, sizes, shifts, linestyle="--", **{**options, "markerfacecolor": "white"})
-        _finish(upper, lower, cost, style)
-        add_experiment_label(upper, style)
+    figure = style.figure(width=1.15, height=1.1)
+    ((upper, lower),) = stacked_panels(figure)
+    for label, trials, colour, marker in zip(
+        _LABELS, (cost.kept, cost.raised), (style.nominal_colour, style.adversarial_colour), "os", strict=True
+    ):
+        options = {"color": colour, "marker": marker, "markersize": 9, "linewidth": 2, "capsize": 4}
+        _draw(upper, sizes, _summary(trials, lambda t: t.fooling_ratio), label=label, **options)
+        _draw(lower, sizes, _summary(trials, lambda t: t.max_js_distance / cost.max_js_distance), **options)
+        shifts = _summary(trials, lambda t: t.correlation_shift / cost.max_correlation_shift)
+        _draw(lower, sizes, shifts, linestyle="--", **{**options, "markerfacecolor": "white"})
+    _finish(upper, lower, cost, style)
     return figure, (upper, lower)
 
 

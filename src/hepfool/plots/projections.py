@@ -19,7 +19,7 @@ from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 
 from hepfool.attacks.base import AttackResult
-from hepfool.plots.style import PlotStyle, StyledFigure, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, StyledFigure, styled
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.migration import Migration
 from hepfool.statistics.projections import rank_projections
@@ -142,7 +142,8 @@ def _filled(
     return [flat.reshape(shape) for flat in yields], Migration.between(before, after, weights, n_bins=n_bins)
 
 
-def plot_projection(shown: Projection, *, style: PlotStyle | None = None) -> tuple[Figure, tuple[Axes, Axes, Axes]]:
+@styled
+def plot_projection(shown: Projection, *, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, tuple[Axes, Axes, Axes]]:
     """
     Draw a pair of features: nominal, adversarial, and the net change of each bin in units of its paired error.
 
@@ -152,37 +153,29 @@ def plot_projection(shown: Projection, *, style: PlotStyle | None = None) -> tup
     ----------
     shown : Projection
         From :func:`projection`.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : tuple of three matplotlib.axes.Axes
+    figure, axes : matplotlib.figure.Figure, tuple of three matplotlib.axes.Axes
         Nominal, adversarial, change.
     """
-    style = style or PlotStyle()
     highest = float(max(shown.nominal.max(), shown.adversarial.max())) or 1.0
     pull = shown.migration.pull.reshape(shown.nominal.shape)
     largest = float(np.nanmax(np.abs(pull))) if np.isfinite(pull).any() else 1.0
-    with style.context():
-        figure = style.figure(width=3.0, height=1.0)
-        axes = figure.subplots(1, 3, sharex=True, sharey=True)
-        for ax, yields in zip(axes[:2], (shown.nominal, shown.adversarial), strict=True):
-            # The square root shows tails too; what is negative by its weights counts as empty.
-            mesh = _draw(ax, shown, np.maximum(yields, 0.0), "Blues", PowerNorm(0.5, vmin=0.0, vmax=highest))
-        _add_scale(figure, mesh, axes[:2], "Events / bin")
-        mesh = _draw(axes[2], shown, pull, "RdBu_r", Normalize(-largest, largest))
-        _add_scale(figure, mesh, axes[2], "Net change / paired error")
-        remarks = (f"Nominal, {shown.note}", "Adversarial, same events", _distance(shown))
-        for ax, remark in zip(axes, remarks, strict=True):
-            ax.set_xlabel(shown.labels[0])
-            ax.text(0.04, 0.975, remark, transform=ax.transAxes, va="top", fontsize=style.text_size)
-        _name_edges(axes, shown.edges, style)
-        axes[0].set_ylabel(shown.labels[1])
-        add_experiment_label(axes[0], style, right=False)
-        add_experiment_label(axes[2], style, left=False)
+    figure = style.figure(width=3.0, height=1.0)
+    axes = figure.subplots(1, 3, sharex=True, sharey=True)
+    for ax, yields in zip(axes[:2], (shown.nominal, shown.adversarial), strict=True):
+        # The square root shows tails too; what is negative by its weights counts as empty.
+        mesh = _draw(ax, shown, np.maximum(yields, 0.0), "Blues", PowerNorm(0.5, vmin=0.0, vmax=highest))
+    _add_scale(figure, mesh, axes[:2], "Events / bin")
+    mesh = _draw(axes[2], shown, pull, "RdBu_r", Normalize(-largest, largest))
+    _add_scale(figure, mesh, axes[2], "Net change / paired error")
+    remarks = (f"Nominal, {shown.note}", "Adversarial, same events", _distance(shown))
+    for ax, remark in zip(axes, remarks, strict=True):
+        ax.set_xlabel(shown.labels[0])
+        ax.text(0.04, 0.975, remark, transform=ax.transAxes, va="top", fontsize=style.text_size)
+    _name_edges(axes, shown.edges, style)
+    axes[0].set_ylabel(shown.labels[1])
     return figure, (axes[0], axes[1], axes[2])
 
 

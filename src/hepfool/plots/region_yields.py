@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hepfool.plots.panels import events_title, set_headroom, stacked_panels
-from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,8 +35,9 @@ _SMALLEST_SPAN, _LARGEST_SPAN = 0.25, 0.99
 _MAX_ROWS = 3
 
 
+@styled
 def plot_region_yields(
-    shown: Sequence[RegionYields], *, data_label: str = "Data", style: PlotStyle | None = None, log_y: bool = False
+    shown: Sequence[RegionYields], *, data_label: str = "Data", style: PlotStyle = DEFAULT_STYLE, log_y: bool = False
 ) -> tuple[Figure, tuple[tuple[Axes, Axes], ...]]:
     """
     Draw the regions side by side, each with data and adversarial over nominal simulation below.
@@ -50,16 +51,12 @@ def plot_region_yields(
         From :func:`hepfool.studies.region_yields.region_yields`.
     data_label : str
         Name of the data, such as ``Pseudo-data``.
-    style : PlotStyle, optional
-        Experiment and label.
     log_y : bool
         Logarithmic yields.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : tuple of (matplotlib.axes.Axes, matplotlib.axes.Axes)
+    figure, axes : matplotlib.figure.Figure, tuple of (matplotlib.axes.Axes, matplotlib.axes.Axes)
         Yields and ratio of each region.
 
     Raises
@@ -70,18 +67,13 @@ def plot_region_yields(
     if not shown:
         msg = "no region to show; give at least one"
         raise ValueError(msg)
-    style = style or PlotStyle()
     colours = _colours(shown, style)
-    with style.context():
-        figure = style.figure(width=len(shown), height=1.1)
-        columns = stacked_panels(figure, len(shown))
-        for item, (ax, below) in zip(shown, columns, strict=True):
-            _draw_yields(ax, item, colours, style, log_y=log_y)
-            _draw_ratio(below, item, style)
-        _add_legend(figure, shown, colours, data_label, style)
-        add_experiment_label(columns[0][0], style, right=len(shown) == 1)
-        if len(shown) > 1:
-            add_experiment_label(columns[-1][0], style, left=False)
+    figure = style.figure(width=len(shown), height=1.1)
+    columns = stacked_panels(figure, len(shown))
+    for item, (ax, below) in zip(shown, columns, strict=True):
+        _draw_yields(ax, item, colours, style, log_y=log_y)
+        _draw_ratio(below, item, style)
+    _add_legend(figure, shown, colours, data_label, style)
     return figure, columns
 
 

@@ -29,7 +29,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hepfool.attacks.base import AttackResult
 from hepfool.plots.panels import band_handle, draw_ratio, set_headroom, stacked_panels, yield_title
-from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 
 __all__ = ["plot_score", "plot_score_stack", "score_histogram"]
 
@@ -97,12 +97,13 @@ def score_histogram(
     return histogram
 
 
+@styled
 def plot_score(
     histogram: Hist[Any],
     *,
     threshold: float | None = None,
     density: bool = False,
-    style: PlotStyle | None = None,
+    style: PlotStyle = DEFAULT_STYLE,
     log_y: bool = False,
 ) -> tuple[Figure, Axes]:
     """
@@ -116,16 +117,12 @@ def plot_score(
         Cut on the score, dimensionless.
     density : bool
         Normalise every curve to unit area.
-    style : PlotStyle, optional
-        Experiment and label.
     log_y : bool
         Logarithmic yields.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : matplotlib.axes.Axes
+    figure, axes : matplotlib.figure.Figure, matplotlib.axes.Axes
         The scores.
 
     Raises
@@ -134,25 +131,24 @@ def plot_score(
         If an axis is absent.
     """
     processes = _processes(histogram)
-    style = style or PlotStyle()
-    with style.context():
-        figure = style.figure()
-        ax = figure.subplots()
-        handles = _draw_overlay(ax, processes, style, density=density)
-        every = [h for pair in processes.values() for h in pair]
-        highest = max(float(np.max(h.density() if density else h.values())) for h in every)
-        set_headroom(ax, highest, log_y=log_y)
-        if not log_y:
-            # Its lowest label would touch that of the other axis.
-            ax.yaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], prune="lower"))
-        ax.set_xlabel(histogram.axes["score"].label)
-        ax.set_ylabel("Probability density" if density else yield_title(every[0]))
-        _finish((ax,), handles, threshold, style)
+    figure = style.figure()
+    ax = figure.subplots()
+    handles = _draw_overlay(ax, processes, style, density=density)
+    every = [h for pair in processes.values() for h in pair]
+    highest = max(float(np.max(h.density() if density else h.values())) for h in every)
+    set_headroom(ax, highest, log_y=log_y)
+    if not log_y:
+        # Its lowest label would touch that of the other axis.
+        ax.yaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], prune="lower"))
+    ax.set_xlabel(histogram.axes["score"].label)
+    ax.set_ylabel("Probability density" if density else yield_title(every[0]))
+    _finish((ax,), handles, threshold, style)
     return figure, ax
 
 
+@styled
 def plot_score_stack(
-    histogram: Hist[Any], *, threshold: float | None = None, style: PlotStyle | None = None, log_y: bool = False
+    histogram: Hist[Any], *, threshold: float | None = None, style: PlotStyle = DEFAULT_STYLE, log_y: bool = False
 ) -> tuple[Figure, tuple[Axes, Axes]]:
     """
     Stack the nominal scores of the processes and draw the adversarial sum over it.
@@ -163,16 +159,12 @@ def plot_score_stack(
         Axes ``process``, ``variation`` (``nominal``, ``adversarial``) and ``score``.
     threshold : float, optional
         Cut on the score, dimensionless.
-    style : PlotStyle, optional
-        Experiment and label.
     log_y : bool
         Logarithmic yields.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : (matplotlib.axes.Axes, matplotlib.axes.Axes)
+    figure, axes : matplotlib.figure.Figure, (matplotlib.axes.Axes, matplotlib.axes.Axes)
         Yields, and the ratio of adversarial to nominal sums.
 
     Raises
@@ -181,19 +173,17 @@ def plot_score_stack(
         If an axis or a variation is absent.
     """
     processes = _processes(histogram)
-    style = style or PlotStyle()
     before, after = (reduce(add, histograms) for histograms in zip(*processes.values(), strict=True))
-    with style.context():
-        figure = style.figure()
-        ((ax, below),) = stacked_panels(figure)
-        handles = _draw_stack(ax, [pair[0] for pair in processes.values()], tuple(processes), style)
-        mplhep.histplot(after, ax=ax, yerr=False, flow="none", color="black", linewidth=3)
-        draw_ratio(below, before, after, colour="black")
-        set_headroom(ax, float(max(before.values().max(), after.values().max())), log_y=log_y)
-        ax.set_xlabel("")
-        ax.set_ylabel(yield_title(before))
-        below.set_xlabel(histogram.axes["score"].label)
-        _finish((ax, below), [*handles, band_handle()], threshold, style)
+    figure = style.figure()
+    ((ax, below),) = stacked_panels(figure)
+    handles = _draw_stack(ax, [pair[0] for pair in processes.values()], tuple(processes), style)
+    mplhep.histplot(after, ax=ax, yerr=False, flow="none", color="black", linewidth=3)
+    draw_ratio(below, before, after, colour="black")
+    set_headroom(ax, float(max(before.values().max(), after.values().max())), log_y=log_y)
+    ax.set_xlabel("")
+    ax.set_ylabel(yield_title(before))
+    below.set_xlabel(histogram.axes["score"].label)
+    _finish((ax, below), [*handles, band_handle()], threshold, style)
     return figure, (ax, below)
 
 
@@ -243,4 +233,3 @@ def _finish(panels: tuple[Axes, ...], handles: list[Artist], threshold: float | 
         handles = [*handles, Line2D([], [], label=f"Threshold {threshold:g}", **options)]
     panels[0].set_xlim(0.0, 1.0)
     panels[0].legend(handles=handles, loc="upper center", ncols=2, fontsize=style.text_size)
-    add_experiment_label(panels[0], style)

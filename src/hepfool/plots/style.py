@@ -10,11 +10,11 @@ not registered with pyplot: nothing has to be closed.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal, get_args
+from functools import lru_cache, wraps
+from typing import Any, Final, Literal, ParamSpec, TypeVar, cast, get_args
 
 import matplotlib as mpl
 import mplhep
@@ -31,8 +31,10 @@ from matplotlib.transforms import Bbox
 
 from hepfool.exceptions import PlainTextWarning
 
-__all__ = ["Experiment", "PlotStyle", "StyledFigure", "add_experiment_label", "check_labels"]
+__all__ = ["DEFAULT_STYLE", "Experiment", "PlotStyle", "StyledFigure", "add_experiment_label", "check_labels", "styled"]
 
+P = ParamSpec("P")
+Drawn = TypeVar("Drawn", bound=tuple[Figure, Any])
 Experiment = Literal["CMS", "ATLAS", "LHCb", "ALICE", "plain"]
 
 #: Ten colours that colour-blind readers tell apart (M. Petroff, arXiv:2107.02270).
@@ -266,6 +268,39 @@ class PlotStyle:
         figure = StyledFigure(figsize=(width * size[0], height * size[1]), settings=self.settings)
         figure.set_layout_engine("constrained", rect=(0.005, 0.01, 0.99, 0.98))
         return figure
+
+
+#: Style of a figure that is given none.
+DEFAULT_STYLE: Final = PlotStyle()
+
+
+def styled(draw: Callable[P, Drawn]) -> Callable[P, Drawn]:
+    """
+    Give a function that draws a figure its style and its experiment label.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes a keyword ``style``, returns ``(figure, axes)``; it runs inside of :meth:`PlotStyle.context`.
+
+    Returns
+    -------
+    callable
+        The same with experiment and status above the first axes of the highest row, luminosity and energy above its last.
+    """
+
+    @wraps(draw)
+    def drawn(*args: P.args, **options: P.kwargs) -> Drawn:
+        style = options["style"] = cast("PlotStyle", options.get("style") or DEFAULT_STYLE)
+        with style.context():
+            done = draw(*args, **options)
+            places = {ax: place for ax in done[0].axes if (place := ax.get_subplotspec()) and place.is_first_row()}
+            for ax, place in places.items():
+                if place.is_first_col() or place.is_last_col():
+                    add_experiment_label(ax, style, left=place.is_first_col(), right=place.is_last_col())
+        return done
+
+    return drawn
 
 
 def add_experiment_label(ax: Axes, style: PlotStyle, *, left: bool = True, right: bool = True) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepfool.plots.style import PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 from hepfool.studies.systematics import Measured
 
 if TYPE_CHECKING:  # which loads PyTorch
@@ -23,7 +23,8 @@ _EVERY = 4
 _SMALLEST = 1e-3
 
 
-def plot_threshold_scan(scan: ThresholdScan, *, style: PlotStyle | None = None) -> tuple[Figure, tuple[Axes, ...]]:
+@styled
+def plot_threshold_scan(scan: ThresholdScan, *, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, tuple[Axes, ...]]:
     """
     Draw what a detector leaves of an attack, what it costs, and whether data agree.
 
@@ -31,36 +32,27 @@ def plot_threshold_scan(scan: ThresholdScan, *, style: PlotStyle | None = None) 
     ----------
     scan : ThresholdScan
         From :func:`hepfool.studies.threshold_scan.scan_thresholds`.
-    style : PlotStyle, optional
-        Experiment and label.
 
     Returns
     -------
-    figure : matplotlib.figure.Figure
-        To be saved by the caller.
-    axes : tuple of matplotlib.axes.Axes
+    figure, axes : matplotlib.figure.Figure, tuple of matplotlib.axes.Axes
         Attack and nominal events; where data were compared, also data and simulation.
     """
-    style = style or PlotStyle()
     n_panels = 2 if scan.checks else 1
-    with style.context():
-        figure = style.figure(width=1.0 * n_panels + 0.1, height=0.95)
-        axes = tuple(figure.subplots(1, n_panels, squeeze=False)[0])
-        _draw_band(axes[0], scan, scan.corrected, style.adversarial_colour, "Fooled and not flagged / attacked")
-        _draw_band(axes[0], scan, scan.nominal, style.nominal_colour, "Nominal events flagged")
-        axes[0].set_ylabel("Fraction of events")
-        if scan.checks:
-            _draw_checks(axes[1], scan, style)
-        for ax in axes:
-            ax.axvline(scan.own, ymax=0.65, color="0.3", linestyle=":", linewidth=3, label="Threshold of the detector")
-            ax.set_xlim(0.0, 1.0)
-            ax.set_xlabel("Threshold on the detector score")
-            ax.set_ylim(0.0, 1.5 * max(ax.get_ylim()[1], _SMALLEST))
-            ax.set_yticks([tick for tick in ax.get_yticks() if tick <= 1.0])
-            ax.legend(loc="upper right", fontsize=style.text_size)
-        add_experiment_label(axes[0], style, right=n_panels == 1)
-        if scan.checks:
-            add_experiment_label(axes[1], style, left=False)
+    figure = style.figure(width=1.0 * n_panels + 0.1, height=0.95)
+    axes = tuple(figure.subplots(1, n_panels, squeeze=False)[0])
+    _draw_band(axes[0], scan, scan.corrected, style.adversarial_colour, "Fooled and not flagged / attacked")
+    _draw_band(axes[0], scan, scan.nominal, style.nominal_colour, "Nominal events flagged")
+    axes[0].set_ylabel("Fraction of events")
+    if scan.checks:
+        _draw_checks(axes[1], scan, style)
+    for ax in axes:
+        ax.axvline(scan.own, ymax=0.65, color="0.3", linestyle=":", linewidth=3, label="Threshold of the detector")
+        ax.set_xlim(0.0, 1.0)
+        ax.set_xlabel("Threshold on the detector score")
+        ax.set_ylim(0.0, 1.5 * max(ax.get_ylim()[1], _SMALLEST))
+        ax.set_yticks([tick for tick in ax.get_yticks() if tick <= 1.0])
+        ax.legend(loc="upper right", fontsize=style.text_size)
     return figure, axes
 
 

@@ -63,6 +63,7 @@ def attack_figures(
     # Drawing libraries are loaded only when something is drawn.
     from hepfool import plots  # noqa: PLC0415
 
+    style = style or plots.PlotStyle()
     shown = region_yields(result, score_variable(classifier), data=data, scale=scale)
     figures = {"regions": plots.plot_region_yields(shown, data_label=data_label, log_y=True, style=style)[0]}
     if result.nominal.n_features > 1:

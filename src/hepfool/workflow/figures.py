@@ -54,6 +54,7 @@ def detector_figures(
 
     if not result.fooled.any():
         return {}
+    style = style or plots.PlotStyle()
     scan = scan_thresholds(detector, result, data=data, regions=regions)
     return {
         "detector": plots.plot_detector(detector_curves(detector, result), style=style)[0],
@@ -79,6 +80,7 @@ def further_figures(results: Mapping[str, Any], *, style: PlotStyle | None = Non
     """
     from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
 
+    style = style or plots.PlotStyle()
     result, detector = results["attack"]["test"], results.get("detector")
     # Data stay out of the regions' figure: nobody said to which luminosity the test part is normalised.
     figures = attack_figures(

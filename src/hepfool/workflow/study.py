@@ -362,6 +362,7 @@ def draw_study(study: Study, *, style: PlotStyle | None = None) -> dict[str, Fig
     # Drawing libraries are loaded only when something is drawn.
     from hepfool import plots  # noqa: PLC0415
 
+    style = style or plots.PlotStyle()
     result, evidence = study.result, study.evidence
     attacks = [_bar(evidence.attack), *_bars_per_dataset(result)]
     corrected = [] if evidence.corrected is None else [_bar(evidence.corrected)]

@@ -5,9 +5,10 @@ import io
 
 import matplotlib as mpl
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepfool.plots.style import Experiment, PlotStyle, add_experiment_label
+from hepfool.plots.style import DEFAULT_STYLE, Experiment, PlotStyle, add_experiment_label, styled
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,29 @@ def test_left_and_right_label_can_stand_above_different_panels() -> None:
     assert "TeV" not in written[0]
     assert "CMS" not in written[1]
     assert "TeV" in written[1]
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_a_drawn_figure_has_its_label_above_the_ends_of_the_highest_row(columns: int) -> None:
+    @styled
+    def draw(*, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, list[list[Axes]]]:
+        figure = style.figure()
+        return figure, figure.subplots(2, columns, squeeze=False).tolist()
+
+    before = dict(mpl.rcParams)
+    _, rows = draw(style=PlotStyle(energy=13.6))
+    assert dict(mpl.rcParams) == before
+    written = [[" ".join(text.get_text() for text in ax.findobj(mpl.text.Text)) for ax in row] for row in rows]
+    assert ["CMS" in text for row in written for text in row] == [True] + [False] * (2 * columns - 1)
+    assert ["13.6 TeV" in text for text in written[0]] == [False] * (columns - 1) + [True]
+
+
+def test_a_figure_without_a_style_has_the_default() -> None:
+    @styled
+    def draw(*, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, PlotStyle]:
+        return style.figure(), style
+
+    assert draw()[1] is draw(style=None)[1] is DEFAULT_STYLE  # type: ignore[arg-type]
 
 
 def test_style_reports_an_unknown_experiment() -> None:
