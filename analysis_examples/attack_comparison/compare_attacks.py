@@ -23,7 +23,7 @@ from hepfool.attacks import PGD, Attack, CONSERVAttack, Noise
 from hepfool.demo import read_events, train_network
 from hepfool.models.networks import Standardise, conservattack_higgs, donut
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.plots.comparison import AttackPoint, plot_attack_comparison
+from hepfool.plots.studies import AttackPoint, plot_attack_comparison
 from hepfool.plots.style import PlotStyle
 from hepfool.samples import toys
 from hepfool.training import fit

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-One look for all figures, without touching Matplotlib's global settings.
+One look for all figures, without touching Matplotlib's global settings, and the parts that several figures share.
 
 A :class:`PlotStyle` says whose figure it is; every ``plot_`` function takes one.
 The figures it makes keep their style when they are drawn or saved later, and are
 not registered with pyplot: nothing has to be closed.
+
+In panels of yields above and changes below, both histograms are the *same* events.  Errors of a ratio cannot be computed
+as if numerator and denominator were independent, so it has none; the net change of a bin has the paired error of the
+events that moved.  The band shows the statistical precision of the nominal sample, only as a scale for the eye.
 """
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -18,7 +23,9 @@ from typing import Any, Final, Literal, ParamSpec, TypeVar, cast, get_args
 
 import matplotlib as mpl
 import mplhep
+import numpy as np
 from cycler import cycler
+from hist import Hist
 from matplotlib import cbook
 from matplotlib import style as mpl_style
 from matplotlib.axes import Axes
@@ -26,12 +33,31 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.mathtext import MathTextParser
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from hepfool.exceptions import PlainTextWarning
+from hepfool.statistics.migration import Migration
+from hepfool.typing import FloatArray
 
-__all__ = ["DEFAULT_STYLE", "Experiment", "PlotStyle", "StyledFigure", "add_experiment_label", "check_labels", "styled"]
+__all__ = [
+    "DEFAULT_STYLE",
+    "Experiment",
+    "PlotStyle",
+    "StyledFigure",
+    "add_experiment_label",
+    "band_handle",
+    "check_labels",
+    "draw_migration",
+    "draw_ratio",
+    "events_title",
+    "relative_uncertainty",
+    "set_headroom",
+    "stacked_panels",
+    "styled",
+    "yield_title",
+]
 
 P = ParamSpec("P")
 Drawn = TypeVar("Drawn", bound=tuple[Figure, Any])
@@ -325,3 +351,109 @@ def add_experiment_label(ax: Axes, style: PlotStyle, *, left: bool = True, right
         texts["llabel"] = style.status
     texts["rlabel"] = None if right else ""
     label(ax=ax, loc=0, data=style.data, lumi=style.lumi, com=style.energy, scilocator_adjust=False, **texts)
+
+
+_BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.55", "hatch": "////", "linewidth": 0.0}
+#: Bins with a worse relative precision do not stretch the axis.
+_PRECISE = 0.25
+_SMALLEST_SPAN, _LARGEST_SPAN = 0.05, 0.99
+#: A band of up to so many times the largest change is shown as a whole.
+_BAND_SHOWN = 3.0
+
+
+def relative_uncertainty(nominal: Hist[Any]) -> FloatArray:
+    r"""Relative statistical uncertainty of each bin, :math:`\sqrt{\sum w^2} / \sum w`; NaN in empty bins."""
+    yields = np.asarray(nominal.values(), dtype=np.float64)
+    variances = nominal.variances()
+    spread = np.sqrt(np.abs(yields) if variances is None else variances)
+    return np.divide(spread, np.abs(yields), out=np.full_like(yields, np.nan), where=yields != 0)
+
+
+def band_handle() -> Patch:
+    """Legend entry of the band, which tells that it is there for scale only."""
+    return Patch(**_BAND, label="Nominal stat. unc., for scale (same events)")
+
+
+def draw_ratio(ax: Axes, nominal: Hist[Any], adversarial: Hist[Any], *, colour: str) -> None:
+    """Draw adversarial over nominal yields, in the same bins, with the precision of the nominal ones."""
+    edges = nominal.axes[0].edges
+    before, after = np.asarray(nominal.values(), float), np.asarray(adversarial.values(), float)
+    ratio = np.divide(after, before, out=np.full_like(before, np.nan), where=before != 0)
+    relative = relative_uncertainty(nominal)
+    width = np.nan_to_num(relative)
+    ax.stairs(1.0 + width, edges, baseline=1.0 - width, fill=True, **_BAND)
+    ax.axhline(1.0, color="0.3", linewidth=1.5)
+    mplhep.histplot(ratio, edges, ax=ax, color=colour, linewidth=2, edges=False, flow="none")
+    ax.set_ylim(*_limits(ratio, relative))
+    ax.set_xlim(edges[0], edges[-1])
+    ax.set_ylabel("Adv. / nom.", loc="center")
+
+
+def draw_migration(ax: Axes, nominal: Hist[Any], migration: Migration, *, colour: str) -> None:
+    """Draw the net change of each bin with its paired error; the nominal histogram is for bins and band."""
+    edges = nominal.axes[0].edges
+    width = np.nan_to_num(relative_uncertainty(nominal)) * np.abs(np.asarray(nominal.values(), dtype=np.float64))
+    ax.stairs(width, edges, baseline=-width, fill=True, **_BAND)
+    ax.axhline(0.0, color="0.3", linewidth=1.5)
+    ax.stairs(migration.net, edges, baseline=None, color=colour, linewidth=2)
+    moved = migration.variance > 0
+    centres = 0.5 * (edges[:-1] + edges[1:])
+    errors: dict[str, Any] = {"fmt": "none", "ecolor": colour, "elinewidth": 2}
+    ax.errorbar(centres[moved], migration.net[moved], yerr=migration.error[moved], **errors)
+    largest = float((np.abs(migration.net) + migration.error).max())
+    span = max(largest, min(float(width.max()), _BAND_SHOWN * largest)) or float(width.max()) or 1.0
+    ax.set_ylim(-1.2 * span, 1.2 * span)
+    ax.set_xlim(edges[0], edges[-1])
+    ax.set_ylabel("Adv. \N{MINUS SIGN} nom.", loc="center")
+
+
+def _limits(ratio: FloatArray, relative: FloatArray) -> tuple[float, float]:
+    shift = np.abs(ratio - 1.0)[np.nan_to_num(relative, nan=np.inf) < _PRECISE]
+    span = np.clip(1.3 * shift.max(initial=0.0), _SMALLEST_SPAN, _LARGEST_SPAN)
+    return float(1.0 - span), float(1.0 + span)
+
+
+def stacked_panels(figure: Figure, columns: int = 1, n_pairs: int | None = None) -> tuple[tuple[Axes, Axes], ...]:
+    """Put a high panel above a low one, once per column and in as many rows as ``n_pairs`` need; a pair shares its horizontal axis."""
+    figure.set_layout_engine("constrained", h_pad=0.02, hspace=0.0, wspace=0.03, rect=(0.005, 0.01, 0.99, 0.98))
+    wanted = columns if n_pairs is None else n_pairs
+    n_rows = -(-wanted // columns)
+    grid = figure.add_gridspec(2 * n_rows, columns, height_ratios=(3, 1) * n_rows)
+    pairs = []
+    for k in range(wanted):
+        row, column = 2 * (k // columns), k % columns
+        lower = figure.add_subplot(grid[row + 1, column])
+        upper = figure.add_subplot(grid[row, column], sharex=lower)
+        upper.tick_params(labelbottom=False)
+        pairs.append((upper, lower))
+    figure.align_ylabels()
+    return tuple(pairs)
+
+
+def set_headroom(ax: Axes, highest: float, *, log_y: bool) -> None:
+    """Leave the upper third above the largest value to legend and remarks; logarithmic axes have at least three decades."""
+    if log_y:
+        lowest = min(0.5, 1e-3 * highest)
+        ax.set_yscale("log")
+        ax.set_ylim(lowest, lowest * (highest / lowest) ** 1.5)
+    else:
+        ax.set_ylim(0.0, 1.5 * highest)
+        # A common power of ten stands left of the experiment label.
+        ax.yaxis.get_offset_text().set(x=-0.02, horizontalalignment="right")
+
+
+def yield_title(histogram: Hist[Any]) -> str:
+    """Name the yields of a histogram with the bin width, such as ``Events / 5 GeV``; the unit stands in brackets in its label."""
+    return events_title(histogram.axes[0].edges, histogram.axes[0].label)
+
+
+def events_title(edges: FloatArray, label: str) -> str:
+    """Name yields with the bin width; ``Events / bin`` where widths differ.  The unit stands in brackets at the end of the label."""
+    widths = np.diff(edges)
+    if not np.allclose(widths, widths[0]):
+        return "Events / bin"
+    width = f"{widths[0]:.2g}"
+    unit = re.search(r"\[(.+)\]$", label)
+    if unit:
+        return f"Events / {width} {unit.group(1)}"
+    return "Events" if width == "1" else f"Events / {width}"

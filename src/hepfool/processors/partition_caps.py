@@ -233,7 +233,7 @@ def partition_cost(
     Returns
     -------
     PartitionCost
-        For :func:`~hepfool.plots.partitions.plot_partition_cost`.
+        For :func:`~hepfool.plots.studies.plot_partition_cost`.
 
     Raises
     ------

@@ -30,7 +30,7 @@ from hepfool.inference import attack_patch, expected_impact, score_templates
 from hepfool.io.histograms import read_histograms
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier
-from hepfool.plots.score import score_histogram
+from hepfool.plots.scores import score_histogram
 from hepfool.processors.chunk import without_blinded
 from hepfool.statistics.checks import DetectionTable
 from hepfool.statistics.marginals import Binning

@@ -9,7 +9,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.patches import Rectangle
 
 from hepfool.attacks.base import AttackResult
-from hepfool.plots.correlations import plot_correlations
+from hepfool.plots.inputs import plot_correlations
 
 
 def test_difference_has_its_own_scale(result: AttackResult) -> None:

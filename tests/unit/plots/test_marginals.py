@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import StepPatch
 
 from hepfool.attacks.base import AttackResult
-from hepfool.plots.marginals import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
+from hepfool.plots.inputs import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
 from hepfool.statistics.migration import Migration
 
 

@@ -8,7 +8,7 @@ import pytest
 from hist import Hist
 from matplotlib.figure import Figure
 
-from hepfool.plots.panels import draw_ratio, relative_uncertainty, set_headroom, stacked_panels, yield_title
+from hepfool.plots.style import draw_ratio, relative_uncertainty, set_headroom, stacked_panels, yield_title
 
 
 def histogram(values: list[float], *, label: str = "x") -> Hist[Any]:

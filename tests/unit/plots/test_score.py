@@ -7,7 +7,7 @@ import pytest
 from hist import Hist
 
 from hepfool.attacks.base import AttackResult
-from hepfool.plots.score import plot_score, plot_score_stack, score_histogram
+from hepfool.plots.scores import plot_score, plot_score_stack, score_histogram
 
 
 def test_every_event_is_filled_once_per_variation(result: AttackResult) -> None:

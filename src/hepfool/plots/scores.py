@@ -28,8 +28,16 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from hepfool.attacks.base import AttackResult
-from hepfool.plots.panels import band_handle, draw_ratio, set_headroom, stacked_panels, yield_title
-from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
+from hepfool.plots.style import (
+    DEFAULT_STYLE,
+    PlotStyle,
+    band_handle,
+    draw_ratio,
+    set_headroom,
+    stacked_panels,
+    styled,
+    yield_title,
+)
 
 __all__ = ["plot_score", "plot_score_stack", "score_histogram"]
 

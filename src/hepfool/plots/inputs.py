@@ -1,0 +1,583 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""
+Inputs before and after an attack: marginals, linear correlations, and pairs of features.
+
+Below each marginal stands the net change of every bin with its paired error, because both histograms hold the same events.
+Two histograms alone do not tell which events moved: then it is their ratio, without errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import mplhep
+import numpy as np
+from hist import Hist
+from hist.axis import Variable
+from hist.storage import Weight
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
+
+from hepfool.attacks.base import AttackResult
+from hepfool.features import Feature
+from hepfool.plots.style import (
+    DEFAULT_STYLE,
+    PlotStyle,
+    StyledFigure,
+    band_handle,
+    draw_migration,
+    draw_ratio,
+    set_headroom,
+    stacked_panels,
+    styled,
+    yield_title,
+)
+from hepfool.statistics.compatibility import Compatibility
+from hepfool.statistics.marginals import Binning
+from hepfool.statistics.migration import Migration
+from hepfool.statistics.projections import rank_projections
+from hepfool.typing import BoolArray, FloatArray
+
+__all__ = [
+    "Marginal",
+    "Projection",
+    "marginal",
+    "plot_correlations",
+    "plot_marginal",
+    "plot_marginals",
+    "plot_projection",
+    "projection",
+    "representative_marginals",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Marginal:
+    """
+    The distribution of one feature before and after an attack.
+
+    Attributes
+    ----------
+    nominal, adversarial : hist.Hist
+        One-dimensional histograms of the same events in the same bins.  The
+        axis label is the axis title, such as ``tau $p_T$ [GeV]``.
+    js_distance, js_floor : float, optional
+        Distance and its sampling floor as the attack was judged, dimensionless.
+    note : str
+        Remark for the reader, such as the region.
+    migration : Migration, optional
+        Net change of each bin with its paired error; the ratio is drawn without it.
+    """
+
+    nominal: Hist[Any]
+    adversarial: Hist[Any]
+    js_distance: float | None = None
+    js_floor: float | None = None
+    note: str = ""
+    migration: Migration | None = None
+
+    def __post_init__(self) -> None:
+        """Check that both histograms have one axis and the same bins."""
+        if self.nominal.ndim != 1 or self.adversarial.ndim != 1:
+            msg = f"a marginal has one axis, got {self.nominal.ndim} and {self.adversarial.ndim}; select or sum the others"
+            raise ValueError(msg)
+        if not np.array_equal(self.nominal.axes[0].edges, self.adversarial.axes[0].edges):
+            msg = "nominal and adversarial histograms must have the same bins; fill them with one axis"
+            raise ValueError(msg)
+        if self.migration is not None and len(self.migration.net) != self.nominal.axes[0].size:
+            msg = f"the migration has {len(self.migration.net)} bins, the histograms {self.nominal.axes[0].size}"
+            raise ValueError(msg)
+
+
+def marginal(
+    result: AttackResult, feature: str, *, region: str | None = None, n_bins: int = 50, note: str = ""
+) -> Marginal:
+    """
+    Fill the marginal of one feature of an attack.
+
+    Parameters
+    ----------
+    result : AttackResult
+        Nominal and adversarial events.
+    feature : str
+        Feature name.
+    region : str, optional
+        Region of the events; all constrained events by default.
+    n_bins : int
+        Bins of the figure between the outer edges of the attack's bins; integer
+        features have one bin per number.  Values beyond count in the outer
+        bins, missing values are left out.
+    note : str
+        Remark for the reader.
+
+    Returns
+    -------
+    Marginal
+        With the distance and the floor in the attack's own bins.
+    """
+    table = result.nominal
+    compatibility = result.compatibility if region is None else result.compare(region)
+    chosen = table.constrained if region is None else table.region(region).mask
+    column = table.features.index(feature)
+    edges = _figure_edges(table.features[feature], result.binning.edges[column], n_bins)
+    before, after = (events.values[chosen, column] for events in (table, result.adversarial))
+    weights = table.weights[chosen]
+    nominal, adversarial = (_filled(values, weights, edges, table.features[feature]) for values in (before, after))
+    return Marginal(
+        nominal=nominal,
+        adversarial=adversarial,
+        js_distance=float(compatibility.js_distance[column]),
+        js_floor=float(compatibility.js_floor[column]),
+        note=note or (region or "").replace("_", " "),
+        migration=_migration(before, after, weights, edges),
+    )
+
+
+def _figure_edges(feature: Feature, edges: FloatArray, n_bins: int) -> FloatArray:
+    if feature.kind == "integer":
+        return np.arange(np.floor(edges[0]), np.ceil(edges[-1]) + 2) - 0.5
+    return np.linspace(edges[0], edges[-1], n_bins + 1)
+
+
+def _filled(values: FloatArray, weights: FloatArray, edges: FloatArray, feature: Feature) -> Hist[Any]:
+    binning = Binning(edges[None, :])
+    histogram: Hist[Any] = Hist(Variable(edges, name=feature.name, label=feature.title, flow=False), storage=Weight())
+    view: Any = histogram.view()
+    view["value"] = binning.yields(values[:, None], weights)[0, :-1]
+    view["variance"] = binning.yields(values[:, None], weights**2)[0, :-1]
+    return histogram
+
+
+def _migration(before: FloatArray, after: FloatArray, weights: FloatArray, edges: FloatArray) -> Migration:
+    # A missing value stays missing: its bin would have no change.
+    present = ~np.isnan(before)
+    old, new = (Binning(edges[None, :]).indices(values[present, None])[:, 0] for values in (before, after))
+    return Migration.between(old, new, weights[present], n_bins=len(edges) - 1)
+
+
+def representative_marginals(
+    result: AttackResult, *, region: str | None = None, n_bins: int = 50
+) -> tuple[Marginal, ...]:
+    """
+    Marginals with the smallest, the median and the largest distance.
+
+    Fixed features, which no attack moves, count only if there are no others.
+
+    Parameters
+    ----------
+    result : AttackResult
+        Nominal and adversarial events.
+    region : str, optional
+        Region of the events; all constrained events by default.
+    n_bins : int
+        Bins of the figures.
+
+    Returns
+    -------
+    tuple of Marginal
+        Three, or as many as there are features if fewer.
+    """
+    ranked = (result.compatibility if region is None else result.compare(region)).ranked()
+    features = result.nominal.features
+    movable = tuple(name for name in ranked if features[name].kind != "fixed")
+    ranked = movable or ranked
+    places = {len(ranked) - 1: "Largest distance", 0: "Smallest distance", (len(ranked) - 1) // 2: "Median distance"}
+    if len(ranked) < 3:
+        places = dict.fromkeys(range(len(ranked)), "")
+    return tuple(marginal(result, ranked[k], region=region, n_bins=n_bins, note=places[k]) for k in sorted(places))
+
+
+def plot_marginal(
+    shown: Marginal, *, style: PlotStyle = DEFAULT_STYLE, log_y: bool = False
+) -> tuple[Figure, tuple[Axes, Axes]]:
+    """
+    Draw one feature with the net change of each bin below, or the ratio where that is not known.
+
+    Parameters
+    ----------
+    shown : Marginal
+        Both histograms.
+    log_y : bool
+        Logarithmic yields.
+
+    Returns
+    -------
+    figure, axes : matplotlib.figure.Figure, (matplotlib.axes.Axes, matplotlib.axes.Axes)
+        Yields and changes.
+    """
+    figure, columns = plot_marginals([shown], style=style, log_y=log_y)
+    return figure, columns[0]
+
+
+@styled
+def plot_marginals(
+    shown: Sequence[Marginal], *, n_columns: int = 3, style: PlotStyle = DEFAULT_STYLE, log_y: bool = False
+) -> tuple[Figure, tuple[tuple[Axes, Axes], ...]]:
+    """
+    Draw several features in a grid, each with the net change of its bins below, or the ratio where that is not known.
+
+    Parameters
+    ----------
+    shown : sequence of Marginal
+        One per panel, such as :func:`representative_marginals` of a result.
+    n_columns : int
+        Features per row.
+    log_y : bool
+        Logarithmic yields.
+
+    Returns
+    -------
+    figure, axes : matplotlib.figure.Figure, tuple of (matplotlib.axes.Axes, matplotlib.axes.Axes)
+        Yields and changes of each feature.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to show, or no column to show it in.
+    """
+    if not shown or n_columns < 1:
+        msg = f"no marginal to show: {len(shown)} in {n_columns} columns; give at least one of both"
+        raise ValueError(msg)
+    n_columns = min(n_columns, len(shown))
+    n_rows = -(-len(shown) // n_columns)
+    figure = style.figure(width=n_columns, height=n_rows)
+    panels = stacked_panels(figure, n_columns, len(shown))
+    for item, (ax, below) in zip(shown, panels, strict=True):
+        _draw_yields(ax, item, style, log_y=log_y)
+        if item.migration is None:
+            draw_ratio(below, item.nominal, item.adversarial, colour=style.adversarial_colour)
+        else:
+            draw_migration(below, item.nominal, item.migration, colour=style.adversarial_colour)
+        below.set_xlabel(item.nominal.axes[0].label)
+    return figure, panels
+
+
+def _draw_yields(ax: Axes, shown: Marginal, style: PlotStyle, *, log_y: bool) -> None:
+    before, after = shown.nominal, shown.adversarial
+    mplhep.histplot(before, ax=ax, histtype="fill", color=style.nominal_colour, alpha=0.4, label="Nominal", flow="none")
+    mplhep.histplot(
+        after, ax=ax, yerr=False, color=style.adversarial_colour, linewidth=2, label="Adversarial", flow="none"
+    )
+    ax.set_xlabel("")
+    ax.set_ylabel(yield_title(before))
+    set_headroom(ax, max(before.values().max(), after.values().max()), log_y=log_y)
+    handles, _ = ax.get_legend_handles_labels()
+    ax.legend(handles=[*handles, band_handle()], loc="upper right", fontsize=style.text_size)
+    mplhep.add_text(_remarks(shown), ax=ax, loc="upper left", fontsize=style.text_size)
+
+
+def _remarks(shown: Marginal) -> str:
+    lines = [shown.note] if shown.note else []
+    if shown.js_distance is not None:
+        lines.append(f"JS distance {shown.js_distance:.2g}")
+    if shown.js_floor is not None:
+        lines.append(f"Stat. floor {shown.js_floor:.2g}")
+    return "\n".join(lines)
+
+
+_SMALLEST_SCALE = 1e-3
+
+
+@styled
+def plot_correlations(
+    compatibility: Compatibility, *, labels: Sequence[str] | None = None, style: PlotStyle = DEFAULT_STYLE
+) -> tuple[Figure, tuple[Axes, Axes, Axes]]:
+    """
+    Draw the lower triangles of both Pearson matrices and of their difference.
+
+    Both matrices share one colour scale.  The difference has its own, because an attack that passes a validation
+    changes each coefficient by a few per cent at most.  All are symmetric around zero.  A frame marks the coefficient that
+    changes most.
+
+    Parameters
+    ----------
+    compatibility : Compatibility
+        Both matrices, the correlation shift and its sampling floor.
+    labels : sequence of str, optional
+        Axis titles of the features; their names by default.
+
+    Returns
+    -------
+    figure, axes : matplotlib.figure.Figure, tuple of three matplotlib.axes.Axes
+        Nominal, adversarial, difference.
+
+    Raises
+    ------
+    ValueError
+        If there is not one label per feature.
+    """
+    names = tuple(labels or compatibility.features)
+    if len(names) != len(compatibility.features):
+        msg = f"{len(names)} labels for {len(compatibility.features)} features; give one each"
+        raise ValueError(msg)
+    nominal, adversarial = compatibility.correlation_nominal, compatibility.correlation_adversarial
+    figure = style.figure(width=3.3, height=max(1.2, _needed_height(names)))
+    axes = figure.subplots(1, 3, sharey=True)
+    shift = (
+        rf"$\Delta$FN = {compatibility.correlation_shift:.2g}"
+        f"\nstat. floor {compatibility.correlation_floor:.2g}"
+    )
+    _draw_matrix(axes[0], nominal, f"Nominal\n{_events(compatibility)}", 1.0)
+    mesh = _draw_matrix(axes[1], adversarial, "Adversarial\nsame events", 1.0)
+    _add_scale(figure, mesh, axes[:2], "Pearson correlation", fontsize=_text_size())
+    difference = adversarial - nominal
+    largest = _mark_largest(axes[2], difference, names)
+    mesh = _draw_matrix(axes[2], difference, f"Difference\n{shift}\n{largest}", _scale(difference))
+    _add_scale(figure, mesh, axes[2], "Adversarial \N{MINUS SIGN} nominal correlation", fontsize=_text_size())
+    for ax in axes:
+        _name_features(ax, names, left=ax is axes[0])
+    return figure, tuple(axes)
+
+
+def _events(compatibility: Compatibility) -> str:
+    return f"{compatibility.region.replace('_', ' ')}\n{compatibility.n_events} events"
+
+
+def _scale(difference: FloatArray) -> float:
+    """Largest entry, rounded up to two digits."""
+    largest = float(np.abs(difference).max())
+    if largest < _SMALLEST_SCALE:
+        return _SMALLEST_SCALE
+    digit = 10.0 ** (np.floor(np.log10(largest)) - 1)
+    return float(np.ceil(largest / digit) * digit)
+
+
+def _mark_largest(ax: Axes, difference: FloatArray, names: Sequence[str]) -> str:
+    """Frame the largest change and say what it is; nothing if there is none."""
+    below = np.abs(np.tril(difference, k=-1))
+    row, column = divmod(int(below.argmax()), len(difference))
+    if below[row, column] == 0.0:
+        return ""
+    ax.add_patch(
+        Rectangle((column, row), 1.0, 1.0, fill=False, edgecolor="black", linewidth=3, clip_on=False, zorder=3)
+    )
+    return f"largest: {difference[row, column]:+.2g}\n{names[column]}\n{names[row]}".replace("-", "\N{MINUS SIGN}", 1)
+
+
+def _draw_matrix(ax: Axes, matrix: FloatArray, remark: str, scale: float) -> QuadMesh:
+    n_features = len(matrix)
+    hidden = np.triu(np.ones_like(matrix, dtype=bool), k=1)
+    shown = np.ma.masked_where(hidden, np.clip(matrix, -scale, scale))
+    edges = np.arange(n_features + 1)
+    mesh = ax.pcolormesh(edges, edges, shown, cmap="RdBu_r", vmin=-scale, vmax=scale, rasterized=True)
+    ax.set_xlim(0, n_features)
+    ax.set_ylim(n_features, 0)
+    ax.text(0.96, 0.95, remark, transform=ax.transAxes, ha="right", va="top", fontsize=_text_size(), linespacing=1.4)
+    return mesh
+
+
+def _add_scale(figure: StyledFigure, mesh: QuadMesh, axes: Axes | Sequence[Axes], title: str, **text: Any) -> None:
+    bar = figure.colorbar(mesh, ax=axes, fraction=0.05, aspect=30, pad=0.02)
+    bar.set_label(title, **text)
+
+
+def _text_size() -> float:
+    """Give the size of the tick labels in points."""
+    return FontProperties(size=mpl.rcParams["xtick.labelsize"]).get_size_in_points()
+
+
+def _name_size(names: Sequence[str]) -> float:
+    """Give the size of the features' names in points: many share the height of a figure."""
+    return min(_text_size(), 500.0 / len(names))
+
+
+def _needed_height(names: Sequence[str]) -> float:
+    """Height at which no name covers another, in units of the style's single figure."""
+    size = _name_size(names)
+    rows, below, above = 1.1 * size * len(names), 0.6 * size * max(map(len, names)), 3.0 * _text_size()
+    return float((rows + below + above) / (72.0 * mpl.rcParams["figure.figsize"][1]))
+
+
+def _name_features(ax: Axes, names: Sequence[str], *, left: bool) -> None:
+    centres = np.arange(len(names)) + 0.5
+    size = _name_size(names)
+    ax.set_xticks(centres, names, rotation=90, fontsize=size)
+    ax.set_yticks(centres, names, fontsize=size)
+    ax.tick_params(which="both", length=0, labelleft=left)
+    ax.minorticks_off()
+
+
+_HEADROOM = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Projection:
+    """
+    The joint distribution of two features before and after an attack.
+
+    Attributes
+    ----------
+    labels : (str, str)
+        Axis titles, horizontal and vertical.
+    edges : (FloatArray, FloatArray)
+        Bin edges of both axes.
+    nominal, adversarial : FloatArray, shape (n_x, n_y)
+        Weighted yields of the same events.
+    migration : Migration
+        Net change of each bin, shape (n_x * n_y,), in the order of the flattened yields.
+    js_distance, js_floor : float, optional
+        Distance of this projection and its sampling floor, dimensionless; in bins of their own.
+    note : str
+        Remark for the reader, such as the region.
+    """
+
+    labels: tuple[str, str]
+    edges: tuple[FloatArray, FloatArray]
+    nominal: FloatArray
+    adversarial: FloatArray
+    migration: Migration
+    js_distance: float | None = None
+    js_floor: float | None = None
+    note: str = ""
+
+
+def projection(
+    result: AttackResult,
+    features: tuple[str, str] | None = None,
+    *,
+    region: str | None = None,
+    n_bins: int = 10,
+    note: str = "",
+) -> Projection:
+    """
+    Fill a pair of features of an attack.
+
+    Parameters
+    ----------
+    result : AttackResult
+        Nominal and adversarial events.
+    features : (str, str), optional
+        Horizontal and vertical feature; by default the pair whose projection changes most.
+    region : str, optional
+        Region of the events; all constrained events by default.
+    n_bins : int
+        Bins per axis with equal nominal content, fewer where values repeat.  Values beyond count in the outer bins;
+        events without one of both values are left out.
+    note : str
+        Remark for the reader.
+
+    Returns
+    -------
+    Projection
+        With the distance and its floor in bins of equal content.
+
+    Raises
+    ------
+    ValueError
+        If a feature or the region is unknown, or there is no pair of features.
+    """
+    table = result.nominal
+    chosen = table.constrained if region is None else table.region(region).mask
+    ranked = rank_projections(table, result.adversarial, events=chosen)
+    pair = ranked[0].features if features is None else features
+    columns = [table.features.index(name) for name in pair]
+    present = chosen & ~table.missing[:, columns].any(axis=1)
+    edges = tuple(_edges(table.column(name)[present], n_bins) for name in pair)
+    yields, migration = _filled_pair(result, columns, edges, present)
+    change = next((c for c in ranked if set(c.features) == set(pair)), None)
+    return Projection(
+        labels=(table.features[pair[0]].title, table.features[pair[1]].title),
+        edges=(edges[0], edges[1]),
+        nominal=yields[0],
+        adversarial=yields[1],
+        migration=migration,
+        js_distance=None if change is None else change.js_distance,
+        js_floor=None if change is None else change.js_floor,
+        note=note or (region or "constrained events").replace("_", " "),
+    )
+
+
+def _edges(values: FloatArray, n_bins: int) -> FloatArray:
+    edges = np.unique(np.quantile(values, np.linspace(0.0, 1.0, n_bins + 1))) if len(values) else np.zeros(1)
+    return edges if len(edges) > 1 else edges[0] + np.array([-0.5, 0.5])
+
+
+def _filled_pair(
+    result: AttackResult, columns: list[int], edges: tuple[FloatArray, ...], present: BoolArray
+) -> tuple[list[FloatArray], Migration]:
+    shape = (len(edges[0]) - 1, len(edges[1]) - 1)
+    before, after = (
+        np.ravel_multi_index(
+            [
+                Binning(e[np.newaxis]).indices(table.values[present, j, np.newaxis])[:, 0]
+                for j, e in zip(columns, edges, strict=True)
+            ],
+            shape,
+        )
+        for table in (result.nominal, result.adversarial)
+    )
+    weights = result.nominal.weights[present]
+    n_bins = shape[0] * shape[1]
+    yields: list[Any] = [np.bincount(bins, weights=weights, minlength=n_bins) for bins in (before, after)]
+    return [flat.reshape(shape) for flat in yields], Migration.between(before, after, weights, n_bins=n_bins)
+
+
+@styled
+def plot_projection(shown: Projection, *, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, tuple[Axes, Axes, Axes]]:
+    """
+    Draw a pair of features: nominal, adversarial, and the net change of each bin in units of its paired error.
+
+    The paired error is that of the events that entered or left a bin; bins that no event entered or left stay white.
+
+    Parameters
+    ----------
+    shown : Projection
+        From :func:`projection`.
+
+    Returns
+    -------
+    figure, axes : matplotlib.figure.Figure, tuple of three matplotlib.axes.Axes
+        Nominal, adversarial, change.
+    """
+    highest = float(max(shown.nominal.max(), shown.adversarial.max())) or 1.0
+    pull = shown.migration.pull.reshape(shown.nominal.shape)
+    largest = float(np.nanmax(np.abs(pull))) if np.isfinite(pull).any() else 1.0
+    figure = style.figure(width=3.0, height=1.0)
+    axes = figure.subplots(1, 3, sharex=True, sharey=True)
+    for ax, yields in zip(axes[:2], (shown.nominal, shown.adversarial), strict=True):
+        # The square root shows tails too; what is negative by its weights counts as empty.
+        mesh = _draw(ax, shown, np.maximum(yields, 0.0), "Blues", PowerNorm(0.5, vmin=0.0, vmax=highest))
+    _add_scale(figure, mesh, axes[:2], "Events / bin")
+    mesh = _draw(axes[2], shown, pull, "RdBu_r", Normalize(-largest, largest))
+    _add_scale(figure, mesh, axes[2], "Net change / paired error")
+    remarks = (f"Nominal, {shown.note}", "Adversarial, same events", _distance(shown))
+    for ax, remark in zip(axes, remarks, strict=True):
+        ax.set_xlabel(shown.labels[0])
+        ax.text(0.04, 0.975, remark, transform=ax.transAxes, va="top", fontsize=style.text_size)
+    _name_edges(axes, shown.edges, style)
+    axes[0].set_ylabel(shown.labels[1])
+    return figure, (axes[0], axes[1], axes[2])
+
+
+def _draw(ax: Axes, shown: Projection, values: FloatArray, colours: str, norm: Normalize) -> QuadMesh:
+    masked = np.ma.masked_invalid(values.T)
+    places = (np.arange(len(edges)) for edges in shown.edges)
+    return ax.pcolormesh(*places, masked, cmap=colours, norm=norm, rasterized=True)
+
+
+def _name_edges(axes: Sequence[Axes], edges: tuple[FloatArray, FloatArray], style: PlotStyle) -> None:
+    x, y = (np.arange(len(e)) for e in edges)
+    for ax in axes:
+        ax.set_xticks(x, [f"{edge:.3g}" for edge in edges[0]], rotation=45, ha="right", rotation_mode="anchor")
+        ax.tick_params(which="both", top=False, right=False, labelsize=style.text_size, direction="out")
+        ax.minorticks_off()
+    axes[0].set_yticks(y, [f"{edge:.3g}" for edge in edges[1]])
+    axes[0].set_xlim(0, x[-1])
+    # The remarks stand above all events.
+    axes[0].set_ylim(0, y[-1] * (1.0 + _HEADROOM))
+
+
+def _distance(shown: Projection) -> str:
+    lines = ["Adversarial \N{MINUS SIGN} nominal"]
+    if shown.js_distance is not None:
+        lines.append(f"JS distance {shown.js_distance:.2g}")
+    if shown.js_floor is not None:
+        lines[-1] += f", stat. floor {shown.js_floor:.2g}"
+    return "\n".join(lines)
