@@ -163,8 +163,7 @@ def test_damaged_partitions_are_refused(tmp_path: Path) -> None:
 def _sound_detector() -> dict[str, bytes]:
     import tempfile
 
-    from hepfool.defences.detector import Detector
-    from hepfool.defences.detector_files import write_detector
+    from hepfool.defences.detector import Detector, write_detector
     from hepfool.models.networks import Standardise, mlp
     from hepfool.models.pytorch import TorchClassifier
 
@@ -178,7 +177,7 @@ def _sound_detector() -> dict[str, bytes]:
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_records_of_detectors_are_read_or_refused(tmp_path: Path) -> None:
-    from hepfool.defences.detector_files import read_detector
+    from hepfool.defences.detector import read_detector
 
     for name, content in _sound_detector().items():
         (tmp_path / name).write_bytes(content)
@@ -201,7 +200,7 @@ def test_damaged_records_of_detectors_are_read_or_refused(tmp_path: Path) -> Non
     ],
 )
 def test_absurd_records_of_detectors_are_refused(change: dict[str, Any], rule: str, tmp_path: Path) -> None:
-    from hepfool.defences.detector_files import read_detector
+    from hepfool.defences.detector import read_detector
 
     for name, content in _sound_detector().items():
         (tmp_path / name).write_bytes(content)

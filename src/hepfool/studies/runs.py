@@ -23,8 +23,7 @@ from sklearn.model_selection import train_test_split
 
 from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.attacks.checkpoint import Checkpointed
-from hepfool.defences.detector import Detector, DetectorSettings, train_detector
-from hepfool.defences.detector_files import read_detector, write_detector
+from hepfool.defences.detector import Detector, DetectorSettings, read_detector, train_detector, write_detector
 from hepfool.events import Envelope, EventTable
 from hepfool.io.verified import kept_or_none, read_verified, write_verified
 from hepfool.io.versions import code_version

@@ -17,9 +17,10 @@ from hepfool.defences.detector import (
     DetectorReport,
     DetectorSettings,
     evaluate,
+    read_detector,
     train_detector,
+    write_detector,
 )
-from hepfool.defences.detector_files import read_detector, write_detector
 from hepfool.events import EventTable
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.studies.systematics import attack_effect
