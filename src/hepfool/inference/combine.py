@@ -58,7 +58,7 @@ def write_combine_shapes(
     ClippedTemplateWarning
         If a template would be negative.
     UserWarning
-        If a template has no variances, which autoMCStats needs.
+        If a template has no variances, or none in a bin with a yield, which autoMCStats needs.
     """
     nuisance, path, templates = nuisance or Nuisance(), Path(path), distinct(templates)
     _check_names(templates, nuisance)
@@ -92,11 +92,15 @@ def _check_names(templates: tuple[Template, ...], nuisance: Nuisance) -> None:
 
 
 def _warn_without_variances(templates: tuple[Template, ...]) -> None:
-    without = [f"{template.channel}/{template.sample}" for template in templates if template.variances is None]
+    without = [
+        f"{template.channel}/{template.sample}"
+        for template in templates
+        if template.variances is None or ((template.nominal > 0) & (template.variances == 0)).any()
+    ]
     if without:
         msg = (
-            f"the statistical errors of {', '.join(without)} are unknown and written as 0, so that autoMCStats adds none; fill "
-            "histograms with Weight storage, or give Template.onto the variances"
+            f"the statistical errors of {', '.join(without)} are unknown in some bins or all and written as 0, so that autoMCStats adds "
+            "none; fill histograms with Weight storage, or give Template.onto the variances"
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
 

@@ -162,6 +162,9 @@ def test_statistical_errors_reach_every_histogram_for_combine(template: Template
 def test_unknown_statistical_errors_are_said(template: Template, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"statistical errors of SR/ttbar are unknown .* autoMCStats adds none"):
         write_combine_shapes(tmp_path / "shapes.root", [template])
+    empty_bin = replace(template, variances=np.array([5.0, 0.0, 1.0]))
+    with pytest.warns(UserWarning, match=r"statistical errors of SR/ttbar are unknown in some bins"):
+        write_combine_shapes(tmp_path / "others.root", [empty_bin])
 
 
 def test_an_attack_without_effect_is_said(template: Template) -> None:
