@@ -127,7 +127,9 @@ def _attack_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _output_options(command: Callable[..., None]) -> Callable[..., None]:
-    command = click.option("--seed", type=int, default=1, show_default=True, help="Seed of all randomness.")(command)
+    command = click.option(
+        "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Seed of all randomness."
+    )(command)
     command = click.option("--force", is_flag=True, help="Replace an earlier report.")(command)
     return click.option("-o", "--output", required=True, metavar="FOLDER", help="Folder to write.")(command)
 
@@ -319,6 +321,9 @@ def _features(text: str) -> list[Feature]:
         names = [line.partition("#")[0].strip() for line in lines]
     else:
         names = [name.strip() for name in text.split(",")]
+        if any(names) and not all(names):
+            msg = f"--features {text!r} has an empty name between its commas; leave the comma out, or write the name"
+            raise ValueError(msg)
     parts = [name.rpartition(":") if ":" in name else (name, "", "continuous") for name in names if name]
     return [Feature(name=name, kind=cast("FeatureKind", kind)) for name, _, kind in parts]
 
@@ -331,7 +336,11 @@ def _classes(text: str | None) -> dict[str, int] | None:
         if not (name and equals and number.strip().isdigit()):
             msg = f"--classes {text!r}: {name + equals + number!r} is not NAME=NUMBER; write for example b=0,s=1"
             raise ValueError(msg)
-    return {name.strip(): int(number) for name, _, number in pairs}
+    classes = {name.strip(): int(number) for name, _, number in pairs}
+    if len(classes) < len(pairs):
+        msg = f"--classes {text!r} names a value twice; give each one class"
+        raise ValueError(msg)
+    return classes
 
 
 @contextmanager
@@ -348,8 +357,15 @@ def _user_errors() -> Iterator[Received]:
         except (OSError, ImportError, TypeError, ValueError) as error:
             if not (isinstance(error, OSError) or _raised_on_purpose(error)):
                 raise
-            click.echo(f"Error: {in_options(str(error))}", err=True)
+            click.echo(f"Error: {in_options(_reason(error))}", err=True)
             sys.exit(_USER_ERROR)
+
+
+def _reason(error: Exception) -> str:
+    """Say what the operating system refuses by the name of the file, not by its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _end(received: Received, report: str, *options: str) -> NoReturn:

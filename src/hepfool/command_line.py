@@ -28,7 +28,7 @@ __all__ = ["VALIDATION_OPTIONS", "check_effects", "in_options", "remark_effects"
 VALIDATION_OPTIONS: Final = ("keep_score", "max_score_distance", "separately", "at_power")
 
 #: Arguments of the package that an option of another name sets.
-_ALIASES: Final = {"output": "output_type"}
+_ALIASES: Final = {"output": "output_type", "detection_power": "at_power"}
 _ROOT: Final = ".root"
 
 

@@ -13,7 +13,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -160,6 +160,10 @@ class FeatureSpace:
 
     def __init__(self, features: Iterable[Feature | str]) -> None:
         items = tuple(Feature(name=f) if isinstance(f, str) else f for f in features)
+        odd = [item for item in items if not isinstance(cast("object", item), Feature)]
+        if odd:
+            msg = f"features are names or Feature(...), got {odd[0]!r}"
+            raise TypeError(msg)
         if not items:
             msg = "a feature space needs at least one feature"
             raise ValueError(msg)

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-__all__ = ["check_counts"]
+import numbers
+
+__all__ = ["check_counts", "check_reals"]
 
 
 def check_counts(settings: object, *names: str) -> None:
     """
-    Refuse numbers below 1.
+    Refuse what is no whole number, or below 1.
 
     Parameters
     ----------
@@ -20,10 +22,35 @@ def check_counts(settings: object, *names: str) -> None:
     Raises
     ------
     ValueError
-        If one is below 1.
+        If one is not.
     """
     for name in names:
         count = getattr(settings, name)
-        if count is not None and count < 1:
+        if count is None:
+            continue
+        if isinstance(count, bool) or not isinstance(count, numbers.Integral):
+            msg = f"{name} must be a whole number, got {count!r}"
+            raise ValueError(msg)  # noqa: TRY004 - as for any other setting out of range
+        if count < 1:
             msg = f"{name} must be at least 1, got {count}"
             raise ValueError(msg)
+
+
+def check_reals(**given: object) -> None:
+    """
+    Refuse text, flags and whatever else is no number.
+
+    Parameters
+    ----------
+    **given : object
+        Settings by name.
+
+    Raises
+    ------
+    ValueError
+        With the name.
+    """
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            msg = f"{name} must be a number, got {value!r}"
+            raise ValueError(msg)  # noqa: TRY004 - as for any other setting out of range

@@ -18,6 +18,7 @@ import numpy as np
 from hepfool.events import EventTable, Region
 from hepfool.events.arrays import rows_of
 from hepfool.features import Derived, Feature, FeatureSpace
+from hepfool.ranges import check_counts, check_reals
 from hepfool.statistics.bins import split_edges
 from hepfool.statistics.budget import CorrelationCheck, max_invisible_distance, max_invisible_shift
 from hepfool.statistics.comparisons import Comparison, Validated
@@ -100,8 +101,13 @@ class Marginals:
         """Check every number."""
         _check_cap("max_js_distance", self.max_js_distance)
         _check_separately(self.separately)
-        if self.n_bins < 1 or self.n_quantiles < 0:
-            msg = f"n_bins must be at least 1 and n_quantiles at least 0, got {self.n_bins} and {self.n_quantiles}"
+        check_counts(self, "n_bins")
+        check_reals(n_quantiles=self.n_quantiles)
+        if self.n_quantiles < 0 or self.n_quantiles != int(self.n_quantiles):
+            msg = f"n_quantiles must be a whole number of at least 0, got {self.n_quantiles}"
+            raise ValueError(msg)
+        if self.n_bins + self.n_quantiles < 2:
+            msg = "a single bin compares nothing; give n_bins or n_quantiles"
             raise ValueError(msg)
 
     def cap(self, share: float, n_occupied: int | None = None) -> float:
@@ -261,6 +267,9 @@ class Validation:
             if marginals is not None and marginals.of is not None:
                 msg = f"{name} takes no function; name a further function of the inputs under observables"
                 raise ValueError(msg)
+        if not (self.inputs or self.score or self.observables or self.correlations):
+            msg = "a validation that compares nothing constrains no attack; give inputs, score, observables or correlations"
+            raise ValueError(msg)
 
     @classmethod
     def at_power(
@@ -731,7 +740,10 @@ def _processes(table: EventTable) -> dict[str, BoolArray]:
 
 
 def _check_cap(name: str, cap: float | AtPower) -> None:
-    if not isinstance(cap, AtPower) and not cap >= 0:
+    if isinstance(cap, AtPower):
+        return
+    check_reals(**{name: cap})
+    if not cap >= 0:
         msg = f"{name} must not be negative, got {cap}"
         raise ValueError(msg)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from pathlib import Path
@@ -55,9 +56,7 @@ def yields_of(on: Any, values: Any, flow: Flow) -> tuple[Any, int]:
     edges, traits = on.edges, on.traits
     below = values[values < edges[0]] if traits.underflow else values[:0]
     above = values[values >= edges[-1]] if traits.overflow else values[:0]
-    counts = np.array(
-        [((values >= low) & (values < high)).sum() for low, high in zip(edges[:-1], edges[1:], strict=True)]
-    )
+    counts = np.array([((values >= low) & (values < high)).sum() for low, high in itertools.pairwise(edges)])
     # Without an overflow bin the upper end belongs to the last bin.
     if not traits.overflow:
         counts[-1] += (values == edges[-1]).sum()

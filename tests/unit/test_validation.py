@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import hepfool as hf
@@ -73,6 +73,7 @@ def test_every_cap_of_every_part_is_kept_on_the_returned_events(
     flagged: bool,
     cap: Any,
 ) -> None:
+    assume(inputs or score or correlations or observed)
     validation = Validation(
         inputs=Marginals(max_js_distance=cap, n_bins=10, n_quantiles=10) if inputs else None,
         score=score,

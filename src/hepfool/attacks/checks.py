@@ -11,7 +11,7 @@ import numpy as np
 from hepfool.attacks.problem import AttackProblem
 from hepfool.events import EventTable
 from hepfool.exceptions import ConstraintError, GradientsUnavailableError, LowStatisticsWarning
-from hepfool.models.probe import require_classifier
+from hepfool.models.probe import check_names, require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.weights import check_weights
 from hepfool.typing import BoolArray, FloatArray, IntArray
@@ -41,15 +41,16 @@ def check_input(classifier: Classifier, table: EventTable) -> None:
     if classifier.n_features is not None and classifier.n_features != table.n_features:
         msg = f"the network takes {classifier.n_features} inputs but the table has {table.n_features} features"
         raise ValueError(msg)
+    check_names(classifier, table.features.names)
     if table.labels.max(initial=0) >= classifier.n_classes:
         msg = f"label {table.labels.max()} is outside of the network's {classifier.n_classes} classes (0 to {classifier.n_classes - 1})"
         raise ValueError(msg)
     check_weights(table)
     _check_derived(table, "nominal", ValueError)
-    n_constrained = int(table.constrained.sum())
+    n_constrained = int(np.count_nonzero(table.weights[table.constrained]))
     if n_constrained < 10 * table.n_features:
         warnings.warn(
-            f"only {n_constrained} constrained events for {table.n_features} features: "
+            f"only {n_constrained} constrained events have a weight, for {table.n_features} features: "
             "marginals and correlations are dominated by statistics",
             LowStatisticsWarning,
             stacklevel=4,
@@ -102,19 +103,21 @@ def check_slope(problem: AttackProblem, slope: FloatArray) -> None:
 def attacked_events(target: Target, table: EventTable, classes: IntArray) -> BoolArray:
     """Mark the events that a target means."""
     correct = classes == table.labels
-    if isinstance(target, np.ndarray):
-        if target.shape != (table.n_events,) or target.dtype != np.bool_:
-            msg = f"a target mask needs booleans of shape ({table.n_events},), got {target.dtype} {target.shape}"
+    given = cast("object", target)
+    if isinstance(given, np.ndarray | list):
+        mask = np.asarray(given)
+        if mask.shape != (table.n_events,) or mask.dtype != np.bool_:
+            msg = f"a target mask needs booleans of shape ({table.n_events},), got {mask.dtype} {mask.shape}"
             raise ValueError(msg)
-        attacked = target.copy()
-    elif isinstance(target, str):
-        rules = {"correct": correct, "all": np.ones(table.n_events, dtype=np.bool_)}
-        if target not in rules:
-            msg = f"target {target!r} is unknown; use 'correct', 'all', a class number, or a boolean mask"
-            raise ValueError(msg)
-        attacked = rules[target]
+        attacked = mask.copy()
+    elif isinstance(given, int | np.integer) and not isinstance(given, bool):
+        attacked = correct & (table.labels == given)
     else:
-        attacked = correct & (table.labels == target)
+        rules = {"correct": correct, "all": np.ones(table.n_events, dtype=np.bool_)}
+        if not isinstance(given, str) or given not in rules:
+            msg = f"target {given!r} is unknown; use 'correct', 'all', a class number, or a boolean mask"
+            raise ValueError(msg)
+        attacked = rules[given]
     if not attacked.any():
         msg = f"target {target!r} selects no event; are labels and network outputs in the same order?"
         raise ValueError(msg)

@@ -27,7 +27,7 @@ from hepfool.attacks.search.exchange import exchange
 from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled
-from hepfool.ranges import check_counts
+from hepfool.ranges import check_counts, check_reals
 from hepfool.statistics.budget import check_budget, validation_budget
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Correlations, Marginals, Validation
@@ -183,18 +183,36 @@ class CONSERVAttack:
         self._check_combination()
 
     def _check_numbers(self) -> None:
+        caps = ("max_js_distance", "max_js_change", "max_correlation_change", "max_correlation_shift")
+        names = ("min_change", "step", "reward", "alpha", "beta", *caps)
+        check_reals(
+            **{name: given for name in names if (given := getattr(self, name)) is not None or name in caps[::2]}
+        )
         for name in ("min_change", "step", "reward"):
             given = getattr(self, name)
             if given is not None and not 0 < given < math.inf:
                 msg = f"{name} must be positive and finite, got {given}"
                 raise ValueError(msg)
-        caps = ("max_js_distance", "max_js_change", "max_correlation_change", "max_correlation_shift")
+        if self.step_unit == "range" and not self.min_change < 1:
+            msg = f"min_change is a fraction of each feature's range and below 1, got {self.min_change}"
+            raise ValueError(msg)
         for name in ("alpha", "beta", *caps):
             given = getattr(self, name)
             if given is not None and not given >= 0:
                 msg = f"{name} must not be negative, got {given}"
                 raise ValueError(msg)
+            if given is not None and name not in caps and math.isinf(given):
+                msg = f"{name} must be finite, got {given}"
+                raise ValueError(msg)
         check_counts(self, "n_iterations", "n_bins", "n_candidates", "n_ahead")
+        if self.n_bins == 1 and self.max_js_distance < math.inf:
+            msg = "n_bins must be at least 2, or no distribution is compared, got 1"
+            raise ValueError(msg)
+        if 1.0 < self.max_js_distance < math.inf:
+            msg = (
+                f"max_js_distance {self.max_js_distance} is above 1, the largest distance there is; say inf for no cap"
+            )
+            raise ValueError(msg)
 
     def _check_effects(self) -> None:
         """Refuse options that change nothing beside the others."""

@@ -53,6 +53,13 @@ def check_shapes(table: EventTable) -> None:
         if np.shape(matrix) != table.values.shape:
             msg = f"{name} has shape {np.shape(matrix)}, expected {table.values.shape}: one entry per event and feature"
             raise ValueError(msg)
+    both = sorted(
+        {*table.shape_variations} & {*table.weight_variations}
+        | {*table.shape_variations, *table.weight_variations} & {"nominal"}
+    )
+    if both:
+        msg = f"{both[0]!r} names the nominal events, or both a shape and a weight variation; give each variation a name of its own"
+        raise ValueError(msg)
     region_names = [r.name for r in table.regions]
     if len(set(region_names)) != len(region_names):
         msg = f"region names must be unique, got {', '.join(region_names)}"
@@ -101,6 +108,14 @@ def check_content(table: EventTable) -> None:
     if outside.any():
         event, j = np.argwhere(outside)[0]
         raise ValueError(_outside(table.features[int(j)], table.values[:, j], int(event), int(outside[:, j].sum())))
+    whole = table.features.of_kind("integer")
+    if whole.any() and not ((table.values == np.round(table.values)) | table.missing)[:, whole].all():
+        fractions = whole & ((table.values != np.round(table.values)) & ~table.missing).any(axis=0)
+        name = table.features.names[int(np.argmax(fractions))]
+        msg = (
+            f"feature {name!r} is declared an integer, but holds fractions; declare it continuous, or undo its scaling"
+        )
+        raise ValueError(msg)
     for region in table.regions:
         for name in region.cuts:
             table.features.index(name)

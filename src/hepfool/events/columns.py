@@ -203,7 +203,7 @@ def _asarray(name: str, column: Any) -> NDArray[Any]:
         array = np.asarray(column)
         if isinstance(column, list | tuple) and array.dtype.kind == "f" and (np.abs(array) > LARGEST_EXACT).any():
             array = np.array(column, dtype=object)  # may hold whole numbers that were rounded
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         msg = f"{name} cannot be read as one array: {' '.join(str(error).split())}; give one number per event"
         raise ValueError(msg) from error
     return array
@@ -221,7 +221,11 @@ def _from_awkward(name: str, column: Any) -> Any:
         raise ValueError(msg)
     if not len(array) or ak.all(ak.is_none(array)):
         return np.full(len(array), np.nan)
-    return ak.to_numpy(array, allow_missing=True)
+    try:
+        return ak.to_numpy(array, allow_missing=True)
+    except (TypeError, ValueError) as error:
+        msg = f"column {name!r} holds {array.type.content}; give one number per event"
+        raise ValueError(msg) from error
 
 
 def _from_pandas(column: Any) -> Any:

@@ -110,8 +110,9 @@ def _by_position(values: Any, sentinel: float | None) -> FloatArray:
     array, missing = plain("values", values)
     if array.ndim != 2:
         msg = (
-            f"values have shape {array.shape}, expected (n_events, n_features); "
-            "one feature alone is values[:, np.newaxis]"
+            f"values have shape {array.shape}, expected (n_events, n_features); one feature alone is values[:, np.newaxis]"
+            if array.dtype.kind != "O"
+            else f"a {type(values).__name__} is no table; give an array of shape (n_events, n_features) or columns by name"
         )
         raise ValueError(msg)
     return np.array(to_double("values", array, missing, sentinel))

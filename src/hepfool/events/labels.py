@@ -85,10 +85,8 @@ def _say_smoothed(values: NDArray[Any], what: str) -> None:
 def _counted(found: NDArray[Any], what: str) -> list[int]:
     values: list[int] = found.tolist()
     if min(values) < UNLABELLED or values == [-1, 1]:
-        msg = (
-            f"{what} {min(values)} is no class, they count from 0 ({UNLABELLED} is unknown); "
-            "pass classes={'-1': 0, '1': 1} or similar"
-        )
+        mapping = ", ".join(f"'{value}': {k}" for k, value in enumerate(values[:3])) + (", ..." if values[3:] else "")
+        msg = f"{what} {min(values)} is no class, they count from 0 ({UNLABELLED} is unknown); pass classes={{{mapping}}} or similar"
         raise ValueError(msg)
     return values
 
@@ -106,11 +104,26 @@ def _numbered(found: NDArray[Any], what: str, *, allowed: bool) -> list[int]:
 
 
 def _mapped(found: NDArray[Any], what: str, classes: Mapping[Any, int], *, boolean: bool) -> list[int]:
-    known = {str(value): number for value, number in classes.items()}
-    if boolean:
-        known |= {str(int(value == "True")): number for value, number in known.items() if value in {"True", "False"}}
+    known: dict[str, int] = {}
+    for value, number in classes.items():
+        if isinstance(number, bool) or not isinstance(number, int | np.integer):
+            msg = f"{what} class {number!r} of {value!r} is no whole number; classes count from 0"
+            raise ValueError(msg)  # noqa: TRY004 - as for any other setting out of range
+        name = _name(value, boolean=boolean)
+        if known.setdefault(name, int(number)) != number:
+            msg = f"{what} {name!r} has the classes {known[name]} and {number}; give it one"
+            raise ValueError(msg)
     unknown = [str(value) for value in found.tolist() if str(value) not in known]
     if unknown:
         msg = f"{what} {unknown[0]!r} belongs to no class; known are {', '.join(known)}"
         raise ValueError(msg)
     return [known[str(value)] for value in found.tolist()]
+
+
+def _name(value: Any, *, boolean: bool) -> str:
+    """Write a value as a label of the same value is written: 1, 1.0 and "1" are one."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    if boolean and str(value) in {"True", "False"}:
+        return str(int(str(value) == "True"))
+    return str(value)

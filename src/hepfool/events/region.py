@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from hepfool.events.arrays import frozen
 from hepfool.events.columns import complete
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["Region", "RegionRole"]
+__all__ = ["Region", "RegionRole", "check_cuts"]
 
 RegionRole = Literal["control", "validation", "signal"]
 
@@ -52,12 +53,38 @@ class Region:
         if self.role not in get_args(RegionRole):
             msg = f"region {self.name!r}: role {self.role!r} is unknown; use one of {', '.join(get_args(RegionRole))}"
             raise ValueError(msg)
+        if not self.name or not isinstance(cast("object", self.name), str):
+            msg = f"a region needs a name, got {self.name!r}"
+            raise ValueError(msg)
+        check_cuts(self.name, self.cuts)
         object.__setattr__(self, "mask", frozen(_flags(self.name, self.mask)))
 
     @property
     def constrained(self) -> bool:
         """Whether data and simulation are compared here (control or validation)."""
         return self.role != "signal"
+
+
+def check_cuts(region: str, cuts: Mapping[str, tuple[float | None, float | None]]) -> None:
+    """
+    Refuse cuts that no event passes.
+
+    Parameters
+    ----------
+    region : str
+        Whose cuts.
+    cuts : mapping of str to (lower, upper)
+        Bounds of a feature; None for no bound.
+
+    Raises
+    ------
+    ValueError
+        If the lower bound is not below the upper one.
+    """
+    for name, (low, high) in cuts.items():
+        if not (-math.inf if low is None else low) < (math.inf if high is None else high):
+            msg = f"region {region!r} cuts on {name!r} from {low} to {high}, which no event passes; lower must be below upper"
+            raise ValueError(msg)
 
 
 def _flags(name: str, mask: Any) -> BoolArray:

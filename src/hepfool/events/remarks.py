@@ -15,7 +15,7 @@ from hepfool.typing import FloatArray, IntArray
 if TYPE_CHECKING:
     from hepfool.events.table import EventTable
 
-__all__ = ["remark_on_labels", "remark_on_sentinels"]
+__all__ = ["remark_on_labels", "remark_on_sentinels", "remark_on_weights"]
 
 #: What analyses write for a value that does not exist.
 _USUAL = (
@@ -27,7 +27,11 @@ _USUAL = (
     -99.9,
     float(np.finfo(np.float32).max),
     -float(np.finfo(np.float32).max),
+    -(2.0**31),
+    2.0**31 - 1.0,
 )
+#: A value that stands apart: in so many events, with so many others whose range is smaller than the gap to it.
+_PILED, _OTHERS = 3, 20
 #: Among fewer events a feature may look like a label by chance.
 _FEWEST_EVENTS = 20
 
@@ -40,7 +44,8 @@ def remark_on_sentinels(values: FloatArray, features: FeatureSpace, *, stackleve
             continue
         low, high = np.nanmin(column), np.nanmax(column)
         for value, where in ((low, "below"), (high, "above")):
-            if low == high or not any(is_sentinel(np.array([value]), usual)[0] for usual in _USUAL):
+            usual = any(is_sentinel(np.array([value]), usual)[0] for usual in _USUAL)
+            if low == high or not (usual or _stands_apart(column, value)):
                 continue
             warnings.warn(
                 f"feature {feature.name!r} is {value:g} in {np.mean(column == value):.1%} of the events "
@@ -49,6 +54,30 @@ def remark_on_sentinels(values: FloatArray, features: FeatureSpace, *, stackleve
                 UserWarning,
                 stacklevel=stacklevel + 1,
             )
+
+
+def _stands_apart(column: FloatArray, value: float) -> bool:
+    """Tell whether a number that comes often lies farther from all others than these do from each other."""
+    others = column[(column != value) & ~np.isnan(column)]
+    if (column == value).sum() < _PILED or len(others) < _OTHERS or len(np.unique(others[: 10 * _OTHERS])) < _OTHERS:
+        return False
+    return bool(np.abs(others - value).min() > np.ptp(others))
+
+
+def remark_on_weights(weights: FloatArray, sentinel: float | None, *, stacklevel: int) -> None:
+    """Warn of event weights that are a number for "missing"."""
+    if not len(weights):
+        return
+    low = weights.min()
+    named = sentinel is not None and sentinel < 0 and low == sentinel
+    if not named and not any(is_sentinel(np.array([low]), usual)[0] for usual in _USUAL[:6]):
+        return
+    warnings.warn(
+        f"{int((weights == low).sum())} event weights are {low:g}, which usually stands for a missing value; drop these events, or give them "
+        "their weight",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
 
 
 def remark_on_labels(table: EventTable, *, stacklevel: int) -> None:

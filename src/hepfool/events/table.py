@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,10 @@ from hepfool.events.exchange import columns_like, columns_of, split_columns
 from hepfool.events.frames import check_order, matrix_of, named_columns
 from hepfool.events.labels import UNLABELLED, classes_of
 from hepfool.events.region import Region
-from hepfool.events.remarks import remark_on_labels, remark_on_sentinels
+from hepfool.events.remarks import remark_on_labels, remark_on_sentinels, remark_on_weights
 from hepfool.events.rounding import put_at_limits
 from hepfool.features import Feature, FeatureSpace
+from hepfool.ranges import check_reals
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["EventTable"]
@@ -440,6 +443,7 @@ class EventTable:
         EventTable
             The chosen events with all their columns.
         """
+        mask = self._positions(mask)
         return replace(
             self,
             values=self.values[mask],
@@ -452,6 +456,19 @@ class EventTable:
             weight_variations={k: v[mask] for k, v in self.weight_variations.items()},
             spectators={k: v[mask] for k, v in self.spectators.items()},
         )
+
+    def _positions(self, mask: Any) -> NDArray[Any]:
+        """Refuse what selects no events: other types and lengths, and flags that are no booleans."""
+        chosen = np.asarray(mask)
+        flags = chosen.shape == (self.n_events,) and self.n_events > 2 and bool(np.isin(chosen, (0, 1)).all())
+        whole, boolean = chosen.dtype.kind in "iu" or not chosen.size, chosen.dtype.kind == "b"
+        if chosen.ndim != 1 or (boolean and len(chosen) != self.n_events) or not (boolean or (whole and not flags)):
+            msg = (
+                f"events are selected by {self.n_events} booleans or by their positions, got {chosen.dtype} of shape {chosen.shape}"
+                f"{'; convert flags of 0 and 1 by astype(bool)' if flags else ''}"
+            )
+            raise ValueError(msg)
+        return chosen if boolean else chosen.astype(np.int64)
 
     def with_values(self, values: FloatArray) -> EventTable:
         """
@@ -509,6 +526,12 @@ def _built(
 ) -> EventTable:
     """Bring everything to plain arrays."""
     sentinel, fields = given["sentinel"], given["fields"]
+    if sentinel is not None:
+        check_reals(sentinel=sentinel)
+    if given["labels"] is None and given["classes"] is not None:
+        msg = "classes= says what labels mean, but there are no labels; give them, or leave classes out"
+        raise ValueError(msg)
+    _refuse_unknown(fields)
     shapes = fields.pop("shape_variations", {})
     check_order(
         values=values, **{k: v for k, v in {**given, **fields, **shapes}.items() if k not in {"fields", "classes"}}
@@ -535,8 +558,23 @@ def _built(
     )
     if sentinel is None:
         remark_on_sentinels(matrix, space, stacklevel=3)
+    if given["weights"] is not None:
+        remark_on_weights(table.weights, sentinel, stacklevel=3)
     remark_on_labels(table, stacklevel=3)
     return table
+
+
+def _refuse_unknown(fields: Mapping[str, Any]) -> None:
+    known = [
+        item.name
+        for item in dataclass_fields(EventTable)
+        if item.name not in {"values", "missing", "dataset_index", "datasets"}
+    ]
+    for name in fields:
+        if name not in known:
+            close = difflib.get_close_matches(name, [*known, "dataset", "classes"], n=1)
+            msg = f"a table has no field {name!r}{f'; did you mean {close[0]}?' if close else ''}"
+            raise TypeError(msg)
 
 
 def _from_named(

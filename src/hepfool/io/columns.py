@@ -62,8 +62,12 @@ def read_columns(path: Path, names: Sequence[str], *, tree: str = "Events") -> C
     local_path(path)
     reader = next((read for suffix, read in FORMATS.items() if path.name.lower().endswith(suffix)), None)
     if reader is None:
-        msg = f"{path}: unknown kind of file; use one that ends in {', '.join(FORMATS)}"
+        hint = "; the name of a tree is given apart, as tree=" if ".root:" in path.name else ""
+        msg = f"{path}: unknown kind of file; use one that ends in {', '.join(FORMATS)}{hint}"
         raise ValueError(msg)
+    if path.is_dir():
+        msg = f"{path} is a folder; name its files, as {path}/*{path.suffix}"
+        raise FileNotFoundError(msg)
     if not path.is_file():
         msg = f"{path}: no such file"
         raise FileNotFoundError(msg)
@@ -94,7 +98,11 @@ def _require(path: Path, names: Sequence[str], available: Sequence[str], what: s
         if name not in available:
             close = difflib.get_close_matches(name, available, n=3, cutoff=0.5)
             shown = ", ".join(available[:20]) + (" ..." if len(available) > 20 else "")
-            hint = f"did you mean {', '.join(close)}?" if close else f"there are: {shown or 'none'}"
+            hint = (
+                f"did you mean {', '.join(repr(near) if near != near.strip() else near for near in close)}?"
+                if close
+                else f"there are: {shown or 'none'}"
+            )
             msg = f"{path} has no {what} {name!r}; {hint}"
             raise _ColumnError(msg)
 

@@ -156,6 +156,9 @@ def written_whole(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         check_absent(path, force=force)
+        if path.is_dir() and not temporary.is_dir():
+            msg = f"{path} is a folder, which no file replaces; choose another name"
+            raise FileExistsError(msg)
         if path.is_dir() or (path.exists() and temporary.is_dir()):
             _replace_folder(path, temporary)
         else:

@@ -29,6 +29,7 @@ from hepfool.exceptions import UnreadableFileError
 from hepfool.features import Feature, FeatureSpace
 from hepfool.io.columns import FORMATS, Columns, read_columns
 from hepfool.io.files import local_path, written_whole
+from hepfool.ranges import check_reals
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["check_writable", "read_table", "write_table"]
@@ -104,7 +105,11 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
     ([1, 0, 0], 1, ('higgs',))
     """
     space = features if isinstance(features, FeatureSpace) else FeatureSpace(features)
+    if missing_value is not None:
+        check_reals(missing_value=missing_value)
     given = _expand(paths)
+    if dataset is None:
+        _remark_on_stems(given)
     wanted = [*space.names, *(name for name in (label, weight) if name is not None), *spectators]
     found, missing = _read_parts(given, wanted, tree, allow_missing=allow_missing)
     files, parts = [path for path, _ in found], [part for _, part in found]
@@ -145,7 +150,31 @@ def _expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     if not files:
         msg = "no input file given; name at least one"
         raise ValueError(msg)
+    _refuse_repeated(files)
     return files
+
+
+def _refuse_repeated(files: Sequence[Path]) -> None:
+    """Refuse one file under two names, whose events would count twice; tell of processes that share a name."""
+    seen: dict[tuple[int, int], Path] = {}
+    for path in files:
+        if not path.is_file():
+            continue
+        found = path.stat()
+        before = seen.setdefault((found.st_dev, found.st_ino), path)
+        if before is not path:
+            msg = f"{path} is the same file as {before}, so that its events would count twice; name it once"
+            raise ValueError(msg)
+
+
+def _remark_on_stems(files: Sequence[Path]) -> None:
+    folders: dict[str, Path] = {}
+    for path in files:
+        before = folders.setdefault(_stem(path), path)
+        if before.parent != path.parent:
+            msg = f"{before} and {path} have one name and count as one process, {_stem(path)!r}; if they are two, give each file a name of its own"
+            warnings.warn(msg, UserWarning, stacklevel=3)
+            return
 
 
 def _stem(path: Path) -> str:

@@ -42,7 +42,7 @@ class CallableClassifier:
     n_classes : int
         Number of classes.
     n_features : int, optional
-        Input width, if it shall be checked.
+        Input width, if it shall be checked; that of a scikit-learn estimator by default.
     threshold : float
         Score of class 1 above which an event is of class 1; two classes only.
 
@@ -68,8 +68,9 @@ class CallableClassifier:
         threshold: float = 0.5,
     ) -> None:
         asked = getattr(function, "predict_proba", function)
-        if not callable(asked):
-            msg = f"need a function of the values or an object with predict_proba, got {type(function).__name__}"
+        if not callable(asked) or (asked is not function and isinstance(function, type)):
+            found = f"the class {function.__name__}" if isinstance(function, type) else type(function).__name__
+            msg = f"need a function of the values or an object with predict_proba, got {found}"
             raise TypeError(msg)
         if n_classes < 2:
             msg = f"n_classes must be at least 2, got {n_classes}"
@@ -79,7 +80,9 @@ class CallableClassifier:
             raise ValueError(msg)
         _check_classes(getattr(function, "classes_", None), n_classes)
         self._function = cast("Callable[[FloatArray], ArrayLike]", asked)
-        self._n_classes, self._n_features, self._threshold = n_classes, n_features, float(threshold)
+        width = getattr(function, "n_features_in_", None) if n_features is None else n_features
+        self._n_classes, self._n_features, self._threshold = n_classes, width, float(threshold)
+        self._feature_names = tuple(map(str, getattr(function, "feature_names_in_", ())))
         self._digest = hashlib.sha256(cloudpickle.dumps((asked, n_classes, self._threshold))).hexdigest()
 
     @property
@@ -91,6 +94,11 @@ class CallableClassifier:
     def n_features(self) -> int | None:
         """Input width, or None if not stated."""
         return self._n_features
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Inputs in the order of the estimator's training; empty if it does not know."""
+        return self._feature_names
 
     @property
     def threshold(self) -> float:
@@ -132,11 +140,7 @@ class CallableClassifier:
         if not len(values):  # which scikit-learn refuses
             return np.empty((0, self._n_classes))
         # A copy: what the function does to its input must not reach the table or the attack.
-        answer = np.asarray(self._function(np.array(values, dtype=np.float64)))
-        if answer.dtype.kind in "biu":
-            msg = f"the function returned classes ({answer.dtype}), not probabilities; pass predict_proba instead of predict"
-            raise ValueError(msg)
-        raw: FloatArray = answer.astype(np.float64)
+        raw = _numbers(self._function(np.array(values, dtype=np.float64)))
         if self._n_classes == 2 and raw.size == len(values) and set(raw.shape) <= {1, len(values)}:
             signal = raw.reshape(-1)
             raw = np.stack([1.0 - signal, signal], axis=1)
@@ -340,6 +344,26 @@ def _check_classes(classes: Any, n_classes: int) -> None:
             "labels, or pass a function that returns the probabilities in the order of the labels"
         )
         raise ValueError(msg)
+
+
+def _numbers(answer: Any) -> FloatArray:
+    """Return an answer in double precision; classes, gaps and what is no number are refused."""
+    if hasattr(answer, "detach"):
+        answer = answer.detach().cpu()
+    if np.ma.is_masked(answer):
+        msg = f"the function masked {int(np.ma.getmaskarray(answer).sum())} scores; an attack needs one for every event"
+        raise ValueError(msg)
+    try:
+        array = np.asarray(answer)
+        if array.dtype.kind in "biu":
+            msg = f"the function returned classes ({array.dtype}), not probabilities; pass predict_proba instead of predict"
+            raise ValueError(msg)
+        if array.dtype.kind in "fO" and array.ndim:
+            return array.astype(np.float64)
+    except TypeError:
+        pass
+    msg = f"the function returned a {type(answer).__name__}, expected an array of real numbers: the score of class 1, or one per class"
+    raise ValueError(msg)
 
 
 def _check_probabilities(raw: FloatArray, shape: tuple[int, int]) -> None:

@@ -276,11 +276,11 @@ def strip_activation(module: nn.Module, n_features: int) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        A ``Sequential`` of the same layers without the last.  The module itself if there is nothing to strip, or if
-        without the last layer the outputs would not be the log-odds of what they are with it.
+        A ``Sequential`` of the same layers without the last.  The module itself if there is nothing to strip, if another
+        activation comes before, or if without the last layer the outputs would not be the log-odds of what they are with it.
     """
     last, stripped = last_layer(module), _without_last(module)
-    if not isinstance(last, _ACTIVATIONS):
+    if not isinstance(last, _ACTIVATIONS) or isinstance(last_layer(stripped), _ACTIVATIONS):
         return module
     tensor = next(iter((*module.parameters(), *module.buffers())), torch.empty(0))
     mode = module.training

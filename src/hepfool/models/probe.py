@@ -9,15 +9,17 @@ that is taken for a logit.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 
+from hepfool.exceptions import NetworkWarning
 from hepfool.models.protocols import Classifier
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["check_network", "check_scores", "require_classifier"]
+__all__ = ["check_names", "check_network", "check_scores", "require_classifier"]
 
 #: Events that are asked about once more, and from how many on their outputs are judged as a whole.
 _N_ASKED: Final = 256
@@ -71,6 +73,37 @@ def require_classifier(classifier: object) -> None:
         wrapped = "TorchClassifier(module, output='logit') or CallableClassifier(function, n_classes=2), or read it by load_torch"
     msg = f"a {name} is no classifier yet; pass {wrapped}"
     raise TypeError(msg)
+
+
+def check_names(classifier: Classifier, names: tuple[str, ...]) -> None:
+    """
+    Compare the inputs of an estimator that remembers their names with those of a table.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        The network.
+    names : tuple of str
+        Features of the table, in its order.
+
+    Raises
+    ------
+    ValueError
+        If they come in another order.
+
+    Warns
+    -----
+    NetworkWarning
+        If they have other names.
+    """
+    known = tuple(getattr(_innermost(classifier), "feature_names", ()))
+    if not known or known == names:
+        return
+    if sorted(known) == sorted(names):
+        msg = f"the estimator was trained on {', '.join(known)}, the table has them as {', '.join(names)}; bring them to one order"
+        raise ValueError(msg)
+    msg = f"the estimator was trained on {', '.join(known)}, the table has {', '.join(names)}; are they the same?"
+    warnings.warn(msg, NetworkWarning, stacklevel=4)
 
 
 def check_scores(scores: FloatArray, n_events: int, classifier: Classifier) -> None:
@@ -149,7 +182,8 @@ def check_network(
         _check_variety(values[asked], labels[asked], scores[asked])
     outputs = _remark_on_outputs(classifier, values[asked]) if len(asked) >= _N_JUDGED else ""
     known = labels >= 0
-    return tuple(filter(None, (outputs, _remark_on_accuracy(classes[known], labels[known]))))
+    accuracy = "" if outputs else _remark_on_accuracy(classes[known], labels[known])
+    return tuple(filter(None, (outputs, accuracy)))
 
 
 def _check_repeats(classifier: Classifier, values: FloatArray, before: FloatArray) -> None:
@@ -206,6 +240,9 @@ def _remark_on_outputs(classifier: Classifier, values: FloatArray) -> str:
     if not hasattr(network, "outputs"):
         return ""
     raw = network.outputs(values)
+    if raw.shape[1] == 1 and not np.isfinite(raw).all():
+        msg = f"the network's output is infinite for {int((~np.isfinite(raw)).sum())} of {len(raw)} events; check its weights"
+        raise ValueError(msg)
     sums = raw.sum(axis=1)
     sum_to_one = (np.abs(sums - 1.0) <= _SUM_TOLERANCE).all()
     several, inside = raw.shape[1] > 1, _all_within(raw, 0.0, 1.0)
@@ -263,6 +300,11 @@ def _remark_on_accuracy(classes: IntArray, labels: IntArray) -> str:
     present, counts = np.unique(labels, return_counts=True)
     if len(present) < 2 or counts.min() < _N_JUDGED // 2:
         return ""
+    if len(np.unique(classes)) == 1:
+        return (
+            f"the network says class {classes[0]} for all {len(classes)} events, of which {int((labels != classes[0]).sum())} are of "
+            "another class; check output, threshold and preprocessing"
+        )
     right = classes == labels
     accuracy, commonest = float(right.mean()), int(present[counts.argmax()])
     share = float(counts.max() / counts.sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, Literal, TypeVar, cast, get_args
 
 import numpy as np
@@ -24,6 +25,7 @@ from hepfool.models.modules import (
     to_bytes,
     unwrapped,
 )
+from hepfool.ranges import check_counts
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["Output", "TorchClassifier"]
@@ -381,9 +383,7 @@ def _check_settings(module: nn.Module, output: str, threshold: float, batch_size
     if not 0 < threshold < 1:
         msg = f"threshold must lie between 0 and 1, got {threshold}"
         raise ValueError(msg)
-    if batch_size < 1:
-        msg = f"batch_size must be at least 1, got {batch_size}"
-        raise ValueError(msg)
+    check_counts(SimpleNamespace(batch_size=batch_size), "batch_size")
     last = last_layer(unwrapped(module))
     if output == "logit" and isinstance(last, nn.Sigmoid | nn.Softmax | nn.Hardsigmoid):
         msg = "the module ends in a sigmoid or softmax, so it returns no logit; use output='probability'"
@@ -394,7 +394,11 @@ def _check_settings(module: nn.Module, output: str, threshold: float, batch_size
 
 
 def _frozen_copy(module: nn.Module, device: str) -> nn.Module:
-    private = private_copy(module).to(device).eval()
+    try:
+        private = private_copy(module).to(device).eval()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        msg = f"the module cannot be brought to the device {device!r} ({str(error).splitlines()[0]}); use 'cpu', or 'cuda' where there is one"
+        raise ValueError(msg) from error
     for parameter in private.parameters():
         parameter.requires_grad_(False)
     return private

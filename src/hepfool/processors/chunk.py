@@ -17,7 +17,7 @@ from hepfool.attacks.base import Attack, FoolingCounts, run_attack
 from hepfool.attacks.result import warn_of_ratio
 from hepfool.events import UNLABELLED, Envelope, EventTable
 from hepfool.exceptions import DominantEventWarning, LowStatisticsWarning, NetworkWarning
-from hepfool.models.probe import check_network, check_scores, require_classifier
+from hepfool.models.probe import check_names, check_network, check_scores, require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.processors.detection import detector_sums
 from hepfool.processors.results import RegionSums, sort_categories
@@ -175,6 +175,7 @@ class ChunkAttack:
         tuple of str
             To be told once, for all chunks.
         """
+        check_names(self.classifier, table.features.names)
         values = table.network_values
         scores, classes = self.classifier.scores(values), self.classifier.predict(values)
         check_scores(scores, table.n_events, self.classifier)

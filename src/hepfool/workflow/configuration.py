@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import DetectorSettings
 from hepfool.events import RegionRole
+from hepfool.events.region import check_cuts
 from hepfool.features import Feature, FeatureKind
 from hepfool.inference.impact import Optimizer
 from hepfool.inference.templates import Nuisance
@@ -177,6 +178,7 @@ class EventsConfiguration(_Strict):
             if unknown:
                 msg = f"regions: {name} cuts on {unknown[0]!r}, which is none of the features"
                 raise ValueError(msg)
+            check_cuts(name, region.cuts)
         return self
 
     def _check_trust(self) -> None:
@@ -302,7 +304,7 @@ class WorkflowConfiguration(_Strict):
 
     output: OutputPath = Field(description="Folder of the report.")
     work: OutputPath | None = Field(default=None, description="Folder of finished steps; <output>-work by default.")
-    seed: int = 1
+    seed: int = Field(default=1, ge=0)
     events: EventsConfiguration | None = Field(default=None, description="Needed unless a table is passed in Python.")
     split: SplitConfiguration = SplitConfiguration()
     network: NetworkConfiguration = NetworkConfiguration()

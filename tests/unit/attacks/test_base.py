@@ -132,6 +132,7 @@ class Rogue:
         return moved
 
 
+@pytest.mark.filterwarnings("ignore:the network says class 0 for all")
 @pytest.mark.parametrize(
     ("column", "change", "message"),
     [

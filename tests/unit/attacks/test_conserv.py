@@ -195,5 +195,5 @@ def test_impossible_hyper_parameters_are_refused(settings: dict[str, Any], messa
 
 
 def test_few_constrained_events_are_warned_about() -> None:
-    with pytest.warns(LowStatisticsWarning, match="constrained events for 6 features"):
+    with pytest.warns(LowStatisticsWarning, match="constrained events have a weight, for 6 features"):
         attack(events(50, regions=False), n_iterations=1)

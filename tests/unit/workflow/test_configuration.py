@@ -69,6 +69,13 @@ def test_a_file_becomes_records_of_the_package(folder: Path) -> None:
         (("phi:angle", "phi:wobbly"), "line 6, column 7", "events.features.1.kind: Input should be 'continuous'"),
         (("events.csv", "absent.csv"), "line 3, column 11", "no such file: {folder}/absent.csv"),
         (("met: [70", "mt: [70"), "line 9, column 3", "high_met cuts on 'mt', which is none of the features"),
+        (("[70, null]", "[70, 10]"), "line 2, column 1", "cuts on 'met' from 70.0 to 10.0, which no event passes"),
+        (("[70, null]", "[.nan, null]"), "line 2, column 1", "cuts on 'met' from nan to None, which no event passes"),
+        (
+            ("output: report", "output: report\nseed: -1"),
+            "line 2, column 1",
+            "seed: Input should be greater than or equal",
+        ),
         (("[70, null]", "[70]"), "line 10, column 37", "cuts.met.1: Field required"),
         (("checks:\n  n_data: 300", "frontier: {}"), "line 14, column 1", "frontier needs checks"),
         (("checks:\n  n_data: 300", "detector: null\nspread: {}"), "line 15, column 1", "it needs a detector"),
