@@ -10,13 +10,23 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 from numba.core import event, types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.event import Event, Listener
 from numba.core.options import DefaultOptions
 from numba.core.typing import templates
 
 from hepfool.kernel_cache import Kernel
 
-__all__ = ["allocating_kernel", "inline_kernel", "kernel", "limit_threads", "summing_kernel", "threads"]
+__all__ = [
+    "allocating_kernel",
+    "allocating_part",
+    "inline_kernel",
+    "kernel",
+    "limit_threads",
+    "summing_kernel",
+    "threads",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,39 +41,100 @@ _OPTIONS: dict[str, Any] = {
 # Counting references to arrays takes longer than the arithmetic on a handful of their elements.  A kernel
 # without counts can neither create nor keep an array; the compiler refuses one that tries.
 _UNCOUNTED: dict[str, Any] = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
-# What is merged with its callers needs no entry from Python and no cache of its own: entries alone take as long
-# to compile as the functions, once more in every caller.
-_MERGED: dict[str, Any] = {
-    "forceinline": True,
-    "error_model": "numpy",
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-    **_UNCOUNTED,
-}
+# What is called by compiled functions only needs no entry from Python and no cache of its own: entries alone take as
+# long to compile as the functions, once more in every caller.
+_CALLED: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_MERGED: dict[str, Any] = {**_CALLED, "forceinline": True, **_UNCOUNTED}
+
+
+class _Part(JITCodeLibrary):
+    """
+    Code that is optimised and translated within its callers only.
+
+    Otherwise every level of calls would do so once more for all that is below it, which takes most of the time.
+    """
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout  # noqa: SLF001 - as numba
+
+    def _optimize_final_module(self) -> None:
+        """Leave that to the callers."""
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()  # type: ignore[no-untyped-call]
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:  # noqa: ARG002
+        """Tell that there is no machine code."""
+        self._ensure_finalized()  # type: ignore[no-untyped-call]
+        return 0
+
+    @property
+    def codegen(self) -> _Part:
+        """Of numba, which is asked for :meth:`set_env` only."""
+        return self
+
+    def set_env(self, name: str, env: Any) -> None:
+        """Do nothing: what runs within its callers has their environment."""
+
+
+class _Uncounted(JITCodeLibrary):
+    """Code without counts, which need not be merged before the others are, to find counts that cancel."""
+
+    def _optimize_final_module(self) -> None:
+        found = self._codegen._module_pass_manager()  # noqa: SLF001 - as numba
+        if isinstance(found, tuple):
+            found[0].run(self._final_module, found[1])
+        else:  # before numba 0.62
+            super()._optimize_final_module()  # type: ignore[no-untyped-call]
+
+
+class _PartCompiler(Compiler):
+    """numba's own, for a :class:`_Part`."""
+
+    library: type[JITCodeLibrary] = _Part
+
+    def __init__(self, typing: Any, target: Any, library: Any, *rest: Any) -> None:
+        library = self.library(target.codegen(), "kernel")
+        super().__init__(typing, target, library, *rest)  # type: ignore[no-untyped-call]
+        self.state.library.enable_object_caching()
+
+
+class _UncountedCompiler(_PartCompiler):
+    """numba's own, for an :class:`_Uncounted`."""
+
+    library = _Uncounted
+
+
 _infer_global: Any = templates.infer_global
 _register: Any = event.register
-_merged: list[Any] = []  # numba itself keeps weak references only
+_parts: list[Any] = []  # numba itself keeps weak references only
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that is given all the arrays it needs."""
-    return _compiled(function, **_UNCOUNTED)
+    return _compiled(function, _UncountedCompiler, **_UNCOUNTED)
 
 
 def inline_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a small one, to be merged with its callers; called from Python it runs as it stands."""
-    return _merge(function)
+    return _called(function, pipeline_class=_PartCompiler, **_MERGED)
 
 
 def summing_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Merge a sum that may be done in any order, so that it vectorises; the order is fixed once compiled."""
-    return _merge(function, fastmath={"reassoc", "contract"})
+    """Merge a sum that may be done in any order, so that it vectorises; the order is fixed once compiled, by itself."""
+    return _called(function, fastmath={"reassoc", "contract"}, **_MERGED)
 
 
-def _merge(function: Callable[P, R], **options: Any) -> Callable[P, R]:
+def allocating_part(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that creates or hands on arrays, for others to call; called from Python it runs as it stands."""
+    return _called(function, pipeline_class=_PartCompiler, **_CALLED)
+
+
+def _called(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     if not vars(numba.config)["DISABLE_JIT"]:
-        _merged.append(numba.njit(**_MERGED, **options)(function))
-        _infer_global(function, types.Dispatcher(_merged[-1]))
+        _parts.append(numba.njit(**options)(function))
+        _infer_global(function, types.Dispatcher(_parts[-1]))
     return function
 
 
@@ -72,11 +143,13 @@ def allocating_kernel(function: Callable[P, R]) -> Callable[P, R]:
     return _compiled(function)
 
 
-def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
+def _compiled(function: Callable[P, R], compiler: type[Compiler] = Compiler, **options: Any) -> Callable[P, R]:
     """Do what ``numba.njit`` does, with a cache that may be shared and damaged."""
     if vars(numba.config)["DISABLE_JIT"]:
         return function
-    compiled: Callable[P, R] = Kernel(cast("FunctionType", function), targetoptions={**_OPTIONS, **options})
+    compiled: Callable[P, R] = Kernel(
+        cast("FunctionType", function), targetoptions={**_OPTIONS, **options}, pipeline_class=compiler
+    )
     return compiled
 
 

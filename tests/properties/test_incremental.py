@@ -22,8 +22,8 @@ from hepfool.typing import FloatArray
 from tests.specimens import events
 
 # Merged with their callers in a sweep; here they are compiled to be called from Python.
-best_of_bins, cheapest_on_grid, scan_bins = bounded.best_of_bins, bounded.cheapest_on_grid, bounded.scan_bins
-scan_grid = kernel(bounded.scan_grid)
+best_of_bins, cheapest_on_grid = kernel(bounded.best_of_bins), kernel(bounded.cheapest_on_grid)
+scan_bins, scan_grid = kernel(bounded.scan_bins), kernel(bounded.scan_grid)
 find_bin = kernel(dataset_state.find_bin)
 commit, probe = kernel(incremental.commit), kernel(incremental.probe)
 correlation_shift_after, divergence_after = (

@@ -12,10 +12,12 @@ from pathlib import Path
 from types import FunctionType
 
 import numba
+import numpy as np
 import pytest
 from numba.core import event
 
-from hepfool.kernels import inline_kernel
+from hepfool import kernels
+from hepfool.kernels import allocating_part, inline_kernel
 
 KERNELS = [
     "hepfool.attacks.search.sweep._propose",
@@ -106,3 +108,16 @@ def test_a_merged_kernel_runs_from_python_as_it_stands() -> None:
     assert inline_kernel(half) is half
     assert half(3.0) == 1.5
     assert numba.njit(lambda x: half(x) + 1.0)(3.0) == 2.5
+
+
+def rows_above(x: np.ndarray, least: float) -> np.ndarray:
+    return x[x[:, 0] > least] + 1.0
+
+
+def test_a_part_is_translated_within_its_callers_only() -> None:
+    part = allocating_part(FunctionType(rows_above.__code__, globals()))
+    whole = numba.njit(lambda x: part(x, 0.5).sum() + part(x, 2.0).sum())
+    x = np.arange(6.0).reshape(3, 2)
+    assert whole(x) == part(x, 0.5).sum() + part(x, 2.0).sum() == 29.0
+    (entry,) = kernels._parts[-1].overloads.values()
+    assert entry.library.get_pointer_to_function(entry.fndesc.mangled_name) == 0

@@ -39,7 +39,7 @@ from hepfool.attacks.search.price import (
     step_divergence,
     worthless,
 )
-from hepfool.kernels import inline_kernel, kernel
+from hepfool.kernels import inline_kernel
 from hepfool.statistics.dataset_state import BLOCK, EDGE, GROUP, UPHILL, find_bin
 from hepfool.statistics.incremental import Probe, correlation_shift_after, divergence_after, row_change
 from hepfool.typing import FloatArray
@@ -280,7 +280,7 @@ def _search_block(bins: FloatArray, hunt: Hunt, grid: Grid, block: int, best: Ch
     return best
 
 
-@kernel
+@inline_kernel
 def cheapest_on_grid(
     bins: FloatArray, blocks: FloatArray, item: Probe, rules: Rules, grid: Grid, bounds: FloatArray
 ) -> Choice:
@@ -362,7 +362,7 @@ def scan_grid(bins: FloatArray, item: Probe, rules: Rules, grid: Grid) -> Choice
     return best
 
 
-@kernel
+@inline_kernel
 def best_of_bins(
     bins: FloatArray,
     blocks: FloatArray,
@@ -453,7 +453,7 @@ def _scan(
     return best
 
 
-@kernel
+@inline_kernel
 def scan_bins(bins: FloatArray, hunt: Hunt, options: Options, course: Course, spot: Spot, seed: int) -> Choice:
     """
     Try one candidate in every bin: the slow twin of :func:`best_of_bins`, with the same parameters.

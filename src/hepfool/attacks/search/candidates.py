@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hepfool.attacks.problem import AttackProblem
-from hepfool.kernels import allocating_kernel, inline_kernel
+from hepfool.kernels import allocating_part, inline_kernel
 from hepfool.statistics.dataset_state import EDGE
 from hepfool.typing import FloatArray, IntArray
 
@@ -376,7 +376,7 @@ def bin_candidate(bins: FloatArray, options: Options, course: Course, spot: Spot
     return value if inside else np.nan
 
 
-@allocating_kernel
+@allocating_part
 def propose(
     course: Course,
     options: Options,

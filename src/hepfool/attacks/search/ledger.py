@@ -17,7 +17,7 @@ import numpy as np
 
 from hepfool.attacks.search.price import Rules
 from hepfool.events import EventTable
-from hepfool.kernels import allocating_kernel, inline_kernel
+from hepfool.kernels import allocating_part, inline_kernel
 from hepfool.statistics.dataset_state import (
     CORRELATION,
     DISTANCE,
@@ -199,7 +199,7 @@ def state_of(ledger: Ledger, g: int) -> DatasetState:
     return DatasetState(ledger.bins[g], ledger.blocks[g], ledger.vectors[g], ledger.matrices[g], ledger.scalars[g])
 
 
-@allocating_kernel
+@allocating_part
 def owned_state_of(ledger: Ledger, g: int) -> DatasetState:
     """State of one group, for kernels that count references and would free what :func:`state_of` did not take."""
     return DatasetState(ledger.bins[g], ledger.blocks[g], ledger.vectors[g], ledger.matrices[g], ledger.scalars[g])

@@ -32,7 +32,7 @@ from hepfool.attacks.search.ledger import Ledger, owned_state_of, rules_of
 from hepfool.attacks.search.price import Worth, earned, keeps, step_divergence
 from hepfool.attacks.search.sweep import Task, order_by_gain
 from hepfool.features import FeatureSpace
-from hepfool.kernels import allocating_kernel
+from hepfool.kernels import allocating_kernel, allocating_part, inline_kernel
 from hepfool.statistics.dataset_state import (
     CORRELATION,
     CROSS,
@@ -349,7 +349,7 @@ def _with_followers(columns: Columns, rows: FloatArray, j: int, proposed: FloatA
     return moved
 
 
-@allocating_kernel
+@allocating_part
 def _allowed(layout: Layout, i: int, columns: IntArray, before: FloatArray, after: FloatArray) -> bool:
     """Whether derived values exist as before and lie within their bounds."""
     row = layout.row[i]
@@ -395,7 +395,7 @@ def _settle(
             _put(accounts, pairs, columns, i, task.values[i], moved[position, best])
 
 
-@allocating_kernel
+@allocating_part
 def _any_allowed(
     task: Task, columns: IntArray, i: int, moved: FloatArray, draw: float, needed: float, slope: float
 ) -> int:
@@ -410,7 +410,7 @@ def _any_allowed(
     return found[1 + int(draw * (len(found) - 1))] if len(found) > 1 else -1
 
 
-@allocating_kernel
+@allocating_part
 def _choose(
     accounts: Accounts,
     pairs: Pairs | None,
@@ -466,7 +466,7 @@ def _choose(
     return best
 
 
-@allocating_kernel
+@allocating_part
 def _staying(accounts: Accounts, pairs: Pairs | None, g: int, columns: IntArray) -> float:
     """Price, in one group, of the columns that a move touches and of the correlations, as they are."""
     ledger = accounts.ledger
@@ -477,7 +477,7 @@ def _staying(accounts: Accounts, pairs: Pairs | None, g: int, columns: IntArray)
     return result
 
 
-@allocating_kernel
+@allocating_part
 def _price_of_marginals(
     ledger: Ledger, groups: IntArray, items: list[Probe], columns: IntArray, before: FloatArray, after: FloatArray
 ) -> float:
@@ -502,7 +502,7 @@ def _price_of_marginals(
     return total
 
 
-@allocating_kernel
+@allocating_part
 def _price_of_correlations(
     accounts: Accounts,
     pairs: Pairs | None,
@@ -531,7 +531,7 @@ def _price_of_correlations(
     return float(rules.beta * shift)
 
 
-@allocating_kernel
+@allocating_part
 def _correlation_changes(
     state: DatasetState,
     columns: IntArray,
@@ -571,7 +571,7 @@ def _correlation_changes(
     return apart, changed
 
 
-@allocating_kernel
+@allocating_part
 def _sums_of(pairs: Pairs, g: int) -> DistanceState:
     """Return the sums over the pairs of one group."""
     start, stop, state = pairs.first[g], pairs.first[g + 1], pairs.state
@@ -589,13 +589,13 @@ def _sums_of(pairs: Pairs, g: int) -> DistanceState:
     )
 
 
-@allocating_kernel
+@allocating_part
 def _tableau_of(pairs: Pairs, g: int) -> Tableau:
     """Working space of one group."""
     return Tableau(pairs.tableau.places[g], pairs.tableau.sums[g], pairs.tableau.counts[g])
 
 
-@allocating_kernel
+@allocating_part
 def _tabulate(pairs: Pairs, g: int, i: int, j: int, value: float, moved: FloatArray) -> None:
     """Sum over the events of one group for the candidates of one value and the value itself."""
     state, tableau = _sums_of(pairs, g), _tableau_of(pairs, g)
@@ -611,7 +611,7 @@ def _tabulate(pairs: Pairs, g: int, i: int, j: int, value: float, moved: FloatAr
     tabulate(state, tableau, pairs.position[g, i], j, n + 1)
 
 
-@allocating_kernel
+@allocating_part
 def _tabulate_all(pairs: Pairs | None, groups: IntArray, i: int, j: int, value: float, moved: FloatArray) -> None:
     """Sum over the events of each group whose distance correlations are compared."""
     if pairs is not None:
@@ -620,7 +620,7 @@ def _tabulate_all(pairs: Pairs | None, groups: IntArray, i: int, j: int, value: 
                 _tabulate(pairs, g, i, j, value, moved)
 
 
-@allocating_kernel
+@allocating_part
 def _evaluate(pairs: Pairs, g: int, i: int, j: int, value: float, new: float) -> tuple[float, float]:
     """Tell what one candidate, after :func:`_tabulate`, does to the distance correlations of one group."""
     state, tableau = _sums_of(pairs, g), _tableau_of(pairs, g)
@@ -634,7 +634,7 @@ def _evaluate(pairs: Pairs, g: int, i: int, j: int, value: float, new: float) ->
     return evaluate(state, tableau, (pairs.position[g, i], j), ends, n_places, row)
 
 
-@allocating_kernel
+@allocating_part
 def _put(
     accounts: Accounts, pairs: Pairs | None, columns: IntArray, i: int, row: FloatArray, after: FloatArray
 ) -> None:
@@ -660,7 +660,7 @@ def _put(
         row[c] = after[t]
 
 
-@allocating_kernel
+@allocating_part
 def _put_pair(pairs: Pairs, g: int, i: int, j: int, value: float, new: float) -> None:
     """Move one value in the sums over pairs of one group."""
     place = (pairs.position[g, i], j)
@@ -673,7 +673,15 @@ def _put_pair(pairs: Pairs, g: int, i: int, j: int, value: float, new: float) ->
     move(state, tableau, place, ends, 2, row)
 
 
-@allocating_kernel
+@inline_kernel
+def _copy(source: FloatArray, target: FloatArray) -> None:
+    """Copy a matrix; as an assignment it would take seconds to compile, for the message that shapes differ."""
+    for a in range(source.shape[0]):
+        for b in range(source.shape[1]):
+            target[a, b] = source[a, b]
+
+
+@allocating_part
 def give_row(accounts: Accounts, pairs: Pairs | None, i: int, row: FloatArray, after: FloatArray) -> bool:
     """
     Give an event all its new values at once if every cap allows, or none of them.
@@ -710,12 +718,15 @@ def give_row(accounts: Accounts, pairs: Pairs | None, i: int, row: FloatArray, a
         _put(accounts, pairs, columns, i, row, before)
         # To the bit: a variance that had become negative would leave no number behind.
         for place in range(groups.shape[0]):
-            g = groups[place]
-            ledger.vectors[g], ledger.matrices[g], ledger.scalars[g] = vectors[place], matrices[place], scalars[place]
+            state = owned_state_of(ledger, groups[place])
+            _copy(vectors[place], state.vectors)
+            _copy(matrices[place].reshape(-1, row.shape[0]), state.matrices.reshape(-1, row.shape[0]))
+            for k in range(scalars.shape[1]):
+                state.scalars[k] = scalars[place, k]
     return kept
 
 
-@allocating_kernel
+@allocating_part
 def _keeps_marginals(accounts: Accounts, groups: IntArray, i: int, row: FloatArray, after: FloatArray) -> bool:
     """Whether all marginals of all groups keep their caps if an event gets other values."""
     ledger, weight = accounts.ledger, accounts.layout.weights[i]
@@ -734,7 +745,7 @@ def _keeps_marginals(accounts: Accounts, groups: IntArray, i: int, row: FloatArr
     return bool(result)
 
 
-@allocating_kernel
+@allocating_part
 def _shift(accounts: Accounts, pairs: Pairs | None, g: int) -> float:
     """Present correlation shift of a group."""
     if pairs is not None:

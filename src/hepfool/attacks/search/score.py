@@ -476,7 +476,8 @@ def replay(
                 continue
             if give_row(accounts, pairs, i, values[i], landed.rows[index]):
                 _take(score, i, bins[i], landed.bins[index], weight)
-                bins[i] = landed.bins[index]
+                for node in range(bins.shape[1]):
+                    bins[i, node] = landed.bins[index, node]
                 pending[index] = False
                 accepted += 1
         if accepted == before:
