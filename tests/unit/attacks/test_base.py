@@ -16,6 +16,7 @@ from hepfool.events import EventTable, Region
 from hepfool.exceptions import ConstraintError, RegionWarning
 from hepfool.features import Feature
 from hepfool.typing import FloatArray, IntArray
+from hepfool.validation import Correlations, Marginals, Validation
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
@@ -96,6 +97,38 @@ def test_events_whose_region_is_decided_by_a_function_stay_in_it() -> None:
         result = run_attack(attack, classifier, start, rng=np.random.default_rng(1))
         assert np.array_equal(select(result.adversarial.values), mask)
         assert (result.adversarial.values != values).any(axis=1).mean() > 0.3
+
+
+class Asked(SineClassifier):
+    """Counts how often it was asked for slopes."""
+
+    def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
+        object.__setattr__(self, "asked", getattr(self, "asked", 0) + 1)
+        return super().margin_and_gradient(values, labels)
+
+
+@pytest.mark.parametrize("strategy", ["paper", "frugal"])
+@pytest.mark.parametrize("score", [None, Marginals(max_js_distance=0.1)])
+def test_a_region_decided_by_a_function_costs_no_further_sweeps_and_breaks_no_cap(strategy: str, score: Any) -> None:
+    values = np.random.default_rng(1).normal(size=(400, 6))
+
+    def select(x: FloatArray) -> np.ndarray:
+        return np.asarray(x[:, 0] + x[:, 1] > 0.0)
+
+    mask = select(values)
+    regions = (Region("above", mask, "control", select=select), Region("below", ~mask, "control"))
+    classifier = Asked(scales=np.ones(6), offset=0.0)
+    start = table(values=values, labels=classifier.predict(values), regions=regions)
+    validation = Validation(
+        inputs=Marginals(max_js_distance=0.1, n_bins=20), correlations=Correlations(max_shift=0.1), score=score
+    )
+    attack = CONSERVAttack(strategy=strategy, validation=validation, n_iterations=5, start="nominal", converge=False)
+    result = run_attack(attack, classifier, start, rng=1)
+    assert np.array_equal(select(result.adversarial.values), mask)
+    assert (result.adversarial.values != values).any(axis=1).mean() > 0.2
+    assert result.validated is not None
+    assert result.validated.kept
+    assert classifier.asked == 5
 
 
 def test_a_step_that_always_throws_some_event_out_is_given_up_with_a_warning() -> None:

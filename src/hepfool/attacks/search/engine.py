@@ -19,7 +19,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from hepfool.attacks.bounds import Bounds
-from hepfool.attacks.checks import check_slope
+from hepfool.attacks.checks import check_slope, leaving
 from hepfool.attacks.problem import AttackProblem
 from hepfool.attacks.search.candidates import Layout, Options
 from hepfool.attacks.search.ledger import Group, Ledger
@@ -455,6 +455,12 @@ class Search:
         )
         return new_distance_state(fill_missing(rows[group.events, :n_inputs], fill), weights, nominal)
 
+    def outside(self, rows: FloatArray, events: IntArray) -> BoolArray:
+        """Mark the events that have left a region that a function decides, shape (n_asked,)."""
+        if all(region.select is None for region in self.problem.table.regions):
+            return np.zeros(len(events), dtype=np.bool_)
+        return leaving(self.problem.table, rows[:, : self.problem.table.n_features])[events]
+
     def score_bins(self, values: FloatArray, events: IntArray) -> IntArray:
         """
         Bins of the events' scores, above the number of bins where a detector flags them.
@@ -477,6 +483,30 @@ class Search:
             return _bins_of(self.problem, self.validation, self.score.edges, inputs)
 
 
+class _Before(NamedTuple):
+    """State before some events move."""
+
+    ledger: Ledger
+    pairs: list[FloatArray]
+    rows: FloatArray
+
+    @classmethod
+    def of(cls, ledger: Ledger, pairs: Pairs | None, rows: FloatArray, events: IntArray) -> _Before:
+        """Keep it."""
+        return cls(ledger.copy(), [] if pairs is None else [array.copy() for array in pairs.state], rows[events])
+
+    def moved(self, rows: FloatArray, events: IntArray) -> BoolArray:
+        """Mark the events that have moved, shape (n_asked,)."""
+        return np.asarray(~((rows[events] == self.rows) | np.isnan(self.rows)).all(axis=1))
+
+    def restore(self, ledger: Ledger, pairs: Pairs | None, rows: FloatArray, events: IntArray) -> None:
+        """Return to it."""
+        rows[events] = self.rows
+        ledger.restore(self.ledger)
+        for array, before in zip(() if pairs is None else pairs.state, self.pairs, strict=True):
+            array[:] = before
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sweep:
     """One sweep over the events of one island; rows of other events are not touched."""
@@ -493,21 +523,32 @@ class _Sweep:
 
     def run(self) -> None:
         """Move the events."""
-        if not self.island.groups and not self.island.score_groups:
-            ordered = self._by_margin() if self.options.per_bin else self.moving
-            self._move(_no_ledger(self.search), None, ordered, self._goals(ordered))
-            return
         ledger = self.search.ledger(self.island, self.rows) if self.island.groups else _no_ledger(self.search)
-        options = self._options()
         pairs: Pairs | None = None
         if self.island.groups:
-            n_places = most_candidates(self.search.layout, options, self.search.binning.edges)
+            n_places = most_candidates(self.search.layout, self._options(), self.search.binning.edges)
             pairs = self.search.pairs(self.island, self.rows, n_places)
         if self.island.score_groups and self.search.score is not None:
             self._keep_score(ledger, pairs)
         else:
-            ordered = self._by_margin() if self.options.per_bin else self.moving
-            self._move(ledger, pairs, ordered, self._goals(ordered))
+            self._keep_inputs(ledger, pairs)
+
+    def _keep_inputs(self, ledger: Ledger, pairs: Pairs | None) -> None:
+        """Move all events; if some leave a region, go back and take over the moves of the others as far as the caps allow."""
+        ordered = self._by_margin() if self.options.per_bin else self.moving
+        events = ordered.events
+        decided = any(region.select is not None for region in self.search.problem.table.regions)
+        before = _Before.of(ledger, pairs, self.rows, events) if decided else None
+        self._move(ledger, pairs, ordered, self._goals(ordered))
+        outside = self.search.outside(self.rows, events)
+        if before is not None and outside.any():
+            nowhere = np.zeros((len(self.rows), 1), dtype=np.int64)
+            landed = Landed(
+                events, self.rows[events].copy(), nowhere[events], before.moved(self.rows, events) & ~outside
+            )
+            before.restore(ledger, pairs, self.rows, events)
+            accounts = Accounts(ledger, self.search.layout, self.search.columns.counted)
+            replay(ScoreLedger.of_nobody(len(self.rows)), accounts, pairs, self.rows, nowhere, landed)
 
     def _options(self) -> Options:
         """Limit the candidates of moves that take other columns along."""
@@ -587,34 +628,30 @@ class _Sweep:
     def _block(self, ledger: Ledger, pairs: Pairs | None, book: ScoreLedger, bins: IntArray, part: Moving) -> None:
         search, events = self.search, part.events
         weights = search.layout.weights
-        kept, kept_score, before = ledger.copy(), book.copy(), self.rows[events].copy()
-        kept_pairs = [] if pairs is None else [array.copy() for array in pairs.state]
+        before, kept_score = _Before.of(ledger, pairs, self.rows, events), book.copy()
         for start in range(0, len(events), _PLANNED):
             self._aim_and_move(
                 ledger, pairs, book, bins, part.select(np.arange(start, min(start + _PLANNED, len(events))))
             )
-        moved = ~((self.rows[events] == before) | np.isnan(before)).all(axis=1)
+        moved = before.moved(self.rows, events)
         actual = bins[events].copy()
         if moved.any():
             actual[moved] = search.score_bins(self.rows, events[moved])
-        if settle_block(book, kept_score, events, weights, bins, actual):
+        outside = search.outside(self.rows, events)
+        if settle_block(book, kept_score, events, weights, bins, actual) and not outside.any():
             bins[events] = actual
             return
         score, rows = search.score, self.rows[events].copy()
         assert score is not None  # noqa: S101 - asked for only if it is kept
-        self.rows[events] = before
-        ledger.restore(kept)
+        before.restore(ledger, pairs, self.rows, events)
         book.current[:], book.divergence[:] = kept_score.current, kept_score.divergence
-        if pairs is not None:
-            for array, before_block in zip(pairs.state, kept_pairs, strict=True):
-                array[:] = before_block
-        welcome = moved
+        welcome = moved & ~outside
         if len(score.edges) == 1:
             # A repair that loses its event is none.
             half = int(np.searchsorted(score.axis.edges, 0.0, side="right"))
             n_score = len(score.axis.edges) + 1
             as_before = (actual[:, 0] % n_score >= half) == (search.problem.classes[events] == 1)
-            welcome = moved & ~(part.fooled & as_before)
+            welcome &= ~(part.fooled & as_before)
         accounts = Accounts(ledger, search.layout, search.columns.counted)
         replay(book, accounts, pairs, self.rows, bins, Landed(events, rows, actual, welcome))
 

@@ -150,6 +150,13 @@ class ScoreLedger(NamedTuple):
         _measure(result)
         return result
 
+    @classmethod
+    def of_nobody(cls, n_events: int) -> ScoreLedger:
+        """Keep no scores."""
+        none, bins = np.zeros(0), np.zeros((0, 1, 0))
+        first = np.zeros(n_events + 1, dtype=np.int64)
+        return cls(bins, bins, bins.astype(np.int64), np.zeros((0, 1)), none, none, none, first, first[:0])
+
     def copy(self) -> ScoreLedger:
         """Keep the contents as they are now, to return to them."""
         return self._replace(current=self.current.copy(), divergence=self.divergence.copy())
