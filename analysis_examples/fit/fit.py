@@ -22,7 +22,7 @@ from hist import Hist, rebin
 from rich.console import Console
 from rich.table import Table
 
-from hepfool.demo import ATTACK, PRETRAINED, attack_bins, read_events
+from hepfool.demo import ATTACK, PRETRAINED, read_events
 from hepfool.exceptions import LowStatisticsWarning
 from hepfool.inference import (
     LOWER_LIMIT,
@@ -70,7 +70,7 @@ def attacked_scores(n_iterations: int | None) -> dict[str, Scores]:
             table,
             load_torch(PRETRAINED, network=network),
             attack,
-            binning=attack_bins(table),
+            binning=attack.kept.input_binning(table),
             envelope=signal_region_envelope,
             seed=SEED,
         )

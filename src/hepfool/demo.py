@@ -41,16 +41,16 @@ from hepfool.report import attack_figures
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import FEATURES, HiggsToTauTau
 from hepfool.statistics.checks import CheckSettings
-from hepfool.statistics.marginals import Binning
 from hepfool.studies.data_check import check_data
 from hepfool.studies.excess import run_excess
 from hepfool.studies.systematics import SystematicEffect, attack_effect, run_systematics
 from hepfool.summary import Evidence, FlaggedFraction, Summary, decide, summarise
 from hepfool.training import Epoch, TrainingSettings, fit
+from hepfool.validation import Validation
 from hepfool.workflow.figures import detector_figures
 from hepfool.workflow.study import FACTORS, Study, signal_region_envelope, with_checks, with_frontier, write_study
 
-__all__ = ["ATTACK", "DemoEvents", "attack_bins", "read_events", "run_demo", "train_network"]
+__all__ = ["ATTACK", "DemoEvents", "read_events", "run_demo", "train_network"]
 
 #: Called with the name of a step and the finished fraction of it.
 Progress = Callable[[str, float], None]
@@ -63,27 +63,7 @@ WORKERS: Final = 2
 
 #: Strict enough that with its few hundred data events the attacked control region passes the comparison of correlations,
 #: and the χ² and the Kolmogorov-Smirnov test of most marginals; where it would be seen, the report says.
-ATTACK: Final = CONSERVAttack(
-    alpha=4.0, beta=20.0, n_iterations=10, n_bins=149, max_js_distance=0.03, max_correlation_shift=0.03
-)
-
-
-def attack_bins(table: EventTable) -> Binning:
-    """
-    Bins in which the demo's attack is constrained.
-
-    Parameters
-    ----------
-    table : EventTable
-        Nominal events.
-
-    Returns
-    -------
-    Binning
-        Uniform ones, as in the figures of a validation, cut further where most events are, which a
-        Kolmogorov-Smirnov test would see move.
-    """
-    return Binning.uniform(table, n_bins=50).united(Binning.quantiles(table, n_bins=100))
+ATTACK: Final = CONSERVAttack(alpha=4.0, beta=20.0, n_iterations=10, validation=Validation(score=None))
 
 
 class _Schema(NanoAODSchema):  # type: ignore[misc]  # coffea has no types
@@ -342,8 +322,7 @@ def _attack(name: str, part: EventTable, classifier: TorchClassifier, *, seed: i
             advance(iteration.index / ATTACK.n_iterations)
 
         rng = np.random.default_rng(seed)
-        envelope, binning = signal_region_envelope(part), attack_bins(part)
-        return run_attack(ATTACK, classifier, part, rng=rng, envelope=envelope, binning=binning, progress=show)
+        return run_attack(ATTACK, classifier, part, rng=rng, envelope=signal_region_envelope(part), progress=show)
 
 
 @contextmanager

@@ -9,14 +9,14 @@ standard checks.  Whoever adds a comparison adds it here.  The published attack 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, get_args
+from functools import partial
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
 from hepfool.events import EventTable, Region
-from hepfool.events.arrays import rows_of
 from hepfool.features import Derived, Feature, FeatureSpace
 from hepfool.ranges import check_counts, check_reals
 from hepfool.statistics.bins import split_edges
@@ -221,6 +221,34 @@ class Part:
     share: float
 
 
+class _Quantity(NamedTuple):
+    """What is compared in every part; ``flagged`` scores have the caps of two bins, of which a detector's flags are."""
+
+    name: str
+    columns: tuple[str, ...]
+    setting: Marginals | Correlations
+    values: tuple[FloatArray, FloatArray]
+    binning: Binning | None = None
+    scored: bool = False
+    flagged: bool = False
+
+    def caps(self, part: Part, table: EventTable) -> tuple[float, ...]:
+        """Caps in one part, one per column or one in all."""
+        if isinstance(self.setting, Correlations):
+            return (self.setting.cap(table, part.events, part.share),)
+        if self.flagged:
+            return (self.setting.cap(part.share, 2),)
+        assert self.binning is not None  # noqa: S101 - marginals have bins
+        return tuple(self.setting.caps(part, self.values[0], self.binning).tolist())
+
+    @property
+    def chi2_binning(self) -> Binning | None:
+        """Bins of equal width for a chi-square check, where there are such."""
+        if isinstance(self.setting, Correlations) or self.binning is None or self.name == "score and flag":
+            return None
+        return equal_width(self.binning, self.setting.n_bins)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
     """
@@ -332,23 +360,6 @@ class Validation:
         """
         return parts_of(table, comparison.separately or self.separately)
 
-    def all_parts(self, table: EventTable) -> dict[str, BoolArray]:
-        """
-        Collect the parts of all comparisons.
-
-        Parameters
-        ----------
-        table : EventTable
-            Nominal events.
-
-        Returns
-        -------
-        dict of str to BoolArray
-            Members by name.
-        """
-        stated = (self.inputs, self.score, self.correlations, *self.observables.values())
-        return {part.name: part.events for one in stated if one is not None for part in self.parts(table, one)}
-
     def columns(self, table: EventTable) -> FeatureSpace:
         """
         List the inputs, then the observables as derived features.
@@ -451,30 +462,6 @@ class Validation:
         inner = self.score_edges(scores, constrained, threshold)
         return Binning(np.concatenate([[0.0], np.nextafter(inner, np.inf), [np.nextafter(1.0, 2.0)]])[np.newaxis])
 
-    def score_cap(self, part: Part, nodes: FloatArray, constrained: BoolArray, threshold: float) -> float:
-        """
-        Smallest of the caps on the output nodes in a part of the events.
-
-        Parameters
-        ----------
-        part : Part
-            Which events.
-        nodes : FloatArray, shape (n_events, n_nodes)
-            Nominal scores.
-        constrained, threshold
-            As for :meth:`score_edges`.
-
-        Returns
-        -------
-        float
-            Where flags are compared too and the cap is a detection power, that of their fraction, in two bins.
-        """
-        marginals = self.score or Marginals()
-        if self.flagged is not None:
-            return marginals.cap(part.share, 2)
-        binnings = [self.score_binning(node, constrained, threshold) for node in nodes.T]
-        return min(float(marginals.caps(part, nodes[:, k : k + 1], binning)[0]) for k, binning in enumerate(binnings))
-
     def scaled(self, factor: float) -> Validation:
         """
         Loosen or tighten every cap.
@@ -544,77 +531,72 @@ class Validation:
         if self.score is not None and scores is None:
             msg = "this validation compares the network's score; pass scores=(nominal, adversarial), or take Validation(score=None)"
             raise ValueError(msg)
-        n_inputs, names = nominal.n_features, nominal.features.names
+        for one in self._quantities(nominal, adversarial, binning, scores, threshold):
+            separately = one.setting.separately or self.separately
+            for part in parts_of(nominal, separately):
+                yield Comparison(
+                    name=one.name,
+                    part=part.name,
+                    separately=separately,
+                    columns=one.columns,
+                    values=one.values,
+                    events=part.events,
+                    all_weights=nominal.weights,
+                    share=part.share,
+                    caps=one.caps(part, nominal),
+                    binning=one.binning,
+                    chi2_binning=one.chi2_binning,
+                    kind=getattr(one.setting, "kind", "pearson"),
+                    scored=one.scored,
+                )
+
+    def _quantities(
+        self,
+        nominal: EventTable,
+        adversarial: EventTable,
+        binning: Binning | None,
+        scores: tuple[FloatArray, FloatArray] | None,
+        threshold: float,
+    ) -> Iterator[_Quantity]:
+        """List what is compared in every part: here a comparison is added."""
+        names, values = nominal.features.names, (nominal.values, adversarial.values)
         edges = self.binning(nominal, binning).edges
         if self.inputs is not None:
-            pair, bins = (nominal.values, adversarial.values), Binning(edges[:n_inputs])
-            yield from self._marginals("inputs", self.inputs, nominal, names, pair, bins)
+            yield _Quantity("inputs", names, self.inputs, values, Binning(edges[: len(names)]))
         if self.correlations is not None:
-            for part in self.parts(nominal, self.correlations):
-                yield Comparison(
-                    name="correlations",
-                    separately=self.correlations.separately or self.separately,
-                    columns=names,
-                    caps=(self.correlations.cap(nominal, part.events, part.share),),
-                    kind=self.correlations.kind,
-                    **_of_part(part, nominal, nominal.values, adversarial.values),
-                )
-        for place, (name, observable) in enumerate(self.observables.items()):
-            before, after = (_derived(table, name, observable) for table in (nominal, adversarial))
-            bins = Binning(edges[n_inputs + place : n_inputs + place + 1])
-            yield from self._marginals("observables", observable, nominal, (name,), (before, after), bins)
+            yield _Quantity("correlations", names, self.correlations, values)
+        for place, (name, observable) in enumerate(self.observables.items(), start=len(names)):
+            pair = _both(partial(_derived, name=name, marginals=observable), nominal, adversarial)
+            yield _Quantity("observables", (name,), observable, pair, Binning(edges[place : place + 1]))
         if self.score is not None and scores is not None:
-            for kind, columns, pair, bins in self._score_columns(nominal, adversarial, scores, threshold):
-                yield from self._marginals(kind, self.score, nominal, columns, pair, bins)
+            yield from self._scored(self.score, nominal, adversarial, scores, threshold)
 
-    def _marginals(
+    def _scored(
         self,
-        name: str,
-        marginals: Marginals,
-        table: EventTable,
-        columns: tuple[str, ...],
-        pair: tuple[FloatArray, FloatArray],
-        binning: Binning,
-    ) -> Iterator[Comparison]:
-        for part in self.parts(table, marginals):
-            flags = name != "inputs" and marginals is self.score and self.flagged is not None
-            caps = [marginals.cap(part.share, 2)] if flags else marginals.caps(part, pair[0], binning)
-            yield Comparison(
-                name=name,
-                separately=marginals.separately or self.separately,
-                columns=columns,
-                caps=tuple(float(cap) for cap in caps),
-                binning=binning,
-                chi2_binning=equal_width(binning, marginals.n_bins)
-                if name in {"inputs", "observables", "score"}
-                else None,
-                **_of_part(part, table, *pair),
-            )
-
-    def _score_columns(
-        self, nominal: EventTable, adversarial: EventTable, scores: tuple[FloatArray, FloatArray], threshold: float
-    ) -> Iterator[tuple[str, tuple[str, ...], tuple[FloatArray, FloatArray], Binning]]:
-        """Score of every node and, with a detector, the flagged fraction and both together."""
-        two = scores[0].shape[1] == 2
-        before, after = (s[:, 1:] if two else s for s in scores)
-        names = ("score",) if two else tuple(f"score of class {k}" for k in range(before.shape[1]))
-        for k, name in enumerate(names):
-            binning = self.score_binning(before[:, k], nominal.constrained, threshold)
-            pair = (before[:, k : k + 1], after[:, k : k + 1])
-            yield "score", (name,), pair, binning
-            if self.flagged is not None:
-                flags = [
-                    np.asarray(self.flagged.flags(table.network_values))[:, np.newaxis]
-                    for table in (nominal, adversarial)
-                ]
+        setting: Marginals,
+        nominal: EventTable,
+        adversarial: EventTable,
+        scores: tuple[FloatArray, FloatArray],
+        threshold: float,
+    ) -> Iterator[_Quantity]:
+        """Score of every node and, with a detector, both together and the flagged fraction."""
+        flags = None if self.flagged is None else _both(self._flags, nominal, adversarial)
+        for name, before, after in _nodes(*scores):
+            binning = self.score_binning(before[:, 0], nominal.constrained, threshold)
+            own = _Quantity("score", (name,), setting, (before, after), binning, scored=True, flagged=flags is not None)
+            yield own
+            if flags is not None:
                 n_bins = binning.n_bins
-                first, second = (
-                    (binning.indices(s) + n_bins * f).astype(np.float64) for s, f in zip(pair, flags, strict=True)
-                )
-                yield "score and flag", (name,), (first, second), Binning(np.arange(2.0 * n_bins + 1.0)[np.newaxis])
-                if not k:
-                    plain = (flags[0].astype(np.float64), flags[1].astype(np.float64))
-                    yield "flagged fraction", ("flagged",), plain, Binning(np.array([[0.0, 0.5, 1.0]]))
+                pair = [binning.indices(s) + n_bins * f for s, f in zip(own.values, flags, strict=True)]
+                cells = Binning(np.arange(2.0 * n_bins + 1.0)[np.newaxis])
+                yield own._replace(name="score and flag", values=(pair[0], pair[1]), binning=cells)
+        if flags is not None:
+            cells = Binning(np.array([[0.0, 0.5, 1.0]]))
+            yield own._replace(name="flagged fraction", columns=("flagged",), values=flags, binning=cells)
+
+    def _flags(self, table: EventTable) -> FloatArray:
+        assert self.flagged is not None  # noqa: S101 - asked for only if it is kept
+        return np.asarray(self.flagged.flags(table.network_values), dtype=np.float64)[:, np.newaxis]
 
     def measure(
         self,
@@ -664,16 +646,28 @@ def equal_width(binning: Binning, n_bins: int) -> Binning:
     return Binning(np.stack([np.linspace(edges[0], edges[-1], n_bins + 1) for edges in binning.edges]))
 
 
-def _of_part(part: Part, table: EventTable, before: FloatArray, after: FloatArray) -> dict[str, Any]:
-    chosen = (rows_of(array, part.events) for array in (before, after, table.weights))
-    return dict(zip(("before", "after", "weights"), chosen, strict=True)) | {"part": part.name, "share": part.share}
-
-
 def _derived(table: EventTable, name: str, marginals: Marginals) -> FloatArray:
     """Compute an observable, shape (n_events, 1)."""
     space = FeatureSpace([*table.features, Feature(name=name, derived=marginals.of)])
     column = table.n_features
     return space.derive(np.column_stack([table.values, np.zeros(table.n_events)]), column)[:, np.newaxis]
+
+
+def _both(
+    compute: Callable[[EventTable], FloatArray], nominal: EventTable, adversarial: EventTable
+) -> tuple[FloatArray, FloatArray]:
+    """Compute something of two tables; once if they are the same."""
+    before = compute(nominal)
+    return before, before if adversarial is nominal else compute(adversarial)
+
+
+def _nodes(before: FloatArray, after: FloatArray) -> Iterator[tuple[str, FloatArray, FloatArray]]:
+    """Columns of independent scores: that of class 1 of two, else all."""
+    if before.shape[1] == 2:
+        yield "score", before[:, 1:], after[:, 1:]
+        return
+    for k in range(before.shape[1]):
+        yield f"score of class {k}", before[:, k : k + 1], after[:, k : k + 1]
 
 
 def _product(cap: float | AtPower, factor: float) -> float:

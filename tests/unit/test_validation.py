@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from hepfool.attacks.stochastic import Noise
 from hepfool.events import EventTable, Region
 from hepfool.features import Derived
 from hepfool.statistics.checks import CheckSettings, run_checks
+from hepfool.statistics.comparisons import Comparison
 from hepfool.statistics.compatibility import chi2_power, compare, distance_correlation_shift
 from hepfool.statistics.marginals import Binning, js_distance
 from hepfool.typing import BoolArray, FloatArray
@@ -212,22 +214,51 @@ def test_a_cap_at_a_power_is_what_its_check_then_has(rng: np.random.Generator) -
         assert float(power) == pytest.approx(0.2)
 
 
-def test_checks_without_a_validation_are_those_of_the_inputs(rng: np.random.Generator) -> None:
-    table = two_regions()
-    result = attack(table, None, max_js_distance=0.05, n_iterations=1)
+def test_checks_of_an_attack_without_a_validation_look_at_the_score_too(rng: np.random.Generator) -> None:
+    result = attack(two_regions(), None, max_js_distance=0.05, n_iterations=1)
     settings = CheckSettings(n_data=500.0, checks=("chi2",))
     rows = result.checks(settings, rng=rng).rows
-    assert rows == run_checks(table, result.adversarial, settings, rng=rng).rows
-    assert {row.region for row in rows} == {"constrained", "low", "high"}
-    assert {row.comparison for row in rows} == {"inputs"}
-    scored = result.checks(settings, rng=rng, validation=Validation(inputs=None, correlations=None)).rows
-    assert {(row.comparison, row.features) for row in scored} == {("score", ("score",))}
+    assert rows == run_checks(result.comparisons(Validation()), settings, rng=rng).rows
+    assert {(row.region, row.comparison) for row in rows} == {
+        (region, comparison) for region in ("low", "high") for comparison in ("inputs", "score")
+    }
+    told = result.checks(settings, rng=rng, validation=Validation(inputs=None, correlations=None)).rows
+    assert {(row.comparison, row.features) for row in told} == {("score", ("score",))}
 
 
-def test_bins_that_the_validation_says_are_not_stated_twice(rng: np.random.Generator) -> None:
-    result = attack(events(200), Validation(score=None), n_iterations=1)
-    with pytest.raises(ValueError, match="n_bins=20 has no effect beside a validation"):
-        result.checks(CheckSettings(n_data=100.0, n_bins=20), rng=rng)
+class AndBoth(Validation):
+    """Adds the input ``eta`` of both regions together, more strictly than in each: in this one place."""
+
+    def comparisons(self, nominal: EventTable, *arguments: Any, **options: Any) -> Iterator[Comparison]:
+        for one in super().comparisons(nominal, *arguments, **options):
+            yield one
+            if (one.name, one.part) == ("inputs", "low"):
+                assert one.binning is not None
+                eta: dict[str, Any] = {"columns": ("eta",), "values": tuple(values[:, 1:2] for values in one.values)}
+                bins: dict[str, Any] = {
+                    "binning": Binning(one.binning.edges[1:2]),
+                    "chi2_binning": None,
+                    "caps": (0.004,),
+                }
+                yield replace(one, part="both", events=nominal.constrained, share=1.0, **eta, **bins)
+
+
+@pytest.mark.parametrize("strategy", ["paper", "frugal"])
+def test_what_is_added_to_the_comparisons_is_kept_measured_and_checked(strategy: str, rng: np.random.Generator) -> None:
+    table = two_regions()
+    options: dict[str, Any] = {"strategy": strategy, "n_iterations": 2, "start": "nominal"}
+    without = attack(table, Validation(score=None), **options)
+    added = attack(table, AndBoth(score=None), **options)
+    assert (
+        next(f for f in AndBoth(score=None).measure(table, without.adversarial).figures if f.part == "both").value
+        > 0.01
+    )
+    (figure,) = (figure for figure in added.validated.figures if figure.part == "both")
+    assert 0.0 < figure.value <= figure.cap == 0.004
+    assert added.fooling_ratio > 0.0
+    assert added.compare("both").n_events == table.n_events
+    rows = added.checks(CheckSettings(n_data=500.0, checks=("chi2",)), rng=rng).rows
+    assert [(row.features, row.comparison) for row in rows if row.region == "both"] == [(("eta",), "inputs")]
 
 
 def test_a_score_that_is_compared_must_be_given() -> None:

@@ -228,9 +228,9 @@ class AttackResult:
         Compatibility
             Distances in the bins of the attack.
         """
-        parts = {} if self.validation is None else self.validation.all_parts(self.nominal)
         names = {one.name for one in self.nominal.regions}
-        mask = parts[region] if region in parts and region not in names else self.nominal.region(region).mask
+        parts = {} if region in names else {one.part: one.events for one in self.comparisons()}
+        mask = parts[region] if region in parts else self.nominal.region(region).mask
         return compare(self.nominal, self.adversarial, self.binning, events=mask, region=region)
 
     def comparisons(self, validation: Validation | None = None) -> Iterator[Comparison]:
@@ -270,8 +270,8 @@ class AttackResult:
         rng : numpy.random.Generator
             Source of randomness.
         validation : Validation, optional
-            What the analysis looks at.  By default that of the attack, if it was stated as a validation; else the inputs and
-            their correlations, see :func:`~hepfool.statistics.checks.run_checks`.
+            What the analysis looks at.  By default that of the attack, if it states one; else that of an analysis that
+            compares inputs, score and correlations in each region, whatever the attack kept.
 
         Returns
         -------
@@ -279,9 +279,7 @@ class AttackResult:
             The strongest check first.
         """
         stated = getattr(getattr(self.attack, "attack", self.attack), "validation", None)
-        chosen = stated if validation is None else validation
-        comparisons = None if chosen is None else self.comparisons(chosen)
-        return run_checks(self.nominal, self.adversarial, settings, rng=rng, comparisons=comparisons)
+        return run_checks(self.comparisons(validation or stated or Validation()), settings, rng=rng)
 
 
 def moved_events(table: EventTable, values: FloatArray) -> BoolArray:

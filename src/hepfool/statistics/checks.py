@@ -8,8 +8,8 @@ Each check stands alone here: an analysis that looks at many finds something mor
 
 The standard checks are those that an analysis makes anyway (``chi2``, ``ks``, ``correlations``).  Two-dimensional
 ``projection`` checks and the ``classifier`` two-sample test are stronger and rarely made; both look at the inputs.
-What the standard checks look at follows from the analysis's :class:`~hepfool.validation.Validation`: its inputs, score,
-observables and correlations, in each of its parts.  Without one they look at the inputs, in all regions together and in each.
+What all checks look at follows from the analysis's :class:`~hepfool.validation.Validation`: its inputs, score, flags,
+observables and correlations, in each of its parts.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from hepfool.events import EventTable
-from hepfool.events.arrays import rows_of
 from hepfool.statistics.bins import cells_of, inner_quantiles
 from hepfool.statistics.comparisons import Comparison
 from hepfool.statistics.compatibility import chi2_power
@@ -83,8 +81,6 @@ class CheckSettings:
         those of the attacked table by default, ``inf`` for a perfect prediction.
     checks : tuple of str
         Which checks to evaluate.
-    n_bins : int
-        Bins of a marginal, unless a validation says them.
     projection_bins : int
         Bins of each axis of a projection, with equal nominal content.
     n_toys : int
@@ -98,7 +94,6 @@ class CheckSettings:
     n_data: float
     n_simulated: float | None = None
     checks: tuple[CheckKind, ...] = get_args(CheckKind)
-    n_bins: int = 50
     projection_bins: int = 6
     n_toys: int = 400
     n_trainings: int = 20
@@ -200,96 +195,58 @@ class DetectionTable:
 
 
 def run_checks(
-    nominal: EventTable,
-    adversarial: EventTable,
-    settings: CheckSettings,
-    *,
-    rng: np.random.Generator,
-    comparisons: Iterable[Comparison] | None = None,
+    comparisons: Iterable[Comparison], settings: CheckSettings, *, rng: np.random.Generator
 ) -> DetectionTable:
     """
-    Evaluate every check in every validated region.
+    Evaluate every check of every comparison.
 
     Parameters
     ----------
-    nominal, adversarial : EventTable
-        The same events in the same order.
+    comparisons : iterable of Comparison
+        What the checks look at, from :meth:`hepfool.Validation.comparisons` or :meth:`AttackResult.comparisons
+        <hepfool.attacks.result.AttackResult.comparisons>`.
     settings : CheckSettings
         Data events, checks and toys.
     rng : numpy.random.Generator
         Source of randomness.
-    comparisons : iterable of Comparison, optional
-        What the checks look at, from :meth:`hepfool.Validation.comparisons`; when left out, the inputs and their
-        correlations in all validated regions together and in each of several.
 
     Returns
     -------
     DetectionTable
-        One row per check, region and feature or pair of features.
+        One row per check, region and column or pair of columns.
 
     Raises
     ------
     ValueError
-        If the tables do not hold the same events, or no region has a positive total weight; a region without is left
-        out.
+        If nothing is compared, or no region has a positive total weight; a region without is left out.
 
     Examples
     --------
+    >>> from hepfool import EventTable, Validation
     >>> rng = np.random.default_rng(1)
     >>> table = EventTable.from_arrays(rng.normal(size=(500, 2)), features=["pt", "eta"])
     >>> moved = table.with_values(table.values * np.array([1.5, 1.0]))
-    >>> settings = CheckSettings(n_data=300, checks=("chi2",), n_bins=10)
-    >>> run_checks(table, moved, settings, rng=rng).strongest().title
+    >>> comparisons = Validation(score=None).comparisons(table, moved)
+    >>> run_checks(comparisons, CheckSettings(n_data=300, checks=("chi2",)), rng=rng).strongest().title
     'χ² of a marginal: pt'
     """
-    if nominal.values.shape != adversarial.values.shape:
-        msg = f"the tables hold different events: {nominal.values.shape} and {adversarial.values.shape}"
+    parts: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        parts.setdefault(comparison.part, []).append(comparison)
+    if not parts:
+        msg = "this validation compares nothing, so that nothing can be checked; name inputs, score, observables or correlations"
         raise ValueError(msg)
-    if comparisons is not None and settings.n_bins != CheckSettings(n_data=1.0).n_bins:
-        msg = f"n_bins={settings.n_bins} has no effect beside a validation, which says its bins; leave n_bins out"
-        raise ValueError(msg)
-    looked = (
-        _inputs(nominal, adversarial, settings.n_bins)
-        if comparisons is None
-        else ((comparison,) for comparison in comparisons)
-    )
     rows, without = [], []
-    for part in looked:
+    for name in list(parts):
+        part = parts.pop(name)  # with the copies of its events
         if part[0].weights.sum() > 0:
             rows += list(_rows(part, settings, rng))
         else:
-            without.append(part[0].part)
+            without.append(name)
     if without and not rows:
-        msg = f"none of the regions {', '.join(dict.fromkeys(without))} has a positive total weight; nothing can be checked there"
+        msg = f"none of the regions {', '.join(without)} has a positive total weight; nothing can be checked there"
         raise ValueError(msg)
     return DetectionTable(rows=tuple(sorted(rows, key=lambda row: -row.power.value)), level=settings.level)
-
-
-def _inputs(nominal: EventTable, adversarial: EventTable, n_bins: int) -> Iterator[tuple[Comparison, ...]]:
-    """Marginals and correlations of the inputs in all validated regions together, and in each of several."""
-    regions = {"constrained": nominal.constrained}
-    regions |= {region.name: region.mask for region in nominal.regions if region.constrained}
-    if len(regions) == 2:
-        # A single region holds all constrained events.
-        regions.pop("constrained")
-    total = nominal.weights[nominal.constrained].sum()
-    for name, mask in regions.items():
-        before, after, weights = (
-            rows_of(array, mask) for array in (nominal.values, adversarial.values, nominal.weights)
-        )
-        marginals = Comparison(
-            name="inputs",
-            part=name,
-            separately="union" if name == "constrained" else "regions",
-            columns=nominal.features.names,
-            before=before,
-            after=after,
-            weights=weights,
-            share=float(weights.sum() / total) if total else 0.0,
-            caps=(np.inf,) * nominal.n_features,
-            binning=Binning.uniform(nominal, n_bins=n_bins),
-        )
-        yield marginals, replace(marginals, name="correlations", binning=None)
 
 
 def _rows(part: Sequence[Comparison], settings: CheckSettings, rng: np.random.Generator) -> Iterator[DetectionPower]:

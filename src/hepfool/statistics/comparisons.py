@@ -2,8 +2,8 @@
 """
 One comparison of one part of the events: what is looked at, and its figures beside their cap.
 
-:meth:`hepfool.validation.Validation.comparisons` lists them; the figures of a result and the checks of a validation
-are computed from that list, so that both look at the same.
+:meth:`hepfool.validation.Validation.comparisons` lists them; what an attack has to keep, the figures of its result and the
+checks of a validation follow from that list, so that all three look at the same.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
+from hepfool.events.arrays import rows_of
 from hepfool.statistics.dependence import Moments, correlation_shift, fill_missing, present_mean
 from hepfool.statistics.distance_correlation import distance_correlation
 from hepfool.statistics.marginals import Binning, js_distance, merge_bins
-from hepfool.typing import FloatArray, IntArray
+from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["Comparison", "Figure", "Validated"]
 
@@ -26,7 +28,7 @@ __all__ = ["Comparison", "Figure", "Validated"]
 _ROUNDING = 1e-7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
     """
     The same events before and after an attack, as one comparison of one part looks at them.
@@ -41,10 +43,12 @@ class Comparison:
         How the events were divided: ``union`` (not at all), ``regions`` or ``processes``.
     columns : tuple of str
         What is compared, in the order of the columns below.
-    before, after : FloatArray, shape (n_events, n_columns)
-        Values of these events only; NaN where missing.
-    weights : FloatArray, shape (n_events,)
-        Event weights.
+    values : pair of FloatArray, shape (n_events, n_columns)
+        All events before and after; NaN where missing.
+    events : BoolArray, shape (n_events,)
+        Those of this part.
+    all_weights : FloatArray, shape (n_events,)
+        Weights of all events.
     share : float
         Part of the weight of all validated events.
     caps : tuple of float
@@ -55,20 +59,38 @@ class Comparison:
         Coarser bins of a chi-square check; ``binning`` when left out.
     kind : {"pearson", "distance"}
         Which correlations, where these are compared.
+    scored : bool
+        Whether the columns are what the network, or a detector, says of the events.
     """
 
     name: str
     part: str
     separately: str
     columns: tuple[str, ...]
-    before: FloatArray
-    after: FloatArray
-    weights: FloatArray
+    values: tuple[FloatArray, FloatArray]
+    events: BoolArray
+    all_weights: FloatArray
     share: float
     caps: tuple[float, ...]
     binning: Binning | None = None
     chi2_binning: Binning | None = None
     kind: Literal["pearson", "distance"] = "pearson"
+    scored: bool = False
+
+    @cached_property
+    def before(self) -> FloatArray:
+        """Nominal values of the part, shape (n_members, n_columns)."""
+        return rows_of(self.values[0], self.events)
+
+    @cached_property
+    def after(self) -> FloatArray:
+        """Adversarial values of the part, shape (n_members, n_columns)."""
+        return rows_of(self.values[1], self.events)
+
+    @cached_property
+    def weights(self) -> FloatArray:
+        """Weights of the part, shape (n_members,)."""
+        return rows_of(self.all_weights, self.events)
 
     def distances(self, binning: Binning | None = None) -> tuple[FloatArray, IntArray]:
         """

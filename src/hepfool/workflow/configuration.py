@@ -351,9 +351,6 @@ class WorkflowConfiguration(_Strict):
     def _check_effects(self) -> None:
         if self.attack.validation is not None:
             _refuse(self, ("quantile_bins",), "beside validation of the attack, whose n_quantiles says it")
-            if self.checks is not None and self.checks.n_bins != CheckSettings(n_data=1.0).n_bins:
-                msg = "checks: n_bins has no effect beside validation of the attack, which says its bins; leave n_bins out"
-                raise ValueError(msg)
         flat = self.events is not None and bool(self.events.files)
         if self.detector is None:
             _refuse(self, ("data_regions",), "without a detector")

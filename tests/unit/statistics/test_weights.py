@@ -23,6 +23,7 @@ from hepfool.statistics.marginals import Binning
 from hepfool.statistics.roc import auroc_with_error
 from hepfool.statistics.toys import Toys, correlation_power
 from hepfool.statistics.weights import check_sums, check_weights, effective_number, unusable_sums
+from hepfool.validation import Validation
 from tests.specimens import SineClassifier, events
 
 ATTACK = CONSERVAttack(n_iterations=2, n_bins=20, max_js_distance=0.05, max_correlation_shift=0.05)
@@ -76,8 +77,9 @@ def test_a_region_of_negative_weight_is_announced_and_given_as_nan(rng: np.rando
     found = compare(table, table, Binning.uniform(table, n_bins=10), events=table.regions[0].mask, region="low")
     assert np.isnan(found.max_js_distance)
     assert np.isnan(found.correlation_shift)
-    checked = run_checks(table, table, CheckSettings(n_data=100.0, checks=("chi2",), n_bins=10), rng=rng)
-    assert {row.region for row in checked.rows} == {"constrained", "all_pt"}
+    comparisons = Validation(score=None).comparisons(table, table)
+    checked = run_checks(comparisons, CheckSettings(n_data=100.0, checks=("chi2",)), rng=rng)
+    assert {row.region for row in checked.rows} == {"all_pt"}
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,15 @@ from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import Envelope, EventTable
-from hepfool.statistics.checks import CheckSettings, run_checks
+from hepfool.statistics.checks import CheckSettings
 from hepfool.statistics.marginals import Binning
 from hepfool.studies import frontier
 from hepfool.studies.frontier import FrontierPoint, OperatingPoint, run_frontier, scaled_caps
 from hepfool.typing import FloatArray
+from hepfool.validation import Marginals, Validation
 from tests.specimens import SineClassifier, events
 
-SETTINGS = CheckSettings(n_data=2000.0, checks=("chi2", "correlations"), n_bins=20, n_toys=60)
+SETTINGS = CheckSettings(n_data=2000.0, checks=("chi2", "correlations"), n_toys=60)
 ATTACK = CONSERVAttack(n_bins=20, n_iterations=3, beta=20.0, max_js_distance=0.03, max_correlation_shift=0.05)
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
@@ -33,7 +34,9 @@ def table() -> EventTable:
 
 
 def test_looser_caps_fool_more_and_are_noticed_more(table: EventTable) -> None:
-    found = run_frontier(scaled_caps(ATTACK, [1.0, 0.05, 0.2]), SineClassifier(), table, SETTINGS, seed=3)
+    kept = Validation(score=None, inputs=Marginals(n_bins=20, n_quantiles=0))
+    attack = CONSERVAttack(n_iterations=3, validation=kept, beta=1.0)
+    found = run_frontier(scaled_caps(attack, [1.0, 0.05, 0.2]), SineClassifier(), table, SETTINGS, seed=3)
     assert [point.factor for point in found.points] == [0.05, 0.2, 1.0]
     for tight, loose in pairwise(found.points):
         assert loose.fooling.value > tight.fooling.value
@@ -64,7 +67,7 @@ def operating() -> OperatingPoint:
         envelope=envelope,
         binning=binning,
     )
-    checks = run_checks(table, result.adversarial, SETTINGS, rng=np.random.default_rng(8))
+    checks = result.checks(SETTINGS, rng=np.random.default_rng(8))
     return OperatingPoint(result=result, checks=checks, envelope=envelope)
 
 

@@ -265,11 +265,6 @@ def test_a_validation_with_functions_can_be_dumped(folder: Path) -> None:
         ),
         ("attack: {validation: {}, n_bins: 20}\n", "line 2", "n_bins=20 has no effect beside validation"),
         ("attack: {validation: {}}\nquantile_bins: 9\n", "line 3", "quantile_bins has no effect beside validation"),
-        (
-            "attack: {validation: {}}\nchecks: {n_data: 9, n_bins: 9}\n",
-            "line 3",
-            "n_bins has no effect beside validation",
-        ),
     ],
 )
 def test_a_validation_that_says_nothing_or_twice_is_refused(

@@ -237,8 +237,7 @@ class Search:
             table=table,
             bounds=Bounds(np.hstack([bounds.lower, -wide]), np.hstack([bounds.upper, wide]), bounds.row),
         )
-        groups = _groups(problem.table, table, binning, validation, prices)
-        score_groups = _score_groups(problem, validation)
+        groups, score_groups = _groups(problem, table, binning, validation, prices)
         return cls(
             problem=problem,
             validation=validation,
@@ -687,59 +686,35 @@ def _with_observables(table: EventTable, validation: Validation) -> EventTable:
 
 
 def _groups(
-    inputs: EventTable, table: EventTable, binning: Binning, validation: Validation, prices: Prices
-) -> list[Group]:
-    """List what is compared by itself: parts of inputs, observables and correlations, joined where they coincide."""
+    problem: AttackProblem, table: EventTable, binning: Binning, validation: Validation, prices: Prices
+) -> tuple[list[Group], list[ScoreGroup]]:
+    """Sort what the validation compares by the events that it looks at."""
     found: dict[bytes, Group] = {}
-    n_inputs, n_columns = inputs.n_features, table.n_features
-    none, free = np.zeros(n_columns), np.full(n_columns, np.inf)
-
-    def group(name: str, events: BoolArray) -> Group:
-        return found.setdefault(
-            events.tobytes(),
-            Group(name=name, events=events, alpha=none.copy(), max_js_distance=free.copy(), max_step=free.copy()),
+    scored: dict[bytes, ScoreGroup] = {}
+    inputs, classifier, n_columns = problem.table, problem.classifier, table.n_features
+    scores = None if validation.score is None else (classifier.scores(inputs.network_values),) * 2
+    edges = Binning(binning.edges[: inputs.n_features])
+    for one in validation.comparisons(inputs, inputs, binning=edges, scores=scores, threshold=threshold_of(classifier)):
+        key, caps = one.events.tobytes(), np.array(one.caps)
+        if one.scored:
+            cap = min(float(caps.min()), scored[key].max_js_distance if key in scored else math.inf)
+            if not math.isinf(cap):
+                scored[key] = ScoreGroup(name=one.part, events=one.events, max_js_distance=cap)
+            continue
+        free = np.full(n_columns, np.inf)
+        empty = Group(
+            name=one.part, events=one.events, alpha=np.zeros(n_columns), max_js_distance=free, max_step=free.copy()
         )
-
-    comparisons = [(slice(0, n_inputs), validation.inputs)]
-    for place, observable in enumerate(validation.observables.values(), start=n_inputs):
-        comparisons.append((slice(place, place + 1), observable))
-    for columns, marginals in comparisons:
-        if marginals is not None:
-            for part in validation.parts(table, marginals):
-                one = group(part.name, part.events)
-                caps = marginals.caps(part, table.values[:, columns], Binning(binning.edges[columns]))
-                one.max_js_distance[columns], one.alpha[columns] = caps, [prices.alpha_of(float(cap)) for cap in caps]
-                one.max_step[columns] = prices.max_js_change
-    if validation.correlations is not None:
-        for part in validation.parts(table, validation.correlations):
-            cap = validation.correlations.cap(inputs, part.events, part.share)
-            one = group(part.name, part.events)
-            found[part.events.tobytes()] = replace(
-                one,
-                beta=prices.beta_of(cap),
-                max_shift=cap,
-                max_change=prices.max_correlation_change,
-                correlated=True,
-            )
-    return list(found.values())
-
-
-def _score_groups(problem: AttackProblem, validation: Validation) -> list[ScoreGroup]:
-    table = problem.table
-    if validation.score is None or math.isinf(validation.score.cap(1.0)):
-        return []
-    nodes, threshold = (
-        _nodes(problem, problem.classifier.scores(table.network_values)),
-        threshold_of(problem.classifier),
-    )
-    return [
-        ScoreGroup(
-            name=part.name,
-            events=part.events,
-            max_js_distance=validation.score_cap(part, nodes, problem.constrained, threshold),
-        )
-        for part in validation.parts(table, validation.score)
-    ]
+        group = found.setdefault(key, empty)
+        if one.binning is None:
+            shift, change = min(one.caps[0], group.max_shift), prices.max_correlation_change
+            found[key] = replace(group, beta=prices.beta_of(shift), max_shift=shift, max_change=change, correlated=True)
+            continue
+        columns = [table.features.index(name) for name in one.columns]
+        caps = np.minimum(caps, group.max_js_distance[columns])
+        group.max_js_distance[columns], group.alpha[columns] = caps, [prices.alpha_of(float(cap)) for cap in caps]
+        group.max_step[columns] = prices.max_js_change
+    return list(found.values()), list(scored.values())
 
 
 def _islands(
