@@ -52,11 +52,14 @@ class AtPower:
         Data events in all validated regions together; each has its share of the weights.
     level : float
         Probability to reject when nothing is wrong.
+    factor : float
+        The cap in units of the one at which the check rejects with that probability.
     """
 
     detection_power: float
     n_data: float
     level: float = 0.05
+    factor: float = 1.0
 
     def __post_init__(self) -> None:
         """Check that the cap can be derived."""
@@ -69,6 +72,7 @@ class AtPower:
                 f"got {self.detection_power}"
             )
             raise ValueError(msg)
+        _check_cap("factor", self.factor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +133,7 @@ class Marginals:
         if not isinstance(self.max_js_distance, AtPower):
             return self.max_js_distance
         wanted = self.max_js_distance
-        return max_invisible_distance(
+        return wanted.factor * max_invisible_distance(
             n_data=wanted.n_data * share,
             n_bins=max(self.n_bins if n_occupied is None else n_occupied, 2),
             detection_power=wanted.detection_power,
@@ -198,7 +202,7 @@ class Correlations:
         check = CorrelationCheck.of(
             replace(table.select(events), regions=()), n_data=wanted.n_data * share, level=wanted.level
         )
-        return max_invisible_shift(check, wanted.detection_power)
+        return wanted.factor * max_invisible_shift(check, wanted.detection_power)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -327,20 +331,8 @@ class Validation:
         >>> Validation.at_power(0.1, n_data=671).score.cap(1.0).__round__(4)
         0.0252
         """
-        cap, given = AtPower(detection_power=detection_power, n_data=n_data, level=level), cls(**comparisons)  # type: ignore[arg-type]
-        changes: dict[str, object] = {
-            name: None if getattr(given, name) is None else replace(getattr(given, name), max_js_distance=cap)
-            for name in ("inputs", "score")
-        }
-        if given.correlations is not None:
-            changes["correlations"] = replace(given.correlations, max_shift=cap)
-        changes["observables"] = {k: replace(v, max_js_distance=cap) for k, v in given.observables.items()}
-        return replace(given, **changes)  # type: ignore[arg-type]
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing at all is compared."""
-        return not (self.inputs or self.score or self.observables or self.correlations)
+        cap = AtPower(detection_power=detection_power, n_data=n_data, level=level)
+        return _with_caps(cls(**comparisons), lambda _: cap)  # type: ignore[arg-type]
 
     def parts(self, table: EventTable, comparison: Marginals | Correlations) -> list[Part]:
         """
@@ -476,21 +468,12 @@ class Validation:
         Validation
             With the same comparisons.
 
-        Raises
-        ------
-        ValueError
-            If a cap is stated at a detection power, which is no number to multiply.
+        Examples
+        --------
+        >>> Validation(score=None).scaled(2.0).inputs.max_js_distance
+        0.06
         """
-        changes: dict[str, object] = {
-            "inputs": _times(self.inputs, factor),
-            "score": _times(self.score, factor),
-            "observables": {name: _times(marginals, factor) for name, marginals in self.observables.items()},
-        }
-        if self.correlations is not None:
-            changes["correlations"] = replace(
-                self.correlations, max_shift=_product(self.correlations.max_shift, factor)
-            )
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return _with_caps(self, partial(_times, factor))
 
     def comparisons(
         self,
@@ -670,17 +653,24 @@ def _nodes(before: FloatArray, after: FloatArray) -> Iterator[tuple[str, FloatAr
         yield f"score of class {k}", before[:, k : k + 1], after[:, k : k + 1]
 
 
-def _product(cap: float | AtPower, factor: float) -> float:
+def _with_caps(validation: Validation, change: Callable[[float | AtPower], float | AtPower]) -> Validation:
+    def changed(of: Marginals) -> Marginals:
+        return replace(of, max_js_distance=change(of.max_js_distance))
+
+    shifts = validation.correlations
+    return replace(
+        validation,
+        inputs=validation.inputs and changed(validation.inputs),
+        score=validation.score and changed(validation.score),
+        observables={name: changed(marginals) for name, marginals in validation.observables.items()},
+        correlations=shifts and replace(shifts, max_shift=change(shifts.max_shift)),
+    )
+
+
+def _times(factor: float, cap: float | AtPower) -> float | AtPower:
     if isinstance(cap, AtPower):
-        msg = f"{cap} is no number to multiply; state the cap as a number, or another detection power"
-        raise ValueError(msg)  # noqa: TRY004 - the type is one of two that are allowed
+        return replace(cap, factor=factor * cap.factor)
     return factor * cap if factor or np.isfinite(cap) else cap
-
-
-def _times(marginals: Marginals | None, factor: float) -> Marginals | None:
-    if marginals is None:
-        return None
-    return replace(marginals, max_js_distance=_product(marginals.max_js_distance, factor))
 
 
 def _binning(table: EventTable, marginals: Marginals) -> Binning:

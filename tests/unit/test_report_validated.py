@@ -112,4 +112,4 @@ def test_a_scan_of_caps_scales_the_validation() -> None:
 
 
 def test_a_cap_of_single_moves_is_a_cap() -> None:
-    assert attack_caps(CONSERVAttack(max_js_change=0.1), two_regions()) == {"max_js_change": 0.1}
+    assert attack_caps(CONSERVAttack(max_js_change=0.1)) == {"max_js_change": 0.1}

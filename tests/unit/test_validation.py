@@ -269,13 +269,22 @@ def test_a_score_that_is_compared_must_be_given() -> None:
         Validation(score=None).measure(table, table.select(np.arange(50)))
 
 
-def test_caps_scale_unless_they_are_powers() -> None:
+def test_caps_scale_be_they_numbers_or_powers() -> None:
     scaled = Validation(observables={"sum": Marginals(of=SUM)}).scaled(2.0)
     assert scaled.inputs is not None
     assert (scaled.inputs.max_js_distance, scaled.observables["sum"].max_js_distance) == (0.06, 0.06)
     assert scaled.correlations == Correlations(max_shift=0.06)
-    with pytest.raises(ValueError, match="no number to multiply"):
-        Validation.at_power(n_data=100).scaled(2.0)
+    table = two_regions()
+    plain, twice = (
+        [one.caps for one in kept.comparisons(table, table)]
+        for kept in (
+            Validation.at_power(n_data=100, score=None),
+            Validation.at_power(n_data=100, score=None).scaled(2.0),
+        )
+    )
+    np.testing.assert_allclose(np.concatenate(twice), 2.0 * np.concatenate(plain))
+    with pytest.raises(ValueError, match="factor must not be negative, got -1"):
+        Validation.at_power(n_data=100).scaled(-1.0)
 
 
 def test_a_score_at_the_threshold_is_in_the_bin_below() -> None:

@@ -137,7 +137,7 @@ def run_attack(
     verify(problem, values)
     adversarial = table.with_values(values)
     adversarial_scores = classifier.scores(adversarial.network_values)
-    validation, threshold = validation_of(attack, table), threshold_of(classifier)
+    validation, threshold = validation_of(attack), threshold_of(classifier)
     result = AttackResult(
         attack=attack,
         nominal=table,

@@ -28,7 +28,6 @@ from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled
 from hepfool.ranges import check_counts, check_reals
-from hepfool.statistics.budget import check_budget, validation_budget
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Correlations, Marginals, Validation
 
@@ -43,15 +42,12 @@ _BETA_OF_CAP: Final = 0.5
 _REWARD: Final = 1000.0
 #: Iterations, unless stated.
 _N_ITERATIONS: Final = {"paper": 10, "frugal": 60}
-#: Power of the checks that a budget of the validation allows, unless stated.
-_DETECTION_POWER: Final = 0.1
 _CHOICES: Final = {
     "step_unit": ("range", "absolute"),
     "candidates": ("random", "even"),
     "dependence": ("pearson", "distance"),
     "strategy": ("paper", "frugal"),
     "start": ("nominal", "exchange"),
-    "budget": ("caps", "validation"),
 }
 
 
@@ -117,7 +113,8 @@ class CONSERVAttack:
     reward : float, optional
         For ``strategy="frugal"``: what fooling all attacked events is worth, in units of the cost.
     validation : Validation, optional
-        Which comparisons the attack must pass; takes the place of ``max_js_distance``, ``max_correlation_shift``, ``n_bins``
+        Which comparisons the attack must pass, with caps as numbers or, by :meth:`~hepfool.validation.Validation.at_power`, at
+        the power of your own checks; takes the place of ``max_js_distance``, ``max_correlation_shift``, ``n_bins``
         and ``dependence``, which stand for ``Validation(score=None, separately="union")`` with these numbers.
     start : {"nominal", "exchange"}, optional
         Whether the search starts from the nominal events, or from matched events of different class that have changed
@@ -125,13 +122,6 @@ class CONSERVAttack:
     helpers : bool, optional
         Whether misclassified events move too where the score is kept, so that others can take their place; they count neither
         as attacked nor as fooled.  When left out, with ``strategy="frugal"``.
-    budget : {"caps", "validation"}
-        Whether the caps are those above, or in addition those at which the chi-square check of a marginal
-        and the check of all correlations reject with ``detection_power``, see :mod:`hepfool.statistics.budget`.
-    n_data : float, optional
-        Data events in the constrained regions, for ``budget="validation"``.
-    detection_power : float
-        Probability to reject, of a check that rejects 5 % of the time when nothing is wrong.
 
     Examples
     --------
@@ -163,9 +153,6 @@ class CONSERVAttack:
     validation: Validation | None = None
     start: Literal["nominal", "exchange"] | None = None
     helpers: bool | None = None
-    budget: Literal["caps", "validation"] = "caps"
-    n_data: float | None = None
-    detection_power: float = _DETECTION_POWER
 
     def __post_init__(self) -> None:
         """Fill in the number of iterations and check every hyper-parameter."""
@@ -177,8 +164,6 @@ class CONSERVAttack:
             if given not in known and not (name == "start" and given is None):
                 msg = f"{name} must be one of {', '.join(known)}, got {given!r}"
                 raise ValueError(msg)
-        if self.budget == "validation":
-            check_budget(n_data=self.n_data, detection_power=self.detection_power)
         self._check_effects()
         self._check_combination()
 
@@ -228,10 +213,8 @@ class CONSERVAttack:
             idle["candidates"] = "without n_candidates: all candidates at the spacing step are tried"
         if math.isinf(self.max_correlation_change):
             idle["use_no_change"] = "without max_correlation_change, the cap that it waives"
-        if self.budget == "caps":
-            idle |= dict.fromkeys(("n_data", "detection_power"), 'without budget="validation"')
         if self.validation is not None:
-            names = ("n_bins", "max_js_distance", "max_correlation_shift", "dependence", "budget")
+            names = ("n_bins", "max_js_distance", "max_correlation_shift", "dependence")
             idle |= dict.fromkeys(names, "beside validation, which says it")
         if self.kept.correlations is None:
             idle |= dict.fromkeys(("beta", "max_correlation_change"), "where no correlations are compared")
@@ -307,32 +290,6 @@ class CONSERVAttack:
             )
             raise ValueError(msg)
 
-    def resolved(self, table: EventTable) -> CONSERVAttack:
-        """
-        Put the caps of ``budget="validation"`` in place.
-
-        Parameters
-        ----------
-        table : EventTable
-            Nominal events.
-
-        Returns
-        -------
-        CONSERVAttack
-            The same attack with explicit caps: the smaller ones of its own and of the budget.
-        """
-        if self.budget == "caps" or self.n_data is None:
-            return self
-        budget = validation_budget(table, n_data=self.n_data, n_bins=self.n_bins, detection_power=self.detection_power)
-        return replace(
-            self,
-            budget="caps",
-            n_data=None,
-            detection_power=_DETECTION_POWER,
-            max_js_distance=min(self.max_js_distance, budget.max_js_distance),
-            max_correlation_shift=min(self.max_correlation_shift, budget.max_correlation_shift),
-        )
-
     def step_sizes(self, problem: AttackProblem) -> tuple[FloatArray, FloatArray]:
         """
         Convert ``min_change`` and ``step`` to the features' units.
@@ -386,8 +343,6 @@ class CONSERVAttack:
             )
             raise GradientsUnavailableError(msg)
         self._check_table(problem.table)
-        if self.budget == "validation":
-            return self.resolved(problem.table).iterate(problem, values, iteration, rng)
         # What is laid out once does not know which events may not move in this step.
         search = replace(problem.once("search", lambda: self._search(problem)), problem=problem)
         if iteration == 0 and self._exchanges and values is problem.table.values:

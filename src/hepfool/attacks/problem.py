@@ -155,7 +155,7 @@ class Attack(Protocol):
         ...
 
 
-def validation_of(attack: Attack, table: EventTable) -> Validation | None:
+def validation_of(attack: Attack) -> Validation | None:
     """
     Find out which comparisons an attack has to keep.
 
@@ -163,16 +163,13 @@ def validation_of(attack: Attack, table: EventTable) -> Validation | None:
     ----------
     attack : Attack
         Any attack, also one that is kept in a checkpoint.
-    table : EventTable
-        Nominal events, from which a validation budget follows.
 
     Returns
     -------
     Validation or None
         None for an attack that keeps nothing.
     """
-    inner = _inner(attack)
-    kept: Validation | None = inner.resolved(table).kept if hasattr(inner, "kept") else None
+    kept: Validation | None = getattr(_inner(attack), "kept", None)
     return kept
 
 
@@ -192,7 +189,7 @@ def bins_of(attack: Attack, table: EventTable) -> Binning:
     Binning
         Those of its validation; ``attack.n_bins`` uniform ones without.
     """
-    kept: Validation | None = getattr(_inner(attack), "kept", None)
+    kept = validation_of(attack)
     return Binning.uniform(table, n_bins=attack.n_bins) if kept is None else kept.input_binning(table)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from coffea.processor import accumulate
 
 from hepfool.attacks.base import Attack, FoolingCounts, run_attack
+from hepfool.attacks.problem import validation_of
 from hepfool.attacks.result import warn_of_ratio
 from hepfool.events import UNLABELLED, Envelope, EventTable
 from hepfool.exceptions import DominantEventWarning, LowStatisticsWarning, NetworkWarning
@@ -232,14 +233,15 @@ class ChunkAttack:
         return wanted & (table.labels == self.target) if isinstance(self.target, int) else wanted
 
     def _refused(self, table: EventTable) -> str | None:
-        """Tell why the events give the attack no caps of its own."""
-        resolve = getattr(self.attack, "resolved", None)
-        if resolve is None or not table.constrained.any():
+        """Tell why the events give no bins or caps to what the attack has to keep."""
+        kept = validation_of(self.attack)
+        if kept is None or not table.constrained.any():
             return None
         try:
-            resolve(table)
+            # The bins and caps of the score follow from any events.
+            list(replace(kept, score=None).comparisons(table, table, binning=self.binning))
         except ValueError:
-            return "no validation budget follows from so few events"
+            return "no bins or caps of the validation follow from so few events"
         return None
 
 

@@ -113,8 +113,8 @@ def raise_caps(
         If no trial is within the caps.
     """
     attack = settings.attack
-    if not isinstance(attack, CONSERVAttack) or attack.budget != "caps" or n_trials < 1:
-        msg = f'caps of {attack!r} cannot be raised in {n_trials} trials; give a CONSERVAttack with budget="caps" and at least one'
+    if not isinstance(attack, CONSERVAttack) or n_trials < 1:
+        msg = f"caps of {attack!r} cannot be raised in {n_trials} trials; give a CONSERVAttack and at least one"
         raise ValueError(msg)
     if attack.validation is not None:
         msg = "caps of a validation hold in each partition and cannot be raised for all; state max_js_distance and max_correlation_shift"

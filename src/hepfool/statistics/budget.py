@@ -19,43 +19,10 @@ from hepfool.events import EventTable
 from hepfool.statistics.compatibility import chi2_power
 from hepfool.statistics.dependence import Moments, fill_missing, present_mean
 
-__all__ = [
-    "Budget",
-    "CorrelationCheck",
-    "check_budget",
-    "max_invisible_distance",
-    "max_invisible_shift",
-    "validation_budget",
-]
+__all__ = ["CorrelationCheck", "max_invisible_distance", "max_invisible_shift"]
 
 #: More events than these do not improve the spread of the correlations noticeably.
 _MAX_EVENTS = 20_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """
-    Caps that follow from a detection power.
-
-    Attributes
-    ----------
-    max_js_distance : float
-        Cap on each marginal's distance.
-    max_correlation_shift : float
-        Cap on the total correlation shift.
-    n_data : float
-        Data events of the checks.
-    detection_power : float
-        Probability that a check rejects at the caps.
-    level : float
-        Probability that it rejects when nothing is wrong.
-    """
-
-    max_js_distance: float
-    max_correlation_shift: float
-    n_data: float
-    detection_power: float
-    level: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +78,7 @@ class CorrelationCheck:
         part, w = fill_missing(values[chosen], fill), weights[chosen]
         variance = moments.variances
         if not (weights.sum() > 0 and (variance >= 0).all()):
-            msg = (
-                "no budget of correlations follows from weights without a positive sum and variances; take more events"
-            )
+            msg = "no cap on correlations follows from weights without a positive sum and variances; take more events"
             raise ValueError(msg)
         z = (part - moments.mean) / np.sqrt(np.where(variance > 0, variance / weights.sum(), np.inf))
         first, second = np.triu_indices(len(fill), k=1)
@@ -122,9 +87,7 @@ class CorrelationCheck:
         # Both triangles of the matrix count.
         mean, variance = 2.0 * np.trace(spread), 8.0 * (spread**2).sum()
         if not mean > 0:
-            msg = (
-                "the spread of the correlations is not positive; a budget needs more events, or two features that vary"
-            )
+            msg = "the spread of the correlations is not positive; a cap at a power needs more events, or two features that vary"
             raise ValueError(msg)
         norm = float((rho**2).sum()) * n_data
         return cls(scale=float(variance / (2.0 * mean)) / norm, n_degrees=float(2.0 * mean**2 / variance), level=level)
@@ -197,73 +160,6 @@ def max_invisible_shift(check: CorrelationCheck, detection_power: float) -> floa
         Correlation shift at which the check has this power.
     """
     return _inverse(check.power, detection_power, start=float(np.sqrt(check.scale)))
-
-
-def validation_budget(
-    table: EventTable, *, n_data: float, n_bins: int = 50, detection_power: float = 0.1, level: float = 0.05
-) -> Budget:
-    """
-    Derive caps from the power of an analysis's own checks.
-
-    Parameters
-    ----------
-    table : EventTable
-        Prediction; its constrained events count.
-    n_data : float
-        Data events in the constrained regions.
-    n_bins : int
-        Bins of the marginals that are compared.
-    detection_power : float
-        Probability with which the chi-square check of one marginal, and the check of all correlations, may
-        reject the attacked events; slightly above ``level`` is invisible.
-    level : float
-        Probability to reject when nothing is wrong.
-
-    Returns
-    -------
-    Budget
-        The caps.
-
-    Raises
-    ------
-    ValueError
-        If the power does not lie between the level and 1, or there are no data.
-    """
-    check_budget(n_data=n_data, detection_power=detection_power, level=level)
-    correlations = CorrelationCheck.of(table, n_data=n_data, level=level)
-    return Budget(
-        max_js_distance=max_invisible_distance(
-            n_data=n_data, n_bins=n_bins, detection_power=detection_power, level=level
-        ),
-        max_correlation_shift=max_invisible_shift(correlations, detection_power),
-        n_data=n_data,
-        detection_power=detection_power,
-        level=level,
-    )
-
-
-def check_budget(*, n_data: float | None, detection_power: float, level: float = 0.05) -> None:
-    """
-    Refuse a budget that cannot be derived.
-
-    Parameters
-    ----------
-    n_data : float, optional
-        Data events of the checks.
-    detection_power, level : float
-        Probabilities to reject, with and without a deviation.
-
-    Raises
-    ------
-    ValueError
-        If the power does not lie between the level and 1, or there are no data.
-    """
-    if n_data is None or not n_data > 0:
-        msg = f"a validation budget needs the number of data events, n_data, got {n_data}"
-        raise ValueError(msg)
-    if not level < detection_power < 1.0:
-        msg = f"detection_power must lie between the level of the checks, {level}, and 1, got {detection_power}"
-        raise ValueError(msg)
 
 
 def _inverse(power: Callable[[float], float], wanted: float, *, start: float) -> float:

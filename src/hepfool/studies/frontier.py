@@ -137,7 +137,7 @@ class OperatingPoint:
         Parameters
         ----------
         attack : Attack
-            With explicit caps.
+            One of a scan.
 
         Returns
         -------
@@ -146,7 +146,6 @@ class OperatingPoint:
         """
         own = self.result.attack
         own = own.attack if isinstance(own, Checkpointed) else own
-        own = own.resolved(self.result.nominal) if isinstance(own, CONSERVAttack) else own
         return repr(own) == repr(attack)
 
 
@@ -157,7 +156,7 @@ def scaled_caps(attack: CONSERVAttack, factors: Iterable[float]) -> dict[float, 
     Parameters
     ----------
     attack : CONSERVAttack
-        The operating point; with explicit caps, see :meth:`CONSERVAttack.resolved`.
+        The operating point.
     factors : iterable of float
         Of the caps on distances and on the total correlation shift.
 
@@ -179,8 +178,8 @@ def scaled_caps(attack: CONSERVAttack, factors: Iterable[float]) -> dict[float, 
     if attack.validation is not None:
         return {float(factor): replace(attack, validation=attack.validation.scaled(factor)) for factor in factors}
     caps = {name: getattr(attack, name) for name in _CAPS if math.isfinite(getattr(attack, name))}
-    if not caps or attack.budget != "caps":
-        msg = f"no cap to scale; set one of {', '.join(_CAPS)}, or call attack.resolved(table) first"
+    if not caps:
+        msg = f"no cap to scale; set one of {', '.join(_CAPS)}, or state a validation"
         raise ValueError(msg)
     return {float(factor): replace(attack, **{name: factor * cap for name, cap in caps.items()}) for factor in factors}
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from hepfool.attacks.base import Attack
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.events import EventTable
 from hepfool.statistics.comparisons import Validated
 
 __all__ = ["attack_caps"]
@@ -23,7 +22,7 @@ _OF: Final = {
 }
 
 
-def attack_caps(attack: Attack, table: EventTable, validated: Validated | None = None) -> dict[str, float]:
+def attack_caps(attack: Attack, validated: Validated | None = None) -> dict[str, float]:
     """
     Collect the caps of an attack.
 
@@ -31,8 +30,6 @@ def attack_caps(attack: Attack, table: EventTable, validated: Validated | None =
     ----------
     attack : Attack
         Any attack, also one that is kept in a checkpoint.
-    table : EventTable
-        Nominal events, from which a validation budget follows.
     validated : Validated, optional
         Figures of the attack beside their caps.
 
@@ -43,14 +40,13 @@ def attack_caps(attack: Attack, table: EventTable, validated: Validated | None =
 
     Examples
     --------
-    >>> attack_caps(CONSERVAttack(max_js_distance=0.02), EventTable.from_arrays([[1.0], [2.0]]))
+    >>> attack_caps(CONSERVAttack(max_js_distance=0.02))
     {'max_js_distance': 0.02}
     """
     inner: Any = getattr(attack, "attack", attack)
     if not isinstance(inner, CONSERVAttack):
         return {}
-    resolved = inner.resolved(table)
-    caps = {name: value for name in _CAPS if math.isfinite(value := getattr(resolved, name))}
+    caps = {name: value for name in _CAPS if math.isfinite(value := getattr(inner, name))}
     for figure in () if validated is None else validated.figures:
         name = _OF.get(figure.comparison)
         if name is not None and math.isfinite(figure.cap):

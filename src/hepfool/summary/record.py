@@ -152,7 +152,7 @@ def _provenance(result: AttackResult, seed: int | None) -> Json:
     record: Json = plain_values(
         {
             **result.provenance,
-            "caps": attack_caps(result.attack, table, result.validated),
+            "caps": attack_caps(result.attack, result.validated),
             "seed": seed,
             "classifier": result.classifier_digest,
             "input": dict(table.metadata),

@@ -277,7 +277,7 @@ def _scan_frontier(given: StepInput) -> Frontier:
     configuration, result = given.configuration, given.results["attack"]["test"]
     if configuration.frontier is None or configuration.checks is None:  # pragma: no cover - not planned
         raise ValueError
-    attacks = scaled_caps(configuration.attack.resolved(result.nominal), configuration.frontier.factors)
+    attacks = scaled_caps(configuration.attack, configuration.frontier.factors)
     finished = count(1)
     return run_frontier(
         attacks,

@@ -308,7 +308,7 @@ def with_frontier(
         msg = f"a scan of caps needs a CONSERVAttack and its checks, got {attack!r}; call with_checks first"
         raise ValueError(msg)
     frontier = run_frontier(
-        scaled_caps(attack.resolved(result.nominal), factors),
+        scaled_caps(attack, factors),
         classifier,
         result.nominal,
         settings,

@@ -220,7 +220,6 @@ def compositions(result: AttackResult, classifier: Classifier) -> tuple[Composit
     attack: Any = getattr(result.attack, "attack", result.attack)
     if not isinstance(attack, CONSERVAttack):
         return ()
-    attack = attack.resolved(result.nominal)
     kinds, limits = _kinds(result, classifier, attack.kept), _limits(result, classifier, attack)
     table = result.nominal
     whole = _composition("all", result, np.ones(table.n_events, dtype=np.bool_), kinds, limits)

@@ -14,6 +14,7 @@ from hepfool.io.partitions import Partitions, open_partitions, write_partitions
 from hepfool.processors import partition_caps
 from hepfool.processors.partition_caps import partition_cost, raise_caps
 from hepfool.processors.partitioned_attack import PartitionedAttack
+from hepfool.validation import Validation
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
@@ -61,7 +62,7 @@ def test_one_partition_has_nothing_to_raise(stored: Partitions) -> None:
 
 
 def test_attacks_without_caps_are_refused(stored: Partitions, monkeypatch: pytest.MonkeyPatch) -> None:
-    for attack in (Noise(size=0.1), replace(ATTACK, budget="validation", n_data=100.0)):
+    for attack in (Noise(size=0.1), CONSERVAttack(validation=Validation.at_power(n_data=100.0))):
         with pytest.raises(ValueError, match="cannot be raised"):
             raise_caps(replace(SETTINGS, attack=attack), stored)
     with pytest.raises(ValueError, match="nothing to raise"):

@@ -7,10 +7,11 @@ import pytest
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
-from hepfool.statistics.budget import CorrelationCheck, max_invisible_distance, validation_budget
+from hepfool.statistics.budget import CorrelationCheck, max_invisible_distance, max_invisible_shift
 from hepfool.statistics.compatibility import chi2_power
 from hepfool.statistics.marginals import js_distance
 from hepfool.typing import FloatArray
+from hepfool.validation import Marginals, Validation
 from tests.specimens import SineClassifier, events
 
 N_DATA, N_TOYS = 500, 600
@@ -65,45 +66,36 @@ def test_power_of_the_marginal_check_is_that_of_toys(rng: np.random.Generator) -
 
 @pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 @pytest.mark.parametrize("strategy", ["paper", "frugal"])
-def test_attack_stays_within_a_validation_budget(strategy: str) -> None:
-    table = events(800)
-    attack = CONSERVAttack(
-        budget="validation",
-        n_data=300.0,
-        detection_power=0.15,
-        n_bins=25,
-        n_iterations=4,
-        beta=20.0,
-        strategy=strategy,  # type: ignore[arg-type]
-    )
-    budget = validation_budget(table, n_data=300.0, n_bins=25, detection_power=0.15)
-    resolved = attack.resolved(table)
-    assert resolved.max_js_distance == budget.max_js_distance
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+def test_attack_stays_within_caps_at_a_power(strategy: str, factor: float) -> None:
+    table, inputs = events(800), Marginals(n_bins=25, n_quantiles=0)
+    kept = Validation.at_power(0.15, n_data=300.0, inputs=inputs, score=None, separately="union").scaled(factor)
+    attack = CONSERVAttack(validation=kept, n_iterations=4, beta=20.0, strategy=strategy)  # type: ignore[arg-type]
     result = run_attack(attack, SineClassifier(), table, rng=np.random.default_rng(1))
-    again = run_attack(resolved, SineClassifier(), table, rng=np.random.default_rng(1))
-    assert result.fooling_ratio == again.fooling_ratio > 0.0
-    worst = chi2_power(result.compatibility.max_js_distance, n_data=300.0, n_bins=25)
-    assert 0.05 < float(worst) <= 0.15
+    assert result.fooling_ratio > 0.0
     check = CorrelationCheck.of(table, n_data=300.0)
-    assert check.power(result.compatibility.correlation_shift) <= 0.15
+    caps = {(figure.comparison, figure.column): figure.cap for figure in result.validated.figures}
+    assert caps["correlations", ""] == pytest.approx(factor * max_invisible_shift(check, 0.15))
+    assert caps["inputs", "phi"] == pytest.approx(
+        factor * max_invisible_distance(n_data=300.0, n_bins=25, detection_power=0.15)
+    )
+    worst = chi2_power(result.compatibility.max_js_distance / factor, n_data=300.0, n_bins=25)
+    assert 0.05 < float(worst) <= 0.15
+    assert check.power(result.compatibility.correlation_shift / factor) <= 0.15
 
 
 def test_more_data_allow_less() -> None:
     table = events(800)
-    few, many = (validation_budget(table, n_data=n) for n in (100.0, 10_000.0))
-    assert few.max_js_distance == pytest.approx(10 * many.max_js_distance, rel=1e-6)
-    assert few.max_correlation_shift == pytest.approx(10 * many.max_correlation_shift, rel=1e-6)
-
-
-def test_an_own_cap_that_is_smaller_stays() -> None:
-    attack = CONSERVAttack(budget="validation", n_data=100.0, max_js_distance=1e-3)
-    assert attack.resolved(events(400)).max_js_distance == 1e-3
+    few, many = (CorrelationCheck.of(table, n_data=n) for n in (100.0, 10_000.0))
+    assert max_invisible_shift(few, 0.1) == pytest.approx(10 * max_invisible_shift(many, 0.1), rel=1e-6)
+    wide, close = (max_invisible_distance(n_data=n, n_bins=50, detection_power=0.1) for n in (100.0, 10_000.0))
+    assert wide == pytest.approx(10 * close, rel=1e-6)
 
 
 @pytest.mark.parametrize(
     ("n_data", "power", "message"),
-    [(None, 0.1, "needs the number of data events"), (0.0, 0.1, "n_data, got 0"), (10.0, 0.05, "must lie between")],
+    [(0.0, 0.1, "n_data, got 0"), (10.0, 0.05, "must lie between")],
 )
-def test_impossible_budgets_are_refused(n_data: float | None, power: float, message: str) -> None:
+def test_impossible_caps_at_a_power_are_refused(n_data: float, power: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        CONSERVAttack(budget="validation", n_data=n_data, detection_power=power)
+        Validation.at_power(power, n_data=n_data)

@@ -15,7 +15,7 @@ from hepfool.attacks.result import FoolingCounts, warn_of_ratio
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import DominantEventWarning, LowStatisticsWarning
 from hepfool.statistics.bins import merge_negative
-from hepfool.statistics.budget import validation_budget
+from hepfool.statistics.budget import CorrelationCheck
 from hepfool.statistics.checks import CheckSettings, run_checks
 from hepfool.statistics.compatibility import compare
 from hepfool.statistics.dependence import Moments
@@ -186,9 +186,9 @@ def test_correlations_of_toys_without_events_are_no_error(rng: np.random.Generat
     assert correlation_power(values, values, -np.ones(40), few, rng=rng).value == few.level
 
 
-def test_a_budget_that_signed_weights_do_not_allow_is_refused(rng: np.random.Generator) -> None:
+def test_a_cap_at_a_power_that_signed_weights_do_not_allow_is_refused(rng: np.random.Generator) -> None:
     values = rng.normal(size=(40, 2))
     values[0] = 30.0
     weights = np.where(np.arange(40) == 0, -1.0, 1.0)
-    with pytest.raises(ValueError, match="no budget of correlations follows from weights without"):
-        validation_budget(EventTable.from_arrays(values, weights=weights), n_data=100.0)
+    with pytest.raises(ValueError, match="no cap on correlations follows from weights without"):
+        CorrelationCheck.of(EventTable.from_arrays(values, weights=weights), n_data=100.0)

@@ -114,12 +114,13 @@ def test_an_operating_point_of_another_attack_is_refused(operating: OperatingPoi
             run_frontier(scaled_caps(attack, [1.0]), classifier, events_, SETTINGS, seed=1, operating=operating)
 
 
-def test_an_operating_point_knows_its_attack_with_caps_from_a_budget(operating: OperatingPoint) -> None:
-    table = operating.result.nominal
-    budget = replace(ATTACK, budget="validation", n_data=500.0)
-    for own in (budget, Checkpointed(budget, "unused.zip")):
+def test_an_operating_point_knows_its_attack_with_caps_at_a_power(operating: OperatingPoint) -> None:
+    attack = CONSERVAttack(validation=Validation.at_power(n_data=500.0))
+    scan = scaled_caps(attack, [0.5, 1.0])
+    for own in (attack, Checkpointed(attack, "unused.zip")):
         point = replace(operating, result=replace(operating.result, attack=own))
-        assert point.ran(budget.resolved(table))
+        assert point.ran(scan[1.0])
+        assert not point.ran(scan[0.5])
         assert not point.ran(ATTACK)
 
 
