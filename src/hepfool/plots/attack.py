@@ -139,6 +139,10 @@ def _set_axes(ax: Axes, rows: list[Measurement], others: list[Measurement], *, l
         ax.set_xlim(0.3 * min(positive), 6.0 * max(positive))
     else:
         ax.set_xlim(0.0, 1.35 * max(positive))
+    if max(positive) <= 1.0:  # room for the numbers beside the bars has no ticks
+        low = ax.get_xlim()[0]
+        for minor in (False, True):
+            ax.set_xticks([tick for tick in ax.get_xticks(minor=minor) if low <= tick <= 1.0], minor=minor)
 
 
 def _draw_attacks(ax: Axes, attacks: list[Measurement], corrected: Mapping[str, Measurement], style: PlotStyle) -> None:
