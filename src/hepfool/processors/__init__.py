@@ -2,10 +2,87 @@
 """
 Attacks inside coffea.
 
-Write an :class:`~hepfool.processors.analysis.Analysis`, hand it with your network
-and an attack to :class:`~hepfool.processors.processor.AttackProcessor`, and run
-that with your own runner through
-:func:`~hepfool.processors.completeness.run_processor`; or let
-:func:`~hepfool.processors.driver.run_analysis` make all passes of a long run, and
-go on after an interruption.
+A processor that exists: :func:`collect` in its ``process``, :func:`attack_collected` on the output of the runner.  A new
+one: write an :class:`Analysis`, and run an :class:`AttackProcessor` through :func:`run_processor`, or let
+:func:`run_analysis` make all passes of a long run, and resume it after an interruption.
+
+Names are loaded when they are first asked for: :func:`collect` and :func:`attack_collected` need no coffea.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hepfool.processors.analysis import Analysis, feature_matrix, leading
+    from hepfool.processors.chunk import attack_table
+    from hepfool.processors.collected import Collected, attack_collected, collect, table_of
+    from hepfool.processors.completeness import run_processor
+    from hepfool.processors.driver import AnalysisRun, run_analysis
+    from hepfool.processors.partition_caps import raise_caps
+    from hepfool.processors.partitioned_attack import PartitionedAttack
+    from hepfool.processors.partitions import PartitionProcessor
+    from hepfool.processors.passes import RangeProcessor, TableProcessor
+    from hepfool.processors.plan import AttackPlan, RunSettings
+    from hepfool.processors.processor import AttackProcessor
+    from hepfool.processors.results import compatibility
+
+__all__ = [
+    "Analysis",
+    "AnalysisRun",
+    "AttackPlan",
+    "AttackProcessor",
+    "Collected",
+    "PartitionProcessor",
+    "PartitionedAttack",
+    "RangeProcessor",
+    "RunSettings",
+    "TableProcessor",
+    "attack_collected",
+    "attack_table",
+    "collect",
+    "compatibility",
+    "feature_matrix",
+    "leading",
+    "raise_caps",
+    "run_analysis",
+    "run_processor",
+    "table_of",
+]
+
+_MODULES = {
+    "Analysis": "hepfool.processors.analysis",
+    "AnalysisRun": "hepfool.processors.driver",
+    "AttackPlan": "hepfool.processors.plan",
+    "AttackProcessor": "hepfool.processors.processor",
+    "Collected": "hepfool.processors.collected",
+    "PartitionProcessor": "hepfool.processors.partitions",
+    "PartitionedAttack": "hepfool.processors.partitioned_attack",
+    "RangeProcessor": "hepfool.processors.passes",
+    "RunSettings": "hepfool.processors.plan",
+    "TableProcessor": "hepfool.processors.passes",
+    "attack_collected": "hepfool.processors.collected",
+    "attack_table": "hepfool.processors.chunk",
+    "collect": "hepfool.processors.collected",
+    "compatibility": "hepfool.processors.results",
+    "feature_matrix": "hepfool.processors.analysis",
+    "leading": "hepfool.processors.analysis",
+    "raise_caps": "hepfool.processors.partition_caps",
+    "run_analysis": "hepfool.processors.driver",
+    "run_processor": "hepfool.processors.completeness",
+    "table_of": "hepfool.processors.collected",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name of ``__all__`` when it is first asked for."""
+    if name not in _MODULES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

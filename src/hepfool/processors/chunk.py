@@ -20,6 +20,7 @@ from hepfool.events import UNLABELLED, Envelope, EventTable
 from hepfool.exceptions import DominantEventWarning, LowStatisticsWarning, NetworkWarning
 from hepfool.models.probe import check_names, check_network, check_scores, require_classifier
 from hepfool.models.protocols import Classifier
+from hepfool.processors.collected import without_blinded
 from hepfool.processors.detection import detector_sums
 from hepfool.processors.results import RegionSums, sort_categories
 from hepfool.statistics.marginals import Binning
@@ -342,15 +343,6 @@ def _scores(classifier: Classifier, table: EventTable) -> FloatArray:
 
 def _predict(classifier: Classifier, table: EventTable) -> Any:
     return classifier.predict(table.network_values) if table.n_events else np.zeros(0, dtype=np.int64)
-
-
-def without_blinded(table: EventTable, *, unblind: bool) -> EventTable:
-    """Drop data in signal regions."""
-    blinded = np.zeros(table.n_events, dtype=np.bool_)
-    for region in table.regions:
-        if not region.constrained:
-            blinded |= region.mask & (table.labels == UNLABELLED)
-    return table if unblind or not blinded.any() else table.select(~blinded)
 
 
 def bookkeeping(table: EventTable, metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ from hepfool.processors.chunk import (
     warn_of_network,
     warn_of_unattacked,
 )
-from hepfool.processors.passes import Ranges, joined
+from hepfool.processors.collected import joined
+from hepfool.processors.passes import Ranges
 from hepfool.processors.results import compatibility
 from hepfool.processors.workers import watched_workers
 from hepfool.statistics.compatibility import Compatibility

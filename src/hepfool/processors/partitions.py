@@ -14,7 +14,8 @@ from coffea.processor import ProcessorABC
 from hepfool.events import EventTable
 from hepfool.io.partitions import Partitions, empty, write_partition
 from hepfool.processors.analysis import Analysis
-from hepfool.processors.chunk import bookkeeping, without_blinded
+from hepfool.processors.chunk import bookkeeping
+from hepfool.processors.collected import without_blinded
 
 __all__ = ["PartitionProcessor"]
 

@@ -9,7 +9,6 @@ chunk needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +18,13 @@ from coffea.processor import ProcessorABC
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.features import FeatureSpace
 from hepfool.processors.analysis import Analysis
-from hepfool.processors.chunk import bookkeeping, without_blinded
+from hepfool.processors.chunk import bookkeeping
+from hepfool.processors.collected import without_blinded
 from hepfool.processors.results import MaskedMoments
 from hepfool.statistics.marginals import Binning, ranges_of
 from hepfool.typing import FloatArray
 
-__all__ = ["RangeProcessor", "Ranges", "TableProcessor", "joined"]
+__all__ = ["RangeProcessor", "Ranges", "TableProcessor"]
 
 
 @dataclass(frozen=True)
@@ -84,27 +84,6 @@ class TableProcessor(ProcessorABC):  # type: ignore[misc]
         rest = {key: accumulator[key] for key in ("n_events", "processed")}
         tables = [accumulator["tables"][chunk] for chunk in sorted(accumulator["tables"])]
         return {"table": EventTable.concatenate(tables), **rest}
-
-
-def joined(tables: Mapping[Any, EventTable], *, labelled: bool) -> EventTable | None:
-    """
-    Join the events with, or without, a label.
-
-    Parameters
-    ----------
-    tables : mapping of chunk to EventTable
-        Selected events.
-    labelled : bool
-        Which ones.
-
-    Returns
-    -------
-    EventTable or None
-        In the order of the chunks; None if there is no such event.
-    """
-    parts = [tables[chunk].select((tables[chunk].labels != UNLABELLED) == labelled) for chunk in sorted(tables)]
-    populated = [part for part in parts if part.n_events]
-    return EventTable.concatenate(populated) if populated else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

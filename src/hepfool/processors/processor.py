@@ -34,7 +34,8 @@ from hepfool.processors.chunk import (
     warn_of_small_chunks,
     warn_of_unattacked,
 )
-from hepfool.processors.passes import TableProcessor, joined
+from hepfool.processors.collected import joined
+from hepfool.processors.passes import TableProcessor
 from hepfool.statistics.marginals import Binning
 
 if TYPE_CHECKING:  # which loads PyTorch

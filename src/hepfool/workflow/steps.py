@@ -31,7 +31,7 @@ from hepfool.io.histograms import read_histograms
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier
 from hepfool.plots.scores import score_histogram
-from hepfool.processors.chunk import without_blinded
+from hepfool.processors.collected import without_blinded
 from hepfool.statistics.checks import DetectionTable
 from hepfool.statistics.marginals import Binning
 from hepfool.studies.cross_run import CrossRuns, run_cross_runs
