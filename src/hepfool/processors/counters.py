@@ -24,20 +24,6 @@ def check_counters(tree: Any, start: int, stop: int, *, patterns: Sequence[str] 
     Compare the counters of some events with the sizes of their collections.
 
     Nothing is read of files as ROOT writes them, in which the counter is part of the description of each branch.
-
-    Parameters
-    ----------
-    tree : uproot.TTree
-        NanoAOD.
-    start, stop : int
-        First entry, and the one after the last.
-    patterns : sequence of str, optional
-        Which branches are used, such as ``Tau_*``; all when left out.
-
-    Raises
-    ------
-    ValueError
-        If a counter does not fit.
     """
     for counter, branch in _pairs(tree, patterns):
         if _counted_by(branch) == counter:

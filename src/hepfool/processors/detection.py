@@ -26,29 +26,7 @@ def detector_sums(
     adversarial: EventTable | None = None,
     outcome: tuple[BoolArray, BoolArray] | None = None,
 ) -> dict[str, Any]:
-    """
-    Score and count events with a detector.
-
-    Parameters
-    ----------
-    detector : Detector
-        Trained on other events.
-    nominal : EventTable
-        Simulation or data.
-    binning : Binning
-        Of the marginals.
-    adversarial : EventTable, optional
-        The same events after the attack; without it only nominal ones are scored.
-    outcome : (BoolArray, BoolArray), each of shape (n_events,), optional
-        Attacked and fooled events.
-
-    Returns
-    -------
-    dict
-        ``scores`` with the axes dataset, region and variation; ``flags``
-        (:class:`~hepfool.processors.results.FlagCounts`) by dataset, region and variation; ``corrected``
-        (:class:`~hepfool.attacks.base.FoolingCounts`) of events that are fooled and not flagged, counted jointly.
-    """
+    """Score and count events with a detector."""
     tables = {"nominal": nominal}
     if adversarial is not None:
         tables |= {"adversarial": adversarial, **{v: nominal.variation(v) for v in nominal.shape_variations}}

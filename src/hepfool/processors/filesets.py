@@ -28,19 +28,7 @@ def files_and_trees(fileset: Mapping[str, Any], treename: str) -> dict[str, dict
 
 
 def check_fileset(fileset: Mapping[str, Any]) -> None:
-    """
-    Refuse a fileset from which no result, or a wrong one, would follow.
-
-    Parameters
-    ----------
-    fileset : mapping
-        As coffea takes it.
-
-    Raises
-    ------
-    ValueError
-        If there is no dataset, a dataset names no file, or it lists a file twice, by whatever names.
-    """
+    """Refuse a fileset from which no result, or a wrong one, would follow."""
     if not fileset:
         msg = f"the fileset holds no dataset: {fileset!r:.80}; give a mapping such as {{'ttbar': {{'files': ['ttbar.root']}}}}"
         raise ValueError(msg)
@@ -65,16 +53,6 @@ def canonical(file: str) -> str:
     """
     Give a file one name, however it was named.
 
-    Parameters
-    ----------
-    file : str
-        Relative, absolute, through links, or as a URL.
-
-    Returns
-    -------
-    str
-        Absolute path without links, or the URL without repeated slashes.
-
     Examples
     --------
     >>> canonical("root://host//store//a.root"), canonical("./a.root") == canonical("a.root")
@@ -88,20 +66,6 @@ def canonical(file: str) -> str:
 
 
 def file_state(file: Any, tree: str) -> str:
-    """
-    Tell one state of a ROOT file from the next: an update in place keeps its UUID.
-
-    Parameters
-    ----------
-    file : uproot.ReadOnlyFile
-        An open file.
-    tree : str
-        Name of the tree in it.
-
-    Returns
-    -------
-    str
-        Where the file ends, and the position, size and time of the header of its tree.
-    """
+    """Tell one state of a ROOT file from the next: an update in place keeps its UUID."""
     key = file.root_directory.key(tree)
     return f"{file.fEND} {key.fSeekKey} {key.fNbytes} {key.fDatime}"

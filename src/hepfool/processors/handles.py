@@ -52,23 +52,7 @@ class Handle:
 
     @classmethod
     def of(cls, value: Any, *, folder: str | Path | None = None, large: int = LARGE_BYTES) -> Handle:
-        """
-        Pickle an object.
-
-        Parameters
-        ----------
-        value : object
-            Anything that cloudpickle can pickle.
-        folder : str or Path, optional
-            Folder that all workers can read; without one the bytes travel.
-        large : int
-            Bytes above which the folder is used.
-
-        Returns
-        -------
-        Handle
-            For :meth:`get`, in any process.
-        """
+        """Pickle an object."""
         blob = bytes(cloudpickle.dumps(value))
         digest = hashlib.sha256(blob).hexdigest()
         if folder is None or len(blob) <= large:
@@ -79,20 +63,7 @@ class Handle:
         return cls(digest, len(blob), str(path))
 
     def get(self) -> Any:
-        """
-        Return the object, built once per process; nobody may change it.
-
-        Returns
-        -------
-        object
-            Shared between all callers in this process.
-
-        Raises
-        ------
-        RuntimeError
-            If the file is not there or holds something else.  Never an ``OSError``: coffea's ``skipbadfiles`` takes
-            one for a bad input file and goes on without its events.
-        """
+        """Return the object, built once per process; nobody may change it."""
         with _lock:
             if self.digest not in _cache:
                 # Checked against the digest, which came with the processor.

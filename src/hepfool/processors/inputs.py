@@ -84,19 +84,7 @@ class Inputs:
         return {dataset: dict(files) for dataset, files in events.items()}
 
     def as_named_now(self, processed: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-        """
-        Give files the names of this fileset: those of a checkpoint may be others, relative ones for instance.
-
-        Parameters
-        ----------
-        processed : mapping
-            Events by dataset and file.
-
-        Returns
-        -------
-        dict
-            The same.
-        """
+        """Give files the names of this fileset: those of a checkpoint may be others, relative ones for instance."""
         names = {(chunk.dataset, canonical(chunk.filename)): chunk.filename for chunk in self.chunks}
         return {
             dataset: {names.get((dataset, canonical(file)), file): n for file, n in files.items()}
@@ -104,14 +92,7 @@ class Inputs:
         }
 
     def changes(self) -> dict[str, str]:
-        """
-        Open every file again.
-
-        Returns
-        -------
-        dict of str to str
-            Why a file cannot be read any more, or how it has changed.
-        """
+        """Open every file again."""
         files = {chunk.filename: chunk for chunk in self.chunks}
         found = {name: broken_file(name, chunk.treename) or _changed(chunk) for name, chunk in files.items()}
         return {name: reason for name, reason in found.items() if reason}
@@ -120,37 +101,7 @@ class Inputs:
 def open_fileset(
     runner: Runner, fileset: Mapping[str, Any], *, treename: str = "Events", allow_missing: bool = False
 ) -> Inputs:
-    """
-    Open every file once and cut it into chunks.
-
-    Parameters
-    ----------
-    runner : coffea.processor.Runner
-        Its executor opens the files, its chunk size cuts them.
-    fileset : mapping
-        As coffea takes it.
-    treename : str
-        Name of the tree where the fileset does not give one.
-    allow_missing : bool
-        Go on without files that cannot be read.
-
-    Returns
-    -------
-    Inputs
-        Chunks, and the files left out.
-
-    Raises
-    ------
-    ValueError
-        If there is no dataset, a dataset names no file, or it lists a file twice.
-    IncompleteInputError
-        If a file cannot be read and ``allow_missing`` is False, or if none can.
-
-    Warns
-    -----
-    UserWarning
-        If a file is in two datasets, or two files have the same UUID, as copies of a file do: their events count twice.
-    """
+    """Open every file once and cut it into chunks."""
     check_fileset(fileset)
     trees = files_and_trees(fileset, treename)
     # A cache of its own: that of coffea lives as long as the process and knows nothing of files that changed.

@@ -41,32 +41,11 @@ class OrderedSum:
 
     @classmethod
     def of(cls, index: int, out: Any) -> OrderedSum:
-        """
-        Begin with one chunk.
-
-        Parameters
-        ----------
-        index : int
-            Position of the chunk among all, from 0.
-        out : accumulatable
-            What it gave.
-
-        Returns
-        -------
-        OrderedSum
-            Of this chunk.
-        """
+        """Begin with one chunk."""
         return cls({(0, index): out})
 
     def __add__(self, other: OrderedSum) -> OrderedSum:
-        """
-        Unite disjoint chunks.
-
-        Raises
-        ------
-        ValueError
-            If a chunk is in both.
-        """
+        """Unite disjoint chunks."""
         parts = {**self.parts, **other.parts}
         if len(parts) < len(self.parts) + len(other.parts):
             twice = sorted(self.parts.keys() & other.parts.keys())
@@ -77,14 +56,7 @@ class OrderedSum:
         return OrderedSum(parts)
 
     def total(self) -> Any:
-        """
-        Merge what is left, from the first chunk to the last.
-
-        Returns
-        -------
-        accumulatable
-            Sum of all chunks; None without any.
-        """
+        """Merge what is left, from the first chunk to the last."""
         ordered = sorted(self.parts, key=lambda part: part[1] << part[0])
         return accumulate([self.parts[key] for key in ordered])
 

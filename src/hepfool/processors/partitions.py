@@ -56,24 +56,7 @@ class PartitionProcessor(ProcessorABC):  # type: ignore[misc]
     unblind: bool = False
 
     def process(self, events: Any) -> dict[str, Any]:
-        """
-        Select and write the events of one chunk.
-
-        Parameters
-        ----------
-        events : NanoEvents
-            The chunk.
-
-        Returns
-        -------
-        dict
-            Mergeable output with the file under the chunk's identity.
-
-        Raises
-        ------
-        RuntimeError
-            If the file cannot be written.
-        """
+        """Select and write the events of one chunk."""
         table = self.analysis.build(events)
         kept = without_blinded(table, unblind=self.unblind)
         chunk = tuple(events.metadata[key] for key in ("dataset", "filename", "entrystart", "entrystop"))
@@ -89,19 +72,7 @@ class PartitionProcessor(ProcessorABC):  # type: ignore[misc]
         return {"files": {chunk: file}, "like": _First(empty(kept)), **bookkeeping(table, events.metadata)}
 
     def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
-        """
-        Write the manifest in the driver.
-
-        Parameters
-        ----------
-        accumulator : dict
-            Merged output of all chunks.
-
-        Returns
-        -------
-        dict
-            Final output.
-        """
+        """Write the manifest in the driver."""
         files = tuple(accumulator["files"][chunk] for chunk in sorted(accumulator["files"]))
         partitions = Partitions(folder=Path(self.folder), files=files, like=accumulator["like"].table)
         partitions.save()

@@ -15,14 +15,7 @@ __all__ = ["limited_threads", "use_threads"]
 
 
 def use_threads(n_threads: int) -> None:
-    """
-    Limit the threads of this process from now on.
-
-    Parameters
-    ----------
-    n_threads : int
-        For torch, if it is loaded, for compiled kernels (``NUMBA_NUM_THREADS`` may allow fewer), BLAS and OpenMP.
-    """
+    """Limit the threads of this process from now on."""
     kernels.limit_threads(n_threads)
     threadpool_limits(n_threads)
     if "torch" in sys.modules:
@@ -31,18 +24,7 @@ def use_threads(n_threads: int) -> None:
 
 @contextmanager
 def limited_threads(n_threads: int | None) -> Iterator[None]:
-    """
-    Limit the threads of this process for a while.
-
-    Parameters
-    ----------
-    n_threads : int, optional
-        See :func:`use_threads`; nothing is changed when left out.
-
-    Yields
-    ------
-    None
-    """
+    """Limit the threads of this process for a while."""
     if n_threads is None:
         yield
         return

@@ -53,26 +53,7 @@ class WorkerPass(ProcessorABC):  # type: ignore[misc]  # coffea has no types
     branches: tuple[str, ...] | None = None
 
     def process(self, events: Any) -> OrderedSum:
-        """
-        Process one chunk.
-
-        Parameters
-        ----------
-        events : NanoEvents
-            The chunk, with its position among all as ``chunk_index`` in the metadata.
-
-        Returns
-        -------
-        OrderedSum
-            Of this chunk.
-
-        Raises
-        ------
-        RuntimeError
-            If the file is another one than at the start, or was updated since.
-        ValueError
-            If a counter does not fit its collection.
-        """
+        """Process one chunk."""
         if self.check_files:
             _check_file(events)
         if self.nanoaod:
@@ -140,25 +121,7 @@ class Failure:
         return any(isinstance(e, MemoryError) for e in _chain(self.error)) or self._names(_MEMORY_NAMES)
 
     def advice(self, *, name: str, chunks: Iterable[Any], chunksize: int, kept: str) -> str:
-        """
-        Say what to do.
-
-        Parameters
-        ----------
-        name : str
-            Of the pass.
-        chunks : iterable of coffea.processor.executor.WorkItem
-            All chunks.
-        chunksize : int
-            Of the runner, in events.
-        kept : str
-            What is not lost.
-
-        Returns
-        -------
-        str
-            A few lines.
-        """
+        """Say what to do."""
         where = _CHUNK.search(str(self.error))
         at = f" at {PurePath(where['file']).name}, events {where['start']} to {where['stop']}" if where else ""
         largest = max((len(chunk) for chunk in chunks), default=0)

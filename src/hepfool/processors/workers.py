@@ -23,25 +23,7 @@ _SHOWN: Final = 3
 def watched_workers(
     executor: Any, *, what: str, patience: float = 60.0, kept: Callable[[], str] = lambda: ""
 ) -> Iterator[None]:
-    """
-    Log a warning if a cluster of dask has had no worker for a while, and a line when one is back.
-
-    Parameters
-    ----------
-    executor : object
-        Of coffea or of ``client.get_executor()``; nothing is watched unless it has a client of dask.
-    what : str
-        That waits, such as ``pass 'attack'``.
-    patience : float
-        Seconds without any worker.
-    kept : callable, optional
-        Gives a sentence about what is not lost.
-
-    Yields
-    ------
-    None
-        While the cluster is watched.
-    """
+    """Log a warning if a cluster of dask has had no worker for a while, and a line when one is back."""
     client = getattr(executor, "client", None) or getattr(executor, "_client", None)
     if not hasattr(client, "scheduler_info"):
         yield
