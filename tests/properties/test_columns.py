@@ -95,6 +95,19 @@ def test_a_file_gives_the_table_that_its_columns_give(content: Any, tmp_path_fac
     np.testing.assert_array_equal(read_table(path, features=names).values, expected(content, names))
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    sentinel=st.sampled_from([-999.0, -999.9, -99.9, -9999.9, float(np.finfo("f4").max), -1.1e30]),
+    kind=st.sampled_from(["f4", ">f4", "f8", "f4 read as f8"]),
+    gone=st.lists(st.booleans(), min_size=2, max_size=8),
+)
+def test_a_sentinel_is_found_in_every_precision(sentinel: float, kind: str, gone: list[bool]) -> None:
+    column = np.where(gone, sentinel, np.arange(float(len(gone))))
+    column = column.astype("f4").astype("f8") if kind == "f4 read as f8" else column.astype(kind)
+    table = EventTable.from_arrays({"x": column}, sentinel=sentinel)
+    assert table.missing[:, 0].tolist() == gone
+
+
 @settings(deadline=None, max_examples=100)
 @given(
     numbers=st.lists(st.integers(-(2**63), 2**64 - 1), min_size=1, max_size=6),

@@ -8,7 +8,7 @@ import re
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -48,7 +48,8 @@ kinds = st.sampled_from(get_args(Kind))
 
 def filled(on: Any, values: Any, scale: float, kind: Kind, *leading: Any, **categories: str) -> Hist[Any]:
     histogram: Hist[Any] = Hist(*leading, on, storage=getattr(storage, kind)())
-    return histogram.fill(score=values, weight=np.full(len(values), scale), **categories)
+    given_values: Any = {"score": values, **categories}
+    return histogram.fill(weight=np.full(len(values), scale), **given_values)
 
 
 def yields_of(on: Any, values: Any, flow: Flow) -> tuple[Any, int]:
@@ -85,7 +86,7 @@ def test_a_template_has_the_rate_of_its_events(
             filled(on, values, scale, kind, *categories, process="ttbar", variation=variation)
             for values, variation in ((before, "nominal"), (after, "adversarial"))
         ]
-        (only,) = score_templates(cast("Hist[Any]", parts[0] + parts[1]), channel="SR", flow=flow)
+        (only,) = score_templates(parts[0] + parts[1], channel="SR", flow=flow)
         return only
 
     if flow == "refuse" and (lost or more):
@@ -134,7 +135,7 @@ def test_shift_and_statistical_errors_follow_the_yields_of_the_analyst(
     assert moved.variances is not None
     np.testing.assert_array_equal(moved.variances > 0, np.array(nominal) > 0)
     np.testing.assert_allclose(
-        moved.variances.sum() / yields.sum() ** 2, template.variances.sum() / template.nominal.sum() ** 2
+        moved.variances.sum() / yields.sum() ** 2, np.asarray(template.variances).sum() / template.nominal.sum() ** 2
     )
     with TemporaryDirectory() as folder:
         path = Path(folder) / "shapes.root"
@@ -153,7 +154,7 @@ def test_shift_and_statistical_errors_follow_the_yields_of_the_analyst(
 def test_a_parameter_is_refused_where_its_name_exists_and_only_there(
     name: str, taken: str, sample: str, per_process: bool
 ) -> None:
-    template = Template(channel="SR", sample=sample, nominal=[4.0, 6.0], adversarial=[5.0, 5.0])
+    template = Template(channel="SR", sample=sample, nominal=np.array([4.0, 6.0]), adversarial=np.array([5.0, 5.0]))
     for nuisance in (Nuisance(name=name, per_process=per_process), Nuisance(name=taken)):
         parameter = nuisance.parameter(sample)
         card = f"bin SR\nobservation 20\nbin SR\nprocess {sample}\nprocess 1\nrate 20\n{taken} lnN 1.1\n"
@@ -161,11 +162,12 @@ def test_a_parameter_is_refused_where_its_name_exists_and_only_there(
         samples = [{"name": sample, "data": [10.0, 10.0], "modifiers": [modifier]}]
         workspace = {"channels": [{"name": "SR", "samples": samples}]}
         if parameter == taken:
-            for write, where in ((combine_lines, card), (attack_patch, workspace)):
+            doors: tuple[tuple[Any, Any], ...] = ((combine_lines, card), (attack_patch, workspace))
+            for write, where in doors:
                 with pytest.raises(
                     ValueError, match=f"{re.escape(repr(parameter))} already; give the nuisance another name"
                 ):
-                    write(where, [template], nuisance)  # type: ignore[operator]
+                    write(where, [template], nuisance)
         elif parameter not in {"bin", "process", "rate", "observation"}:
             assert combine_lines(card, [template], nuisance) == (f"{parameter} shape 1",)
             assert attack_patch(workspace, [template], nuisance)[-1]["value"]["name"] == parameter

@@ -173,9 +173,9 @@ def test_a_selection_is_booleans_or_positions(mask: Any) -> None:
 
 
 def test_sound_selections_stay() -> None:
-    assert table().select([]).n_events == 0
+    assert table().select(np.array([])).n_events == 0
     assert table().select(LABELS == 1).n_events == LABELS.sum()
-    np.testing.assert_array_equal(table().select([5, 5, 1]).values, VALUES[[5, 5, 1]])
+    np.testing.assert_array_equal(table().select(np.array([5, 5, 1])).values, VALUES[[5, 5, 1]])
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_settings_of_an_attack_are_numbers_in_range(settings: dict[str, Any], me
     [
         (lambda: hf.Validation(inputs=None, score=None, correlations=None), "compares nothing"),
         (lambda: hf.Marginals(n_bins=1, n_quantiles=0), "a single bin compares nothing"),
-        (lambda: hf.Marginals(n_quantiles=2.5), "n_quantiles must be a whole number"),
+        (lambda: hf.Marginals(n_quantiles=2.5), "n_quantiles must be a whole number"),  # type: ignore[arg-type]
         (lambda: hf.Marginals(max_js_distance="0.1"), "max_js_distance must be a number"),  # type: ignore[arg-type]
         (lambda: hf.Region("", np.ones(3, np.bool_)), "a region needs a name"),
     ],
@@ -259,7 +259,8 @@ def test_one_file_under_two_names_is_refused(kind: str, file: Path, monkeypatch:
         other.symlink_to(file)
     elif kind == "hard link":
         other.hardlink_to(file)
-    second = {"twice": file, "relative": file.name, "pattern": "ev*.csv"}.get(kind, other)
+    names: dict[str, str | Path] = {"twice": file, "relative": file.name, "pattern": "ev*.csv"}
+    second = names.get(kind, other)
     with pytest.raises(ValueError, match=r"is the same file as .*, so that its events would count twice"):
         read_table([file, second], features=["a", "b"], label="y")
 
