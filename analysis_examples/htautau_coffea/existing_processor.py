@@ -3,7 +3,7 @@
 A processor that exists, and the same one with an attack in it.
 
 `Before` selects events, counts them and histograms the network's score.  `After` does the
-same and attacks the events that it has selected anyway: compare the two classes.
+same and collects the events that it has selected anyway, to be attacked after the run: compare the two classes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,13 @@ from coffea.nanoevents import NanoAODSchema
 from coffea.processor import IterativeExecutor, ProcessorABC, Runner
 
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.events import EventTable, Region
 from hepfool.exceptions import LowStatisticsWarning
 from hepfool.models.networks import mlp
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.processors.chunk import attack_table
-from hepfool.processors.results import compatibility
+from hepfool.processors import attack_collected, collect
 from hepfool.samples import htautau
-from hepfool.statistics.marginals import Binning
 
 INPUTS = ("lead_jet_pt", "jets_sum_pt", "tau_pt", "met")
-RANGES = ((30.0, 600.0), (30.0, 1000.0), (20.0, 400.0), (0.0, 400.0))
 
 
 class Before(ProcessorABC):
@@ -57,8 +53,6 @@ class Before(ProcessorABC):
 class After(ProcessorABC):
     def __init__(self, network: TorchClassifier) -> None:
         self.network = network
-        self.attack = CONSERVAttack(n_bins=50, step=0.01, n_iterations=5, max_js_distance=0.05)
-        self.binning = Binning(np.stack([np.linspace(low, high, 51) for low, high in RANGES]))
 
     def process(self, events: Any) -> dict[str, Any]:
         dataset = events.metadata["dataset"]
@@ -73,13 +67,14 @@ class After(ProcessorABC):
         weights = ak.to_numpy(events.genWeight)
         score = hist.Hist.new.StrCat([], name="dataset", growth=True).Reg(20, 0.0, 1.0, name="score").Weight()
         score.fill(dataset=dataset, score=self.network.scores(inputs)[:, 1], weight=weights)
-        labels = np.full(len(inputs), int(events.metadata["is_signal"]))
-        regions = (Region("low_met", inputs[:, 3] < 60.0, "control", {"met": (-np.inf, 60.0)}),)
-        table = EventTable.from_arrays(
-            inputs, features=INPUTS, labels=labels, weights=weights, dataset=dataset, regions=regions
+        collected = collect(
+            events.metadata,
+            dict(zip(INPUTS, columns, strict=True)),
+            label=int(events.metadata["is_signal"]),
+            weights=weights,
+            regions={"low_met": ("control", {"met": (None, 60.0)}), "high_met": ("signal", {"met": (60.0, None)})},
         )
-        attack = attack_table(table, self.network, self.attack, binning=self.binning, metadata=events.metadata)
-        return {"score": score, "selected": {dataset: len(inputs)}, "attack": attack}
+        return {"score": score, "selected": {dataset: len(inputs)}, "attack": collected}
 
 
 @click.command()
@@ -95,12 +90,16 @@ def main(quick: bool) -> None:
     before, after = (runner(htautau.fileset(), processor(network)) for processor in (Before, After))
     same = before["score"] == after["score"] and before["selected"] == after["selected"]
     print(f"the processor's own output is unchanged: {same}")
-    for dataset in sorted(after["selected"]):
-        counts = after["attack"]["fooling"][dataset]["all"]["adversarial"]
-        print(f"{dataset:10} selected {counts.n_events}, attacked {counts.n_attacked}, fooled {counts.n_fooled}")
-    merged = compatibility(after["attack"])
+    scale = {
+        name: entry["metadata"]["cross_section_pb"] * htautau.luminosity_pb() / entry["metadata"]["sum_weights"]
+        for name, entry in htautau.fileset().items()
+    }
+    attack = CONSERVAttack(n_bins=50, step=0.01, n_iterations=5, max_js_distance=0.05)
+    result = attack_collected(after["attack"], network, attack, seed=7, scale=scale)
+    counts, found = result.counts(), result.compatibility
+    print(f"selected {counts.n_events}, attacked {counts.n_attacked}, fooled {counts.n_fooled}")
     print(
-        f"largest distance of a marginal {merged.max_js_distance:.3f}, of two independent samples {merged.js_floor.max():.3f}"
+        f"largest distance of a marginal {found.max_js_distance:.3f}, of two independent samples {found.js_floor.max():.3f}"
     )
 
 

@@ -148,7 +148,6 @@ def plan(analysis: HiggsToTauTau, fileset: dict[str, Any]) -> AttackPlan:
     return AttackPlan(
         classifier=TorchClassifier(mlp(len(analysis.features), [64, 64, 32])),
         attack=Still(),
-        scope="chunk",
         target="all",
         binning=_binning(analysis, fileset, Still().n_bins),
     )
@@ -169,10 +168,10 @@ def test_overhead_over_inference(
     inference = cpu(lambda: run_processor(_runner(), fileset, Inference(analysis, plan.classifier)))
     attack = CONSERVAttack(max_js_distance=0.05, max_correlation_shift=0.05)
     moving = replace(plan, attack=attack, binning=_binning(analysis, fileset, attack.n_bins))
-    n_events = run_analysis(_runner(), fileset, analysis, plan).completeness.n_processed
+    n_events = run_analysis(_runner(), fileset, analysis, plan, scope="chunk").completeness.n_processed
     remark = f"{n_events} events in {len(fileset)} chunks, 6 shifts, CPU time"
     for name, kind, target in (("without an attack", plan, "<= 2"), ("default attack", moving, "<= 3")):
-        seconds = cpu(partial(run_analysis, _runner(), fileset, analysis, kind))
+        seconds = cpu(partial(run_analysis, _runner(), fileset, analysis, kind, scope="chunk"))
         record(f"run_analysis, {name} / inference only", seconds / inference, target=target, remark=remark)
 
 
@@ -212,9 +211,11 @@ def test_two_workers(analysis: HiggsToTauTau, plan: AttackPlan, record: Record, 
         ):
             runner = _runner(DaskExecutor(client=client, status=False))
             share = {name: {**entry, "files": entry["files"][::2]} for name, entry in fileset.items()}
-            run_analysis(runner, {"ggH": {**fileset["ggH"], "files": fileset["ggH"]["files"][:4]}}, analysis, plan)
+            run_analysis(
+                runner, {"ggH": {**fileset["ggH"], "files": fileset["ggH"]["files"][:4]}}, analysis, plan, scope="chunk"
+            )
             start = time.perf_counter()
-            run = run_analysis(runner, share if n_workers == 1 else fileset, analysis, plan)
+            run = run_analysis(runner, share if n_workers == 1 else fileset, analysis, plan, scope="chunk")
             rate[n_workers] = run.completeness.n_processed / (time.perf_counter() - start)
     remark = f"dask, {run.completeness.n_processed} events of the demo's files repeated; {rate[2]:.0f} events/s in two; one worker took half"
     record("throughput of two workers / one", rate[2] / rate[1], target=">= 1.7 on idle cores", remark=remark)

@@ -5,26 +5,34 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import cloudpickle
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import uproot
 from coffea.analysis_tools import PackedSelection, Weights
 from coffea.nanoevents import BaseSchema, NanoAODSchema
 from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, ProcessorABC, Runner, accumulate
 
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.models.networks import mlp
+from hepfool.events import EventTable
+from hepfool.features import FeatureSpace
+from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.processors import (
     AttackProcessor,
+    ChunkProcessor,
     Collected,
     TableProcessor,
     attack_collected,
     collect,
+    feature_matrix,
     leading,
     run_processor,
     table_of,
@@ -225,3 +233,97 @@ def test_a_whole_analysis_collects_what_its_rewritten_form_builds(monkeypatch: p
     table = table_of(collected)
     for name, values in expected.nominal.shape_variations.items():
         np.testing.assert_array_equal(table.shape_variations[name], values)
+
+
+class Flat(ProcessorABC):  # type: ignore[misc]
+    """A processor of flat ntuples whose inputs are branches."""
+
+    def __init__(self, inputs: tuple[str, ...]) -> None:
+        self.inputs = inputs
+
+    def process(self, events: Any) -> Any:
+        return {
+            "attack": collect(
+                events.metadata, {name: events[name] for name in self.inputs}, label=events.metadata["label"]
+            )
+        }
+
+    def postprocess(self, accumulator: Any) -> Any:
+        return accumulator
+
+
+def _written(folder: Path, columns: dict[str, Any], labels: Any) -> dict[str, Any]:
+    """Fileset of one flat file per class."""
+    fileset: dict[str, Any] = {}
+    for label, name in enumerate(("background", "signal")):
+        path = folder / f"{name}.root"
+        chosen = {key: np.asarray(column[labels == label]) for key, column in columns.items()}
+        with uproot.recreate(path) as file:
+            file.mktree("Events", {key: column.dtype for key, column in chosen.items()}).extend(chosen)
+        fileset[name] = {"files": [str(path)], "metadata": {"label": label}}
+    return fileset
+
+
+def _discriminant(table: EventTable) -> TorchClassifier:
+    """Fisher's linear discriminant as a network."""
+    net = mlp(table.n_features, [], preprocessing=Standardise.of(table))
+    scaled = (table.values - table.values.mean(axis=0)) / table.values.std(axis=0)
+    means = [scaled[table.labels == label].mean(axis=0) for label in (0, 1)]
+    slope = np.linalg.solve(np.cov(scaled.T), means[1] - means[0])
+    linear = next(module for module in net.modules() if isinstance(module, torch.nn.Linear))
+    with torch.no_grad():
+        linear.weight[:] = torch.as_tensor(slope)
+        linear.bias[:] = float(-slope @ (means[0] + means[1]) / 2)
+    return TorchClassifier(net)
+
+
+@dataclass(frozen=True)
+class FlatAnalysis:
+    """The same events for an attack chunk by chunk."""
+
+    inputs: tuple[str, ...]
+
+    @property
+    def features(self) -> FeatureSpace:
+        return FeatureSpace(self.inputs)
+
+    def build(self, events: Any) -> EventTable:
+        values = feature_matrix({name: events[name] for name in self.inputs}, self.features)
+        labels = np.full(len(values), events.metadata["label"])
+        return EventTable.from_arrays(values, features=self.features, labels=labels, dataset=events.metadata["dataset"])
+
+
+def _whole_and_chunks(fileset: dict[str, Any], inputs: tuple[str, ...]) -> tuple[float, float]:
+    """Fooling ratio of all events at once, and of chunks of fifty."""
+    executor = IterativeExecutor(status=False, retries=0)
+    runner = Runner(executor, schema=BaseSchema, chunksize=50, metadata_cache={})
+    collected = runner(fileset, Flat(inputs), treename="Events")["attack"]
+    table = table_of(collected)
+    network = _discriminant(table)
+    attack = CONSERVAttack(
+        strategy="frugal", n_bins=20, n_iterations=4, max_js_distance=0.03, max_correlation_shift=0.03
+    )
+    whole = attack_collected(collected, network, attack, seed=1)
+    processor = ChunkProcessor(FlatAnalysis(inputs), network, attack, binning=whole.binning, seed=1)
+    out = run_processor(runner, fileset, processor)
+    counts = [regions["all"]["adversarial"] for regions in out["fooling"].values()]
+    return whole.fooling_ratio, sum(counts[1:], counts[0]).fooling_ratio
+
+
+@pytest.mark.torch
+def test_all_events_at_once_are_fooled_more_than_chunks_of_fifty(tmp_path: Path, rng: np.random.Generator) -> None:
+    labels = rng.integers(0, 2, 600)
+    columns = {name: rng.normal(shift * labels, 1.0) for name, shift in (("a", 1.0), ("b", 0.5), ("c", 0.0))}
+    whole, chunks = _whole_and_chunks(_written(tmp_path, columns, labels), tuple(columns))
+    assert whole > 3 * chunks
+
+
+@pytest.mark.torch
+def test_events_of_a_published_analysis_show_the_same(test_data: Path, tmp_path: Path) -> None:
+    (path,) = (test_data / "higgsml2014").glob("*.csv.gz")
+    frame = pd.read_csv(path, nrows=1500)
+    inputs = ("DER_mass_vis", "DER_mass_transverse_met_lep", "DER_pt_h", "PRI_tau_pt", "PRI_lep_pt", "PRI_met")
+    labels = (frame["Label"] == "s").to_numpy(dtype=np.int64)
+    fileset = _written(tmp_path, {name: frame[name].to_numpy() for name in inputs}, labels)
+    whole, chunks = _whole_and_chunks(fileset, inputs)
+    assert whole > 3 * chunks

@@ -29,9 +29,10 @@ from hepfool.processors.digest import digest
 from hepfool.processors.driver import AnalysisRun, AttackPlan, RunSettings, run_analysis
 from hepfool.processors.output import write_run
 from hepfool.processors.passes import RangeProcessor
-from hepfool.processors.processor import AttackProcessor
+from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
+from hepfool.statistics.marginals import Binning
 from hepfool.workflow import run_table_attack
 from tests.toy_analysis import Logistic, Push, ToyAnalysis
 
@@ -58,38 +59,41 @@ def detector() -> Detector:
     )
 
 
+@pytest.fixture
+def plan(detector: Detector) -> AttackPlan:
+    return AttackPlan(Logistic(), Push(), seed=7, detector=detector)
+
+
 @pytest.fixture(params=["dataset", "chunk"])
-def plan(request: pytest.FixtureRequest, detector: Detector) -> AttackPlan:
-    return AttackPlan(classifier=Logistic(), attack=Push(), scope=request.param, seed=7, detector=detector)
+def scope(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 @pytest.fixture
-def expected(toy_fileset: dict[str, Any], plan: AttackPlan) -> AnalysisRun:
-    return run_analysis(_runner(), toy_fileset, ToyAnalysis(), plan)
+def expected(toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any) -> AnalysisRun:
+    return run_analysis(_runner(), toy_fileset, ToyAnalysis(), plan, scope=scope)
 
 
 def test_the_passes_give_what_the_processors_give(
-    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun
+    toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, expected: AnalysisRun
 ) -> None:
     binning = run_processor(_runner(), toy_fileset, RangeProcessor(ToyAnalysis()))["ranges"].binning(20)
-    options = {**plan.options, "binning": binning}
-    separate = run_processor(
-        _runner(), toy_fileset, AttackProcessor(ToyAnalysis(), plan.classifier, plan.attack, **options)
-    )
+    processor = ChunkProcessor if scope == "chunk" else AttackProcessor
+    separate = run_processor(_runner(), toy_fileset, processor(ToyAnalysis(), **{**vars(plan), "binning": binning}))
     assert digest(separate) == digest(expected.out)
-    assert (expected.ranges is not None) == (plan.scope == "chunk")
-    assert list(expected.provenance["passes"]) == (["ranges", "attack"] if plan.scope == "chunk" else ["attack"])
+    assert (expected.ranges is not None) == (scope == "chunk")
+    assert list(expected.provenance["passes"]) == (["ranges", "attack"] if scope == "chunk" else ["attack"])
 
 
 @pytest.mark.parametrize(
     "pool", [pytest.param(None, marks=pytest.mark.slow), ThreadPoolExecutor], ids=["processes", "threads"]
 )
 def test_pools_give_the_same_to_the_last_bit(
-    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun, pool: Any
+    toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, expected: AnalysisRun, pool: Any
 ) -> None:
     executor = FuturesExecutor(workers=2, status=False, **({} if pool is None else {"pool": pool}))
     runner = _runner(executor, pre_executor=IterativeExecutor(status=False))
-    other = run_analysis(runner, toy_fileset, ToyAnalysis(), plan, settings=RunSettings(large_bytes=1000))
+    other = run_analysis(runner, toy_fileset, ToyAnalysis(), plan, scope=scope, settings=RunSettings(large_bytes=1000))
     assert other.digest == expected.digest
     assert other.provenance["executor"]["threads_per_chunk"] == 1
 
@@ -97,37 +101,39 @@ def test_pools_give_the_same_to_the_last_bit(
 @pytest.mark.dask
 @pytest.mark.slow
 def test_dask_gives_the_same_to_the_last_bit(
-    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun, dask_client: Any, tmp_path: Path
+    toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, expected: AnalysisRun, dask_client: Any, tmp_path: Path
 ) -> None:
     executor = DaskExecutor(client=dask_client, status=False)
-    inline = run_analysis(_runner(executor), toy_fileset, ToyAnalysis(), plan)
+    inline = run_analysis(_runner(executor), toy_fileset, ToyAnalysis(), plan, scope=scope)
     options: dict[str, Any] = {"checkpoint": tmp_path / "kept", "settings": RunSettings(large_bytes=1000, threads=2)}
-    through_files = run_analysis(_runner(executor), toy_fileset, ToyAnalysis(), plan, **options)
+    through_files = run_analysis(_runner(executor), toy_fileset, ToyAnalysis(), plan, scope=scope, **options)
     assert inline.digest == through_files.digest == expected.digest
     assert list((tmp_path / "kept" / "state").iterdir())
 
 
 def test_the_order_of_files_and_datasets_does_not_matter(
-    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun
+    toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, expected: AnalysisRun
 ) -> None:
     turned = {
         name: {**toy_fileset[name], "files": toy_fileset[name]["files"][::-1]} for name in reversed(list(toy_fileset))
     }
-    assert run_analysis(_runner(), turned, ToyAnalysis(), plan).digest == expected.digest
+    assert run_analysis(_runner(), turned, ToyAnalysis(), plan, scope=scope).digest == expected.digest
 
 
-def test_trees_may_be_named_by_file(toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun) -> None:
+def test_trees_may_be_named_by_file(
+    toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, expected: AnalysisRun
+) -> None:
     named = {name: {**entry, "files": dict.fromkeys(entry["files"], "Events")} for name, entry in toy_fileset.items()}
-    assert run_analysis(_runner(), named, ToyAnalysis(), plan, treename="Other").digest == expected.digest
+    assert run_analysis(_runner(), named, ToyAnalysis(), plan, scope=scope, treename="Other").digest == expected.digest
 
 
-def test_a_part_of_the_events_is_complete(toy_fileset: dict[str, Any], plan: AttackPlan) -> None:
-    run = run_analysis(_runner(maxchunks=1), toy_fileset, ToyAnalysis(), plan)
+def test_a_part_of_the_events_is_complete(toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any) -> None:
+    run = run_analysis(_runner(maxchunks=1), toy_fileset, ToyAnalysis(), plan, scope=scope)
     assert run.completeness.n_expected == run.completeness.n_processed == 300
 
 
 def test_detector_counts_what_is_fooled_and_not_flagged(
-    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun, detector: Detector
+    toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, expected: AnalysisRun, detector: Detector
 ) -> None:
     found = expected.out["detector"]
     assert set(found["flags"]["signal"]["all"]) == {"nominal", "adversarial", "jet_energy_up"}
@@ -139,7 +145,7 @@ def test_detector_counts_what_is_fooled_and_not_flagged(
         assert corrected.n_attacked == counts.n_attacked
         histogram = found["scores"][dataset, "low_met", "adversarial", :]
         assert histogram.sum().value == pytest.approx(flags["adversarial"].weight)
-    if plan.scope == "dataset":
+    if scope == "dataset":
         result = expected.out["result"]
         missed = result.fooled & ~detector.flags(result.adversarial.network_values)
         numbers = [found["corrected"][dataset]["all"]["adversarial"].n_fooled for dataset in ("signal", "background")]
@@ -151,7 +157,7 @@ def test_detector_counts_what_is_fooled_and_not_flagged(
 
 
 def test_provenance_tells_one_run_from_another(
-    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun
+    toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, expected: AnalysisRun
 ) -> None:
     provenance = json.loads(json.dumps(expected.provenance))
     assert provenance == expected.provenance
@@ -161,12 +167,14 @@ def test_provenance_tells_one_run_from_another(
     assert (provenance["chunking"]["n_chunks"], provenance["chunking"]["n_files"]) == (13, 5)
     assert provenance["executor"]["name"] == "IterativeExecutor"
     assert provenance["completeness"] == {"expected": 1200, "processed": 1200, "lost": 0, "allowed_missing": {}}
-    other = run_analysis(_runner(), toy_fileset, ToyAnalysis(min_pt=25.0), replace(plan, seed=8)).provenance
+    other = run_analysis(
+        _runner(), toy_fileset, ToyAnalysis(min_pt=25.0), replace(plan, seed=8), scope=scope
+    ).provenance
     different = {name for name, value in provenance["digests"].items() if other["digests"][name] != value}
     assert different == {"analysis", "seed"}
 
 
-def test_output_holds_everything(tmp_path: Path, plan: AttackPlan, expected: AnalysisRun) -> None:
+def test_output_holds_everything(tmp_path: Path, plan: AttackPlan, scope: Any, expected: AnalysisRun) -> None:
     write_run(tmp_path / "run.zip", expected)
     store = read_store(tmp_path / "run.zip")
     assert store.metadata["provenance"] == expected.provenance
@@ -183,7 +191,7 @@ def test_output_holds_everything(tmp_path: Path, plan: AttackPlan, expected: Ana
 
 
 def test_a_summary_says_which_run_it_is_of(toy_fileset: dict[str, Any], plan: AttackPlan) -> None:
-    run = run_analysis(_runner(), toy_fileset, ToyAnalysis(), replace(plan, scope="dataset", detector=None))
+    run = run_analysis(_runner(), toy_fileset, ToyAnalysis(), replace(plan, detector=None))
     assert run.out["result"].provenance["run"] == run.provenance
     table = run.out["result"].nominal
     study = run_table_attack(table, plan.classifier, plan.attack, seed=1)
@@ -194,16 +202,19 @@ def test_a_summary_says_which_run_it_is_of(toy_fileset: dict[str, Any], plan: At
 
 
 def test_a_checkpointer_that_confuses_passes_is_refused(
-    toy_fileset: dict[str, Any], plan: AttackPlan, tmp_path: Path
+    toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, tmp_path: Path
 ) -> None:
     runner = _runner(checkpointer=SimpleCheckpointer(str(tmp_path)))
     with pytest.raises(ValueError, match="does not tell one pass from another"):
-        run_analysis(runner, toy_fileset, ToyAnalysis(), plan)
+        run_analysis(runner, toy_fileset, ToyAnalysis(), plan, scope=scope)
 
 
 def test_one_file_cannot_keep_an_attack_of_every_chunk(tmp_path: Path) -> None:
+    kept = Checkpointed(Push(), tmp_path / "a.zip")
     with pytest.raises(ValueError, match="give run_analysis a checkpoint"):
-        AttackPlan(classifier=Logistic(), attack=Checkpointed(Push(), tmp_path / "a.zip"), scope="chunk")
+        ChunkProcessor(ToyAnalysis(), Logistic(), kept, binning=Binning(np.array([[0.0, 1.0]] * 3)))
+    with pytest.raises(ValueError, match="give run_analysis a checkpoint"):
+        run_analysis(_runner(), {}, ToyAnalysis(), AttackPlan(Logistic(), kept), scope="chunk")
 
 
 @dataclass(frozen=True)
@@ -218,24 +229,24 @@ class NeedsFile(ToyAnalysis):
 
 @pytest.mark.parametrize("skip", [False, True])
 def test_skipbadfiles_does_not_swallow_a_mistake_of_the_analysis(
-    toy_fileset: dict[str, Any], plan: AttackPlan, skip: bool
+    toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, skip: bool
 ) -> None:
     with pytest.raises(Exception, match="FileNotFoundError"):
-        run_analysis(_runner(skipbadfiles=skip), toy_fileset, NeedsFile(), plan, allow_missing=True)
+        run_analysis(_runner(skipbadfiles=skip), toy_fileset, NeedsFile(), plan, scope=scope, allow_missing=True)
 
 
 def test_changed_metadata_count_in_the_same_process(toy_fileset: dict[str, Any], plan: AttackPlan) -> None:
     run_analysis(_runner(), toy_fileset, ToyAnalysis(), plan)
     turned = {**toy_fileset, "signal": {**toy_fileset["signal"], "metadata": {"label": 0}}}
-    run = run_analysis(_runner(), turned, ToyAnalysis(), replace(plan, scope="dataset"))
+    run = run_analysis(_runner(), turned, ToyAnalysis(), plan)
     assert set(run.out["result"].nominal.labels) == {0} != {UNLABELLED}
 
 
 def test_results_and_savemetrics_of_the_runner_do_not_matter(
-    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun
+    toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, expected: AnalysisRun
 ) -> None:
     runner = _runner(savemetrics=True, skipbadfiles=True, use_result_type=True)
-    assert run_analysis(runner, toy_fileset, ToyAnalysis(), plan).digest == expected.digest
+    assert run_analysis(runner, toy_fileset, ToyAnalysis(), plan, scope=scope).digest == expected.digest
 
 
 # Projection and real attack
@@ -252,16 +263,16 @@ class TooFew(ToyAnalysis):
 
 
 def test_only_the_named_branches_are_there(
-    toy_fileset: dict[str, Any], plan: AttackPlan, expected: AnalysisRun
+    toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, expected: AnalysisRun
 ) -> None:
-    run = run_analysis(_runner(), toy_fileset, Projected(), plan)
+    run = run_analysis(_runner(), toy_fileset, Projected(), plan, scope=scope)
     assert run.digest == expected.digest
     assert run.provenance["configuration"]["branches"] == list(Projected.branches)
     with pytest.raises(Exception, match="jet_pt"):
-        run_analysis(_runner(), toy_fileset, TooFew(), plan)
+        run_analysis(_runner(), toy_fileset, TooFew(), plan, scope=scope)
 
 
-def test_wide_files_cost_no_more_when_projected(tmp_path: Path, plan: AttackPlan) -> None:
+def test_wide_files_cost_no_more_when_projected(tmp_path: Path, plan: AttackPlan, scope: Any) -> None:
     rng = np.random.default_rng(1)
     lists = {name: ak.unflatten(30 + rng.exponential(30, 600), np.full(300, 2)) for name in ("lepton_pt", "jet_pt")}
     content = {**lists, "met": rng.exponential(40, 300), "weight": np.ones(300)}
@@ -270,13 +281,13 @@ def test_wide_files_cost_no_more_when_projected(tmp_path: Path, plan: AttackPlan
     with uproot.recreate(tmp_path / "wide.root") as file:
         file.mktree("Events", types).extend(content)
     fileset = {"signal": {"files": [str(tmp_path / "wide.root")], "metadata": {"label": 1}}}
-    run = run_analysis(_runner(), fileset, Projected(), plan)
+    run = run_analysis(_runner(), fileset, Projected(), plan, scope=scope)
     columns = run.provenance["passes"]["attack"]["columns"]
     assert {"met", "weight"} <= set(columns)
     assert not [name for name in columns if name.startswith("other")]
 
 
-def test_objects_are_not_given_to_other_events(tmp_path: Path, plan: AttackPlan) -> None:
+def test_objects_are_not_given_to_other_events(tmp_path: Path, plan: AttackPlan, scope: Any) -> None:
     counts = np.array([1, 2, 0, 1])
     taus = ak.zip({"pt": ak.unflatten(np.arange(4.0), counts)})
     identity = {"run": np.ones(4, np.uint32), "luminosityBlock": np.ones(4, np.uint32), "event": np.arange(4)}
@@ -287,7 +298,7 @@ def test_objects_are_not_given_to_other_events(tmp_path: Path, plan: AttackPlan)
         file.mktree("Events", types, counter_name=lambda _: "other").extend(content)
     fileset = {"signal": {"files": [str(path)], "metadata": {"label": 1}}}
     with pytest.raises(Exception, match=r"skim\.root: nTau is 1 at entry 1, where Tau_pt has 2 values"):
-        run_analysis(_runner(schema=NanoAODSchema), fileset, ToyAnalysis(), plan)
+        run_analysis(_runner(schema=NanoAODSchema), fileset, ToyAnalysis(), plan, scope=scope)
 
 
 @pytest.mark.slow
@@ -321,3 +332,8 @@ def test_killed_attack_of_the_package_goes_on_to_the_same_bits(tmp_path: Path, m
     assert resumed.provenance["passes"]["attack"]["n_resumed"] == 2
     assert resumed.digest == clean.digest
     np.testing.assert_array_equal(resumed.out["result"].adversarial.values, clean.out["result"].adversarial.values)
+
+
+def test_an_unknown_scope_is_refused(plan: AttackPlan) -> None:
+    with pytest.raises(ValueError, match="scope 'partition' is unknown"):
+        run_analysis(_runner(), {}, ToyAnalysis(), plan, scope="partition")  # type: ignore[arg-type]

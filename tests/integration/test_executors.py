@@ -13,7 +13,7 @@ from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, R
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.digest import digest
 from hepfool.processors.passes import RangeProcessor
-from hepfool.processors.processor import AttackProcessor
+from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 
@@ -25,30 +25,35 @@ def _runner(executor: Any) -> Runner:
 @pytest.fixture(params=["dataset", "chunk"])
 def processor(
     request: pytest.FixtureRequest, toy_fileset: dict[str, Any], analysis: Any, classifier: Any, attack: Any
-) -> AttackProcessor:
+) -> AttackProcessor | ChunkProcessor:
     ranges = run_processor(_runner(IterativeExecutor(status=False)), toy_fileset, RangeProcessor(analysis))["ranges"]
-    binning = ranges.binning(attack.n_bins) if request.param == "chunk" else None
-    return AttackProcessor(analysis, classifier, attack, scope=request.param, seed=7, binning=binning)
+    if request.param == "chunk":
+        return ChunkProcessor(analysis, classifier, attack, seed=7, binning=ranges.binning(attack.n_bins))
+    return AttackProcessor(analysis, classifier, attack, seed=7)
 
 
 @pytest.fixture
-def expected(toy_fileset: dict[str, Any], processor: AttackProcessor) -> str:
+def expected(toy_fileset: dict[str, Any], processor: AttackProcessor | ChunkProcessor) -> str:
     return _digest(IterativeExecutor(status=False), toy_fileset, processor)
 
 
-def _digest(executor: Any, fileset: dict[str, Any], processor: AttackProcessor) -> str:
+def _digest(executor: Any, fileset: dict[str, Any], processor: AttackProcessor | ChunkProcessor) -> str:
     answer = digest(run_processor(_runner(executor), fileset, processor))
-    print(f"\n{processor.scope:8} {type(executor).__name__:18} {answer}")  # noqa: T201
+    print(f"\n{type(processor).__name__:16} {type(executor).__name__:18} {answer}")  # noqa: T201
     return answer
 
 
 @pytest.mark.parametrize("pool", [None, ThreadPoolExecutor], ids=["processes", "threads"])
-def test_futures(toy_fileset: dict[str, Any], processor: AttackProcessor, expected: str, pool: Any) -> None:
+def test_futures(
+    toy_fileset: dict[str, Any], processor: AttackProcessor | ChunkProcessor, expected: str, pool: Any
+) -> None:
     options = {} if pool is None else {"pool": pool}
     assert _digest(FuturesExecutor(workers=2, status=False, **options), toy_fileset, processor) == expected
 
 
 @pytest.mark.dask
-def test_dask(toy_fileset: dict[str, Any], processor: AttackProcessor, expected: str, dask_client: Any) -> None:
+def test_dask(
+    toy_fileset: dict[str, Any], processor: AttackProcessor | ChunkProcessor, expected: str, dask_client: Any
+) -> None:
     executor = DaskExecutor(client=dask_client, status=False)
     assert _digest(executor, toy_fileset, processor) == expected

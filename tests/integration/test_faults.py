@@ -44,7 +44,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-PLAN = AttackPlan(classifier=Logistic(), attack=Push(), scope="chunk", seed=7)
+PLAN = AttackPlan(Logistic(), Push(), seed=7)
 N_EVENTS = 1200
 #: Seconds that anything here may take on a busy machine.
 PATIENCE = 60.0
@@ -59,7 +59,7 @@ def on_dask(client: Any) -> Runner:
 
 
 def run(runner: Runner, fileset: dict[str, Any], analysis: Any = None, **options: Any) -> AnalysisRun:
-    return run_analysis(runner, fileset, analysis or ToyAnalysis(), PLAN, **options)
+    return run_analysis(runner, fileset, analysis or ToyAnalysis(), PLAN, scope="chunk", **options)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,10 @@ def test_the_clean_run_reads_all_events_and_does_something(clean: AnalysisRun, f
     assert (
         sum(regions["all"]["adversarial"].n_fooled for regions in clean.out["fooling"].values() if regions["all"]) > 0
     )
-    assert run_analysis(iterative(), listed(files), ToyAnalysis(), replace(PLAN, seed=8)).digest != clean.digest
+    assert (
+        run_analysis(iterative(), listed(files), ToyAnalysis(), replace(PLAN, seed=8), scope="chunk").digest
+        != clean.digest
+    )
 
 
 # Workers
@@ -181,7 +184,7 @@ def test_worker_of_a_process_pool_killed(files: Path, tmp_path: Path, row: Row, 
     runner = Runner(pool, pre_executor=iterative().executor, schema=BaseSchema, chunksize=100)
     analysis = FaultyAnalysis(fault="exit", flag=str(tmp_path / "flag"))
     plan = replace(PLAN, binning=ranges.binning(PLAN.attack.n_bins))  # one pass is enough to kill a worker
-    result = run_analysis(runner, listed(files), analysis, plan, checkpoint=tmp_path / "checkpoint")
+    result = run_analysis(runner, listed(files), analysis, plan, scope="chunk", checkpoint=tmp_path / "checkpoint")
     assert (tmp_path / "flag").exists()
     row("pool worker killed mid-chunk", "second attempt of the pass", result)
 
@@ -615,7 +618,12 @@ def test_checkpoint_of_another_configuration(files: Path, tmp_path: Path, row: R
     def attempt(analysis: Any = None, **changes: Any) -> AnalysisRun:
         plan = replace(PLAN, **changes)
         return run_analysis(
-            iterative(), listed(files), analysis or ToyAnalysis(), plan, checkpoint=tmp_path / "checkpoint"
+            iterative(),
+            listed(files),
+            analysis or ToyAnalysis(),
+            plan,
+            scope="chunk",
+            checkpoint=tmp_path / "checkpoint",
         )
 
     attempt()

@@ -21,7 +21,7 @@ from hepfool.processors.chunk import attack_table
 from hepfool.processors.completeness import check_complete, run_processor
 from hepfool.processors.digest import digest
 from hepfool.processors.passes import RangeProcessor
-from hepfool.processors.processor import AttackProcessor
+from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 from hepfool.processors.results import compatibility
 from hepfool.statistics.marginals import Binning
 
@@ -45,11 +45,11 @@ def binning(analysis: Any, toy_fileset: dict[str, Any]) -> Binning:
     return ranges
 
 
-def _chunked(analysis: Any, classifier: Any, attack: Any, binning: Binning, **options: Any) -> AttackProcessor:
-    return AttackProcessor(analysis, classifier, attack, scope="chunk", binning=binning, **options)
+def _chunked(analysis: Any, classifier: Any, attack: Any, binning: Binning, **options: Any) -> ChunkProcessor:
+    return ChunkProcessor(analysis, classifier, attack, binning=binning, **options)
 
 
-def test_scope_dataset_does_not_depend_on_the_chunk_size(
+def test_attack_of_all_events_does_not_depend_on_the_chunk_size(
     toy_fileset: dict[str, Any], analysis: Any, classifier: Any, attack: Any
 ) -> None:
     processor = AttackProcessor(analysis, classifier, attack, seed=3)
@@ -65,7 +65,7 @@ def test_scope_dataset_does_not_depend_on_the_chunk_size(
     assert sum(counts.n_fooled for counts in fooling) == result.counts().n_fooled
 
 
-def test_scope_chunk_passes_nominal_and_systematics_through_unchanged(
+def test_attack_of_chunks_passes_nominal_and_systematics_through_unchanged(
     toy_fileset: dict[str, Any], analysis: Any, classifier: Any, attack: Any, binning: Binning
 ) -> None:
     whole = run_processor(_runner(), toy_fileset, AttackProcessor(analysis, classifier, attack, binning=binning))
@@ -112,9 +112,9 @@ def test_data_are_never_attacked_and_their_signal_region_stays_blinded(
     assert data["high_met", :].sum().value > 0
 
 
-def test_scope_chunk_needs_bins_and_says_how_to_get_them(analysis: Any, classifier: Any, attack: Any) -> None:
+def test_attack_of_chunks_needs_bins_and_says_how_to_get_them(analysis: Any, classifier: Any, attack: Any) -> None:
     with pytest.raises(ValueError, match="run RangeProcessor"):
-        AttackProcessor(analysis, classifier, attack, scope="chunk")
+        ChunkProcessor(analysis, classifier, attack)
 
 
 def test_small_chunks_are_warned_about_in_the_driver(
@@ -135,7 +135,7 @@ def test_a_processor_for_workers_leaves_the_network_at_home(analysis: Any, class
     import cloudpickle
 
     sent = pickle.loads(cloudpickle.dumps(AttackProcessor(analysis, classifier, attack)))
-    assert sent.classifier is None
+    assert sent.plan is None
     with pytest.raises(ValueError, match="without its network"):
         sent.postprocess({"tables": {}})
 

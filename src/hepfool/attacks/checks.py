@@ -16,7 +16,7 @@ from hepfool.models.protocols import Classifier
 from hepfool.statistics.weights import check_weights
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Target", "attacked_events", "check_input", "check_slope", "generator", "leaving", "verify"]
+__all__ = ["Target", "attacked_events", "check_input", "check_slope", "generator", "leaving", "meant_events", "verify"]
 
 #: From how many events on a gradient of zero is no accident.
 _N_FLAT = 20
@@ -101,6 +101,15 @@ def check_slope(problem: AttackProblem, slope: FloatArray) -> None:
 
 
 def attacked_events(target: Target, table: EventTable, classes: IntArray) -> BoolArray:
+    """Mark the events that a target means, of which there is at least one."""
+    attacked = meant_events(target, table, classes)
+    if not attacked.any():
+        msg = f"target {target!r} selects no event; are labels and network outputs in the same order?"
+        raise ValueError(msg)
+    return attacked
+
+
+def meant_events(target: Target, table: EventTable, classes: IntArray) -> BoolArray:
     """Mark the events that a target means."""
     correct = classes == table.labels
     given = cast("object", target)
@@ -109,19 +118,14 @@ def attacked_events(target: Target, table: EventTable, classes: IntArray) -> Boo
         if mask.shape != (table.n_events,) or mask.dtype != np.bool_:
             msg = f"a target mask needs booleans of shape ({table.n_events},), got {mask.dtype} {mask.shape}"
             raise ValueError(msg)
-        attacked = mask.copy()
-    elif isinstance(given, int | np.integer) and not isinstance(given, bool):
-        attacked = correct & (table.labels == given)
-    else:
-        rules = {"correct": correct, "all": np.ones(table.n_events, dtype=np.bool_)}
-        if not isinstance(given, str) or given not in rules:
-            msg = f"target {given!r} is unknown; use 'correct', 'all', a class number, or a boolean mask"
-            raise ValueError(msg)
-        attacked = rules[given]
-    if not attacked.any():
-        msg = f"target {target!r} selects no event; are labels and network outputs in the same order?"
+        return mask.copy()
+    if isinstance(given, int | np.integer) and not isinstance(given, bool):
+        return np.asarray(correct & (table.labels == given))
+    rules = {"correct": correct, "all": np.ones(table.n_events, dtype=np.bool_)}
+    if not isinstance(given, str) or given not in rules:
+        msg = f"target {given!r} is unknown; use 'correct', 'all', a class number, or a boolean mask"
         raise ValueError(msg)
-    return np.asarray(attacked)
+    return np.asarray(rules[given])
 
 
 def leaving(table: EventTable, values: FloatArray) -> BoolArray:

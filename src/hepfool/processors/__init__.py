@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hepfool.processors.partitions import PartitionProcessor
     from hepfool.processors.passes import RangeProcessor, TableProcessor
     from hepfool.processors.plan import AttackPlan, RunSettings
-    from hepfool.processors.processor import AttackProcessor
+    from hepfool.processors.processor import AttackProcessor, ChunkProcessor
     from hepfool.processors.results import compatibility
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "AnalysisRun",
     "AttackPlan",
     "AttackProcessor",
+    "ChunkProcessor",
     "Collected",
     "PartitionProcessor",
     "PartitionedAttack",
@@ -56,6 +57,7 @@ _MODULES = {
     "AnalysisRun": "hepfool.processors.driver",
     "AttackPlan": "hepfool.processors.plan",
     "AttackProcessor": "hepfool.processors.processor",
+    "ChunkProcessor": "hepfool.processors.processor",
     "Collected": "hepfool.processors.collected",
     "PartitionProcessor": "hepfool.processors.partitions",
     "PartitionedAttack": "hepfool.processors.partitioned_attack",

@@ -5,50 +5,40 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from coffea.processor import accumulate
 
-from hepfool.attacks.base import Attack, FoolingCounts, run_attack
+from hepfool.attacks.base import Attack, FoolingCounts
+from hepfool.attacks.checks import meant_events
 from hepfool.attacks.problem import validation_of
 from hepfool.attacks.result import warn_of_ratio
-from hepfool.events import UNLABELLED, Envelope, EventTable
+from hepfool.events import UNLABELLED, EventTable
 from hepfool.exceptions import DominantEventWarning, LowStatisticsWarning, NetworkWarning
-from hepfool.models.probe import check_names, check_network, check_scores, require_classifier
+from hepfool.models.probe import check_names, check_network, check_scores
 from hepfool.models.protocols import Classifier
 from hepfool.processors.collected import without_blinded
 from hepfool.processors.detection import detector_sums
+from hepfool.processors.plan import AttackPlan
 from hepfool.processors.results import RegionSums, sort_categories
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.weights import unusable_sums
 from hepfool.typing import BoolArray, FloatArray
 
-if TYPE_CHECKING:  # which loads PyTorch
-    from hepfool.defences.detector import Detector
-
-__all__ = ["ChunkAttack", "attack_table"]
+__all__ = ["attack_table"]
 
 #: Constrained events below which a chunk's attack is much weaker than that of all events.
 N_EVENTS_PER_CHUNK = 20_000
 
 
 class NotAttacked(NamedTuple):
-    """
-    Events of one chunk that were left as they are although they were meant.
+    """Events of one chunk that the target means and that were left as they are."""
 
-    Attributes
-    ----------
-    reason : str
-        Without numbers, so that chunks can be counted by it; empty where all were attacked.
-    n_events : int
-        Events that the target means.
-    """
-
-    reason: str = ""
+    reason: str = ""  # without numbers, so that chunks can be counted by it
     n_events: int = 0
 
     def as_dict(self) -> dict[str, dict[str, int]]:
@@ -57,25 +47,12 @@ class NotAttacked(NamedTuple):
 
 
 class ChunkOutcome(NamedTuple):
-    """
-    What an attack did to the events of one chunk.
-
-    Attributes
-    ----------
-    adversarial : EventTable
-        The same events after the attack.
-    attacked, fooled : BoolArray, shape (n_events,)
-        Events that were attacked, and those among them with a changed class.
-    wanted : BoolArray, shape (n_events,)
-        Events that the target means, whose changes of class under systematic variations are counted.
-    missed : NotAttacked
-        Events that could not be attacked, and why.
-    """
+    """What an attack did to the events of one chunk."""
 
     adversarial: EventTable
     attacked: BoolArray
     fooled: BoolArray
-    wanted: BoolArray
+    wanted: BoolArray  # meant by the target; their changes of class under systematic variations are counted
     missed: NotAttacked = NotAttacked()
 
     @property
@@ -84,166 +61,84 @@ class ChunkOutcome(NamedTuple):
         return self.attacked, self.fooled, self.wanted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkAttack:
+def attack_chunk(plan: AttackPlan, table: EventTable, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Attack the selected events of one chunk, and sum up what merges with other chunks."""
+    kept = without_blinded(table, unblind=plan.unblind)
+    data = kept.labels == UNLABELLED
+    parts, missed = [], NotAttacked()
+    if data.any() or not kept.n_events:
+        parts.append(nominal_sums(kept.select(data), plan))
+    constrained: dict[str, Any] = {}
+    remarks: dict[str, int] = {}
+    if not data.all():
+        simulated = kept.select(~data)
+        remarks = dict.fromkeys(network_remarks(plan.classifier, simulated), 1)
+        outcome = attack_what_can_be(plan, simulated, chunk_rng(plan.seed, metadata))
+        missed = outcome.missed
+        parts.append(attack_sums(simulated, outcome.adversarial, outcome.marks, plan))
+        chunk = f"{PurePath(metadata.get('filename', '')).name}:{metadata.get('entrystart', 0)}"
+        constrained = {
+            name: {chunk: int((simulated.constrained & simulated.dataset_mask(name)).sum())}
+            for name in simulated.datasets
+        }
+    counts = {"constrained": constrained, "not_attacked": missed.as_dict(), "remarks": remarks}
+    return {**accumulate(parts), **bookkeeping(table, metadata), **counts}
+
+
+def network_remarks(classifier: Classifier, table: EventTable) -> tuple[str, ...]:
+    """Ask whether the network is what it is taken for, to be said once for all chunks."""
+    check_names(classifier, table.features.names)
+    values = table.network_values
+    scores, classes = classifier.scores(values), classifier.predict(values)
+    check_scores(scores, table.n_events, classifier)
+    return check_network(classifier, values, table.labels, scores, classes)
+
+
+def attack_what_can_be(plan: AttackPlan, table: EventTable, rng: np.random.Generator) -> ChunkOutcome:
     """
-    How each chunk is attacked.
+    Attack labelled events unless their sums forbid it, see :func:`~hepfool.statistics.weights.unusable_sums`.
 
-    Attributes
-    ----------
-    classifier : Classifier
-        The network to fool.
-    attack : Attack
-        Which attack, with its hyper-parameters.
-    binning : Binning
-        Bins of the marginals, the same for all chunks.
-    seed : int
-        Seed of all randomness; each chunk derives its own.
-    target : {"correct", "all"} or int
-        Which events to attack.
-    envelope : callable, optional
-        Bounds from the events.
-    unblind : bool
-        Whether to read unlabelled events (data) in signal regions.
-    detector : Detector, optional
-        Scores all events beside the attack.
+    Nothing moves then, no event counts as attacked, and the outcome says why.
     """
+    attacked = meant_events(plan.target, table, plan.classifier.predict(table.network_values))
+    reason = unusable_sums(table, binning_of(plan), attacked) if attacked.any() else None
+    reason = reason or _refused(plan, table)
+    if reason is not None or not attacked.any():
+        none = np.zeros_like(attacked)
+        missed = NotAttacked() if reason is None else NotAttacked(reason, int(attacked.sum()))
+        return ChunkOutcome(table, none, none, attacked, missed)
+    populated = replace(table, regions=tuple(r for r in table.regions if r.mask.any()))
+    with warnings.catch_warnings():
+        # Said once for all chunks; and of a few events there is always one that dominates.
+        for said_once in (LowStatisticsWarning, NetworkWarning, DominantEventWarning):
+            warnings.simplefilter("ignore", said_once)
+        result = plan.attacked(populated, rng=rng, target=attacked)
+    moved = table.with_values(result.adversarial.values)
+    return ChunkOutcome(moved, result.attacked, result.fooled, result.attacked)
 
-    classifier: Classifier
-    attack: Attack
-    binning: Binning
-    seed: int = 0
-    target: Literal["correct", "all"] | int = "correct"
-    envelope: Callable[[EventTable], Envelope] | None = None
-    unblind: bool = False
-    detector: Detector | None = None
 
-    def __post_init__(self) -> None:
-        """Check that the network is one."""
-        require_classifier(self.classifier)
-
-    def run(self, table: EventTable, metadata: Mapping[str, Any]) -> dict[str, Any]:
-        """
-        Attack one chunk.
-
-        Parameters
-        ----------
-        table : EventTable
-            Its selected events.
-        metadata : mapping
-            ``events.metadata``.
-
-        Returns
-        -------
-        dict
-            Mergeable output.
-        """
-        kept = without_blinded(table, unblind=self.unblind)
-        data = kept.labels == UNLABELLED
-        parts, missed = [], NotAttacked()
-        if data.any() or not kept.n_events:
-            parts.append(nominal_sums(kept.select(data), self.classifier, self.binning, self.detector))
-        constrained: dict[str, Any] = {}
-        remarks: dict[str, int] = {}
-        if not data.all():
-            simulated = kept.select(~data)
-            remarks = dict.fromkeys(self.remarks(simulated), 1)
-            outcome = self.outcome(simulated, chunk_rng(self.seed, metadata))
-            missed = outcome.missed
-            parts.append(
-                attack_sums(
-                    simulated, outcome.adversarial, outcome.marks, self.classifier, self.binning, detector=self.detector
-                )
-            )
-            chunk = f"{PurePath(metadata.get('filename', '')).name}:{metadata.get('entrystart', 0)}"
-            constrained = {
-                name: {chunk: int((simulated.constrained & simulated.dataset_mask(name)).sum())}
-                for name in simulated.datasets
-            }
-        counts = {"constrained": constrained, "not_attacked": missed.as_dict(), "remarks": remarks}
-        return {**accumulate(parts), **bookkeeping(table, metadata), **counts}
-
-    def remarks(self, table: EventTable) -> tuple[str, ...]:
-        """
-        Ask whether the network is what it is taken for, see :func:`hepfool.models.probe.check_network`.
-
-        Parameters
-        ----------
-        table : EventTable
-            Labelled events.
-
-        Returns
-        -------
-        tuple of str
-            To be told once, for all chunks.
-        """
-        check_names(self.classifier, table.features.names)
-        values = table.network_values
-        scores, classes = self.classifier.scores(values), self.classifier.predict(values)
-        check_scores(scores, table.n_events, self.classifier)
-        return check_network(self.classifier, values, table.labels, scores, classes)
-
-    def outcome(self, table: EventTable, rng: np.random.Generator) -> ChunkOutcome:
-        """
-        Attack what can be.
-
-        Where the sums of the events forbid it (see :func:`~hepfool.statistics.weights.unusable_sums`), nothing moves, no
-        event counts as attacked, and the outcome says why.
-
-        Parameters
-        ----------
-        table : EventTable
-            Labelled events.
-        rng : numpy.random.Generator
-            The only source of randomness.
-
-        Returns
-        -------
-        ChunkOutcome
-            Adversarial events, and which were attacked, fooled and left out.
-        """
-        attacked = self._wanted(table)
-        reason = unusable_sums(table, self.binning, attacked) if attacked.any() else None
-        reason = reason or self._refused(table)
-        if reason is not None or not attacked.any():
-            none = np.zeros_like(attacked)
-            missed = NotAttacked() if reason is None else NotAttacked(reason, int(attacked.sum()))
-            return ChunkOutcome(table, none, none, attacked, missed)
-        populated = replace(table, regions=tuple(r for r in table.regions if r.mask.any()))
-        with warnings.catch_warnings():
-            # Said once for all chunks; and of a few events there is always one that dominates.
-            for said_once in (LowStatisticsWarning, NetworkWarning, DominantEventWarning):
-                warnings.simplefilter("ignore", said_once)
-            result = run_attack(
-                self.attack,
-                self.classifier,
-                populated,
-                rng=rng,
-                target=attacked,
-                envelope=self.envelope(populated) if self.envelope else None,
-                binning=self.binning,
-            )
-        moved = table.with_values(result.adversarial.values)
-        return ChunkOutcome(moved, result.attacked, result.fooled, result.attacked)
-
-    def _wanted(self, table: EventTable) -> BoolArray:
-        """Mark the events that the target means."""
-        if self.target == "all":
-            return np.ones(table.n_events, dtype=np.bool_)
-        wanted = np.asarray(self.classifier.predict(table.network_values) == table.labels)
-        return wanted & (table.labels == self.target) if isinstance(self.target, int) else wanted
-
-    def _refused(self, table: EventTable) -> str | None:
-        """Tell why the events give no bins or caps to what the attack has to keep."""
-        kept = validation_of(self.attack)
-        if kept is None or not table.constrained.any():
-            return None
-        try:
-            # The bins and caps of the score follow from any events.
-            list(replace(kept, score=None).comparisons(table, table, binning=self.binning))
-        except ValueError:
-            return "no bins or caps of the validation follow from so few events"
+def _refused(plan: AttackPlan, table: EventTable) -> str | None:
+    """Say why the events give no bins or caps to what the attack has to keep."""
+    kept = validation_of(plan.attack)
+    if kept is None or not table.constrained.any():
         return None
+    try:
+        # The bins and caps of the score follow from any events.
+        list(replace(kept, score=None).comparisons(table, table, binning=plan.binning))
+    except ValueError:
+        return "no bins or caps of the validation follow from so few events"
+    return None
+
+
+def binning_of(plan: AttackPlan) -> Binning:
+    """Return the bins that all chunks share."""
+    if plan.binning is None:
+        msg = (
+            "chunks need the binning of all events, or they could not be merged; "
+            "run RangeProcessor(analysis) first and pass binning=out['ranges'].binning(attack.n_bins)"
+        )
+        raise ValueError(msg)
+    return plan.binning
 
 
 def attack_table(
@@ -251,7 +146,6 @@ def attack_table(
     classifier: Classifier,
     attack: Attack,
     *,
-    binning: Binning,
     metadata: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
@@ -266,12 +160,10 @@ def attack_table(
         The network to fool.
     attack : Attack
         Which attack, with its hyper-parameters.
-    binning : Binning
-        Bins of the marginals, the same for all chunks.
     metadata : mapping, optional
         ``events.metadata``: gives the chunk's own random numbers and counts what was read.
     **options
-        ``seed``, ``target``, ``envelope``, ``unblind`` and ``detector`` as for :class:`ChunkAttack`.
+        Of :class:`~hepfool.processors.plan.AttackPlan`, with the ``binning`` that all chunks share.
 
     Returns
     -------
@@ -286,8 +178,7 @@ def attack_table(
     NetworkWarning
         If the network is probably not what it is said to be.
     """
-    settings = ChunkAttack(classifier=classifier, attack=attack, binning=binning, **options)
-    out = settings.run(table, metadata or {})
+    out = attack_chunk(AttackPlan(classifier, attack, **options), table, metadata or {})
     warn_of_small_chunks(out["constrained"])
     warn_of_network(out["remarks"])
     warn_of_unattacked(out)
@@ -295,15 +186,10 @@ def attack_table(
 
 
 def attack_sums(
-    nominal: EventTable,
-    adversarial: EventTable,
-    marks: tuple[BoolArray, BoolArray, BoolArray],
-    classifier: Classifier,
-    binning: Binning,
-    *,
-    detector: Detector | None = None,
+    nominal: EventTable, adversarial: EventTable, marks: tuple[BoolArray, BoolArray, BoolArray], plan: AttackPlan
 ) -> dict[str, Any]:
     """Sum up nominal, adversarial and systematically varied events."""
+    classifier, binning = plan.classifier, binning_of(plan)
     names = ["nominal", "adversarial", *nominal.shape_variations, *nominal.weight_variations]
     sums = RegionSums(nominal, binning, names, _score_classes(classifier))
     attacked, fooled, wanted = marks
@@ -318,19 +204,19 @@ def attack_sums(
         sums.count(name, wanted, wanted & (_predict(classifier, varied) != classes))
     for name in nominal.weight_variations:
         sums.fill(name, nominal.variation(name), scores)
-    if detector is None:
+    if plan.detector is None:
         return sums.as_dict()
-    flags = detector_sums(detector, nominal, binning, adversarial=adversarial, outcome=(attacked, fooled))
+    flags = detector_sums(plan.detector, nominal, binning, adversarial=adversarial, outcome=(attacked, fooled))
     return {**sums.as_dict(), "detector": flags}
 
 
-def nominal_sums(
-    table: EventTable, classifier: Classifier, binning: Binning, detector: Detector | None = None
-) -> dict[str, Any]:
+def nominal_sums(table: EventTable, plan: AttackPlan) -> dict[str, Any]:
     """Sum up events that are not attacked: data, or none."""
-    sums = RegionSums(table, binning, ["nominal"], _score_classes(classifier))
-    sums.fill("nominal", table, _scores(classifier, table), moments=True)
-    return {**sums.as_dict(), **({} if detector is None else {"detector": detector_sums(detector, table, binning)})}
+    binning = binning_of(plan)
+    sums = RegionSums(table, binning, ["nominal"], _score_classes(plan.classifier))
+    sums.fill("nominal", table, _scores(plan.classifier, table), moments=True)
+    flags = {} if plan.detector is None else {"detector": detector_sums(plan.detector, table, binning)}
+    return {**sums.as_dict(), **flags}
 
 
 def _score_classes(classifier: Classifier) -> tuple[int, ...]:
@@ -384,14 +270,17 @@ def warn_of_small_chunks(constrained: Mapping[str, Mapping[str, int]]) -> None:
     if small:
         warnings.warn(
             f"{len(small)} of {len(counts)} chunks have fewer than {N_EVENTS_PER_CHUNK} constrained events (smallest "
-            f"{min(small)}): their attack is weaker than that of all events; raise chunksize or use scope='dataset'",
+            f"{min(small)}): their attack is weaker than that of all events; raise chunksize, or collect the events and attack all at once",
             LowStatisticsWarning,
             stacklevel=3,
         )
 
 
 def warn_of_unattacked(
-    out: Mapping[str, Any], *, what: str = "chunks", repair: str = "raise chunksize, or use scope='dataset'"
+    out: Mapping[str, Any],
+    *,
+    what: str = "chunks",
+    repair: str = "raise chunksize, or collect the events and attack all at once",
 ) -> None:
     """Say which events were left as they are, and of a fooling ratio that is no fraction."""
     for reason, counts in sorted(out["not_attacked"].items()):

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from hepfool.attacks.base import Attack, AttackResult, run_attack
+from hepfool.attacks.base import Attack, AttackResult
 from hepfool.events import UNLABELLED, EventTable, Region
 from hepfool.events.columns import plain
 from hepfool.events.frames import named_columns
@@ -24,6 +24,7 @@ from hepfool.exceptions import LowStatisticsWarning
 from hepfool.features import Feature, FeatureSpace
 from hepfool.models.protocols import Classifier
 from hepfool.processors.filesets import canonical
+from hepfool.processors.plan import AttackPlan
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray
 from hepfool.validation import Validation
@@ -144,7 +145,8 @@ def collect(  # noqa: PLR0913 - all that an event has
         raise ValueError(msg)
     if selection is not None and selected is None and not regions:
         selected = tuple(selection.names)
-    rows = _Rows.of(columns, _mask("selected", selected, selection))
+    chosen = _mask("selected", selected, selection)
+    rows = _Rows(len(next(iter(columns.values()))) if chosen is None else int(chosen.sum()), chosen)
     columns = {name: rows.cut(name, column) for name, column in columns.items()}
     shapes = {
         name: {**columns, **{key: rows.cut(key, column) for key, column in moved.items()}}
@@ -190,7 +192,7 @@ def attack_collected(  # noqa: PLR0913 - options of run_attack
     collected : Collected
         Of all chunks, as the runner returns it.
     classifier, attack, seed, target, envelope, binning
-        As for :class:`~hepfool.processors.processor.AttackProcessor`.
+        As for :class:`~hepfool.processors.plan.AttackPlan`.
     scale : mapping of str to float, optional
         See :func:`table_of`.
     validation : Validation, optional
@@ -213,15 +215,10 @@ def attack_collected(  # noqa: PLR0913 - options of run_attack
     labels = np.unique([] if table is None else table.labels)
     if table is None or len(labels) < 2:
         raise ValueError(_not_attackable(collected, labels))
-    return run_attack(
-        attack if validation is None else replace(attack, validation=validation),  # type: ignore[type-var]
-        classifier,
-        table,
-        rng=np.random.default_rng(seed),
-        target=target,
-        envelope=envelope(table) if envelope else None,
-        binning=binning,
-    )
+    if validation is not None:
+        attack = replace(attack, validation=validation)  # type: ignore[type-var]
+    plan = AttackPlan(classifier, attack, seed=seed, target=target, envelope=envelope, binning=binning)
+    return plan.attacked(table)
 
 
 def table_of(collected: Collected, *, scale: Mapping[str, float] | None = None) -> EventTable:
@@ -249,21 +246,7 @@ def table_of(collected: Collected, *, scale: Mapping[str, float] | None = None) 
 
 
 def joined(tables: Mapping[Any, EventTable], *, labelled: bool) -> EventTable | None:
-    """
-    Join the events with, or without, a label.
-
-    Parameters
-    ----------
-    tables : mapping of chunk to EventTable
-        Selected events.
-    labelled : bool
-        Which ones.
-
-    Returns
-    -------
-    EventTable or None
-        In the order of the chunks; None if there is no such event.
-    """
+    """Join the events with, or without, a label in the order of the chunks; None if there are none."""
     parts = [tables[chunk].select((tables[chunk].labels != UNLABELLED) == labelled) for chunk in sorted(tables)]
     populated = [part for part in parts if part.n_events]
     return EventTable.concatenate(populated) if populated else None
@@ -283,10 +266,6 @@ class _Rows(NamedTuple):
 
     n_events: int
     chosen: BoolArray | None
-
-    @classmethod
-    def of(cls, columns: Mapping[str, Any], chosen: BoolArray | None) -> _Rows:
-        return cls(len(next(iter(columns.values()))) if chosen is None else int(chosen.sum()), chosen)
 
     def cut(self, name: str, column: Any) -> Any:
         """One entry per collected event, masked where missing."""
@@ -393,7 +372,7 @@ def _arrays(table: EventTable) -> dict[str, Any]:
 def _tables(collected: Collected, scale: Mapping[str, float] | None) -> list[EventTable]:
     """Scaled tables of the chunks, in their order."""
     if not getattr(collected, "chunks", ()):
-        msg = f"nothing was collected in {collected!r:.80}; pass what the runner returned under the key that collect() was put under"
+        msg = f"nothing was collected in {collected!r:.80}; pass what the runner returned where collect() was put"
         raise ValueError(msg)
     chunks = sorted(collected.chunks, key=lambda chunk: [chunk[key] for key in ("dataset", "file", "start", "stop")])
     newer = [chunk["format"] for chunk in chunks if chunk["format"] != _FORMAT]
@@ -431,7 +410,8 @@ def _check_counted_once(chunks: Iterable[Mapping[str, Any]]) -> None:
     files, copies = defaultdict(list), defaultdict(set)
     for chunk in chunks:
         name = canonical(chunk["file"])
-        files[name, chunk["tree"]].append(chunk)
+        if chunk["stop"] > chunk["start"]:
+            files[name, chunk["tree"]].append(chunk)
         if chunk["uuid"]:
             copies[chunk["uuid"], chunk["tree"]].add(name)
     for (name, _), parts in files.items():
@@ -459,7 +439,7 @@ def _checked(scale: Mapping[str, float] | None, chunks: Iterable[Mapping[str, An
     kinds: dict[str, set[bool]] = defaultdict(set)
     sums: dict[str, float] = defaultdict(float)
     for chunk in chunks:
-        kinds[chunk["dataset"]] |= set((chunk["labels"] != UNLABELLED).tolist())
+        kinds[chunk["dataset"]] |= set(np.unique(chunk["labels"] != UNLABELLED).tolist())
         sums[chunk["dataset"]] += float(chunk["weights"].sum())
     data = {name for name, found in kinds.items() if found == {False}}
     rules = {
@@ -477,7 +457,7 @@ def _checked(scale: Mapping[str, float] | None, chunks: Iterable[Mapping[str, An
             raise ValueError(msg)
         if kinds[name] and not sums[name] > 0:
             msg = f"the weights of the collected events of {name!r} sum to {sums[name]:g}: a negative yield; check the weights"
-            warnings.warn(msg, LowStatisticsWarning, stacklevel=5)
+            warnings.warn(msg, LowStatisticsWarning, stacklevel=4)
     return {name: float(factor) for name, factor in scale.items()}
 
 

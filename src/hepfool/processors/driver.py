@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from coffea.nanoevents import NanoAODSchema
 from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, Runner
@@ -35,7 +35,7 @@ from hepfool.processors.handles import Handle
 from hepfool.processors.inputs import Completeness, Inputs, open_fileset, quiet_retries
 from hepfool.processors.passes import RangeProcessor, Ranges
 from hepfool.processors.plan import AttackPlan, RunSettings
-from hepfool.processors.processor import AttackProcessor
+from hepfool.processors.processor import AttackProcessor, ChunkProcessor, check_repeatable
 from hepfool.processors.provenance import run_key, run_provenance
 from hepfool.processors.threads import limited_threads
 from hepfool.processors.worker import Failure, WorkerPass
@@ -74,12 +74,13 @@ class AnalysisRun:
         return digest({k: v for k, v in self.out.items() if k not in {"processed", "n_events"}}, digits=17)
 
 
-def run_analysis(
+def run_analysis(  # noqa: PLR0913 - of a run
     runner: Any,
     fileset: Mapping[str, Any],
     analysis: Analysis,
     plan: AttackPlan,
     *,
+    scope: Literal["dataset", "chunk"] = "dataset",
     checkpoint: str | Path | None = None,
     allow_missing: bool = False,
     treename: str = "Events",
@@ -98,6 +99,9 @@ def run_analysis(
         Selection, features, regions and variations; of its ``branches`` only these are read.
     plan : AttackPlan
         Network, attack and seed.
+    scope : {"dataset", "chunk"}
+        Attack all events at once, see :class:`~hepfool.processors.processor.AttackProcessor`, or each chunk alone, see
+        :class:`~hepfool.processors.processor.ChunkProcessor`, in the plan's binning or in that of a first pass.
     checkpoint : str or Path, optional
         Folder that all workers share: finished chunks and iterations are kept there, and the same call goes on from them.
     allow_missing : bool
@@ -122,14 +126,19 @@ def run_analysis(
         If the checkpoint belongs to another run, or the attack refuses its input.
     """
     settings = settings or RunSettings()
+    if scope not in {"dataset", "chunk"}:
+        msg = f"scope {scope!r} is unknown; use 'dataset' or 'chunk'"
+        raise ValueError(msg)
+    if scope == "chunk":
+        check_repeatable(plan.attack)
     runner = _own_runner(runner)
     with watched_workers(runner.pre_executor, what="the opening of the files", patience=settings.patience):
         inputs = open_fileset(runner, fileset, treename=treename, allow_missing=allow_missing)
-    key = run_key(inputs, analysis, plan)
+    key = run_key(inputs, analysis, plan, scope)
     kept = None
     if checkpoint is not None:
         kept = RunCheckpoint.open(checkpoint, key)
-        if plan.scope == "dataset" and not isinstance(plan.attack, Checkpointed):
+        if scope == "dataset" and not isinstance(plan.attack, Checkpointed):
             plan = dataclasses.replace(plan, attack=Checkpointed(plan.attack, kept.folder / "attack.zip", renew=True))
     with ExitStack() as stack:
         stack.enter_context(stopped_by_signals(lambda number: SystemExit(128 + number)))
@@ -138,16 +147,21 @@ def run_analysis(
         folder = kept.state() if kept else _local_folder(runner, stack)
         passes = _Passes(runner, inputs, getattr(analysis, "branches", None), settings, kept, folder)
         ranges: Ranges | None = None
-        if plan.scope == "chunk" and plan.binning is None:
+        if scope == "chunk" and plan.binning is None:
             ranges = passes.run("ranges", RangeProcessor(analysis))["ranges"]
             plan = dataclasses.replace(plan, binning=ranges.binning(n_bins_of(plan.attack)))
-        out = passes.run("attack", AttackProcessor(analysis, plan.classifier, plan.attack, **plan.options))
+        processor = AttackProcessor if scope == "dataset" else ChunkProcessor
+        out = passes.run("attack", processor(analysis, **vars(plan)))
     result = out.get("result")
     if result is not None and result.interrupted and kept:
         raise KeyboardInterrupt  # whoever gave a checkpoint wants all iterations, later
     completeness = Completeness(expected=inputs.expected, processed=out["processed"], bad=inputs.bad)
     provenance = run_provenance(
-        runner, inputs, analysis, plan, {"digests": key, "completeness": completeness.as_dict(), **passes.report()}
+        runner,
+        inputs,
+        analysis,
+        plan,
+        {"scope": scope, "digests": key, "completeness": completeness.as_dict(), **passes.report()},
     )
     if result is not None:
         named = dataclasses.replace(result, provenance={**result.provenance, "run": provenance})

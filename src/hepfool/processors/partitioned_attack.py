@@ -16,29 +16,29 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from coffea.processor import accumulate
 
-from hepfool.attacks.base import Attack
 from hepfool.attacks.problem import n_bins_of
-from hepfool.events import Envelope, EventTable
+from hepfool.events import EventTable
 from hepfool.exceptions import ConstraintError, LowStatisticsWarning
 from hepfool.io.partitions import PartitionFile, Partitions, empty, write_partition
-from hepfool.models.protocols import Classifier
 from hepfool.processors.chunk import (
     N_EVENTS_PER_CHUNK,
-    ChunkAttack,
     NotAttacked,
     attack_sums,
+    attack_what_can_be,
     in_order,
+    network_remarks,
     nominal_sums,
     warn_of_network,
     warn_of_unattacked,
 )
-from hepfool.processors.collected import joined
+from hepfool.processors.collected import joined, without_blinded
 from hepfool.processors.passes import Ranges
+from hepfool.processors.plan import AttackPlan
 from hepfool.processors.results import compatibility
 from hepfool.processors.workers import watched_workers
 from hepfool.statistics.compatibility import Compatibility
@@ -89,25 +89,13 @@ class PartitionedResult:
     adversarial: Partitions | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionedAttack:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PartitionedAttack(AttackPlan):
     """
-    How events in files are attacked.
+    How events in files are attacked: the fields of :class:`~hepfool.processors.plan.AttackPlan`, and sizes.
 
     Attributes
     ----------
-    classifier : Classifier
-        The network to fool.
-    attack : Attack
-        Which attack, with its hyper-parameters.
-    seed : int
-        Seed of all randomness; each partition derives its own.
-    target : {"correct", "all"} or int
-        Which events to attack.
-    envelope : callable, optional
-        Bounds from the events.
-    binning : Binning, optional
-        Bins of the marginals; ``attack.n_bins`` uniform ones over the constrained events by default.
     max_events : int
         Up to so many events are attacked at once, on one node.
     partition_events : int
@@ -130,12 +118,6 @@ class PartitionedAttack:
     ((50,), True)
     """
 
-    classifier: Classifier
-    attack: Attack
-    seed: int = 0
-    target: Literal["correct", "all"] | int = "correct"
-    envelope: Callable[[EventTable], Envelope] | None = None
-    binning: Binning | None = None
     max_events: int = 2_000_000
     partition_events: int = 1_000_000
     retries: int = 3
@@ -177,14 +159,7 @@ class PartitionedAttack:
         """
         groups = self.groups(partitions.files)
         binning = self.binning or self._binning(partitions, groups, executor)
-        settings = ChunkAttack(
-            classifier=self.classifier,
-            attack=self.attack,
-            binning=binning,
-            seed=self.seed,
-            target=self.target,
-            envelope=self.envelope,
-        )
+        settings = replace(self, binning=binning)
         calls = [(_attack_group, settings, partitions, group, k, folder) for k, group in enumerate(groups)]
         parts = self._submitted(executor, calls)
         if len(parts) > 1:
@@ -289,10 +264,6 @@ def _dealt(files: Sequence[PartitionFile], n_groups: int) -> list[tuple[Partitio
     return [tuple(files[k] for k in sorted(group)) for group in groups]
 
 
-def _tables(partitions: Partitions, files: tuple[PartitionFile, ...]) -> dict[int, EventTable]:
-    return {k: partitions.read([file]) for k, file in enumerate(files)}
-
-
 def _ranges_of(partitions: Partitions, files: tuple[PartitionFile, ...]) -> Ranges:
     ranges = Ranges.of(partitions.like)
     for file in files:
@@ -301,14 +272,14 @@ def _ranges_of(partitions: Partitions, files: tuple[PartitionFile, ...]) -> Rang
 
 
 def _attack_group(
-    settings: ChunkAttack,
+    plan: AttackPlan,
     partitions: Partitions,
     files: tuple[PartitionFile, ...],
     index: int,
     folder: str | Path | None,
 ) -> _Part:
     """Attack one partition, on a worker."""
-    tables = _tables(partitions, files)
+    tables = {k: without_blinded(partitions.read([file]), unblind=plan.unblind) for k, file in enumerate(files)}
     labelled, data = joined(tables, labelled=True), joined(tables, labelled=False)
     tables.clear()
     parts, missed = [], NotAttacked()
@@ -316,14 +287,14 @@ def _attack_group(
     divergence = np.zeros(described.n_features)
     if labelled is not None:
         # The first partition draws the numbers of an attack on all events: [seed, 0] is the same state as seed.
-        outcome = settings.outcome(labelled, np.random.default_rng([settings.seed, index]))
+        outcome = attack_what_can_be(plan, labelled, np.random.default_rng([plan.seed, index]))
         adversarial, missed = outcome.adversarial, outcome.missed
-        parts.append(attack_sums(labelled, adversarial, outcome.marks, settings.classifier, settings.binning))
+        parts.append(attack_sums(labelled, adversarial, outcome.marks, plan))
         divergence = _divergence(labelled, parts[0])
         marks = {"attacked": outcome.attacked, "fooled": outcome.fooled}
         described = replace(adversarial, spectators={**adversarial.spectators, **marks})
     if data is not None:
-        parts.append(nominal_sums(data, settings.classifier, settings.binning))
+        parts.append(nominal_sums(data, plan))
     file = None
     if folder is not None and labelled is not None:
         file = write_partition(folder, f"part-{index:05d}", described)
@@ -335,7 +306,7 @@ def _attack_group(
         js_divergence=divergence,
         like=empty(described),
         file=file,
-        remarks=() if labelled is None else settings.remarks(labelled),
+        remarks=() if labelled is None else network_remarks(plan.classifier, labelled),
     )
 
 

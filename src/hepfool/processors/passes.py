@@ -49,38 +49,14 @@ class TableProcessor(ProcessorABC):  # type: ignore[misc]
     unblind: bool = False
 
     def process(self, events: Any) -> dict[str, Any]:
-        """
-        Select the events of one chunk.
-
-        Parameters
-        ----------
-        events : NanoEvents
-            The chunk.
-
-        Returns
-        -------
-        dict
-            Mergeable output with the table under the chunk's identity.
-        """
+        """Select the events of one chunk."""
         table = self.analysis.build(events)
         chunk = tuple(events.metadata[key] for key in ("dataset", "filename", "entrystart", "entrystop"))
         kept = without_blinded(table, unblind=self.unblind)
         return {"tables": {chunk: kept}, **bookkeeping(table, events.metadata)}
 
     def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
-        """
-        Join the tables in the driver.
-
-        Parameters
-        ----------
-        accumulator : dict
-            Merged output of all chunks.
-
-        Returns
-        -------
-        dict
-            Final output.
-        """
+        """Join the tables in the driver."""
         rest = {key: accumulator[key] for key in ("n_events", "processed")}
         tables = [accumulator["tables"][chunk] for chunk in sorted(accumulator["tables"])]
         return {"table": EventTable.concatenate(tables), **rest}
@@ -111,19 +87,7 @@ class Ranges:
 
     @classmethod
     def of(cls, table: EventTable) -> Ranges:
-        """
-        Measure one table.
-
-        Parameters
-        ----------
-        table : EventTable
-            Events; those without a label do not count.
-
-        Returns
-        -------
-        Ranges
-            Of the constrained events.
-        """
+        """Measure the constrained events of a table that have a label."""
         chosen = table.constrained & (table.labels != UNLABELLED)
         values = table.values[chosen]
         return cls(
@@ -145,25 +109,7 @@ class Ranges:
         )
 
     def binning(self, n_bins: int) -> Binning:
-        """
-        Cut the ranges into equal bins.
-
-        Parameters
-        ----------
-        n_bins : int
-            Number of bins per feature; use ``attack.n_bins``.
-
-        Returns
-        -------
-        Binning
-            The same as from all events at once.
-
-        Raises
-        ------
-        ValueError
-            If a feature that is not fixed has no value or only a single one, or the weights of all events do not sum to a
-            positive number.
-        """
+        """Cut the ranges into equal bins, ``attack.n_bins`` per feature; an empty range or a negative sum of weights is refused."""
         if self.n_events and not self.moments.sum_weights > 0:
             msg = (
                 f"the weights of the {self.n_events} constrained events sum to {self.moments.sum_weights:g}; a distance needs a "
@@ -177,7 +123,7 @@ class Ranges:
 @dataclass(frozen=True)
 class RangeProcessor(ProcessorABC):  # type: ignore[misc]
     """
-    First pass for ``scope="chunk"``: the range of each feature over all events.
+    First pass before an attack of chunks: the range of each feature over all events.
 
     Parameters
     ----------
@@ -192,18 +138,6 @@ class RangeProcessor(ProcessorABC):  # type: ignore[misc]
     analysis: Analysis
 
     def process(self, events: Any) -> dict[str, Any]:
-        """
-        Measure one chunk.
-
-        Parameters
-        ----------
-        events : NanoEvents
-            The chunk.
-
-        Returns
-        -------
-        dict
-            Mergeable output.
-        """
+        """Measure one chunk."""
         table = self.analysis.build(events)
         return {"ranges": Ranges.of(table), **bookkeeping(table, events.metadata)}

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from hepfool.attacks.base import Attack
-from hepfool.attacks.checkpoint import Checkpointed
+import numpy as np
+
+from hepfool.attacks.base import Attack, AttackResult, Target, run_attack
 from hepfool.events import Envelope, EventTable
 from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
@@ -21,10 +22,10 @@ if TYPE_CHECKING:  # which loads PyTorch
 __all__ = ["AttackPlan", "RunSettings"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class AttackPlan:
     """
-    What to do with the events.
+    How events are attacked, wherever they come from.
 
     Attributes
     ----------
@@ -32,33 +33,63 @@ class AttackPlan:
         The network to fool.
     attack : Attack
         Which attack, with its hyper-parameters.
-    scope, seed, binning, target, envelope, unblind, detector
-        As for :class:`~hepfool.processors.processor.AttackProcessor`; with ``scope="chunk"`` the binning is that of
-        the first pass unless it is given.
+    seed : int
+        Seed of all randomness; each chunk or partition derives its own.
+    target : {"correct", "all"} or int
+        Which events to attack, as in :func:`~hepfool.attacks.base.run_attack`.
+    envelope : callable, optional
+        Bounds from the events, such as :meth:`Envelope.from_variations`.
+    binning : Binning, optional
+        Bins of the marginals; those of the attack over all constrained events by default.
+    detector : Detector, optional
+        Scores all events beside the attack, and counts those that are fooled and not flagged.
+    unblind : bool
+        Whether to read unlabelled events (data) in signal regions.
     """
 
     classifier: Classifier
     attack: Attack
-    scope: Literal["dataset", "chunk"] = "dataset"
+    _: KW_ONLY
     seed: int = 0
-    binning: Binning | None = None
     target: Literal["correct", "all"] | int = "correct"
     envelope: Callable[[EventTable], Envelope] | None = None
-    unblind: bool = False
+    binning: Binning | None = None
     detector: Detector | None = None
+    unblind: bool = False
 
     def __post_init__(self) -> None:
         """Check what would fail on the workers."""
         require_classifier(self.classifier)
-        if self.scope == "chunk" and isinstance(self.attack, Checkpointed):
-            msg = "scope='chunk' runs the attack many times, one file cannot keep them all; give run_analysis a checkpoint"
-            raise ValueError(msg)
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of the processor."""
-        rest = ("scope", "seed", "binning", "target", "envelope", "unblind", "detector")
-        return {name: getattr(self, name) for name in rest}
+    def attacked(
+        self, table: EventTable, *, rng: np.random.Generator | None = None, target: Target | None = None
+    ) -> AttackResult:
+        """
+        Attack the events of one table.
+
+        Parameters
+        ----------
+        table : EventTable
+            Labelled events.
+        rng : numpy.random.Generator, optional
+            In place of the seed's.
+        target : {"correct", "all"}, int or BoolArray, optional
+            In place of the plan's.
+
+        Returns
+        -------
+        AttackResult
+            As of :func:`~hepfool.attacks.base.run_attack`.
+        """
+        return run_attack(
+            self.attack,
+            self.classifier,
+            table,
+            rng=np.random.default_rng(self.seed) if rng is None else rng,
+            target=self.target if target is None else target,
+            envelope=self.envelope(table) if self.envelope else None,
+            binning=self.binning,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,33 +1,34 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Attack a network inside coffea: with our processor, or inside yours.
+Attack the events of an :class:`~hepfool.processors.analysis.Analysis` with any executor.
 
-You have an :class:`~hepfool.processors.analysis.Analysis`: run
-:class:`AttackProcessor` with any executor.  All events fit into memory (a
-million of 30 features are 240 MB): keep ``scope="dataset"``, the attack sees
-them all at once.  They do not: ``scope="chunk"`` attacks each chunk alone, in the
-bins of a first pass with :class:`~hepfool.processors.passes.RangeProcessor`.  You
-have a processor of your own: call :func:`~hepfool.processors.chunk.attack_table`
-in its ``process``.
+All events fit into memory (a million of 30 features are 240 MB): :class:`AttackProcessor`, the attack sees them all at
+once.  They do not: :class:`ChunkProcessor` attacks each chunk alone, more weakly, in the bins of a first pass with
+:class:`~hepfool.processors.passes.RangeProcessor`.  You have a processor of your own: see
+:mod:`hepfool.processors.collected`.
+
+The output of both holds, for the categories ``nominal``, ``adversarial`` and every systematic variation:
+``histograms`` by feature and ``scores`` by class, with the axes dataset, region and variation; ``moments`` and
+``fooling`` by dataset, region and variation; ``n_events`` (selected) and ``processed`` (read) by dataset and file; with a
+detector ``detector``, see :func:`~hepfool.processors.detection.detector_sums`; ``not_attacked`` counts events and
+chunks that could not be attacked, by reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
 from coffea.processor import ProcessorABC, accumulate
 
-from hepfool.attacks.base import Attack, run_attack
-from hepfool.events import Envelope, EventTable
-from hepfool.models.probe import require_classifier
+from hepfool.attacks.base import Attack
+from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.models.protocols import Classifier
 from hepfool.processors.analysis import Analysis
 from hepfool.processors.chunk import (
-    ChunkAttack,
+    attack_chunk,
     attack_sums,
+    binning_of,
     in_order,
     nominal_sums,
     warn_of_network,
@@ -36,166 +37,98 @@ from hepfool.processors.chunk import (
 )
 from hepfool.processors.collected import joined
 from hepfool.processors.passes import TableProcessor
-from hepfool.statistics.marginals import Binning
+from hepfool.processors.plan import AttackPlan
 
-if TYPE_CHECKING:  # which loads PyTorch
-    from hepfool.defences.detector import Detector
-
-__all__ = ["AttackProcessor"]
+__all__ = ["AttackProcessor", "ChunkProcessor"]
 
 
-@dataclass(frozen=True)
 class AttackProcessor(ProcessorABC):  # type: ignore[misc]
     """
-    Attack the events of a fileset.
+    Gather the selected events of all chunks, and attack them all at once.
 
     Parameters
     ----------
     analysis : Analysis
         The user's selection, features, regions and variations.
     classifier : Classifier
-        The network to fool.
+        The network to fool; it stays where the runner was called.
     attack : Attack
         Which attack, with its hyper-parameters.
-    scope : {"dataset", "chunk"}
-        ``dataset`` gathers the selected columns and attacks all events at once in
-        ``postprocess``, where coffea merges; ``chunk`` attacks each chunk alone.
-    seed : int
-        Seed of all randomness; each chunk derives its own from its dataset, file and entries.
-    binning : Binning, optional
-        Bins of the marginals.  Needed by ``scope="chunk"``: pass 1 with :class:`~hepfool.processors.passes.RangeProcessor`
-        gives ``out["ranges"].binning(attack.n_bins)``.
-    target : {"correct", "all"} or int
-        Which events to attack, as in :func:`~hepfool.attacks.base.run_attack`.
-    envelope : callable, optional
-        Bounds from the events, such as :meth:`Envelope.from_variations`.
-    unblind : bool
-        Whether to read unlabelled events (data) in signal regions.
-    detector : Detector, optional
-        Scores all events beside the attack, and counts those that are fooled and not flagged.
+    **options
+        Of :class:`~hepfool.processors.plan.AttackPlan`: ``seed``, ``target``, ``envelope``, ``binning``, ``detector``,
+        ``unblind``.
 
     Notes
     -----
-    The output holds, for the categories ``nominal``, ``adversarial`` and every systematic variation:
-    ``histograms`` by feature and ``scores`` by class, with the axes dataset, region and variation;
-    ``moments`` and ``fooling`` by dataset, region and variation; ``n_events`` (selected) and ``processed``
-    (read) by dataset and file; with a detector ``detector``, see
-    :func:`~hepfool.processors.detection.detector_sums`; with ``scope="dataset"`` also the ``result`` itself;
-    ``not_attacked`` counts events and chunks that could not be attacked, by reason, and none with ``scope="dataset"``.
+    The final output also holds the ``result`` (:class:`~hepfool.attacks.base.AttackResult`).
     """
 
-    analysis: Analysis
-    classifier: Classifier
-    attack: Attack
-    _: KW_ONLY
-    scope: Literal["dataset", "chunk"] = "dataset"
-    seed: int = 0
-    binning: Binning | None = None
-    target: Literal["correct", "all"] | int = "correct"
-    envelope: Callable[[EventTable], Envelope] | None = None
-    unblind: bool = False
-    detector: Detector | None = None
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise fail on the workers."""
-        require_classifier(self.classifier)
-        if self.scope not in {"dataset", "chunk"}:
-            msg = f"scope {self.scope!r} is unknown; use 'dataset' or 'chunk'"
-            raise ValueError(msg)
-        if self.scope == "chunk" and self.binning is None:
-            msg = (
-                "scope='chunk' needs the binning of all events, or chunks could not be merged; "
-                "run RangeProcessor(analysis) first and pass binning=out['ranges'].binning(attack.n_bins)"
-            )
-            raise ValueError(msg)
+    def __init__(self, analysis: Analysis, classifier: Classifier, attack: Attack, **options: Any) -> None:
+        self.plan: AttackPlan | None = AttackPlan(classifier, attack, **options)
+        self.tables = TableProcessor(analysis, unblind=self.plan.unblind)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the network at home where workers only select events."""
-        at_home = {"classifier": None, "attack": None, "detector": None} if self.scope == "dataset" else {}
-        return {**self.__dict__, **at_home}
+        """Keep the network from workers, which only select events."""
+        return {"plan": None, "tables": self.tables}
 
     def process(self, events: Any) -> dict[str, Any]:
-        """
-        Select, and with ``scope="chunk"`` attack, the events of one chunk.
-
-        Parameters
-        ----------
-        events : NanoEvents
-            The chunk.
-
-        Returns
-        -------
-        dict
-            Mergeable output.
-        """
-        if self.scope == "dataset":
-            return TableProcessor(self.analysis, unblind=self.unblind).process(events)
-        return self._chunk_attack.run(self.analysis.build(events), events.metadata)
+        """Select the events of one chunk."""
+        return self.tables.process(events)
 
     def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
-        """
-        Finish the merged output in the driver.
+        """Attack all events."""
+        if self.plan is None:
+            msg = "this processor was sent to a worker without its network; call postprocess of the original one"
+            raise ValueError(msg)
+        labelled, data = (joined(accumulator["tables"], labelled=labelled) for labelled in (True, False))
+        if labelled is None:
+            read = sum(sum(files.values()) for files in accumulator["processed"].values())
+            msg = f"no labelled event was selected among {read} read; nothing can be attacked. Check the selection"
+            raise ValueError(msg)
+        result = self.plan.attacked(labelled)
+        plan = replace(self.plan, binning=result.binning)
+        parts = [attack_sums(labelled, result.adversarial, (result.attacked, result.fooled, result.attacked), plan)]
+        if data is not None:
+            parts.append(nominal_sums(data, plan))
+        rest = {k: accumulator[k] for k in ("n_events", "processed")}
+        return in_order({**accumulate(parts), **rest, "not_attacked": {}, "result": result})
 
-        Parameters
-        ----------
-        accumulator : dict
-            Merged output of all chunks.
 
-        Returns
-        -------
-        dict
-            Final output, independent of executor and order.
+class ChunkProcessor(ProcessorABC):  # type: ignore[misc]
+    """
+    Attack each chunk of events alone, where all of them do not fit into memory.
 
-        Raises
-        ------
-        ValueError
-            If no labelled event was selected, or the attack refuses its input.
-        """
-        if "tables" in accumulator:
-            return self._attack_dataset(accumulator)
+    Parameters
+    ----------
+    analysis : Analysis
+        The user's selection, features, regions and variations.
+    classifier : Classifier
+        The network to fool, sent to each worker.
+    attack : Attack
+        Which attack, with its hyper-parameters.
+    **options
+        As of :class:`AttackProcessor`; ``binning`` is needed.
+    """
+
+    def __init__(self, analysis: Analysis, classifier: Classifier, attack: Attack, **options: Any) -> None:
+        self.analysis, self.plan = analysis, AttackPlan(classifier, attack, **options)
+        binning_of(self.plan)
+        check_repeatable(attack)
+
+    def process(self, events: Any) -> dict[str, Any]:
+        """Select and attack the events of one chunk."""
+        return attack_chunk(self.plan, self.analysis.build(events), events.metadata)
+
+    def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
+        """Say what was weak or left out."""
         warn_of_small_chunks(accumulator["constrained"])
         warn_of_network(accumulator["remarks"])
         warn_of_unattacked(accumulator)
         return in_order(accumulator)
 
-    def _attack_dataset(self, accumulator: dict[str, Any]) -> dict[str, Any]:
-        if self.__dict__["classifier"] is None:
-            msg = "this processor was sent to a worker without its network; call postprocess of the original one"
-            raise ValueError(msg)
-        labelled, data = joined(accumulator["tables"], labelled=True), joined(accumulator["tables"], labelled=False)
-        if labelled is None:
-            read = sum(sum(files.values()) for files in accumulator["processed"].values())
-            msg = f"no labelled event was selected among {read} read; nothing can be attacked. Check the selection"
-            raise ValueError(msg)
-        result = run_attack(
-            self.attack,
-            self.classifier,
-            labelled,
-            rng=np.random.default_rng(self.seed),
-            target=self.target,
-            envelope=self.envelope(labelled) if self.envelope else None,
-            binning=self.binning,
-        )
-        marks = (result.attacked, result.fooled, result.attacked)
-        settings = self.classifier, result.binning
-        parts = [attack_sums(labelled, result.adversarial, marks, *settings, detector=self.detector)]
-        if data is not None:
-            parts.append(nominal_sums(data, *settings, self.detector))
-        rest = {k: accumulator[k] for k in ("n_events", "processed")}
-        return in_order({**accumulate(parts), **rest, "not_attacked": {}, "result": result})
 
-    @property
-    def _chunk_attack(self) -> ChunkAttack:
-        if self.binning is None:
-            msg = "scope='chunk' needs a binning"
-            raise ValueError(msg)
-        return ChunkAttack(
-            classifier=self.classifier,
-            attack=self.attack,
-            binning=self.binning,
-            seed=self.seed,
-            target=self.target,
-            envelope=self.envelope,
-            unblind=self.unblind,
-            detector=self.detector,
-        )
+def check_repeatable(attack: Attack) -> None:
+    """Refuse an attack that keeps its iterations in one file."""
+    if isinstance(attack, Checkpointed):
+        msg = "an attack of chunks runs many times, which one file cannot keep; give run_analysis a checkpoint"
+        raise ValueError(msg)  # noqa: TRY004 - another attack, not another type

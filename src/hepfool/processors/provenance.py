@@ -18,30 +18,14 @@ from hepfool.processors.plan import AttackPlan
 __all__ = ["run_key", "run_provenance"]
 
 
-def run_key(inputs: Inputs, analysis: Analysis, plan: AttackPlan) -> dict[str, str]:
-    """
-    Name everything that a chunk's output depends on.
-
-    Parameters
-    ----------
-    inputs : Inputs
-        Chunks of the fileset.
-    analysis : Analysis
-        The user's analysis.
-    plan : AttackPlan
-        Network, attack and seed.
-
-    Returns
-    -------
-    dict of str to str
-        Digests by name.
-    """
+def run_key(inputs: Inputs, analysis: Analysis, plan: AttackPlan, scope: str) -> dict[str, str]:
+    """Name everything that a chunk's output depends on."""
     attack = plan.attack.attack if isinstance(plan.attack, Checkpointed) else plan.attack
     binning = None if plan.binning is None else plan.binning.edges
     detector = plan.detector
     return {
         "analysis": identity(analysis),
-        "attack": identity((attack, plan.scope, plan.target, plan.unblind, plan.envelope, binning)),
+        "attack": identity((attack, scope, plan.target, plan.unblind, plan.envelope, binning)),
         "network": plan.classifier.digest,
         "detector": "" if detector is None else identity((detector.classifier, detector.threshold)),
         "seed": str(plan.seed),
@@ -55,27 +39,7 @@ def run_key(inputs: Inputs, analysis: Analysis, plan: AttackPlan) -> dict[str, s
 def run_provenance(
     runner: Runner, inputs: Inputs, analysis: Analysis, plan: AttackPlan, report: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """
-    Write down a finished run.
-
-    Parameters
-    ----------
-    runner : coffea.processor.Runner
-        As it was used.
-    inputs : Inputs
-        Chunks of the fileset.
-    analysis : Analysis
-        The user's analysis.
-    plan : AttackPlan
-        Network, attack and seed.
-    report : mapping
-        What the driver knows: ``digests``, ``completeness``, ``passes``, ``threads`` and ``branches``.
-
-    Returns
-    -------
-    dict
-        Plain JSON.
-    """
+    """Write down a finished run."""
     executor = runner.executor
     names = ("workers", "retries", "treereduction")
     return {
@@ -83,7 +47,7 @@ def run_provenance(
         "configuration": {
             "analysis": f"{type(analysis).__module__}.{type(analysis).__qualname__}",
             "attack": repr(plan.attack),
-            "scope": plan.scope,
+            "scope": report["scope"],
             "target": str(plan.target),
             "envelope": None if plan.envelope is None else getattr(plan.envelope, "__qualname__", repr(plan.envelope)),
             "unblind": plan.unblind,

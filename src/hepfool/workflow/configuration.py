@@ -129,7 +129,7 @@ class EventsConfiguration(_Strict):
     Where the events come from.
 
     Either flat ``files`` with their layout, or ``coffea_output``: a file of ``coffea.util.save`` with the output of a
-    ``TableProcessor``, a ``PartitionProcessor``, or an ``AttackProcessor`` with ``scope="dataset"`` (its simulated events), or
+    ``TableProcessor``, a ``PartitionProcessor``, or an ``AttackProcessor`` (its simulated events), or
     the folder of Parquet files and manifest that a ``PartitionProcessor`` wrote.  A file of ``coffea.util.save`` is pickled:
     reading it runs code of whoever wrote it, which ``unsafe_pickle`` allows; the folder holds no code.
     """

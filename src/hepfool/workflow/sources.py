@@ -3,7 +3,7 @@
 Where a workflow takes its events from.
 
 Flat ROOT, Parquet and CSV files; or what a coffea run has left: a file of ``coffea.util.save`` with the output of a
-``TableProcessor``, a ``PartitionProcessor`` or an ``AttackProcessor`` with ``scope="dataset"``, or the folder that a
+``TableProcessor``, a ``PartitionProcessor`` or an ``AttackProcessor``, or the folder that a
 ``PartitionProcessor`` filled.  Anything else is refused with what to do instead.
 """
 
@@ -30,7 +30,7 @@ __all__ = ["output_digest", "read_events"]
 _MANIFEST: Final = "manifest.json"
 _ACCEPTED: Final = (
     "coffea_output takes a file of coffea.util.save with the output of a TableProcessor, a PartitionProcessor or an "
-    "AttackProcessor with scope='dataset', or the folder of a PartitionProcessor"
+    "AttackProcessor, or the folder of a PartitionProcessor"
 )
 _FLAT: Final = "is a flat file; name it under files, with features and label"
 #: What to do instead, by the end of the file's name.

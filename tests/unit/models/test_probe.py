@@ -393,10 +393,11 @@ def test_an_attack_chunk_by_chunk_tells_once() -> None:
 
 def test_every_door_refuses_what_is_no_classifier() -> None:
     module: Any = nn.Linear(3, 1)
+    analysis: Any = None
     table = events()
     for door in (
         lambda: AttackPlan(classifier=module, attack=NOISE),
-        lambda: AttackProcessor(None, module, NOISE),
+        lambda: AttackProcessor(analysis, module, NOISE),
         lambda: attack_table(table, module, NOISE, binning=Binning.uniform(table, n_bins=10)),
         lambda: run_table_attack(table, module, NOISE, seed=1),
         lambda: transferred(attacked(TorchClassifier(After(same))), module),
