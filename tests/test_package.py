@@ -108,6 +108,16 @@ def test_importing_hepfool_loads_no_framework() -> None:
     assert heavy_after_import(["hepfool"]) == []
 
 
+def test_names_of_the_processors_are_loaded_when_asked_for() -> None:
+    assert heavy_after("from hepfool.processors import attack_collected, collect, table_of", [*HEAVY, "awkward"]) == []
+    processors = importlib.import_module("hepfool.processors")
+    assert sorted(processors._MODULES) == sorted(processors.__all__)
+    for name in processors.__all__:
+        assert getattr(processors, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'collects'"):
+        _ = processors.collects
+
+
 def test_the_numerical_core_loads_no_framework() -> None:
     assert set(CORE) <= set(MODULES), "a module was renamed; name it here again"
     assert heavy_after_import(CORE) == []

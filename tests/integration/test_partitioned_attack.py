@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,29 @@ def test_one_partition_is_the_attack_on_all_events(
     kept = open_partitions(tmp_path / "adversarial").read()
     np.testing.assert_array_equal(kept.values, whole["result"].adversarial.values)
     np.testing.assert_array_equal(kept.spectators["fooled"], whole["result"].fooled)
+
+
+def test_data_in_signal_regions_are_left_out_and_a_detector_is_asked(
+    toy_fileset: dict[str, Any], analysis: Any, classifier: Any, attack: Any, tmp_path: Path
+) -> None:
+    processor = PartitionProcessor(analysis, tmp_path, unblind=True)
+    stored = run_processor(_runner(), toy_fileset, processor)["partitions"]
+    detector: Any = SimpleNamespace(score=lambda values: classifier.scores(values)[:, 1], threshold=0.5)
+    yields = {}
+    for unblind in (False, True):
+        settings = PartitionedAttack(classifier, attack, unblind=unblind, detector=detector)
+        out = settings.run(stored).output
+        data = out["histograms"]["met"][{"dataset": "collisions", "variation": "nominal"}]
+        yields[unblind] = (data["low_met", :].sum().value, data["high_met", :].sum().value)
+        assert out["detector"]["flags"]["signal"]["all"]["nominal"].fraction > 0
+    assert yields[False][0] == yields[True][0] > 0
+    assert yields[False][1] == 0 < yields[True][1]
+    table = stored.read()
+    blinded = (table.labels < 0) & table.region("high_met").mask
+    (tmp_path / "apart").mkdir()
+    apart = write_partitions(tmp_path / "apart", [table.select(table.labels >= 0), table.select(blinded)])
+    settings = PartitionedAttack(classifier, attack, max_events=1, partition_events=int(blinded.sum()))
+    assert sorted(settings.run(apart).n_events) == [0, (table.labels >= 0).sum()]
 
 
 def test_the_manifest_alone_is_enough_later(

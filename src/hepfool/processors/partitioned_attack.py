@@ -293,8 +293,8 @@ def _attack_group(
         divergence = _divergence(labelled, parts[0])
         marks = {"attacked": outcome.attacked, "fooled": outcome.fooled}
         described = replace(adversarial, spectators={**adversarial.spectators, **marks})
-    if data is not None:
-        parts.append(nominal_sums(data, plan))
+    if data is not None or not parts:
+        parts.append(nominal_sums(partitions.like if data is None else data, plan))
     file = None
     if folder is not None and labelled is not None:
         file = write_partition(folder, f"part-{index:05d}", described)
