@@ -44,7 +44,8 @@ INPUTS = {"met": [30.0, 50.0, 70.0, 90.0], "pt": [1.0, 2.0, 3.0, 4.0]}
 
 
 def column(name: str, **options: Any) -> list[float]:
-    found: list[float] = table_of(collect(chunk(), INPUTS, **options)).column(name).tolist()
+    inputs = options.pop("inputs", INPUTS)
+    found: list[float] = table_of(collect(chunk(), inputs, **options)).column(name).tolist()
     return found
 
 
@@ -122,6 +123,10 @@ def test_missing_values_come_as_none_and_lists_are_refused() -> None:
     table = table_of(collect(chunk(), {**INPUTS, "met": met}, sentinel=-9.0))
     assert table.missing[:, 0].tolist() == [False, True, False, False]
     assert table.network_values[1, 0] == -9.0
+    assert np.isnan(column("met", inputs={**INPUTS, "met": met}, selected=[False, True, True, False])).tolist() == [
+        True,
+        False,
+    ]
     with pytest.raises(ValueError, match="pick one object per event"):
         collect(chunk(), {**INPUTS, "met": ak.Array([[1.0], [], [2.0], [3.0]])})
 
@@ -172,7 +177,7 @@ def test_neighbours_and_empty_chunks_are_not_counted_twice() -> None:
     empty: dict[str, list[float]] = {name: [] for name in INPUTS}
     found = collect(chunk(4, 8), INPUTS, label=1) + collect(chunk(), INPUTS, label=1)
     for _ in range(2):
-        found += collect(chunk(0, 0, file="empty.root"), empty, label=1)
+        found += collect(chunk(2, 2), empty, label=1)
     assert table_of(found).n_events == 8
 
 
