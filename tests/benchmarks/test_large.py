@@ -70,6 +70,48 @@ print(json.dumps(dict(ratio=result.fooling_ratio, parts=result.n_events, peak=pe
 """
 
 
+KEPT = f"""
+import json, os, resource, time
+import numpy as np, torch
+import hepfool as hf
+from hepfool.attacks import CONSERVAttack
+from hepfool.events import Region
+from hepfool.models.networks import mlp
+from hepfool.models.pytorch import TorchClassifier
+from hepfool.validation import Correlations, Marginals, Validation
+
+torch.set_num_threads(1)
+torch.manual_seed(1)
+rng = np.random.default_rng(1)
+network = TorchClassifier(mlp({N_FEATURES}, (64, 32)))
+inputs, score = Marginals(max_js_distance=0.03), Marginals(max_js_distance=0.03, n_bins=25, n_quantiles=25)
+validation = Validation(inputs=inputs, score=score, correlations=Correlations(max_shift=0.03))
+attack = CONSERVAttack(strategy="frugal", n_iterations=2, converge=False, validation=validation)
+def table_of(values):
+    low = values[:, 0] < 0.0
+    cuts = [("low", low, (-np.inf, 0.0)), ("high", ~low, (0.0, np.inf))]
+    regions = [Region(name, mask, "control", {{"x0": cut}}) for name, mask, cut in cuts]
+    names = [f"x{{j}}" for j in range({N_FEATURES})]
+    return hf.EventTable.from_arrays(values, labels=network.predict(values), features=names, regions=regions)
+hf.run_attack(attack, network, table_of(rng.normal(size=(2000, {N_FEATURES}))), rng=1)
+table = table_of(rng.normal(size=(300_000, {N_FEATURES})))
+with open("/proc/self/statm") as file:
+    before = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+start = time.process_time()
+result = hf.run_attack(attack, network, table, rng=1)
+seconds, peak = time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps(dict(ratio=result.fooling_ratio, seconds=seconds, tables=(peak - before) / table.values.nbytes)))
+"""
+
+
+@pytest.mark.slow
+def test_memory_with_everything_kept(record: Record) -> None:
+    done = subprocess.run([sys.executable, "-c", KEPT], check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    shape = f"300 000 x {N_FEATURES}, score, correlations and inputs in each of two regions, 2 iterations, {found['seconds']:.0f} CPU s"
+    record("peak memory beyond the table / table", found["tables"], target="<= 4", remark=shape)
+
+
 @pytest.mark.slow
 def test_five_million_events(record: Record, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARTITIONED, str(tmp_path)]

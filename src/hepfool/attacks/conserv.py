@@ -360,8 +360,8 @@ class CONSERVAttack:
             problem.progress.note(iteration, asked.fooled[attacked], problem.table.weights[asked.events[attacked]])
         # A repair may lose an event, and after the last iteration nobody would win it back.
         last = problem.progress.converged or iteration == self.n_iterations - 1
-        moving = asked.select(~asked.fooled | (self.strategy == "frugal" and not last))
-        values = search.sweep(values, moving, self._options(), self._worth, self._tuning, seed, last=last)
+        asked = asked.select(~asked.fooled | (self.strategy == "frugal" and not last))
+        values = search.sweep(values, asked, self._options(), self._worth, self._tuning, seed, last=last)
         if self.strategy == "paper" and self.optimize_already_fooled:
             values = self._repaired(search, values, seed)
         return values

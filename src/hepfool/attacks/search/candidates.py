@@ -120,6 +120,9 @@ class Layout(NamedTuple):
             Plain arrays for the kernels.
         """
         features = problem.table.features
+        # In rows, as a DataFrame's are not: each layout of an array would be compiled anew.
+        nominal = np.ascontiguousarray(problem.table.values)
+        nominal.flags.writeable = False
         kinds = np.array([_KINDS[f.kind] for f in features])
         kinds[list(features.derived)] = FIXED
         return cls(
@@ -132,8 +135,7 @@ class Layout(NamedTuple):
             row=problem.bounds.row,
             origin=features.lower,
             period=features.upper - features.lower,
-            # In rows, as a DataFrame's are not: each layout of an array would be compiled anew.
-            nominal=np.array(problem.table.values, order="C"),
+            nominal=nominal,
         )
 
 

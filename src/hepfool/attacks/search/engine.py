@@ -304,8 +304,10 @@ class Search:
         fooled = self._fooled(inputs, classes, margin)
         # The class decides; rounding may give a margin of 0 the other sign.
         margin = np.where(fooled, np.minimum(margin, -_TINY), np.maximum(margin, _TINY))
-        slope = np.zeros((len(events), n_columns))
-        slope[:, : gradient.shape[1]] = gradient
+        slope = gradient
+        if gradient.shape[1] < n_columns:
+            slope = np.zeros((len(events), n_columns))
+            slope[:, : gradient.shape[1]] = gradient
         if self.table.features.derived:
             ranges = self.binning.edges[:, -1] - self.binning.edges[:, 0]
             slope = total_slope(self.table.features, self.extended(values[events]), slope, ranges)
@@ -363,10 +365,21 @@ class Search:
         """
         rows = self.extended(values)
         sweeps = [
-            _Sweep(self, island, rows, moving.select(island.events[moving.events]), options, reward, tuning, seed, last)
+            _Sweep(
+                self,
+                island,
+                rows,
+                moving,
+                np.flatnonzero(island.events[moving.events]),
+                options,
+                reward,
+                tuning,
+                seed,
+                last,
+            )
             for island in self.islands
         ]
-        sweeps = [part for part in sweeps if len(part.moving.events)]
+        sweeps = [part for part in sweeps if len(part.own)]
         n_threads = min(threads(), len(sweeps))
         if n_threads > 1:
             with ThreadPoolExecutor(n_threads) as pool:
@@ -408,11 +421,15 @@ class Search:
         """Bins of the scores of all events as they are now, where they belong to an island, shape (n_events, n_nodes)."""
         assert self.score is not None  # noqa: S101 - asked for only if it is kept
         bins = self.score.nominal.copy()
-        same = (rows == self.table.values) | (np.isnan(rows) & np.isnan(self.table.values))
-        touched = np.flatnonzero(~same.all(axis=1) & island.events)
+        touched = np.flatnonzero(~self._unmoved(rows) & island.events)
         if len(touched):
             bins[touched] = self.score_bins(rows, touched)
         return bins
+
+    def _unmoved(self, rows: FloatArray) -> BoolArray:
+        """Mark the events that are as they were, shape (n_events,)."""
+        nominal = self.table.values
+        return np.asarray(((rows == nominal) | (np.isnan(rows) & np.isnan(nominal))).all(axis=1))
 
     def book(self, island: Island, bins: IntArray) -> ScoreLedger:
         """Fill the distributions of an island's scores."""
@@ -422,7 +439,7 @@ class Search:
 
     def ledger(self, island: Island, rows: FloatArray) -> Ledger:
         """Measure the groups of one island."""
-        current = self.table.values if np.array_equal(rows, self.table.values, equal_nan=True) else rows
+        current = self.table.values if self._unmoved(rows).all() else rows
         return Ledger.of(self.table, current, island.groups, self.binning, island.nominal, self.columns.counted)
 
     def pairs(self, island: Island, rows: FloatArray, n_candidates: int) -> Pairs | None:
@@ -514,6 +531,7 @@ class _Sweep:
     island: Island
     rows: FloatArray
     moving: Moving
+    own: IntArray
     options: Options
     reward: float
     tuning: Tuning
@@ -534,7 +552,7 @@ class _Sweep:
 
     def _keep_inputs(self, ledger: Ledger, pairs: Pairs | None) -> None:
         """Move all events; if some leave a region, go back and take over the moves of the others as far as the caps allow."""
-        ordered = self._by_margin() if self.options.per_bin else self.moving
+        ordered = self.moving.select(self._by_margin() if self.options.per_bin else self.own)
         events = ordered.events
         decided = any(region.select is not None for region in self.search.problem.table.regions)
         before = _Before.of(ledger, pairs, self.rows, events) if decided else None
@@ -563,9 +581,9 @@ class _Sweep:
             return sweep(ledger, task, n_ahead=self.tuning.n_ahead)
         return sweep_rounds(ledger, task, columns, pairs)
 
-    def _by_margin(self) -> Moving:
-        """Fooled events first, then those with the smallest margin."""
-        return self.moving.select(np.argsort(self.moving.margin, kind="stable"))
+    def _by_margin(self) -> IntArray:
+        """Places of the events: fooled ones first, then those with the smallest margin."""
+        return np.asarray(self.own[np.argsort(self.moving.margin[self.own], kind="stable")])
 
     def _goals(self, moving: Moving) -> Goals:
         fooled = moving.fooled
@@ -585,26 +603,24 @@ class _Sweep:
 
     def _keep_score(self, ledger: Ledger, pairs: Pairs | None) -> None:
         """Move the events block by block, between calls of the network."""
-        search, moving = self.search, self._in_turns()
+        search, turns = self.search, self._in_turns()
         bins = search.current_bins(self.island, self.rows)
         book = search.book(self.island, bins)
-        for start in range(0, len(moving.events), self.tuning.block):
-            part = moving.select(np.arange(start, min(start + self.tuning.block, len(moving.events))))
-            self._block(ledger, pairs, book, bins, part)
+        for start in range(0, len(turns), self.tuning.block):
+            self._block(ledger, pairs, book, bins, self.moving.select(turns[start : start + self.tuning.block]))
 
-    def _in_turns(self) -> Moving:
-        """Fooled events in random order, then the others by margin, the classes in turns."""
-        moving = self._by_margin()
-        classes = self.search.problem.classes[moving.events]
-        fooled = np.flatnonzero(moving.fooled)
-        rest = np.flatnonzero(~moving.fooled)
+    def _in_turns(self) -> IntArray:
+        """Places of the events: fooled ones in random order, then the others by margin, the classes in turns."""
+        order = self._by_margin()
+        fooled, rest = order[self.moving.fooled[order]], order[~self.moving.fooled[order]]
+        classes = self.search.problem.classes[self.moving.events[rest]]
         place = np.empty(len(rest))
-        for name in np.unique(classes[rest]):
-            own = classes[rest] == name
+        for name in np.unique(classes):
+            own = classes == name
             place[own] = (np.arange(own.sum()) + 0.5) / own.sum()
         rest = rest[np.argsort(place, kind="stable")]
         rng = np.random.default_rng([self.seed & (2**63 - 1), self.island.number])
-        return moving.select(rest if self.last else np.concatenate([rng.permutation(fooled), rest]))
+        return rest if self.last else np.concatenate([rng.permutation(fooled), rest])
 
     def _aim_and_move(
         self, ledger: Ledger, pairs: Pairs | None, book: ScoreLedger, bins: IntArray, part: Moving

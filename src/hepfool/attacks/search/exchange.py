@@ -9,7 +9,7 @@ every pooled fooling ratio from below and says what such a ratio is about: the c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,13 +75,11 @@ def matched_pairs(
     able = np.flatnonzero(problem.attacked & ~problem.frozen)
     # An event keeps its regions, so that only events of the same ones change places.
     kind = alike(table, np.column_stack([membership, *(region.mask for region in table.regions)]))[able]
-    low = np.where(table.missing, np.inf, table.values).min(axis=0)
-    high = np.where(table.missing, -np.inf, table.values).max(axis=0)
-    scaled = np.nan_to_num((table.values - low) / np.where(high > low, high - low, 1.0))
+    scale = _Scale.of(table)
     pairs = []
     order = np.argsort(kind, kind="stable")
     for events in np.split(able[order], np.flatnonzero(np.diff(kind[order])) + 1):
-        pairs.extend(_matched(events, problem.classes[events], scaled, rng))
+        pairs.extend(_matched(events, problem.classes[events], scale, rng))
     return pairs
 
 
@@ -101,14 +99,42 @@ def alike(table: EventTable, membership: NDArray[Any]) -> IntArray:
     IntArray, shape (n_events,)
         From 0; events of one kind have equal weight, equal fixed values and the same missing values.
     """
-    fixed = np.nan_to_num(table.values[:, table.features.of_kind("fixed")])
-    keys = np.column_stack([membership, table.missing, table.weights, fixed])
-    _, kind = np.unique(keys, axis=0, return_inverse=True)
-    return np.asarray(kind.reshape(-1), dtype=np.int64)
+    kind = np.zeros(table.n_events, dtype=np.int64)
+    fixed = table.values.T[table.features.of_kind("fixed")]
+    # One key after the other: all of them at once would be sorted as whole rows, in many copies of the table.
+    for keys in (np.asarray(membership).T, table.missing.T, [table.weights], np.nan_to_num(fixed)):
+        for key in keys:
+            distinct, number = np.unique(key, return_inverse=True)
+            if len(distinct) > 1:
+                _, kind = np.unique(kind * len(distinct) + number, return_inverse=True)
+    return kind
+
+
+class _Scale(NamedTuple):
+    """Events in units of the ranges of their present values."""
+
+    values: FloatArray
+    low: FloatArray
+    width: FloatArray
+
+    @classmethod
+    def of(cls, table: EventTable) -> _Scale:
+        """Find the ranges."""
+        low, width = np.zeros(table.n_features), np.ones(table.n_features)
+        for j in range(table.n_features):
+            present = table.values[~table.missing[:, j], j]
+            if len(present):
+                low[j] = present.min()
+                width[j] = (present.max() - low[j]) or 1.0
+        return cls(table.values, low, width)
+
+    def of_events(self, events: IntArray) -> FloatArray:
+        """Scale some events, missing values to 0."""
+        return np.nan_to_num((self.values[events] - self.low) / self.width)
 
 
 def _matched(
-    events: IntArray, classes: IntArray, scaled: FloatArray, rng: np.random.Generator
+    events: IntArray, classes: IntArray, scale: _Scale, rng: np.random.Generator
 ) -> list[tuple[IntArray, IntArray]]:
     """Match the commonest class with the others, in parts of similar composition."""
     names, counts = np.unique(classes, return_counts=True)
@@ -121,7 +147,7 @@ def _matched(
     n_parts = -(-max(len(first), len(second)) // _CHUNK)
     pairs = []
     for left, right in zip(np.array_split(first, n_parts), np.array_split(second, n_parts), strict=True):
-        a, b = linear_sum_assignment(cdist(scaled[left], scaled[right]))
+        a, b = linear_sum_assignment(cdist(scale.of_events(left), scale.of_events(right)))
         pairs.append((left[a], right[b]))
     return pairs
 
