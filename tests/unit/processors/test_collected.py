@@ -9,10 +9,13 @@ import awkward as ak
 import numpy as np
 import pytest
 
+from hepfool.attacks import CONSERVAttack
 from hepfool.events import UNLABELLED
 from hepfool.exceptions import LowStatisticsWarning
 from hepfool.features import Derived, Feature
+from hepfool.models.blackbox import CallableClassifier, FiniteDifference
 from hepfool.processors import attack_collected, collect, table_of
+from hepfool.validation import Marginals, Validation
 from tests.toy_analysis import Logistic, Push
 
 CUTS = {"trigger": [True, True, False, True], "low": [True, False, True, False], "b": [False, True, False, False]}
@@ -224,6 +227,20 @@ def test_what_cannot_be_attacked_is_said_in_one_sentence() -> None:
         table_of({})  # type: ignore[arg-type]
 
 
+@pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+def test_a_validation_takes_the_place_of_the_attacks_own(rng: np.random.Generator) -> None:
+    found = [
+        collect(chunk(0, 200, str(k), f"{k}.root"), {"x": rng.normal(k, 1.0, 200), "y": rng.normal(size=200)}, label=k)
+        for k in (0, 1)
+    ]
+    network = FiniteDifference(CallableClassifier(lambda x: 1.0 / (1.0 + np.exp(0.5 - x[:, 0]))), step=[0.1, 0.1])
+    attack = CONSERVAttack(strategy="frugal", n_iterations=2)
+    validation = Validation(inputs=Marginals(max_js_distance=0.05, n_bins=20), score=None, correlations=None)
+    free, kept = (attack_collected(found[0] + found[1], network, attack, validation=v) for v in (None, validation))
+    assert kept.compatibility.max_js_distance <= 0.05 < free.compatibility.max_js_distance
+    assert kept.validation == validation
+
+
 def test_a_negative_yield_is_warned_of() -> None:
     found = collect(chunk(), INPUTS, label=1, weights=[1.0, -2.0, 0.5, 0.0])
     with pytest.warns(LowStatisticsWarning, match="sum to -0.5"):
@@ -237,6 +254,7 @@ sys.modules.update(dict.fromkeys(["coffea", "awkward", "uproot", "torch"]))
 import numpy as np
 from hepfool.attacks import Noise
 from hepfool.models.blackbox import CallableClassifier
+from hepfool.models.blackbox import CallableClassifier, FiniteDifference
 from hepfool.processors import attack_collected, collect
 x = np.linspace(-1, 1, 200)
 out = [
