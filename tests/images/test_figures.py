@@ -314,6 +314,12 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "region_yields": lambda: plot_region_yields(regions(), style=replace(STYLE, data=True)),
     "region_yields_log": lambda: plot_region_yields(regions()[:1], log_y=True, style=STYLE),
     "region_yields_atlas": lambda: plot_region_yields(regions(), style=PlotStyle(experiment="ATLAS", energy=13.6)),
+    "region_yields_attacks": lambda: plot_region_yields(
+        [replace(one, further={"Attack, score kept": one.total * 1.02}) for one in regions()[:1]],
+        attack_label="Attack, score not kept",
+        log_y=True,
+        style=replace(STYLE, data=True),
+    ),
     "contact_sheet": lambda: (plot_contact_sheet(images(), title="Images")[0], None),
     "partition_cost": lambda: plot_partition_cost(partition_cost(), style=STYLE),
 }

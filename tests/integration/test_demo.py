@@ -37,7 +37,7 @@ def test_demo_goes_from_root_files_to_a_verdict(tmp_path: Path, monkeypatch: pyt
         f"figures/{name}.{kind}"
         for name in (
             *("marginals", "correlations", "score", "fooling", "detection", "frontier"),
-            *("regions", "projection", "detector", "thresholds"),
+            *("regions", "projection", "detector", "thresholds", "score_kept"),
         )
         for kind in ("pdf", "png")
     }

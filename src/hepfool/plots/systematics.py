@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -32,17 +32,29 @@ _OUTLINE = (patheffects.Stroke(linewidth=5, foreground="white"), patheffects.Nor
 _PRECISE = 0.4
 _SMALLEST_SPAN, _LARGEST_SPAN = 0.25, 0.99
 _MAX_ROWS = 3
+#: Further attacks share a colour; the line of the first attack is dashed.
+_FURTHER_COLOUR, _FURTHER_LINES = 4, ("-", ":", "-.")
+
+#: Colour and kind of a line, and values with their line.
+_Line = dict[str, Any]
+_Curve = tuple[Any, _Line]
 
 
 @styled
 def plot_region_yields(
-    shown: Sequence[RegionYields], *, data_label: str = "Data", style: PlotStyle = DEFAULT_STYLE, log_y: bool = False
+    shown: Sequence[RegionYields],
+    *,
+    data_label: str = "Data",
+    attack_label: str = "Simulation after the attack",
+    style: PlotStyle = DEFAULT_STYLE,
+    log_y: bool = False,
 ) -> tuple[Figure, tuple[tuple[Axes, Axes], ...]]:
     """
     Draw the regions side by side, each with data and adversarial over nominal simulation below.
 
     Data are independent of the simulation and have Poisson errors.  The adversarial simulation holds the same events as
-    the nominal one, so that it has no error beside it.
+    the nominal one, so that it has no error beside it.  Several attacks, such as one that keeps the score and one that does
+    not, are drawn as one line each.
 
     Parameters
     ----------
@@ -50,6 +62,8 @@ def plot_region_yields(
         From :func:`hepfool.studies.region_yields.region_yields`.
     data_label : str
         Name of the data, such as ``Pseudo-data``.
+    attack_label : str
+        Name of the first attack; further ones have their own.
     log_y : bool
         Logarithmic yields.
 
@@ -66,33 +80,45 @@ def plot_region_yields(
     if not shown:
         msg = "no region to show; give at least one"
         raise ValueError(msg)
-    colours = _colours(shown, style)
+    lines = _lines(shown, attack_label, style)
+    colours = _colours(shown, {line["color"] for line in lines.values()}, style)
     figure = style.figure(width=len(shown), height=1.1)
     columns = stacked_panels(figure, len(shown))
     for item, (ax, below) in zip(shown, columns, strict=True):
-        _draw_yields(ax, item, colours, style, log_y=log_y)
-        _draw_ratio(below, item, style)
-    _add_legend(figure, shown, colours, data_label, style)
+        curves = [(item.adversarial, lines[attack_label]), *((item.further[k], lines[k]) for k in item.further)]
+        _draw_yields(ax, item, curves, colours, log_y=log_y)
+        _draw_ratio(below, item, curves)
+    _add_legend(figure, shown, colours, lines, data_label, style)
     return figure, columns
 
 
-def _colours(shown: Sequence[RegionYields], style: PlotStyle) -> dict[str, str]:
+def _lines(shown: Sequence[RegionYields], attack_label: str, style: PlotStyle) -> dict[str, _Line]:
+    """Line of each attack, by name."""
+    further = dict.fromkeys(name for item in shown for name in item.further)
+    colour = style.colours[_FURTHER_COLOUR % len(style.colours)]
+    others = {name: {"color": colour, "linestyle": kind} for name, kind in zip(further, cycle(_FURTHER_LINES))}
+    return {attack_label: {"color": style.adversarial_colour, "linestyle": "--"}, **others}
+
+
+def _colours(shown: Sequence[RegionYields], taken: Iterable[str], style: PlotStyle) -> dict[str, str]:
     """
     Colour of each process in the order of the stack, the smallest at the bottom.
 
-    The largest has the first colour; none has that of the attack.
+    The largest has the first colour; none has that of an attack.
     """
     sums: dict[str, float] = {}
     for item in shown:
         for name, yields in item.processes.items():
             sums[name] = sums.get(name, 0.0) + float(yields.sum())
-    free = [colour for colour in style.colours if colour != style.adversarial_colour]
+    free = [colour for colour in style.colours if colour not in taken]
     largest_first = sorted(sums, key=lambda name: -sums[name])
     coloured = dict(zip(largest_first, cycle(free), strict=False))
     return dict(reversed(coloured.items()))
 
 
-def _draw_yields(ax: Axes, shown: RegionYields, colours: dict[str, str], style: PlotStyle, *, log_y: bool) -> None:
+def _draw_yields(
+    ax: Axes, shown: RegionYields, curves: Sequence[_Curve], colours: dict[str, str], *, log_y: bool
+) -> None:
     bottom = np.zeros(len(shown.edges) - 1)
     for name, colour in colours.items():
         top = bottom + shown.processes.get(name, 0.0)
@@ -100,8 +126,9 @@ def _draw_yields(ax: Axes, shown: RegionYields, colours: dict[str, str], style: 
         bottom = top
     lower, upper = shown.band
     ax.stairs(upper, shown.edges, baseline=lower, fill=True, **_BAND)
-    _draw_adversarial(ax, shown.adversarial, shown.edges, style)
-    highest = max(float(upper.max()), float(shown.adversarial.max()))
+    for values, line in curves:
+        _draw_adversarial(ax, values, shown.edges, line)
+    highest = max(float(upper.max()), *(float(values.max()) for values, _ in curves))
     if shown.data is not None:
         low, high = shown.data_interval
         seen = (shown.data > 0) | (shown.total > 0)
@@ -114,21 +141,21 @@ def _draw_yields(ax: Axes, shown: RegionYields, colours: dict[str, str], style: 
     ax.text(0.04, 0.96, _remarks(shown), transform=ax.transAxes, va="top", linespacing=1.4, fontsize=size)
 
 
-def _draw_adversarial(ax: Axes, values: FloatArray, edges: FloatArray, style: PlotStyle) -> None:
-    options: dict[str, Any] = {"color": style.adversarial_colour, "linewidth": 3, "linestyle": "--"}
-    ax.stairs(values, edges, baseline=None, path_effects=_OUTLINE, **options)
+def _draw_adversarial(ax: Axes, values: FloatArray, edges: FloatArray, line: _Line) -> None:
+    ax.stairs(values, edges, baseline=None, path_effects=_OUTLINE, linewidth=3, **line)
 
 
-def _draw_ratio(ax: Axes, shown: RegionYields, style: PlotStyle) -> None:
+def _draw_ratio(ax: Axes, shown: RegionYields, curves: Sequence[_Curve]) -> None:
     expected = shown.total > 0
     norm = np.where(expected, shown.total, np.nan)
     lower, upper = (edge / norm for edge in shown.band)
     ax.stairs(np.nan_to_num(upper, nan=1.0), shown.edges, baseline=np.nan_to_num(lower, nan=1.0), fill=True, **_BAND)
     ax.axhline(1.0, color="0.3", linewidth=1.5)
-    ratio = shown.adversarial / norm
-    _draw_adversarial(ax, ratio, shown.edges, style)
+    ratios = [values / norm for values, _ in curves]
+    for ratio, (_, line) in zip(ratios, curves, strict=True):
+        _draw_adversarial(ax, ratio, shown.edges, line)
     precise = expected & (np.nan_to_num(upper - lower, nan=np.inf) < 2.0 * _PRECISE)
-    distances = [np.abs(ratio - 1.0), upper - 1.0, 1.0 - lower]
+    distances = [*(np.abs(ratio - 1.0) for ratio in ratios), upper - 1.0, 1.0 - lower]
     if shown.data is not None:
         points, (low, high) = shown.data / norm, (edge / norm for edge in shown.data_interval)
         errors = np.stack([points - low, high - points])[:, expected]
@@ -147,7 +174,12 @@ def _remarks(shown: RegionYields) -> str:
 
 
 def _add_legend(
-    figure: Figure, shown: Sequence[RegionYields], colours: dict[str, str], data_label: str, style: PlotStyle
+    figure: Figure,
+    shown: Sequence[RegionYields],
+    colours: dict[str, str],
+    lines: dict[str, _Line],
+    data_label: str,
+    style: PlotStyle,
 ) -> None:
     handles: list[Artist] = []
     if any(item.data is not None for item in shown):
@@ -156,8 +188,7 @@ def _add_legend(
     handles += [Patch(color=colour, label=name) for name, colour in reversed(colours.items())]
     sources = dict.fromkeys(source for item in shown for source in item.sources)
     handles.append(Patch(**_BAND, label="Stat. and syst. unc." if sources else "Stat. unc."))
-    dashed: dict[str, Any] = {"color": style.adversarial_colour, "linewidth": 3, "linestyle": "--"}
-    handles.append(Line2D([], [], label="Simulation after the attack", **dashed))
+    handles += [Line2D([], [], label=name, linewidth=3, **line) for name, line in lines.items()]
     columns = min(len(handles), _MAX_ROWS + 1) if len(shown) > 1 else 2
     figure.legend(handles=handles, loc="outside lower left", ncols=columns, fontsize=style.text_size)
 

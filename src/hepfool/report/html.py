@@ -29,6 +29,8 @@ _CAPTIONS = {
     "regions": "The network's score by region: simulation by process, its statistical and systematic uncertainty, data where "
     "they may be looked at, and the sum of the same simulated events after the attack (dashed). Data of signal regions stay blinded. "
     "The lower panels show ratios to the nominal simulation; the dashed line has no error, because both are the same events.",
+    "score_kept": "The score in the control region after two attacks on the same simulated events: one that keeps the inputs alone, "
+    "and one that keeps the score and the flags of the detector too. The limit follows from the composition of the region.",
     "marginals": "Three input distributions before and after the attack, from the one that moved least to the one that "
     "moved most. The lower panels show the net change of each bin with the error of the events that entered or left it. These are the same "
     "events, so the band, the statistical error of the prediction alone, is there for scale, and no chi-square is given.",

@@ -10,7 +10,7 @@ changes downwards; sources are added in quadrature, :math:`\sqrt{\sum_s \Delta_{
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import stats
@@ -145,6 +145,8 @@ class RegionYields:
         Nominal yields of each process.
     adversarial : FloatArray, shape (n_bins,)
         Yields of all processes after the attack.
+    further : mapping of str to FloatArray, shape (n_bins,)
+        The same after other attacks on the same events, by name.
     statistical : FloatArray, shape (n_bins,)
         Standard error of the nominal sum from the number of simulated events.
     systematic_up, systematic_down : FloatArray, shape (n_bins,)
@@ -169,6 +171,7 @@ class RegionYields:
     sources: tuple[str, ...] = ()
     data: FloatArray | None = None
     blinded: bool = False
+    further: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def total(self) -> FloatArray:
@@ -202,6 +205,7 @@ def region_yields(
     regions: Sequence[str] | None = None,
     scale: float | Mapping[str, float] = 1.0,
     unblind: bool = False,
+    further: Mapping[str, AttackResult] | None = None,
 ) -> tuple[RegionYields, ...]:
     """
     Fill data and simulation before and after an attack.
@@ -220,6 +224,8 @@ def region_yields(
         Factor on the weights of all processes or of each, such as the inverse of the part of the events that was attacked.
     unblind : bool
         Read the data of signal regions too.
+    further : mapping of str to AttackResult, optional
+        Other attacks on the same events, by name, such as one that keeps the score.
 
     Returns
     -------
@@ -229,17 +235,32 @@ def region_yields(
     Raises
     ------
     ValueError
-        If a region or the scale of a process is unknown, or data events have weights.
+        If a region or the scale of a process is unknown, data events have weights, or another attack was on other events.
 
     Examples
     --------
     See :func:`hepfool.plots.plot_region_yields`.
     """
     simulation = _scaled(result.nominal, scale)
-    return tuple(
-        _compare(simulation, result.adversarial, region, variable, data, unblind=unblind)
-        for region in _chosen(simulation, regions)
-    )
+    others = {name: _on_the_same_events(name, other, result) for name, other in (further or {}).items()}
+
+    def filled(region: Region) -> RegionYields:
+        found = _compare(simulation, result.adversarial, region, variable, data, unblind=unblind)
+        after = {name: _after(table, simulation, region, variable) for name, table in others.items()}
+        return replace(found, further=after)
+
+    return tuple(filled(region) for region in _chosen(simulation, regions))
+
+
+def _on_the_same_events(name: str, other: AttackResult, result: AttackResult) -> EventTable:
+    if not np.array_equal(other.nominal.values, result.nominal.values, equal_nan=True):
+        msg = f"attack {name!r} was on other events; attack the events of the first result"
+        raise ValueError(msg)
+    return other.adversarial
+
+
+def _after(adversarial: EventTable, simulation: EventTable, region: Region, variable: Variable) -> FloatArray:
+    return variable.yields(variable.values(adversarial)[region.mask], simulation.weights[region.mask])
 
 
 def _scaled(table: EventTable, scale: float | Mapping[str, float]) -> EventTable:
@@ -281,7 +302,7 @@ def _compare(
         label=variable.label,
         edges=variable.edges,
         processes=processes,
-        adversarial=variable.yields(variable.values(adversarial)[mask], weights[mask]),
+        adversarial=_after(adversarial, simulation, region, variable),
         statistical=np.sqrt(variable.yields(values[mask], weights[mask] ** 2)),
         systematic_up=_upwards(changes.values(), len(variable.edges) - 1),
         systematic_down=_upwards([[-side for side in sides] for sides in changes.values()], len(variable.edges) - 1),

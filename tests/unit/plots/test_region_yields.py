@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.patches import StepPatch
 
 from hepfool.plots import PlotStyle, plot_region_yields
 from hepfool.studies.region_yields import RegionYields
@@ -38,6 +39,20 @@ def test_data_are_drawn_where_they_are_not_blinded() -> None:
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["Pseudo-data", "large", "small", "Stat. and syst. unc.", "Simulation after the attack"]
     assert control.get_ylabel() == "Events / 10 GeV"
+
+
+def test_further_attacks_are_lines_of_their_own() -> None:
+    attacked = replace(CONTROL, further={"Score kept": np.array([10.0, 30.0])})
+    figure, ((ax, ratio),) = plot_region_yields([attacked], attack_label="Score not kept")
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[-2:] == ["Score not kept", "Score kept"]
+    lines = [[patch for patch in panel.patches if not patch.get_fill()] for panel in (ax, ratio)]
+    drawn = [[patch.get_data().values.tolist() for patch in panel if isinstance(patch, StepPatch)] for panel in lines]
+    assert drawn == [[[9.0, 6.0], [10.0, 30.0]], [[0.9, 1.2], [1.0, 6.0]]]
+    first, second = (patch.get_edgecolor() for patch in lines[0])
+    assert first != second
+    assert second not in [patch.get_facecolor() for patch in figure.legends[0].get_patches()]
+    assert ax.get_ylim()[1] > 30.0
 
 
 def points(ax: Axes) -> list[list[float]]:

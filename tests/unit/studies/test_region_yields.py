@@ -75,6 +75,18 @@ def test_processes_attack_and_statistics_are_those_of_counting_event_by_event(re
     np.testing.assert_allclose(control.adversarial, plain(result.adversarial, table.weights, mask))
 
 
+def test_further_attacks_are_filled_as_the_first_one(result: AttackResult) -> None:
+    other = replace(result, adversarial=result.nominal)
+    found = region_yields(result, SCORE, scale=2.0, further={"nothing": other, "the same": result})
+    for one in found:
+        np.testing.assert_allclose(one.further["nothing"], one.total)
+        np.testing.assert_allclose(one.further["the same"], one.adversarial)
+    assert not np.allclose(found[0].adversarial, found[0].total)
+    elsewhere = replace(result, nominal=result.adversarial)
+    with pytest.raises(ValueError, match="'moved' was on other events"):
+        region_yields(result, SCORE, further={"moved": elsewhere})
+
+
 def test_larger_changes_of_each_source_are_added_in_quadrature(result: AttackResult) -> None:
     control, table = region_yields(result, SCORE)[0], result.nominal
     nominal = plain(table, table.weights)
