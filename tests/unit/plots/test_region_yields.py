@@ -47,7 +47,7 @@ def test_further_attacks_are_lines_of_their_own() -> None:
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels[-2:] == ["Score not kept", "Score kept"]
     lines = [[patch for patch in panel.patches if not patch.get_fill()] for panel in (ax, ratio)]
-    drawn = [[patch.get_data().values.tolist() for patch in panel if isinstance(patch, StepPatch)] for panel in lines]
+    drawn = [[patch.get_data()[0].tolist() for patch in panel if isinstance(patch, StepPatch)] for panel in lines]
     assert drawn == [[[9.0, 6.0], [10.0, 30.0]], [[0.9, 1.2], [1.0, 6.0]]]
     first, second = (patch.get_edgecolor() for patch in lines[0])
     assert first != second
