@@ -68,8 +68,20 @@ WORKERS: Final = 2
 ATTACK: Final = CONSERVAttack(alpha=4.0, beta=20.0, n_iterations=10, validation=Validation(score=None))
 
 
-def _keeping_score(flagged: Detector) -> CONSERVAttack:
-    """Stronger search with the caps of the demo's attack, which keeps the score and the flags of a detector too."""
+def keeping_score(flagged: Detector) -> CONSERVAttack:
+    """
+    Attack with the same caps that keeps the score too, together with the flags of a detector.
+
+    Parameters
+    ----------
+    flagged : Detector
+        Whose flagged fraction is kept.
+
+    Returns
+    -------
+    CONSERVAttack
+        The stronger search.
+    """
     return CONSERVAttack(strategy="frugal", validation=Validation(flagged=flagged))
 
 
@@ -289,7 +301,7 @@ def _draw(study: Study, classifier: TorchClassifier, detector: Detector, events:
 
 def _keep_score(table: EventTable, classifier: TorchClassifier, detector: Detector, *, seed: int) -> AttackResult:
     envelope = signal_region_envelope(table)
-    return run_attack(_keeping_score(detector), classifier, table, rng=seed, envelope=envelope)
+    return run_attack(keeping_score(detector), classifier, table, rng=seed, envelope=envelope)
 
 
 def _draw_score_kept(

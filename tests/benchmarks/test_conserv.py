@@ -55,17 +55,20 @@ def bare_gradient(table: EventTable, classifier: TorchClassifier, n_iterations: 
     return call
 
 
-@pytest.mark.parametrize("strategy", ["paper", "frugal"])
-def test_attack_against_the_bare_gradient(
-    higgs: tuple[EventTable, TorchClassifier], record: Record, wall: Wall, strategy: str
+@pytest.mark.parametrize(("strategy", "target"), [("paper", "<= 2"), ("frugal", "<= 6")])
+def test_iteration_against_the_bare_gradient(
+    higgs: tuple[EventTable, TorchClassifier], record: Record, wall: Wall, strategy: str, target: str
 ) -> None:
     table, classifier = higgs
-    seconds = wall(attack(table, classifier, strategy=strategy))
+    settings: dict[str, Any] = {"n_iterations": 10, "max_correlation_shift": 0.02}
+    if strategy == "frugal":  # at its own prices
+        settings |= {"alpha": None, "beta": None, "max_correlation_change": np.inf, "converge": False}
+    seconds = wall(attack(table, classifier, strategy=strategy, **settings))
     bare = wall(bare_gradient(table, classifier, 10))
     record(
-        f"attack / bare gradient, {strategy}",
+        f"iteration / bare gradient, {strategy}",
         seconds / bare,
-        target="<= 2" if strategy == "paper" else "",
+        target=target,
         remark=f"higgs2014, {table.n_events} x {table.n_features}, 10 iterations, {seconds:.2f} s / {bare:.2f} s",
     )
 
@@ -83,19 +86,12 @@ def test_two_threads_against_one(
     record("one thread / two threads", seconds[0] / seconds[1], remark=remark)
 
 
-@pytest.mark.parametrize(
-    ("strategy", "max_shift", "target"),
-    [("paper", 0.03, ">= 0.70"), ("frugal", 0.05, ">= 0.90"), ("frugal", 0.02, ">= 0.85")],
-)
-def test_fooling_ratio(
-    higgs: tuple[EventTable, TorchClassifier], record: Record, strategy: str, max_shift: float, target: str
-) -> None:
+def test_fooling_ratio(higgs: tuple[EventTable, TorchClassifier], record: Record) -> None:
     table, classifier = higgs[0].select(np.arange(2000)), higgs[1]
-    settings = {"strategy": strategy, "n_iterations": 20, "max_js_distance": 0.0337, "max_correlation_shift": max_shift}
-    result = attack(table, classifier, **settings)()
-    assert result.compatibility.correlation_shift <= max_shift
+    result = attack(table, classifier, n_iterations=20, max_js_distance=0.0337, max_correlation_shift=0.03)()
+    assert result.compatibility.correlation_shift <= 0.03
     remark = f"higgs2014, N = 2000, JSD <= 0.0337, correlation shift {result.compatibility.correlation_shift:.4f}"
-    record(f"fooling ratio, {strategy}", result.fooling_ratio, target=target, remark=remark)
+    record("fooling ratio, paper", result.fooling_ratio, target=">= 0.70", remark=remark)
 
 
 def resampled(table: EventTable, n_events: int) -> EventTable:
