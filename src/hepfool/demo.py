@@ -312,7 +312,8 @@ def _draw_score_kept(
 
     of_region = {one.name: one for one in compositions(kept, classifier)}[CONTROL_REGION]
     free = result.counts(result.nominal.region(CONTROL_REGION).mask).fooling_ratio
-    name = f"Attack, score and flags kept: fooled {of_region.fooling_ratio:.3f} (limit {of_region.limit:.3f})"
+    limit = "" if of_region.limit is None else f" (limit {of_region.limit:.3f})"
+    name = f"Attack, score and flags kept: fooled {of_region.fooling_ratio:.3f}{limit}"
     shown = region_yields(
         result,
         score_variable(classifier),

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hepfool import demo
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import Detector, train_detector
-from hepfool.demo import ATTACK, CONTROL_REGION, HIDDEN, PRETRAINED, DemoEvents, attack_bins, keeping_score, read_events
+from hepfool.demo import CONTROL_REGION, HIDDEN, PRETRAINED, DemoEvents, keeping_score, read_events
 from hepfool.events import EventTable, Region
 from hepfool.io.tables import read_table
 from hepfool.models.files import load_torch
@@ -77,10 +78,8 @@ def demo_events() -> tuple[DemoEvents, TorchClassifier, Detector]:
     events = read_events(seed=1)
     blank = Standardise(np.zeros(events.test.n_features), np.ones(events.test.n_features))
     classifier = load_torch(PRETRAINED, network=mlp(events.test.n_features, HIDDEN, preprocessing=blank))
-    trained = [
-        run_attack(ATTACK, classifier, part, rng=1, envelope=signal_region_envelope(part), binning=attack_bins(part))
-        for part in (events.train, events.validation)
-    ]
+    parts = (events.train, events.validation)
+    trained = [demo._attack("", part, classifier, seed=1, tell=lambda *_: None) for part in parts]
     return events, classifier, train_detector(*trained, seed=1)
 
 
@@ -193,7 +192,7 @@ def test_control_region_of_the_demo(record: Record) -> None:
     kept = keeping_score(detector)
     validation = kept.validation
     assert validation is not None
-    twenty = Marginals(max_js_distance=ATTACK.max_js_distance, n_bins=20, n_quantiles=0)
+    twenty = Marginals(n_bins=20, n_quantiles=0)
     without = replace(validation, score=None, flagged=None)
     attacks = {
         "score and flags kept": (kept, ">= 0.06"),
