@@ -34,7 +34,7 @@ from rich.progress import (
 from rich.table import Table
 
 from hepfool._version import __version__
-from hepfool.command_line import VALIDATION_OPTIONS, check_effects, in_options, remark_effects
+from hepfool.command_line import check_effects, in_options, remark_effects
 from hepfool.features import Feature, FeatureKind
 from hepfool.interrupts import Received, command_to_go_on, stopped_by_signals
 
@@ -44,9 +44,6 @@ if TYPE_CHECKING:  # loaded late, so that --help stays quick
     from hepfool.events import EventTable
 
 __all__ = ["main"]
-
-#: Without any cap nothing constrains an attack; these are those of ``hepfool demo``.
-DEFAULT_CAPS = {"max_js_distance": 0.03, "max_correlation_shift": 0.03}
 
 _USER_ERROR = 2
 
@@ -95,7 +92,7 @@ _ATTACK_OPTIONS: tuple[tuple[str, type, str, str], ...] = (
         "10, or 60 with --strategy frugal",
         "Iterations; frugal stops before when it has converged.",
     ),
-    ("--n-bins", int, "200", "Bins per marginal; with the options of a validation 50, and 100 of equal content."),
+    ("--n-bins", int, "50", "Bins of equal width per marginal; see --n-quantiles."),
     ("--alpha", float, "4, or 0.135 / cap with --strategy frugal", "Price of the Jensen-Shannon distance."),
     ("--beta", float, "1, or 0.5 / cap with --strategy frugal", "Price of the correlation shift."),
     ("--max-js-distance", float, "0.03", "Cap on each marginal's Jensen-Shannon distance; inf for none."),
@@ -105,14 +102,19 @@ _ATTACK_OPTIONS: tuple[tuple[str, type, str, str], ...] = (
 )
 
 
-#: Each of these states the comparisons as a validation: inputs, score and correlations, in each region.
+#: What the attack has to keep, beside the caps above.
 _VALIDATION_OPTIONS: tuple[tuple[str, Any, str], ...] = (
-    ("--keep-score/--no-keep-score", None, "Whether the distribution of the network's score is kept too."),
-    ("--max-score-distance", float, "Cap on the Jensen-Shannon distance of the score.  [default: 0.03]"),
+    ("--n-quantiles", int, "Bins of equal content per marginal, beside those of equal width.  [default: 100]"),
+    ("--max-score-distance", float, "Cap on the Jensen-Shannon distance of the network's score.  [default: 0.03]"),
+    (
+        "--correlations",
+        click.Choice(["pearson", "distance", "none"]),
+        "Which correlations of the inputs are kept.  [default: pearson]",
+    ),
     (
         "--separately",
         click.Choice(["union", "regions", "processes"]),
-        "What is compared by itself: all events, each region, or each process (file or class) of a region.",
+        "What is compared by itself: all events, each region, or each process (file or class) of a region.  [default: regions]",
     ),
     ("--at-power", float, "Set every cap where its check rejects with this probability, with --n-data data events."),
 )
@@ -121,6 +123,8 @@ _VALIDATION_OPTIONS: tuple[tuple[str, Any, str], ...] = (
 def _attack_options(command: Callable[..., None]) -> Callable[..., None]:
     for name, kind, text in reversed(_VALIDATION_OPTIONS):
         command = click.option(name, type=kind, default=None, help=text)(command)
+    without = "Leave out the network's score, which an attack keeps otherwise (arXiv:2603.13970 does not)."
+    command = click.option("--no-score", is_flag=True, help=without)(command)
     for name, kind, default, text in reversed(_ATTACK_OPTIONS):
         command = click.option(name, type=kind, help=f"{text}  [default: {default}]")(command)
     return command
@@ -204,31 +208,19 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
 
 
 def _configuration(options: Mapping[str, Any]) -> CONSERVAttack:
-    """State the attack, with the comparisons as a validation where an option asks for one."""
+    """State the attack, with what it keeps as a validation."""
     from hepfool.attacks.conserv import CONSERVAttack  # noqa: PLC0415 - loaded late, so that --help stays quick
-    from hepfool.validation import Correlations, Marginals, Validation  # noqa: PLC0415
+    from hepfool.validation import Validation, stated  # noqa: PLC0415
 
-    names = (name.removeprefix("--").replace("-", "_") for name, *_ in _ATTACK_OPTIONS)
+    names = [str(name).removeprefix("--").replace("-", "_") for name, *_ in (*_ATTACK_OPTIONS, *_VALIDATION_OPTIONS)]
     given = {name: options[name] for name in names if options[name] is not None}
-    if all(options[name] is None for name in VALIDATION_OPTIONS):
-        return CONSERVAttack(**{**DEFAULT_CAPS, **given})
-    inputs: dict[str, Any] = {}
-    if "n_bins" in given:
-        inputs["n_bins"] = given.pop("n_bins")
-    caps = {**DEFAULT_CAPS, **given}
-    distance, shift = caps["max_js_distance"], caps["max_correlation_shift"]
-    given = {name: value for name, value in given.items() if name not in DEFAULT_CAPS}
-    cap = 0.03 if options["max_score_distance"] is None else options["max_score_distance"]
-    comparisons: dict[str, Any] = {
-        "inputs": Marginals(max_js_distance=distance, **inputs),
-        "score": None if options["keep_score"] is False else Marginals(max_js_distance=cap, n_bins=25, n_quantiles=25),
-        "correlations": Correlations(max_shift=shift),
-        "separately": options["separately"] or "regions",
-    }
-    if options["at_power"] is None:
+    power = given.pop("at_power", None)
+    comparisons = stated(given)
+    if options["no_score"]:
+        comparisons["score"] = None
+    if power is None:
         return CONSERVAttack(validation=Validation(**comparisons), **given)
-    power = Validation.at_power(options["at_power"], n_data=options["n_data"], **comparisons)
-    return CONSERVAttack(validation=power, **given)
+    return CONSERVAttack(validation=Validation.at_power(power, n_data=options["n_data"], **comparisons), **given)
 
 
 def _table(files: tuple[str, ...], options: Mapping[str, Any]) -> EventTable:

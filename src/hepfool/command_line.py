@@ -22,10 +22,7 @@ from hepfool.printable import printable
 if TYPE_CHECKING:  # loaded late, so that --help stays quick
     from hepfool.events import EventTable
 
-__all__ = ["VALIDATION_OPTIONS", "check_effects", "in_options", "remark_effects"]
-
-#: Options of ``hepfool attack`` that state the comparisons as a validation.
-VALIDATION_OPTIONS: Final = ("keep_score", "max_score_distance", "separately", "at_power")
+__all__ = ["check_effects", "in_options", "remark_effects"]
 
 #: Arguments of the package that an option of another name sets.
 _ALIASES: Final = {"output": "output_type", "detection_power": "at_power"}
@@ -90,18 +87,17 @@ def check_effects(options: Mapping[str, Any], files: Iterable[str]) -> None:
         msg = "--frontier asks how easily each attack is noticed; add --n-data"
         raise ValueError(msg)
     _check_validation(options, given)
-    caps = ("max_js_distance", "max_correlation_change", "max_correlation_shift")
-    kept = any(options[name] is not None for name in VALIDATION_OPTIONS) and options["keep_score"] is not False
-    if (kept and options["max_score_distance"] != math.inf) or options["at_power"] is not None:
-        return
-    if all(options[name] == math.inf or (options[name] is None and name == caps[1]) for name in caps):
+    score = not options["no_score"] and options["max_score_distance"] != math.inf
+    shift = options["correlations"] != "none" and options["max_correlation_shift"] != math.inf
+    others = options["max_js_distance"] != math.inf, (options["max_correlation_change"] or math.inf) != math.inf
+    if not (score or shift or any(others) or options["at_power"] is not None):
         msg = "no cap constrains this attack, so that its size says nothing of what a validation would miss; set a cap"
         warnings.warn(msg, UserWarning, stacklevel=2)
 
 
 def _check_validation(options: Mapping[str, Any], given: set[str]) -> None:
-    if options["max_score_distance"] is not None and options["keep_score"] is False:
-        msg = "--max-score-distance has no effect with --no-keep-score; leave one of them out"
+    if options["max_score_distance"] is not None and options["no_score"]:
+        msg = "--max-score-distance has no effect with --no-score; leave one of them out"
         raise ValueError(msg)
     if options["at_power"] is None:
         return

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from hepfool.statistics.comparisons import Comparison, Validated
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["AtPower", "Correlations", "Flags", "Marginals", "Part", "Separately", "Validation", "parts_of"]
+__all__ = ["AtPower", "Correlations", "Flags", "Marginals", "Part", "Separately", "Validation", "parts_of", "stated"]
 
 #: What is compared by itself: all validated events together, each region, or each process in each region.
 Separately = Literal["union", "regions", "processes"]
@@ -620,6 +620,49 @@ class Validation:
             figures=tuple(figure for comparison in found for figure in comparison.figures()),
             not_compared=tuple(name for name in ("inputs", "score", "correlations") if getattr(self, name) is None),
         )
+
+
+def stated(options: dict[str, Any]) -> dict[str, Any]:
+    """
+    Take the options that state a validation in one line each, as a command line and the simple form of a file do.
+
+    Parameters
+    ----------
+    options : dict
+        ``max_js_distance``, ``n_bins`` and ``n_quantiles`` of the inputs, ``max_score_distance``, ``max_correlation_shift`` and
+        ``correlations`` ("pearson", "distance" or "none"), and ``separately``; these are taken out of it.
+
+    Returns
+    -------
+    dict
+        Fields of a :class:`Validation`; defaults where an option is not given.
+
+    Raises
+    ------
+    ValueError
+        If the correlations are left out and limited.
+
+    Examples
+    --------
+    >>> Validation(**stated({"max_js_distance": 0.02})).inputs.max_js_distance
+    0.02
+    """
+    default = Validation()
+    found: dict[str, Any] = {}
+    kind = options.pop("correlations", "pearson")
+    shift = {"max_shift": options.pop("max_correlation_shift")} if "max_correlation_shift" in options else {}
+    if kind == "none" and shift:
+        msg = f"max_correlation_shift={shift['max_shift']} has no effect with correlations=none; leave one of them out"
+        raise ValueError(msg)
+    found["correlations"] = None if kind == "none" else Correlations(kind=kind, **shift)
+    inputs = {name: options.pop(name) for name in ("max_js_distance", "n_bins", "n_quantiles") if name in options}
+    found["inputs"] = replace(default.inputs or Marginals(), **inputs)
+    if "max_score_distance" in options:
+        score = default.score or Marginals()
+        found["score"] = replace(score, max_js_distance=options.pop("max_score_distance"))
+    if "separately" in options:
+        found["separately"] = options.pop("separately")
+    return found
 
 
 def equal_width(binning: Binning, n_bins: int) -> Binning:

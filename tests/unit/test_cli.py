@@ -112,7 +112,12 @@ def test_version() -> None:
 
 
 def test_the_shown_defaults_are_those_of_the_attack() -> None:
-    defaults = {field.name: field.default for field in dataclasses.fields(CONSERVAttack)} | cli.DEFAULT_CAPS
+    defaults = {field.name: field.default for field in dataclasses.fields(CONSERVAttack)}
+    kept = Validation()
+    assert kept.inputs is not None
+    assert kept.correlations is not None
+    defaults |= {"max_js_distance": kept.inputs.max_js_distance, "n_bins": kept.inputs.n_bins}
+    defaults |= {"max_correlation_shift": kept.correlations.max_shift}
     for option, kind, shown, _ in cli._ATTACK_OPTIONS:
         name = option.removeprefix("--").replace("-", "_")
         assert name in defaults
@@ -175,7 +180,7 @@ def test_the_same_seed_gives_the_same_report(run: Run, tmp_path: Path) -> None:
 def test_data_events_add_the_checks(run: Run, tmp_path: Path) -> None:
     result = run(n_data="50", weight="w")
     assert result.exit_code == 0, result.output
-    assert "tandard check of the inputs notices" in " ".join(result.stdout.replace("│", "").split())
+    assert "tandard check of the inputs and the score notices" in " ".join(result.stdout.replace("│", "").split())
     detection = json.loads((tmp_path / "out" / "summary.json").read_text())["detection"]
     assert {row["n_data"] for row in detection["rows"]} == {50.0}
     assert {row["check"] for row in detection["rows"]} == {"chi2", "ks", "correlations", "projection", "classifier"}
@@ -260,6 +265,8 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
         ({"strategy": "frugal"}, "--step 0.05 has no effect with --strategy frugal"),
         ({"at_power": "0.1"}, "--at-power asks how easily a change is noticed; add --n-data"),
         ({"at_power": "0.1", "n_data": "9"}, "--max-js-distance has no effect beside --at-power"),
+        ({"correlations": "none"}, "--max-correlation-shift 0.05 has no effect with --correlations none"),
+        ({"correlations": "none", "max_correlation_shift": None, "beta": "2"}, "--beta 2.0 has no effect where no"),
         ({"separately": "region"}, "'region' is not one of"),
         ({"max_score_distance": "-1"}, "must not be negative"),
         ({"n_candidates": "7"}, "--step 0.05 has no effect where the number of candidates is fixed"),
@@ -358,7 +365,11 @@ def test_without_caps_those_of_the_help_hold_and_the_report_names_them(run: Run,
         result.stdout.replace("│", "").split()
     )
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert summary["provenance"]["caps"] == {"max_js_distance": 0.03, "max_correlation_shift": 0.03}
+    assert summary["provenance"]["caps"] == {
+        "max_js_distance": 0.03,
+        "max_score_distance": 0.03,
+        "max_correlation_shift": 0.03,
+    }
     assert 0.0 < summary["compatibility"][0]["max_js_distance"] <= 0.03
     assert "0.03" in CliRunner().invoke(cli.main, ["attack", "--help"]).output
 
@@ -366,7 +377,7 @@ def test_without_caps_those_of_the_help_hold_and_the_report_names_them(run: Run,
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.filterwarnings("default:no cap constrains")
 def test_an_attack_that_nothing_constrains_says_so(run: Run, tmp_path: Path) -> None:
-    result = run(max_js_distance="inf", max_correlation_shift="inf", n_iterations="1")
+    result = run("--no-score", max_js_distance="inf", max_correlation_shift="inf", n_iterations="1")
     assert result.exit_code == 0, result.output
     assert "Warning: no cap constrains this attack" in result.stderr
     for name in ("report.html", "summary.md"):
@@ -443,12 +454,25 @@ def test_an_option_of_the_attack_changes_it_or_is_refused(
 @pytest.mark.parametrize(
     ("extra", "changes", "kept"),
     [
-        (("--keep-score",), {}, Validation(**INPUTS)),
-        (("--no-keep-score",), {"separately": "processes"}, Validation(**INPUTS, score=None, separately="processes")),
+        ((), {}, Validation(**INPUTS)),
+        (("--no-score",), {"separately": "processes"}, Validation(**INPUTS, score=None, separately="processes")),
         (
             (),
             {"max_score_distance": "0.1", "separately": "union"},
             Validation(**INPUTS, score=Marginals(max_js_distance=0.1, n_bins=25, n_quantiles=25), separately="union"),
+        ),
+        (
+            (),
+            {"correlations": "distance", "n_quantiles": "5"},
+            Validation(
+                inputs=Marginals(max_js_distance=0.05, n_bins=20, n_quantiles=5),
+                correlations=Correlations(max_shift=0.05, kind="distance"),
+            ),
+        ),
+        (
+            (),
+            {"correlations": "none", "max_correlation_shift": None, "beta": None},
+            Validation(inputs=INPUTS["inputs"], correlations=None),
         ),
         (
             (),
@@ -468,6 +492,8 @@ def test_options_state_what_the_attack_keeps(
     printed = " ".join(result.stdout.split())
     if kept.score is None:
         assert "The score was not kept" in printed
+    elif kept.correlations is None:
+        assert "The correlations of the inputs were not kept" in printed
     else:
         assert "score" in {row["comparison"] for row in summary["validation"]["largest"]}
         assert "was not kept" not in printed
@@ -476,9 +502,9 @@ def test_options_state_what_the_attack_keeps(
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.filterwarnings("default:--separately regions changes nothing")
 def test_validation_options_without_effect_are_said(run: Run) -> None:
-    refused = run("--no-keep-score", max_score_distance="0.1")
+    refused = run("--no-score", max_score_distance="0.1")
     assert refused.exit_code == 2
-    assert "--max-score-distance has no effect with --no-keep-score" in refused.stderr
+    assert "--max-score-distance has no effect with --no-score" in refused.stderr
     told = run(separately="regions")
     assert told.exit_code == 0, told.output
     assert "--separately regions changes nothing" in told.stderr

@@ -2,6 +2,10 @@
 """
 How a configuration file states an attack and what it has to keep.
 
+Without ``validation`` an attack keeps inputs, score and correlations in each region, as everywhere, with those caps and bins
+that stand beside it (``max_js_distance``, ``n_bins``, ``max_correlation_shift``, ``dependence``).  ``validation: null`` is the
+published attack: all regions together, without the score.
+
 The models follow the records of the package field by field.  What is a function in Python (observables, and a detector whose
 flags are kept) has no place in a file.
 """
@@ -17,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetPydanticSch
 from pydantic_core import CoreSchema, core_schema, to_jsonable_python
 
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.validation import AtPower, Correlations, Marginals, Validation
+from hepfool.validation import AtPower, Correlations, Marginals, Validation, stated
 
 __all__ = ["AttackSettings"]
 
@@ -74,7 +78,10 @@ def _validation(model: BaseModel) -> Validation:
 
 def _attack(model: BaseModel) -> CONSERVAttack:
     given = _given(model)
-    if given.get("validation") is not None:
+    if "validation" not in given:
+        given |= {"correlations": given.pop("dependence", "pearson")}
+        given["validation"] = Validation(**stated(given))
+    elif given["validation"] is not None:
         given["validation"] = _validation(given["validation"])
     return CONSERVAttack(**given)
 

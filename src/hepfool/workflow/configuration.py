@@ -11,6 +11,7 @@ from __future__ import annotations
 import glob
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -27,6 +28,7 @@ from hepfool.io.files import local_path
 from hepfool.statistics.checks import CheckSettings
 from hepfool.summary import Thresholds
 from hepfool.training import TrainingSettings
+from hepfool.validation import Validation
 from hepfool.workflow.attack_configuration import AttackSettings
 
 __all__ = [
@@ -308,7 +310,7 @@ class WorkflowConfiguration(_Strict):
     events: EventsConfiguration | None = Field(default=None, description="Needed unless a table is passed in Python.")
     split: SplitConfiguration = SplitConfiguration()
     network: NetworkConfiguration = NetworkConfiguration()
-    attack: AttackSettings = Field(default_factory=CONSERVAttack)
+    attack: AttackSettings = Field(default_factory=partial(CONSERVAttack, validation=Validation()))
     target: Literal["correct", "all"] | int = "correct"
     envelope: Literal["none", "variations"] = Field(
         default="none",
@@ -350,7 +352,11 @@ class WorkflowConfiguration(_Strict):
 
     def _check_effects(self) -> None:
         if self.attack.validation is not None:
-            _refuse(self, ("quantile_bins",), "beside validation of the attack, whose n_quantiles says it")
+            _refuse(
+                self,
+                ("quantile_bins",),
+                "beside validation of the attack, which has one unless validation: null, and whose n_quantiles says it",
+            )
         flat = self.events is not None and bool(self.events.files)
         if self.detector is None:
             _refuse(self, ("data_regions",), "without a detector")

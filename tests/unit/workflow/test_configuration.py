@@ -10,7 +10,7 @@ import yaml
 
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.features import Derived, Feature
-from hepfool.validation import Marginals, Validation
+from hepfool.validation import Correlations, Marginals, Validation
 from hepfool.workflow import WorkflowConfiguration, read_configuration, workflow_schema
 
 GOOD = """\
@@ -46,7 +46,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_a_file_becomes_records_of_the_package(folder: Path) -> None:
     found = read_configuration(write(folder, GOOD))
-    assert found.attack == CONSERVAttack(alpha=0.1, max_js_distance=0.02)
+    assert found.attack == CONSERVAttack(alpha=0.1, validation=Validation(inputs=Marginals(max_js_distance=0.02)))
     assert found.output == folder / "report"
     assert found.work_folder == folder / "report-work"
     assert found.events is not None
@@ -242,6 +242,23 @@ def test_a_file_states_what_the_attack_keeps(folder: Path) -> None:
         read_configuration(write(folder, "output: report\nattack: {validation: {}}\n")).attack.validation
         == Validation()
     )
+
+
+def test_a_file_keeps_the_score_unless_it_says_otherwise(folder: Path) -> None:
+    def kept(attack: str) -> Validation | None:
+        return read_configuration(write(folder, f"output: report\n{attack}")).attack.validation
+
+    assert kept("") == kept("attack: {strategy: frugal}\n") == Validation()
+    assert kept("attack: {max_js_distance: 0.02, n_bins: 20, max_correlation_shift: 0.01, dependence: distance}\n") == (
+        Validation(
+            inputs=Marginals(max_js_distance=0.02, n_bins=20),
+            correlations=Correlations(max_shift=0.01, kind="distance"),
+        )
+    )
+    assert kept("attack: {validation: {score: null}}\n") == Validation(score=None)
+    published = read_configuration(write(folder, "output: report\nattack: {validation: null, max_js_distance: 0.02}\n"))
+    assert (published.attack.validation, published.attack.max_js_distance) == (None, 0.02)
+    assert (published.attack.kept.score, published.attack.kept.separately) == (None, "union")
 
 
 def test_a_validation_with_functions_can_be_dumped(folder: Path) -> None:

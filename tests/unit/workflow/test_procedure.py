@@ -256,12 +256,13 @@ def test_quantile_bins_constrain_what_uniform_bins_do_not_see(
     settings: Callable[..., WorkflowConfiguration], table: EventTable
 ) -> None:
     changes = {"detector": None, "split": {"train": 0, "validation": 0}, "checks": {"n_data": 200, "checks": ["ks"]}}
-    strict = {"n_iterations": 2, "n_bins": 5, "max_js_distance": 0.01, "beta": 20.0}
+    strict = {"n_iterations": 2, "n_bins": 5, "max_js_distance": 0.01, "beta": 20.0, "validation": None}
     powers = []
     for bins in (None, 60):
         summary = steps_done(settings(attack=strict, quantile_bins=bins, **changes), table)[1]
         assert summary.detection is not None
-        powers.append(summary.detection["rows"][0]["power"]["value"])
+        of_inputs = (row for row in summary.detection["rows"] if row["comparison"] == "inputs")
+        powers.append(next(of_inputs)["power"]["value"])
     assert powers[1] < powers[0]
 
 
@@ -293,7 +294,7 @@ def test_a_frontier_and_a_fit_are_added_on_demand(
     }
     (tmp_path / "workspace.json").write_text(json.dumps(workspace))
     fit = {"workspace": tmp_path / "workspace.json", "channel": "SR", "n_bins": 2, "optimizer": "scipy"}
-    attack = {"n_iterations": 2, "n_bins": 20, "max_js_distance": 0.05, "beta": 20.0}
+    attack = {"n_iterations": 2, "n_bins": 20, "max_js_distance": 0.05, "beta": 20.0, "validation": None}
     own = {"attack": attack, "envelope": "variations", "target": 1, "quantile_bins": 30}
     configuration = settings(**own, fit=fit, frontier={"factors": [0.5, 1.0]}, report={"events": []})
     done, summary = steps_done(configuration, table)
@@ -320,7 +321,8 @@ def test_trainings_are_repeated_on_demand(
     settings: Callable[..., WorkflowConfiguration], table: EventTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = {"hidden": [8], "training": {"max_epochs": 2, "batch_size": 100}}
-    own = {"envelope": "variations", "quantile_bins": 30, "checks": None, "report": {"events": []}}
+    attack = {"n_iterations": 2, "n_bins": 20, "max_js_distance": 0.05, "beta": 20.0, "validation": None}
+    own = {"attack": attack, "envelope": "variations", "quantile_bins": 30, "checks": None, "report": {"events": []}}
     attacked: list[dict[str, Any]] = []
 
     def watched(*arguments: Any, **options: Any) -> Any:
