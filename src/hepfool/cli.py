@@ -210,7 +210,8 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
 def _configuration(options: Mapping[str, Any]) -> CONSERVAttack:
     """State the attack, with what it keeps as a validation."""
     from hepfool.attacks.conserv import CONSERVAttack  # noqa: PLC0415 - loaded late, so that --help stays quick
-    from hepfool.validation import Validation, stated  # noqa: PLC0415
+    from hepfool.validation import Validation  # noqa: PLC0415
+    from hepfool.workflow.attack_configuration import stated  # noqa: PLC0415
 
     names = [str(name).removeprefix("--").replace("-", "_") for name, *_ in (*_ATTACK_OPTIONS, *_VALIDATION_OPTIONS)]
     given = {name: options[name] for name in names if options[name] is not None}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from hepfool.statistics.comparisons import Comparison, Validated
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["AtPower", "Correlations", "Flags", "Marginals", "Part", "Separately", "Validation", "parts_of", "stated"]
+__all__ = ["AtPower", "Correlations", "Flags", "Marginals", "Part", "Separately", "Validation", "parts_of"]
 
 #: What is compared by itself: all validated events together, each region, or each process in each region.
 Separately = Literal["union", "regions", "processes"]
@@ -160,10 +160,9 @@ class Marginals:
         """
         if not isinstance(self.max_js_distance, AtPower):
             return np.full(values.shape[1], self.max_js_distance)
-        chosen = values[part.events]
-        yields = equal_width(binning, self.n_bins).yields(chosen, np.ones(len(chosen)))
-        known = {n: self.cap(part.share, int(n)) for n in np.unique(np.count_nonzero(yields, axis=1))}
-        return np.array([known[n] for n in np.count_nonzero(yields, axis=1)])
+        yields = equal_width(binning, self.n_bins).yields(values[part.events], np.ones(int(part.events.sum())))
+        occupied, place = np.unique(np.count_nonzero(yields, axis=1), return_inverse=True)
+        return np.array([self.cap(part.share, int(n)) for n in occupied])[place]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,37 +334,11 @@ class Validation:
         return _with_caps(cls(**comparisons), lambda _: cap)  # type: ignore[arg-type]
 
     def parts(self, table: EventTable, comparison: Marginals | Correlations) -> list[Part]:
-        """
-        Divide the validated events as one comparison does.
-
-        Parameters
-        ----------
-        table : EventTable
-            Nominal events.
-        comparison : Marginals or Correlations
-            One of this validation's.
-
-        Returns
-        -------
-        list of Part
-            Without empty ones.
-        """
+        """Divide the validated events as one comparison of this validation does, see :func:`parts_of`."""
         return parts_of(table, comparison.separately or self.separately)
 
     def columns(self, table: EventTable) -> FeatureSpace:
-        """
-        List the inputs, then the observables as derived features.
-
-        Parameters
-        ----------
-        table : EventTable
-            Nominal events.
-
-        Returns
-        -------
-        FeatureSpace
-            The table's own where there are no observables.
-        """
+        """List the inputs, then the observables as derived features; the table's own where there are none."""
         if not self.observables:
             return table.features
         more = [Feature(name=name, derived=observable.of) for name, observable in self.observables.items()]
@@ -397,19 +370,7 @@ class Validation:
         return Binning(np.stack([split_edges(edges, n_bins) for binning in found for edges in binning.edges]))
 
     def input_binning(self, table: EventTable) -> Binning:
-        """
-        Bins of the inputs alone.
-
-        Parameters
-        ----------
-        table : EventTable
-            Nominal events.
-
-        Returns
-        -------
-        Binning
-            The edges of ``n_bins`` and ``n_quantiles`` together.
-        """
+        """Bins of the inputs alone, the edges of ``n_bins`` and ``n_quantiles`` together."""
         return _binning(table, self.inputs or Marginals())
 
     def score_edges(self, scores: FloatArray, constrained: BoolArray, threshold: float) -> FloatArray:
@@ -438,19 +399,7 @@ class Validation:
         return np.asarray(edges[(edges > 0.0) & (edges < 1.0)])
 
     def score_binning(self, scores: FloatArray, constrained: BoolArray, threshold: float) -> Binning:
-        """
-        Bins of one output node.
-
-        Parameters
-        ----------
-        scores, constrained, threshold
-            As for :meth:`score_edges`.
-
-        Returns
-        -------
-        Binning
-            A score on an edge belongs to the bin below: at the threshold the network says class 0.
-        """
+        """Bins of one output node, see :meth:`score_edges`; a score on an edge belongs to the bin below."""
         inner = self.score_edges(scores, constrained, threshold)
         return Binning(np.concatenate([[0.0], np.nextafter(inner, np.inf), [np.nextafter(1.0, 2.0)]])[np.newaxis])
 
@@ -595,14 +544,8 @@ class Validation:
 
         Parameters
         ----------
-        nominal, adversarial : EventTable
-            The same events in the same order.
-        binning : Binning, optional
-            Bins of the inputs, in place of those that this validation says.
-        scores : pair of FloatArray, shape (n_events, n_classes), optional
-            Nominal and adversarial scores of the network.
-        threshold : float
-            Score that separates two classes.
+        nominal, adversarial, binning, scores, threshold
+            As for :meth:`comparisons`.
 
         Returns
         -------
@@ -620,49 +563,6 @@ class Validation:
             figures=tuple(figure for comparison in found for figure in comparison.figures()),
             not_compared=tuple(name for name in ("inputs", "score", "correlations") if getattr(self, name) is None),
         )
-
-
-def stated(options: dict[str, Any]) -> dict[str, Any]:
-    """
-    Take the options that state a validation in one line each, as a command line and the simple form of a file do.
-
-    Parameters
-    ----------
-    options : dict
-        ``max_js_distance``, ``n_bins`` and ``n_quantiles`` of the inputs, ``max_score_distance``, ``max_correlation_shift`` and
-        ``correlations`` ("pearson", "distance" or "none"), and ``separately``; these are taken out of it.
-
-    Returns
-    -------
-    dict
-        Fields of a :class:`Validation`; defaults where an option is not given.
-
-    Raises
-    ------
-    ValueError
-        If the correlations are left out and limited.
-
-    Examples
-    --------
-    >>> Validation(**stated({"max_js_distance": 0.02})).inputs.max_js_distance
-    0.02
-    """
-    default = Validation()
-    found: dict[str, Any] = {}
-    kind = options.pop("correlations", "pearson")
-    shift = {"max_shift": options.pop("max_correlation_shift")} if "max_correlation_shift" in options else {}
-    if kind == "none" and shift:
-        msg = f"max_correlation_shift={shift['max_shift']} has no effect with correlations=none; leave one of them out"
-        raise ValueError(msg)
-    found["correlations"] = None if kind == "none" else Correlations(kind=kind, **shift)
-    inputs = {name: options.pop(name) for name in ("max_js_distance", "n_bins", "n_quantiles") if name in options}
-    found["inputs"] = replace(default.inputs or Marginals(), **inputs)
-    if "max_score_distance" in options:
-        score = default.score or Marginals()
-        found["score"] = replace(score, max_js_distance=options.pop("max_score_distance"))
-    if "separately" in options:
-        found["separately"] = options.pop("separately")
-    return found
 
 
 def equal_width(binning: Binning, n_bins: int) -> Binning:

@@ -21,9 +21,52 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetPydanticSch
 from pydantic_core import CoreSchema, core_schema, to_jsonable_python
 
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.validation import AtPower, Correlations, Marginals, Validation, stated
+from hepfool.validation import AtPower, Correlations, Marginals, Validation
 
-__all__ = ["AttackSettings"]
+__all__ = ["AttackSettings", "stated"]
+
+
+def stated(options: dict[str, Any]) -> dict[str, Any]:
+    """
+    Take the options that state a validation in one line each, as a command line and the simple form of a file do.
+
+    Parameters
+    ----------
+    options : dict
+        ``max_js_distance``, ``n_bins`` and ``n_quantiles`` of the inputs, ``max_score_distance``, ``max_correlation_shift`` and
+        ``correlations`` ("pearson", "distance" or "none"), and ``separately``; these are taken out of it.
+
+    Returns
+    -------
+    dict
+        Fields of a :class:`Validation`; defaults where an option is not given.
+
+    Raises
+    ------
+    ValueError
+        If the correlations are left out and limited.
+
+    Examples
+    --------
+    >>> Validation(**stated({"max_js_distance": 0.02})).inputs.max_js_distance
+    0.02
+    """
+    default = Validation()
+    found: dict[str, Any] = {}
+    kind = options.pop("correlations", "pearson")
+    shift = {"max_shift": options.pop("max_correlation_shift")} if "max_correlation_shift" in options else {}
+    if kind == "none" and shift:
+        msg = f"max_correlation_shift={shift['max_shift']} has no effect with correlations=none; leave one of them out"
+        raise ValueError(msg)
+    found["correlations"] = None if kind == "none" else Correlations(kind=kind, **shift)
+    inputs = {name: options.pop(name) for name in ("max_js_distance", "n_bins", "n_quantiles") if name in options}
+    found["inputs"] = dataclasses.replace(default.inputs or Marginals(), **inputs)
+    if "max_score_distance" in options:
+        score = default.score or Marginals()
+        found["score"] = dataclasses.replace(score, max_js_distance=options.pop("max_score_distance"))
+    if "separately" in options:
+        found["separately"] = options.pop("separately")
+    return found
 
 
 def _model(
