@@ -358,7 +358,7 @@ def _numbers(answer: Any) -> FloatArray:
         if array.dtype.kind in "biu":
             msg = f"the function returned classes ({array.dtype}), not probabilities; pass predict_proba instead of predict"
             raise ValueError(msg)
-        if array.dtype.kind in "fO" and array.ndim:
+        if array.dtype.kind in "Of" and array.ndim:
             return array.astype(np.float64)
     except TypeError:
         pass

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -102,14 +102,18 @@ def test_events_whose_region_is_decided_by_a_function_stay_in_it() -> None:
 class Asked(SineClassifier):
     """Counts how often it was asked for slopes."""
 
+    asked: int = 0
+
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        object.__setattr__(self, "asked", getattr(self, "asked", 0) + 1)
+        object.__setattr__(self, "asked", self.asked + 1)
         return super().margin_and_gradient(values, labels)
 
 
 @pytest.mark.parametrize("strategy", ["paper", "frugal"])
 @pytest.mark.parametrize("score", [None, Marginals(max_js_distance=0.1)])
-def test_a_region_decided_by_a_function_costs_no_further_sweeps_and_breaks_no_cap(strategy: str, score: Any) -> None:
+def test_a_region_decided_by_a_function_costs_no_further_sweeps_and_breaks_no_cap(
+    strategy: Literal["paper", "frugal"], score: Any
+) -> None:
     values = np.random.default_rng(1).normal(size=(400, 6))
 
     def select(x: FloatArray) -> np.ndarray:
