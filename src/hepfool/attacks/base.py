@@ -21,7 +21,7 @@ import numpy as np
 from hepfool.attacks.bounds import Bounds
 from hepfool.attacks.checks import Target, attacked_events, check_input, generator, leaving, verify
 from hepfool.attacks.limits import movable
-from hepfool.attacks.problem import Attack, AttackProblem, bins_of, validation_of
+from hepfool.attacks.problem import Attack, AttackProblem, Crew, Submits, bins_of, validation_of
 from hepfool.attacks.result import AttackResult, FoolingCounts, Iteration, moved_events, warn_of_ratio
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NetworkWarning, RegionWarning
@@ -48,7 +48,7 @@ __all__ = [
 _MAX_REGION_RETRIES = 20
 
 
-def run_attack(
+def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
     attack: Attack,
     classifier: Classifier,
     table: EventTable,
@@ -57,6 +57,7 @@ def run_attack(
     target: Target = "correct",
     envelope: Envelope | None = None,
     binning: Binning | None = None,
+    executor: Submits | None = None,
     progress: Callable[[Iteration], None] | None = None,
 ) -> AttackResult:
     """
@@ -80,6 +81,10 @@ def run_attack(
     binning : Binning, optional
         Bins of the inputs; by default those of the attack's validation, or ``attack.n_bins`` uniform ones over the
         constrained events.
+    executor : Submits, optional
+        Moves the events of regions (or processes of regions) that are compared by themselves: an executor of
+        ``concurrent.futures``, or ``client.get_executor()`` of dask, whose threads or processes get all events; the result has
+        the bits of a run without.  By default as many threads of this process as numba may use.
     progress : callable, optional
         Called with an :class:`Iteration` after each one; also fills the result's history.
 
@@ -106,6 +111,9 @@ def run_attack(
     """
     rng = generator(rng)
     check_input(classifier, table)
+    if executor is not None and validation_of(attack) is None:
+        msg = f"executor has no effect: {attack!r} keeps nothing of the data set, so that no groups are moved apart; leave it out"
+        raise ValueError(msg)
     binning = bins_of(attack, table) if binning is None else binning
     remark_on_ranges(table, binning)
     scores = classifier.scores(table.network_values)
@@ -123,6 +131,7 @@ def run_attack(
         binning=binning,
         frozen=np.zeros(table.n_events, dtype=np.bool_),
         envelope=envelope,
+        crew=Crew(executor),
     )
     if movable(problem).any():
         remarks = check_network(classifier, table.network_values, table.labels, scores, classes)

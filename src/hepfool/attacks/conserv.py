@@ -14,6 +14,7 @@ fooled, by smaller changes of marginals and correlations.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 from typing import Final, Literal, cast
 
@@ -373,6 +374,13 @@ class CONSERVAttack:
 
     def _search(self, problem: AttackProblem) -> Search:
         search = Search.of(problem, self.kept, _PricesOf(self), self.step_sizes(problem))
+        if problem.crew.executor is not None and len(search.islands) == 1:
+            warnings.warn(
+                "executor gains nothing: all events are compared together or share regions, and are moved one after the other; "
+                "separately='regions' or 'processes' makes independent groups",
+                UserWarning,
+                stacklevel=2,
+            )
         if self.n_ahead > 1 and search.overlapping:
             msg = (
                 f"n_ahead={self.n_ahead} needs events that are compared in one group each, but regions overlap, or inputs and "

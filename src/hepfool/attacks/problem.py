@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -17,9 +18,37 @@ from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Validation
 
-__all__ = ["Attack", "AttackProblem", "bins_of", "n_bins_of", "validation_of"]
+__all__ = ["Attack", "AttackProblem", "Crew", "Submits", "bins_of", "n_bins_of", "validation_of"]
 
 R = TypeVar("R")
+
+
+class Submits(Protocol):
+    """What runs calls: an executor of ``concurrent.futures``, or ``client.get_executor()`` of dask."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
+        """Start a call and return its future."""
+        ...
+
+
+class Crew:
+    """
+    Who works on independent groups of events; stays behind where a problem travels to another process.
+
+    Parameters
+    ----------
+    executor : Submits, optional
+        Runs the groups; threads of this process by default.
+    """
+
+    def __init__(self, executor: Submits | None = None) -> None:
+        self.executor = executor
+        #: Held while the network is called.
+        self.lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Crew], tuple[()]]:
+        """Leave executor and lock at home."""
+        return Crew, ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,6 +80,8 @@ class AttackProblem:
         What :meth:`once` has computed.
     progress : Progress
         What an attack that stops by itself has noted of its gains.
+    crew : Crew
+        Who works on groups of events that are independent.
     """
 
     table: EventTable
@@ -64,6 +95,7 @@ class AttackProblem:
     envelope: Envelope | None = None
     memo: dict[str, Any] = field(default_factory=dict, repr=False)
     progress: Progress = field(default_factory=Progress)
+    crew: Crew = field(default_factory=Crew, repr=False)
 
     def once(self, name: str, compute: Callable[[], R]) -> R:
         """

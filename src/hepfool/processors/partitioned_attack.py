@@ -16,12 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from coffea.processor import accumulate
 
-from hepfool.attacks.problem import n_bins_of
+from hepfool.attacks.problem import Submits, n_bins_of
 from hepfool.events import EventTable
 from hepfool.exceptions import ConstraintError, LowStatisticsWarning
 from hepfool.io.partitions import PartitionFile, Partitions, empty, write_partition
@@ -49,14 +49,6 @@ __all__ = ["PartitionedAttack", "PartitionedResult", "Submits"]
 
 #: Rounding of the divergences.
 _ROUNDING = 1e-9
-
-
-class Submits(Protocol):
-    """What runs partitions: an executor of ``concurrent.futures``, or ``client.get_executor()`` of dask."""
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
-        """Start a call and return its future."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,7 +9,6 @@ bits of the serial run.
 from __future__ import annotations
 
 import math
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
@@ -182,8 +181,6 @@ class Search:
         Bins of the score, if it is kept.
     distance : bool
         Whether correlations are distance correlations.
-    lock : threading.Lock
-        Held while the network is called.
     """
 
     problem: AttackProblem
@@ -194,7 +191,6 @@ class Search:
     binning: Binning
     islands: tuple[Island, ...]
     score: _Score | None
-    lock: threading.Lock
 
     @classmethod
     def of(
@@ -247,7 +243,6 @@ class Search:
             binning=binning,
             islands=_islands(table, groups, score_groups, binning),
             score=_score_of(problem, validation) if score_groups else None,
-            lock=threading.Lock(),
         )
 
     @property
@@ -380,8 +375,11 @@ class Search:
             for island in self.islands
         ]
         sweeps = [part for part in sweeps if len(part.own)]
-        n_threads = min(threads(), len(sweeps))
-        if n_threads > 1:
+        n_threads, executor = min(threads(), len(sweeps)), self.problem.crew.executor
+        if executor is not None:
+            for part, future in [(part, executor.submit(_Sweep.run, part)) for part in sweeps]:
+                rows[part.events] = future.result()  # of a copy, where it ran in another process
+        elif n_threads > 1:
             with ThreadPoolExecutor(n_threads) as pool:
                 list(pool.map(_Sweep.run, sweeps))
         else:
@@ -495,7 +493,7 @@ class Search:
         """
         assert self.score is not None  # noqa: S101 - asked for only if it is kept
         inputs = self.problem.network_values(values[:, : self.problem.table.n_features], events)
-        with self.lock:
+        with self.problem.crew.lock:
             return _bins_of(self.problem, self.validation, self.score.edges, inputs)
 
 
@@ -538,8 +536,17 @@ class _Sweep:
     seed: int
     last: bool
 
-    def run(self) -> None:
-        """Move the events."""
+    @property
+    def events(self) -> IntArray:
+        """Events that move."""
+        return self.moving.events[self.own]
+
+    def run(self) -> FloatArray:
+        """Move the events, and return where they are, shape (n_own, n_columns)."""
+        self._run()
+        return np.asarray(self.rows[self.events])
+
+    def _run(self) -> None:
         ledger = self.search.ledger(self.island, self.rows) if self.island.groups else _no_ledger(self.search)
         pairs: Pairs | None = None
         if self.island.groups:
