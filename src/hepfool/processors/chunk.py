@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +21,12 @@ from hepfool.attacks.result import warn_of_ratio
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.exceptions import DominantEventWarning, LowStatisticsWarning, NetworkWarning
 from hepfool.models.probe import check_names, check_network, check_scores
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, threshold_of
 from hepfool.processors.collected import without_blinded
 from hepfool.processors.detection import detector_sums
 from hepfool.processors.plan import AttackPlan
 from hepfool.processors.results import RegionSums, sort_categories
+from hepfool.processors.validated import ComparisonSums, comparison_sums
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.weights import unusable_sums
 from hepfool.typing import BoolArray, FloatArray
@@ -54,6 +56,15 @@ class ChunkOutcome(NamedTuple):
     fooled: BoolArray
     wanted: BoolArray  # meant by the target; their changes of class under systematic variations are counted
     missed: NotAttacked = NotAttacked()
+    comparisons: Mapping[str, ComparisonSums] = MappingProxyType({})
+    converged: bool | None = None
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What was compared, and whether the search had converged, to be merged with other chunks."""
+        told = "converged" if self.converged else "not converged"
+        counts = {} if self.converged is None else {told: 1}
+        return {"comparisons": dict(self.comparisons), "convergence": counts}
 
     @property
     def marks(self) -> tuple[BoolArray, BoolArray, BoolArray]:
@@ -70,18 +81,19 @@ def attack_chunk(plan: AttackPlan, table: EventTable, metadata: Mapping[str, Any
         parts.append(nominal_sums(kept.select(data), plan))
     constrained: dict[str, Any] = {}
     remarks: dict[str, int] = {}
+    kept_back: dict[str, Any] = {"comparisons": {}, "convergence": {}}
     if not data.all():
         simulated = kept.select(~data)
         remarks = dict.fromkeys(network_remarks(plan.classifier, simulated), 1)
         outcome = attack_what_can_be(plan, simulated, chunk_rng(plan.seed, metadata))
-        missed = outcome.missed
+        missed, kept_back = outcome.missed, outcome.kept
         parts.append(attack_sums(simulated, outcome.adversarial, outcome.marks, plan))
         chunk = f"{PurePath(metadata.get('filename', '')).name}:{metadata.get('entrystart', 0)}"
         constrained = {
             name: {chunk: int((simulated.constrained & simulated.dataset_mask(name)).sum())}
             for name in simulated.datasets
         }
-    counts = {"constrained": constrained, "not_attacked": missed.as_dict(), "remarks": remarks}
+    counts = {"constrained": constrained, "not_attacked": missed.as_dict(), "remarks": remarks, **kept_back}
     return {**accumulate(parts), **bookkeeping(table, metadata), **counts}
 
 
@@ -106,7 +118,7 @@ def attack_what_can_be(plan: AttackPlan, table: EventTable, rng: np.random.Gener
     if reason is not None or not attacked.any():
         none = np.zeros_like(attacked)
         missed = NotAttacked() if reason is None else NotAttacked(reason, int(attacked.sum()))
-        return ChunkOutcome(table, none, none, attacked, missed)
+        return ChunkOutcome(table, none, none, attacked, missed, _unmoved(plan, table))
     populated = replace(table, regions=tuple(r for r in table.regions if r.mask.any()))
     with warnings.catch_warnings():
         # Said once for all chunks; and of a few events there is always one that dominates.
@@ -114,7 +126,24 @@ def attack_what_can_be(plan: AttackPlan, table: EventTable, rng: np.random.Gener
             warnings.simplefilter("ignore", said_once)
         result = plan.attacked(populated, rng=rng, target=attacked)
     moved = table.with_values(result.adversarial.values)
-    return ChunkOutcome(moved, result.attacked, result.fooled, result.attacked)
+    sums = comparison_sums(result.comparisons())
+    return ChunkOutcome(
+        moved, result.attacked, result.fooled, result.attacked, comparisons=sums, converged=result.converged
+    )
+
+
+def _unmoved(plan: AttackPlan, table: EventTable) -> dict[str, ComparisonSums]:
+    """Sum up events that stay as they are; none where they give no bins or caps."""
+    kept = validation_of(plan.attack)
+    if kept is None or not table.constrained.any():
+        return {}
+    scores, threshold = _scores(plan.classifier, table), threshold_of(plan.classifier)
+    try:
+        return comparison_sums(
+            kept.comparisons(table, table, binning=plan.binning, scores=(scores, scores), threshold=threshold)
+        )
+    except ValueError:
+        return {}
 
 
 def _refused(plan: AttackPlan, table: EventTable) -> str | None:

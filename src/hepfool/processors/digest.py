@@ -13,6 +13,7 @@ import numpy as np
 
 from hepfool.attacks.base import AttackResult, FoolingCounts
 from hepfool.processors.results import FlagCounts, MaskedMoments, sort_categories
+from hepfool.processors.validated import ComparisonSums
 
 __all__ = ["digest"]
 
@@ -69,9 +70,15 @@ def _arrays(value: Any) -> dict[str, Any]:
             return {" weights": np.zeros(1)}
         sums = value.sums
         return {" weights": np.array([sums.sum_weights]), " mean": sums.mean, " correlation": sums.correlation}
+    return _numbers(value)
+
+
+def _numbers(value: Any) -> dict[str, Any]:
     if isinstance(value, FoolingCounts | FlagCounts):
         numbers = astuple(value)
         return {" counts": np.array(numbers[:-2]), " weights": np.array(numbers[-2:])}
+    if isinstance(value, ComparisonSums):
+        return {f" {figure.column}": np.array([figure.value]) for figure in value.figures()}
     if isinstance(value, AttackResult):
         return {" adversarial": np.nan_to_num(value.adversarial.values), " fooled": value.fooled}
     return {"": np.atleast_1d(np.asarray(value, dtype=np.float64))}

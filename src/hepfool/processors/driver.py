@@ -38,8 +38,10 @@ from hepfool.processors.plan import AttackPlan, RunSettings
 from hepfool.processors.processor import AttackProcessor, ChunkProcessor, check_repeatable
 from hepfool.processors.provenance import run_key, run_provenance
 from hepfool.processors.threads import limited_threads
+from hepfool.processors.validated import converged, validated
 from hepfool.processors.worker import Failure, WorkerPass
 from hepfool.processors.workers import watched_workers
+from hepfool.statistics.comparisons import Validated
 
 __all__ = ["AnalysisRun", "AttackPlan", "RunSettings", "run_analysis"]
 
@@ -67,6 +69,16 @@ class AnalysisRun:
     ranges: Ranges | None
     completeness: Completeness
     provenance: dict[str, Any]
+
+    @property
+    def validated(self) -> Validated:
+        """Every comparison that the attack had to keep, measured on all events, beside its cap."""
+        return validated(self.out)
+
+    @property
+    def converged(self) -> bool | None:
+        """Whether the attack of every chunk has converged; None if it does not ask."""
+        return converged(self.out)
 
     @property
     def digest(self) -> str:

@@ -61,6 +61,8 @@ def write_run(path: str | Path, run: AnalysisRun, *, force: bool = False) -> Non
         "digest": run.digest,
         "moments": [list(place) for place, _ in places],
         "fooling": _plain(out["fooling"]),
+        "validated": [_plain(figure) for figure in run.validated.figures],
+        "converged": run.converged,
         "n_events": out["n_events"],
         "processed": out["processed"],
         **({k: _plain(out["detector"][k]) for k in ("flags", "corrected")} if "detector" in out else {}),

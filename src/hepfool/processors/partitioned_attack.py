@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,9 @@ from hepfool.processors.collected import joined, without_blinded
 from hepfool.processors.passes import Ranges
 from hepfool.processors.plan import AttackPlan
 from hepfool.processors.results import compatibility
+from hepfool.processors.validated import converged, validated
 from hepfool.processors.workers import watched_workers
+from hepfool.statistics.comparisons import Validated
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import FloatArray
@@ -69,6 +71,10 @@ class PartitionedResult:
         NaN where negative bin contents leave it without meaning.
     n_events : tuple of int
         Labelled events of each partition.
+    validated : Validated
+        Every comparison that the attack had to keep, measured on all events, beside its cap.
+    converged : bool, optional
+        Whether the attack of every partition has; None if it does not ask.
     adversarial : Partitions or None
         Adversarial events, with the spectators ``attacked`` and ``fooled``, if a folder was named.
     """
@@ -78,6 +84,8 @@ class PartitionedResult:
     fooling_ratio: float
     js_bound: FloatArray
     n_events: tuple[int, ...]
+    validated: Validated = field(default_factory=Validated)
+    converged: bool | None = None
     adversarial: Partitions | None = None
 
 
@@ -275,12 +283,13 @@ def _attack_group(
     labelled, data = joined(tables, labelled=True), joined(tables, labelled=False)
     tables.clear()
     parts, missed = [], NotAttacked()
+    kept: dict[str, Any] = {"comparisons": {}, "convergence": {}}
     described = partitions.like if labelled is None else labelled
     divergence = np.zeros(described.n_features)
     if labelled is not None:
         # The first partition draws the numbers of an attack on all events: [seed, 0] is the same state as seed.
         outcome = attack_what_can_be(plan, labelled, np.random.default_rng([plan.seed, index]))
-        adversarial, missed = outcome.adversarial, outcome.missed
+        adversarial, missed, kept = outcome.adversarial, outcome.missed, outcome.kept
         parts.append(attack_sums(labelled, adversarial, outcome.marks, plan))
         divergence = _divergence(labelled, parts[0])
         marks = {"attacked": outcome.attacked, "fooled": outcome.fooled}
@@ -291,7 +300,7 @@ def _attack_group(
     if folder is not None and labelled is not None:
         file = write_partition(folder, f"part-{index:05d}", described)
     return _Part(
-        sums={**accumulate(parts), "not_attacked": missed.as_dict()},
+        sums={**accumulate(parts), **kept, "not_attacked": missed.as_dict()},
         n_events=0 if labelled is None else labelled.n_events,
         n_constrained=0 if labelled is None else int(labelled.constrained.sum()),
         sum_weights=0.0 if labelled is None else float(labelled.weights[labelled.constrained].sum()),
@@ -343,6 +352,8 @@ def _merged(parts: Sequence[_Part], folder: str | Path | None) -> PartitionedRes
         fooling_ratio=counts.fooling_ratio,
         js_bound=np.sqrt(divergence),
         n_events=tuple(part.n_events for part in parts),
+        validated=validated(output),
+        converged=converged(output),
         adversarial=adversarial,
     )
 

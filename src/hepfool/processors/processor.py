@@ -10,7 +10,8 @@ once.  They do not: :class:`ChunkProcessor` attacks each chunk alone, more weakl
 The output of both holds, for the categories ``nominal``, ``adversarial`` and every systematic variation:
 ``histograms`` by feature and ``scores`` by class, with the axes dataset, region and variation; ``moments`` and
 ``fooling`` by dataset, region and variation; ``n_events`` (selected) and ``processed`` (read) by dataset and file; with a
-detector ``detector``, see :func:`~hepfool.processors.detection.detector_sums`; ``not_attacked`` counts events and
+detector ``detector``, see :func:`~hepfool.processors.detection.detector_sums`; ``comparisons`` and ``convergence``, which
+:func:`~hepfool.processors.validated.validated` and :func:`~hepfool.processors.validated.converged` read; ``not_attacked`` counts events and
 chunks that could not be attacked, by reason.
 """
 
@@ -26,6 +27,7 @@ from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.models.protocols import Classifier
 from hepfool.processors.analysis import Analysis
 from hepfool.processors.chunk import (
+    ChunkOutcome,
     attack_chunk,
     attack_sums,
     binning_of,
@@ -38,6 +40,7 @@ from hepfool.processors.chunk import (
 from hepfool.processors.collected import joined
 from hepfool.processors.passes import TableProcessor
 from hepfool.processors.plan import AttackPlan
+from hepfool.processors.validated import comparison_sums
 
 __all__ = ["AttackProcessor", "ChunkProcessor"]
 
@@ -91,7 +94,10 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
         if data is not None:
             parts.append(nominal_sums(data, plan))
         rest = {k: accumulator[k] for k in ("n_events", "processed")}
-        return in_order({**accumulate(parts), **rest, "not_attacked": {}, "result": result})
+        sums = comparison_sums(result.comparisons())
+        marks = (result.attacked, result.fooled, result.attacked)
+        kept = ChunkOutcome(result.adversarial, *marks, comparisons=sums, converged=result.converged).kept
+        return in_order({**accumulate(parts), **rest, **kept, "not_attacked": {}, "result": result})
 
 
 class ChunkProcessor(ProcessorABC):  # type: ignore[misc]

@@ -22,7 +22,7 @@ from hepfool.statistics.distance_correlation import distance_correlation
 from hepfool.statistics.marginals import Binning, js_distance, merge_bins
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Comparison", "Figure", "Validated"]
+__all__ = ["Comparison", "Figure", "Validated", "distances_of"]
 
 #: A root turns the rounding of equal histograms into about 1e-8.
 _ROUNDING = 1e-7
@@ -112,13 +112,7 @@ class Comparison:
         if binning is None:
             msg = f"{self.name} are compared as a whole, not in bins"
             raise ValueError(msg)
-        pair = [binning.yields(values, self.weights) for values in (self.before, self.after)]
-        merged = Binning.merged(*pair)
-        p, q = (merge_bins(yields, merged) for yields in pair)
-        occupied = np.count_nonzero((p > 0) | (q > 0), axis=1)
-        if not min(p.sum(axis=1).min(), q.sum(axis=1).min()) > 0:
-            return np.full(len(self.columns), np.nan), occupied
-        return js_distance(p, q), occupied
+        return distances_of(binning.yields(self.before, self.weights), binning.yields(self.after, self.weights))
 
     def figures(self) -> Iterator[Figure]:
         """
@@ -150,6 +144,30 @@ class Comparison:
             return correlation_shift(*(m.correlation for m in moments))
         matrices = (distance_correlation(fill_missing(v, fill), self.weights) for v in (self.before, self.after))
         return correlation_shift(*matrices)
+
+
+def distances_of(nominal: FloatArray, adversarial: FloatArray) -> tuple[FloatArray, IntArray]:
+    """
+    Measure distributions from their contents.
+
+    Parameters
+    ----------
+    nominal, adversarial : FloatArray, shape (n_columns, n_bins + 1)
+        From :meth:`~hepfool.statistics.marginals.Binning.yields`.
+
+    Returns
+    -------
+    js_distance : FloatArray, shape (n_columns,)
+        NaN where the contents have no positive sum.
+    n_occupied : IntArray, shape (n_columns,)
+        Bins with events before or after.
+    """
+    merged = Binning.merged(nominal, adversarial)
+    p, q = (merge_bins(yields, merged) for yields in (nominal, adversarial))
+    occupied = np.count_nonzero((p > 0) | (q > 0), axis=1)
+    if not min(p.sum(axis=1).min(), q.sum(axis=1).min()) > 0:
+        return np.full(len(p), np.nan), occupied
+    return js_distance(p, q), occupied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
