@@ -16,13 +16,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.search.candidates import FIXED, Options, course_of, propose, travel_of
+from hepfool.attacks.search import candidates
+from hepfool.attacks.search.candidates import FIXED, Options, course_of, travel_of
 from hepfool.attacks.search.engine import Moving, Search
 from hepfool.events import EventTable
+from hepfool.kernels import allocating_kernel
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray
 from hepfool.validation import Correlations, Marginals, Validation
 
+#: A part of other kernels, compiled to be called from here.
+propose = allocating_kernel(candidates.propose)
 #: Rounding of a divergence and of a squared shift.
 NOISE = 3e-14
 
