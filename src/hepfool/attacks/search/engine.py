@@ -667,15 +667,17 @@ class _Sweep:
         assert score is not None  # noqa: S101 - asked for only if it is kept
         before.restore(ledger, pairs, self.rows, events)
         book.current[:], book.divergence[:] = kept_score.current, kept_score.divergence
-        welcome = moved & ~outside
+        welcome, changed = moved & ~outside, ~part.fooled
         if len(score.edges) == 1:
             # A repair that loses its event is none.
             half = int(np.searchsorted(score.axis.edges, 0.0, side="right"))
             n_score = len(score.axis.edges) + 1
             as_before = (actual[:, 0] % n_score >= half) == (search.problem.classes[events] == 1)
-            welcome &= ~(part.fooled & as_before)
+            welcome, changed = welcome & ~(part.fooled & as_before), changed & ~as_before
         accounts = Accounts(ledger, search.layout, search.columns.counted)
-        replay(book, accounts, pairs, self.rows, bins, Landed(events, rows, actual, welcome))
+        replay(
+            book, accounts, pairs, self.rows, bins, Landed(events, rows, actual, welcome, changed.astype(np.float64))
+        )
 
 
 def _no_ledger(search: Search) -> Ledger:

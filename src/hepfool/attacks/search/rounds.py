@@ -109,7 +109,7 @@ class Columns(NamedTuple):
     @property
     def alone(self) -> bool:
         """Whether nothing follows a move."""
-        return all(len(columns) == 1 for columns in self.touched.values())
+        return not self.features.derived
 
 
 class Pairs(NamedTuple):

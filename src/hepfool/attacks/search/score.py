@@ -205,8 +205,8 @@ def _take(score: ScoreLedger, i: int, old: IntArray, new: IntArray, weight: floa
 
 
 @inline_kernel
-def _allows(score: ScoreLedger, i: int, old: IntArray, new: IntArray, weight: float) -> bool:
-    """Whether an event may move between bins in all its groups: caps are kept and no content turns negative."""
+def _allows(score: ScoreLedger, i: int, old: IntArray, new: IntArray, weight: float, share: float) -> bool:
+    """Whether an event may move between bins in all its groups: a share of the caps is kept and no content turns negative."""
     result = True
     for at in range(score.first[i], score.first[i + 1]):
         g = score.member[at]
@@ -216,7 +216,7 @@ def _allows(score: ScoreLedger, i: int, old: IntArray, new: IntArray, weight: fl
             if a != b:
                 result = result and min(score.current[g, node, a] - w, score.current[g, node, b] + w) > -_EMPTY
             after = _after(score, g, node, (old[node], new[node]), weight)
-            result = result and keeps(after, score.divergence[g, node], score.cap[g])
+            result = result and keeps(after, score.divergence[g, node], share * score.cap[g])
     return bool(result)
 
 
@@ -228,7 +228,7 @@ def _best_bin(
     best, lowest = -1, np.inf
     for k in range(side[0], side[1]):
         trial[0] = k
-        if not _allows(score, i, bins, trial, weight):
+        if not _allows(score, i, bins, trial, weight, 1.0):
             continue
         price = 0.0
         for at in range(score.first[i], score.first[i + 1]):
@@ -238,6 +238,23 @@ def _best_bin(
         if price < lowest:
             best, lowest = k, price
     return best, lowest
+
+
+@kernel
+def _span(
+    score: ScoreLedger, i: int, bins: IntArray, side: tuple[int, int], weight: float, trial: IntArray
+) -> tuple[int, int]:
+    """First and last of the bins next to an event's own, on its side, to which it may go without disturbing the score."""
+    first = last = bins[0]
+    trial[0] = first - 1
+    while first > side[0] and _allows(score, i, bins, trial, weight, 0.0):
+        first -= 1
+        trial[0] = first - 1
+    trial[0] = last + 1
+    while last < side[1] - 1 and _allows(score, i, bins, trial, weight, 0.0):
+        last += 1
+        trial[0] = last + 1
+    return first, last
 
 
 class ScoreAxis(NamedTuple):
@@ -291,8 +308,8 @@ def plan(
     Tell each event of a block where to go, for a network with one score.
 
     A victim gets the bin beyond the threshold whose filling leaves the score nearest to nominal, deficits first, so that no
-    spike stands at the threshold; all others stay within their bin.  The bins count at once, so that later events of the
-    block see them.
+    spike stands at the threshold; all others stay within their bin and those beside it that lack events.  The bins count at
+    once, so that later events of the block see them.
 
     Parameters
     ----------
@@ -340,7 +357,10 @@ def plan(
         if role[index] == FOOLED:
             goals.low[index] = spare * margin[index]
         if goals.needed[index] == 0.0 and constrained:
-            _stay(goals, index, margin[index], sign[index], edges, k - part)
+            own = (part + half, part + n_score) if k - part >= half else (part, part + half)
+            first, last = _span(score, i, bins[i], own, weights[i], aimed[index])
+            aimed[index, 0] = k
+            _stay(goals, index, margin[index], sign[index], edges, (first - part, last - part))
 
 
 @kernel
@@ -378,11 +398,10 @@ def expect(
 
 
 @inline_kernel
-def _stay(goals: Goals, index: int, margin: float, sign: float, edges: FloatArray, k: int) -> None:
-    """Limit an event's moves to those that should leave it within its bin."""
-    last = edges.shape[0]
-    low = edges[k - 1] if k > 0 else -np.inf
-    high = edges[k] if k < last else np.inf
+def _stay(goals: Goals, index: int, margin: float, sign: float, edges: FloatArray, span: tuple[int, int]) -> None:
+    """Limit an event's moves to those that should leave it within some bins."""
+    low = edges[span[0] - 1] if span[0] > 0 else -np.inf
+    high = edges[span[1]] if span[1] < edges.shape[0] else np.inf
     first, second = margin - sign * low, margin - sign * high
     goals.low[index] = min(max(goals.low[index], min(first, second)), 0.0)
     goals.high[index] = max(min(goals.high[index], max(first, second)), 0.0)
@@ -442,12 +461,16 @@ class Landed(NamedTuple):
         Bins of their new scores.
     welcome : BoolArray, shape (n_block,)
         Events that moved and did what they were to do.
+    share : FloatArray, shape (n_block,)
+        Of the score's caps that they may use: 1 for those that changed their class, 0 for all others, which may not take the
+        score further from nominal.
     """
 
     events: IntArray
     rows: FloatArray
     bins: IntArray
     welcome: BoolArray
+    share: FloatArray
 
 
 @allocating_kernel
@@ -479,7 +502,7 @@ def replay(
         for index in range(pending.shape[0]):
             i = landed.events[index]
             weight = accounts.layout.weights[i]
-            if not pending[index] or not _allows(score, i, bins[i], landed.bins[index], weight):
+            if not pending[index] or not _allows(score, i, bins[i], landed.bins[index], weight, landed.share[index]):
                 continue
             if give_row(accounts, pairs, i, values[i], landed.rows[index]):
                 _take(score, i, bins[i], landed.bins[index], weight)
