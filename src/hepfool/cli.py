@@ -99,6 +99,12 @@ _ATTACK_OPTIONS: tuple[tuple[str, type, str, str], ...] = (
     ("--max-correlation-change", float, "inf", "Cap on the change of the correlations by one move."),
     ("--max-correlation-shift", float, "0.03", "Cap on the total correlation shift; inf for none."),
     ("--strategy", str, "paper", "How moves are chosen: paper, or frugal, which fools more at equal caps."),
+    (
+        "--direction",
+        str,
+        "margin",
+        "For three and more classes, where to: margin, the strongest other class, or loss, all others together.",
+    ),
 )
 
 

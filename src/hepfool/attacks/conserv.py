@@ -48,6 +48,7 @@ _CHOICES: Final = {
     "candidates": ("random", "even"),
     "dependence": ("pearson", "distance"),
     "strategy": ("paper", "frugal"),
+    "direction": ("margin", "loss"),
     "start": ("nominal", "exchange"),
 }
 
@@ -107,6 +108,10 @@ class CONSERVAttack:
         dependence of any shape and take a time that grows with the square of the number of events.
     strategy : {"paper", "frugal"}
         How events and candidates are chosen.
+    direction : {"margin", "loss"}
+        For three and more classes, whether an event goes where its class loses to the strongest other one, or where the loss of its
+        class grows, that is, to all other classes at once (the sign of the loss gradient, as in the paper).  With two classes the
+        two are the same.
     n_ahead : int
         For ``strategy="paper"``: events whose moves are chosen at a time, by as many threads as
         ``NUMBA_NUM_THREADS`` allows, before the first of them moves.  Each proposal is judged again, exactly, when its
@@ -148,6 +153,7 @@ class CONSERVAttack:
     optimize_already_fooled: bool = False
     dependence: Literal["pearson", "distance"] = "pearson"
     strategy: Literal["paper", "frugal"] = "paper"
+    direction: Literal["margin", "loss"] = "margin"
     converge: bool | None = None
     n_ahead: int = 1
     reward: float | None = None
@@ -344,6 +350,8 @@ class CONSERVAttack:
             )
             raise GradientsUnavailableError(msg)
         self._check_table(problem.table)
+        if classifier.n_classes == 2:
+            self._refuse("direction", "with two classes, where the loss grows as the margin shrinks")
         # What is laid out once does not know which events may not move in this step.
         search = replace(problem.once("search", lambda: self._search(problem)), problem=problem)
         if iteration == 0 and self._exchanges and values is problem.table.values:
@@ -428,7 +436,7 @@ class CONSERVAttack:
         wanted = problem.attacked
         if helped:
             wanted = wanted | self.helping(problem.table, problem.classes)
-        return search.moving(values, np.flatnonzero(wanted & ~problem.frozen))
+        return search.moving(values, np.flatnonzero(wanted & ~problem.frozen), along_loss=self.direction == "loss")
 
     def _repaired(self, search: Search, values: FloatArray, seed: int) -> FloatArray:
         """Bring fooled events closer to nominal, except for those that it would lose."""

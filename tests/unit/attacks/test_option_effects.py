@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from hepfool.attacks.base import run_attack
+from hepfool.attacks.bounds import Bounds
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.presets import PRESETS, scaled_to
+from hepfool.attacks.problem import AttackProblem, bins_of
 from hepfool.events import EventTable
 from hepfool.features import Derived, Feature
 from hepfool.models.blackbox import FiniteDifference
@@ -42,6 +44,7 @@ CHANGES: dict[str, Any] = {
     "optimize_already_fooled": True,
     "dependence": "distance",
     "strategy": "frugal",
+    "direction": "loss",
     "converge": True,
     "n_ahead": 16,
     "reward": 0.1,
@@ -68,11 +71,16 @@ SITUATIONS: dict[str, dict[str, Any]] = {
     "frugal from nominal": FRUGAL | {"start": "nominal"},
     "score kept": {"n_iterations": 3, "beta": 20.0, "validation": CHANGES["validation"]},
     "derived": {**FRUGAL, "strategy": "paper", "n_candidates": 8},
+    "three classes": {**FRUGAL, "strategy": "paper", "n_candidates": 8},
+    "frugal, three classes": FRUGAL,
 }
 
 
 @cache
 def table(situation: str) -> EventTable:
+    if "three" in situation:
+        values = np.random.default_rng(2).normal(size=(150, 3))
+        return EventTable.from_arrays(values, labels=Three().predict(values))
     if situation != "derived":
         return events(150, regions=False)
     rng = np.random.default_rng(2)
@@ -97,10 +105,23 @@ class Smooth:
         return self.scores(values).argmax(axis=1)
 
 
+class Three(Smooth):
+    """Answers with a wave of one column per class."""
+
+    n_classes = 3
+    digest = "three"
+
+    def scores(self, values: FloatArray) -> FloatArray:
+        odds = np.exp(2.0 * np.sin(values))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
 @cache
 def moved(situation: str, change: str = "") -> FloatArray:
     settings = SITUATIONS[situation] | ({change: CHANGES[change]} if change else {})
-    classifier = FiniteDifference(Smooth(), step=np.full(3, 1e-3)) if situation == "derived" else SineClassifier()
+    classifier: SineClassifier | FiniteDifference = SineClassifier()
+    if "three" in situation or situation == "derived":
+        classifier = FiniteDifference(Three() if "three" in situation else Smooth(), step=np.full(3, 1e-3))
     attack = CONSERVAttack(**settings)
     return run_attack(attack, classifier, table(situation), rng=np.random.default_rng(1)).adversarial.values
 
@@ -163,6 +184,33 @@ def test_staying_competes_only_for_what_has_moved() -> None:
     assert competing.compatibility.mean_js_distance < plain.compatibility.mean_js_distance
 
 
+def test_along_the_loss_all_other_classes_count() -> None:
+    network, nominal = FiniteDifference(Three(), step=np.full(3, 1e-4)), table("three classes")
+    problem = AttackProblem(
+        table=nominal,
+        classifier=network,
+        attacked=np.ones(nominal.n_events, dtype=bool),
+        classes=network.predict(nominal.values),
+        constrained=nominal.constrained,
+        bounds=Bounds.of(nominal),
+        binning=bins_of(CONSERVAttack(), nominal),
+        frozen=np.zeros(nominal.n_events, dtype=bool),
+    )
+    every, search = np.arange(nominal.n_events), CONSERVAttack()._search(problem)
+
+    def log_odds(values: FloatArray) -> FloatArray:
+        own = network.scores(values)[every, problem.classes]
+        return np.asarray(np.log(own) - np.log1p(-own))
+
+    steps = 1e-4 * np.eye(3)
+    expected = [(log_odds(nominal.values + step) - log_odds(nominal.values - step)) / 2e-4 for step in steps]
+    both = search.moving(nominal.values, every, along_loss=True)
+    np.testing.assert_allclose(both.slope, np.transpose(expected), rtol=1e-4, atol=1e-6)
+    alone = search.moving(nominal.values, every)
+    np.testing.assert_array_equal(both.margin, alone.margin)
+    assert not np.allclose(both.slope, alone.slope, rtol=0.1)
+
+
 def test_published_attacks_are_sound() -> None:
     for preset in PRESETS.values():
         assert dataclasses.replace(preset) == preset
@@ -180,3 +228,8 @@ def test_published_attacks_are_sound() -> None:
 def test_the_refusal_names_option_value_and_reason(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CONSERVAttack(**settings)
+
+
+def test_the_direction_is_refused_with_two_classes() -> None:
+    with pytest.raises(ValueError, match="direction='loss' has no effect with two classes"):
+        moved("paper", "direction")

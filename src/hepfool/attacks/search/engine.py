@@ -50,6 +50,8 @@ from hepfool.validation import Validation
 __all__ = ["Island", "Moving", "Prices", "Search", "Tuning"]
 
 _TINY: Final = 1e-9
+#: Loss, in nats, below which single precision does not tell it from none.
+_RESOLVED: Final = 1e-5
 #: Candidates of a move that takes other columns along, unless stated: each costs a call of their functions.
 _FOLLOWED_CANDIDATES: Final = 50
 #: Events that are told where to go before the first of them moves.
@@ -272,7 +274,7 @@ class Search:
             result[:, column] = self.table.features.derive(result, column)
         return result
 
-    def moving(self, values: FloatArray, events: IntArray) -> Moving:
+    def moving(self, values: FloatArray, events: IntArray, *, along_loss: bool = False) -> Moving:
         """
         Ask the network about events: one pass gives class, margin and slope.
 
@@ -282,6 +284,9 @@ class Search:
             As they are now.
         events : IntArray, shape (n_asked,)
             Which ones.
+        along_loss : bool
+            Whether slopes are those of the log-odds of the own class against all others together, which a second pass gives, in place
+            of those of the margin.
 
         Returns
         -------
@@ -295,6 +300,11 @@ class Search:
             return Moving(events, np.zeros(0), np.zeros((0, n_columns)), np.zeros(0, dtype=np.bool_))
         inputs, classes = problem.network_values(values, events), problem.classes[events]
         margin, gradient = classifier.margin_and_gradient(inputs, classes)
+        if along_loss:
+            loss, of_loss = classifier.loss_and_gradient(inputs, classes)
+            # Where the loss is lost to rounding, the margin says the way.
+            own_odds = of_loss / np.expm1(-np.maximum(loss, _RESOLVED))[:, np.newaxis]
+            gradient = np.where((loss > _RESOLVED)[:, np.newaxis], own_odds, gradient)
         check_slope(problem, gradient)
         fooled = self._fooled(inputs, classes, margin)
         # The class decides; rounding may give a margin of 0 the other sign.
