@@ -53,6 +53,12 @@ _CHOICES: Final = {
 }
 
 
+class _Usual(int):
+    """The number of iterations of a strategy, which nobody stated: a copy with another strategy has that one's."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CONSERVAttack:
     r"""
@@ -74,9 +80,9 @@ class CONSERVAttack:
         Number of candidates between ``min_change`` and the bound [num_candidates]; replaces ``step``.
     candidates : {"random", "even"}
         Where these lie.
-    n_iterations : int
-        Iterations [n_iterations], at most; 10 when left out, as published, or 60 with ``strategy="frugal"``.  A changed copy
-        keeps the number: say ``replace(attack, strategy="frugal", n_iterations=60)``.
+    n_iterations : int, optional
+        Iterations [n_iterations], at most; 10 when left out or None, as published, or 60 with ``strategy="frugal"``, in a copy with
+        another strategy too.  The number is what the record and its ``repr`` hold.
     converge : bool, optional
         Whether to stop when the last iterations gained less than the statistical error of the fooling ratio, see
         :mod:`hepfool.attacks.convergence`; when left out, with ``strategy="frugal"``.
@@ -163,8 +169,8 @@ class CONSERVAttack:
 
     def __post_init__(self) -> None:
         """Fill in the number of iterations and check every hyper-parameter."""
-        if cast("int | None", self.n_iterations) is None:
-            object.__setattr__(self, "n_iterations", _N_ITERATIONS.get(self.strategy, 1))
+        if isinstance(cast("int | None", self.n_iterations), _Usual | None):
+            object.__setattr__(self, "n_iterations", _Usual(_N_ITERATIONS.get(self.strategy, 1)))
         self._check_numbers()
         for name, known in _CHOICES.items():
             given = getattr(self, name)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from functools import cache
 from typing import Any
 
@@ -233,3 +234,16 @@ def test_the_refusal_names_option_value_and_reason(settings: dict[str, Any], mes
 def test_the_direction_is_refused_with_two_classes() -> None:
     with pytest.raises(ValueError, match="direction='loss' has no effect with two classes"):
         moved("paper", "direction")
+
+
+def test_the_number_of_iterations_follows_the_strategy_unless_it_is_stated() -> None:
+    paper, stated = CONSERVAttack(), CONSERVAttack(n_iterations=10)
+    frugal = dataclasses.replace(paper, strategy="frugal")
+    assert (paper.n_iterations, frugal.n_iterations) == (10, 60)
+    assert "n_iterations=60" in repr(frugal)
+    assert paper == stated
+    assert dataclasses.replace(frugal, strategy="paper") == paper
+    assert pickle.loads(pickle.dumps(paper)) == paper
+    assert dataclasses.replace(pickle.loads(pickle.dumps(paper)), strategy="frugal").n_iterations == 60
+    assert dataclasses.replace(stated, strategy="frugal").n_iterations == 10
+    assert dataclasses.replace(stated, strategy="frugal", n_iterations=None).n_iterations == 60
