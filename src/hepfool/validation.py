@@ -337,6 +337,25 @@ class Validation:
         """Divide the validated events as one comparison of this validation does, see :func:`parts_of`."""
         return parts_of(table, comparison.separately or self.separately)
 
+    def unusable(self, table: EventTable) -> list[Part]:
+        """
+        List the parts in which nothing can be compared.
+
+        Parameters
+        ----------
+        table : EventTable
+            Nominal events.
+
+        Returns
+        -------
+        list of Part
+            Those whose weights do not sum to a positive number, of all comparisons.
+        """
+        stated = (self.inputs, self.score, self.correlations, *self.observables.values())
+        ways = dict.fromkeys(one.separately or self.separately for one in stated if one is not None)
+        found = [part for separately in ways for part in parts_of(table, separately, usable=False)]
+        return list({part.name: part for part in found}.values())
+
     def columns(self, table: EventTable) -> FeatureSpace:
         """List the inputs, then the observables as derived features; the table's own where there are none."""
         if not self.observables:
@@ -623,7 +642,7 @@ def _binning(table: EventTable, marginals: Marginals) -> Binning:
     return binning
 
 
-def parts_of(table: EventTable, separately: Separately) -> list[Part]:
+def parts_of(table: EventTable, separately: Separately, *, usable: bool = True) -> list[Part]:
     """
     Divide the validated events into what is compared by itself.
 
@@ -633,6 +652,8 @@ def parts_of(table: EventTable, separately: Separately) -> list[Part]:
         Nominal events.
     separately : {"union", "regions", "processes"}
         How.
+    usable : bool
+        Whether those are meant whose weights sum to a positive number, or the others.
 
     Returns
     -------
@@ -651,12 +672,11 @@ def parts_of(table: EventTable, separately: Separately) -> list[Part]:
             for process, events in _processes(table).items()
         }
     total = float(table.weights[constrained].sum())
+    net = {name: float(table.weights[mask].sum()) for name, mask in regions.items() if mask.any()}
     return [
-        Part(
-            name=name, events=mask, share=min(max(float(table.weights[mask].sum()) / total, 0.0), 1.0) if total else 0.0
-        )
-        for name, mask in regions.items()
-        if mask.any()
+        Part(name=name, events=regions[name], share=min(max(weight / total, 0.0), 1.0) if total else 0.0)
+        for name, weight in net.items()
+        if (weight > 0) == usable
     ]
 
 

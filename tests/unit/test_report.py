@@ -22,7 +22,7 @@ from rich.console import Console
 from hepfool.attacks.base import AttackProblem, AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import DetectorReport
-from hepfool.events import EventTable
+from hepfool.events import EventTable, Region
 from hepfool.exceptions import ReportNotWrittenError
 from hepfool.inference import Impact, Interval, NuisanceImpact, impact_record
 from hepfool.io.store import read_store
@@ -513,12 +513,46 @@ def test_every_form_says_what_the_composition_allows_and_whether_the_search_conv
 
 
 @pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
+@pytest.mark.filterwarnings("ignore::hepfool.exceptions.NetworkWarning")
+def test_every_form_says_which_misclassified_events_moved_and_which_regions_were_left_out() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    bins: dict[str, Any] = {"max_js_distance": 0.1, "n_bins": 10, "n_quantiles": 0}
+    validation = Validation(inputs=Marginals(**bins), score=Marginals(**bins))
+    nominal = events(300)
+    low, third = nominal.region("low_pt").mask, np.arange(300) % 3 == 0
+    regions = (*nominal.regions, Region("third", third), Region("others", ~third))
+    weights = np.where(third & ~low, -nominal.weights, nominal.weights)
+    attack = CONSERVAttack(strategy="frugal", n_iterations=3, validation=validation)
+    table = dataclasses.replace(nominal, regions=regions, weights=weights)
+    result = run_attack(attack, SineClassifier(), table, rng=1)
+    evidence = Evidence.of(result, SineClassifier())
+    summary = summarise(result, evidence, decide(evidence), seed=1)
+    helpers, moved = result.classes != table.labels, result.adversarial.values != table.values
+    helpers = helpers & (moved & ~table.missing).any(axis=1)
+    assert summary.events["n_helpers"] == helpers.sum() > 0
+    assert not (helpers & (result.attacked | third)).any()
+    said = (
+        (
+            f"{helpers.sum()} misclassified events of weight {table.weights[helpers].sum():.4g} moved too, so that others could take "
+            "their place; they count in no fooling ratio."
+        ),
+        f"Not attacked, as their weights leave nothing to compare: third (100 events of weight {weights[third].sum():.4g}).",
+    )
+    assert weights[third].sum() < 0.0
+    for text in shown(summary).values():
+        assert all(sentence in text for sentence in said)
+    record = json.loads(summary.to_json())
+    assert list(jsonschema.Draft202012Validator(summary_schema()).iter_errors(record)) == []
+
+
+@pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 def test_what_does_not_apply_is_not_said() -> None:
     summary = of_attack(max_js_distance=0.1, n_iterations=3)
     texts = shown(summary)
     assert all("could be had by exchanging" in text or "by itself" in text for text in texts.values())
     assert all("is possible." not in text for text in texts.values())
     assert all("had not converged after 3 iterations" in text for text in texts.values())
+    assert all("misclassified events" not in text and "Not attacked" not in text for text in texts.values())
     found = [{**one, "exchange": 0.0, "limit": 0.4, "cap": 0.03} for one in summary.fooling["compositions"]]
     events_of = {**summary.events, "converged": None}
     capped = dataclasses.replace(summary, events=events_of, fooling={**summary.fooling, "compositions": found})

@@ -19,10 +19,19 @@ from dataclasses import replace
 import numpy as np
 
 from hepfool.attacks.bounds import Bounds
-from hepfool.attacks.checks import Target, attacked_events, check_input, generator, leaving, verify
+from hepfool.attacks.checks import (
+    Target,
+    attacked_events,
+    check_input,
+    check_parts,
+    generator,
+    in_parts,
+    leaving,
+    verify,
+)
 from hepfool.attacks.limits import movable
 from hepfool.attacks.problem import Attack, AttackProblem, Crew, Submits, bins_of, validation_of
-from hepfool.attacks.result import AttackResult, FoolingCounts, Iteration, moved_events, warn_of_ratio
+from hepfool.attacks.result import AttackResult, FoolingCounts, Iteration, LeftOut, moved_events, warn_of_ratio
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NetworkWarning, RegionWarning
 from hepfool.models.probe import check_network, check_scores
@@ -120,7 +129,12 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
     check_scores(scores, table.n_events, classifier)
     classes = classifier.predict(table.network_values)
     attacked = attacked_events(target, table, classes)
-    check_sums(table, binning, attacked)
+    validation = validation_of(attack)
+    unusable = [] if validation is None else validation.unusable(table)
+    check_parts(table, unusable, attacked)
+    usable = ~in_parts(table, unusable)
+    attacked &= usable
+    check_sums(table.select(usable) if unusable else table, binning, attacked[usable])
     problem = AttackProblem(
         table=table,
         classifier=classifier,
@@ -146,7 +160,7 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
     verify(problem, values)
     adversarial = table.with_values(values)
     adversarial_scores = classifier.scores(adversarial.network_values)
-    validation, threshold = validation_of(attack), threshold_of(classifier)
+    threshold = threshold_of(classifier)
     result = AttackResult(
         attack=attack,
         nominal=table,
@@ -171,6 +185,7 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
         iterations_done=done,
         converged=converged,
         enveloped=_enveloped(envelope),
+        not_attacked=tuple(LeftOut.of(part, table) for part in unusable),
         provenance={"attack": repr(attack), "random_state": state},
     )
     warn_of_ratio(result.counts())

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Literal, cast
 
 import numpy as np
@@ -15,8 +16,20 @@ from hepfool.models.probe import check_names, require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.weights import check_weights
 from hepfool.typing import BoolArray, FloatArray, IntArray
+from hepfool.validation import Part
 
-__all__ = ["Target", "attacked_events", "check_input", "check_slope", "generator", "leaving", "meant_events", "verify"]
+__all__ = [
+    "Target",
+    "attacked_events",
+    "check_input",
+    "check_parts",
+    "check_slope",
+    "generator",
+    "in_parts",
+    "leaving",
+    "meant_events",
+    "verify",
+]
 
 #: From how many events on a gradient of zero is no accident.
 _N_FLAT = 20
@@ -126,6 +139,28 @@ def meant_events(target: Target, table: EventTable, classes: IntArray) -> BoolAr
         msg = f"target {given!r} is unknown; use 'correct', 'all', a class number, or a boolean mask"
         raise ValueError(msg)
     return np.asarray(rules[given])
+
+
+def check_parts(table: EventTable, parts: Sequence[Part], attacked: BoolArray) -> None:
+    """Refuse an attack of events of which none can be compared."""
+    left = ~in_parts(table, parts)
+    if parts and not ((attacked & left).any() and (table.constrained & left).any()):
+        named = "; ".join(
+            f"{part.name} ({part.events.sum()} events of weight {table.weights[part.events].sum():g})" for part in parts
+        )
+        msg = (
+            "no event is left to attack: the weights of the constrained events do not sum to a positive number in any part that is "
+            f"compared by itself: {named}; join regions or processes, or add events"
+        )
+        raise ValueError(msg)
+
+
+def in_parts(table: EventTable, parts: Sequence[Part]) -> BoolArray:
+    """Mark the events of any of these parts."""
+    found = np.zeros(table.n_events, dtype=np.bool_)
+    for part in parts:
+        found |= part.events
+    return found
 
 
 def leaving(table: EventTable, values: FloatArray) -> BoolArray:

@@ -20,6 +20,7 @@ from typing import Final, Literal, cast
 
 import numpy as np
 
+from hepfool.attacks.checks import in_parts
 from hepfool.attacks.convergence import PATIENCE
 from hepfool.attacks.problem import AttackProblem
 from hepfool.attacks.search.candidates import Options
@@ -430,11 +431,12 @@ class CONSERVAttack:
         Returns
         -------
         BoolArray, shape (n_events,)
-            Misclassified constrained events where the score is kept.
+            Misclassified constrained events where the score is kept, and where all can be compared.
         """
         helpers = self.strategy == "frugal" if self.helpers is None else self.helpers
         kept = self.kept.score is not None and not math.isinf(self.kept.score.cap(1.0))
-        return np.asarray(table.constrained & (classes != table.labels) & helpers & kept)
+        comparable = table.constrained & ~in_parts(table, self.kept.unusable(table))
+        return np.asarray(comparable & (classes != table.labels) & helpers & kept)
 
     def _asked(self, search: Search, values: FloatArray, *, helped: bool = True) -> Moving:
         """Ask the network about the events that may move."""

@@ -20,9 +20,17 @@ from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.roc import auroc_with_error
 from hepfool.typing import BoolArray, FloatArray, IntArray
-from hepfool.validation import Validation
+from hepfool.validation import Part, Validation
 
-__all__ = ["AttackResult", "FoolingCounts", "Iteration", "moved_events", "warn_of_ratio", "weighted_fraction"]
+__all__ = [
+    "AttackResult",
+    "FoolingCounts",
+    "Iteration",
+    "LeftOut",
+    "moved_events",
+    "warn_of_ratio",
+    "weighted_fraction",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +97,31 @@ class FoolingCounts:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """
+    Events that were not attacked, as their weights leave nothing to compare.
+
+    Attributes
+    ----------
+    name : str
+        Of the region, or of the process in it, such as ``low_mt, ttbar``.
+    n_events : int
+        Plain number.
+    weight : float
+        Sum of their weights, which is not positive.
+    """
+
+    name: str
+    n_events: int
+    weight: float
+
+    @classmethod
+    def of(cls, part: Part, table: EventTable) -> LeftOut:
+        """Describe a part of a table."""
+        return cls(name=part.name, n_events=int(part.events.sum()), weight=float(table.weights[part.events].sum()))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AttackResult:
     """
@@ -127,6 +160,9 @@ class AttackResult:
         the attack does not ask.
     enveloped : BoolArray, shape (n_events,)
         Events whose values an envelope limits; empty if there was none.
+    not_attacked : tuple of LeftOut
+        Regions or processes that the validation compares by themselves, but whose weights do not sum to a positive number;
+        their events stayed as they were and are not among the attacked ones.
     provenance : mapping
         Random state and further settings.
     """
@@ -149,6 +185,7 @@ class AttackResult:
     iterations_done: int = 0
     converged: bool | None = None
     enveloped: BoolArray = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
+    not_attacked: tuple[LeftOut, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -165,6 +202,11 @@ class AttackResult:
     def moved(self) -> BoolArray:
         """Attacked events of which at least one value was moved."""
         return self.attacked & moved_events(self.nominal, self.adversarial.values)
+
+    @property
+    def helpers(self) -> BoolArray:
+        """Events that are not attacked and moved, so that others could take their place; they count in no fooling ratio."""
+        return ~self.attacked & moved_events(self.nominal, self.adversarial.values)
 
     @property
     def accuracy(self) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from coffea.processor import accumulate
 
 from hepfool.attacks.base import Attack, FoolingCounts
-from hepfool.attacks.checks import meant_events
+from hepfool.attacks.checks import in_parts, meant_events
 from hepfool.attacks.problem import validation_of
 from hepfool.attacks.result import warn_of_ratio
 from hepfool.events import UNLABELLED, EventTable
@@ -35,6 +35,10 @@ __all__ = ["attack_table"]
 
 #: Constrained events below which a chunk's attack is much weaker than that of all events.
 N_EVENTS_PER_CHUNK = 20_000
+
+
+#: Why events of some regions or processes are not attacked.
+_UNCOMPARABLE = "the weights of their region or process do not sum to a positive number"
 
 
 class NotAttacked(NamedTuple):
@@ -115,6 +119,9 @@ def attack_what_can_be(plan: AttackPlan, table: EventTable, rng: np.random.Gener
     attacked = meant_events(plan.target, table, plan.classifier.predict(table.network_values))
     reason = unusable_sums(table, binning_of(plan), attacked) if attacked.any() else None
     reason = reason or _refused(plan, table)
+    validation = validation_of(plan.attack)
+    out = attacked & in_parts(table, [] if validation is None else validation.unusable(table))
+    reason = reason or (_UNCOMPARABLE if attacked.any() and (out == attacked).all() else None)
     if reason is not None or not attacked.any():
         none = np.zeros_like(attacked)
         missed = NotAttacked() if reason is None else NotAttacked(reason, int(attacked.sum()))
@@ -127,8 +134,9 @@ def attack_what_can_be(plan: AttackPlan, table: EventTable, rng: np.random.Gener
         result = plan.attacked(populated, rng=rng, target=attacked)
     moved = table.with_values(result.adversarial.values)
     sums = comparison_sums(result.comparisons())
+    missed = NotAttacked(_UNCOMPARABLE, int(out.sum()))
     return ChunkOutcome(
-        moved, result.attacked, result.fooled, result.attacked, comparisons=sums, converged=result.converged
+        moved, result.attacked, result.fooled, result.attacked, missed, comparisons=sums, converged=result.converged
     )
 
 

@@ -82,8 +82,24 @@ def opening(summary: Summary) -> str:
     if events.get("n_moved") == 0:
         sentence += ". No event could be moved, so that the fooling ratio says nothing about the network"
     compared = validated_in_words(summary.validation)
-    said = [f"{sentence}.", *_convergence(events), compared, *composition_in_words(summary)]
+    said = [f"{sentence}.", *_beside(events), *_convergence(events), compared, *composition_in_words(summary)]
     return " ".join(text for text in said if text)
+
+
+def _beside(events: Mapping[str, Any]) -> list[str]:
+    """Say who moved without being attacked, and who was left out."""
+    said = []
+    if events.get("n_helpers"):
+        said.append(
+            f"{events['n_helpers']} misclassified events of weight {events['weight_helpers']:.4g} moved too, so that others could "
+            "take their place; they count in no fooling ratio."
+        )
+    parts = [
+        f"{p['name']} ({p['n_events']} events of weight {p['weight']:.4g})" for p in events.get("not_attacked", ())
+    ]
+    if parts:
+        said.append(f"Not attacked, as their weights leave nothing to compare: {'; '.join(parts)}.")
+    return said
 
 
 def _convergence(events: Mapping[str, Any]) -> list[str]:
