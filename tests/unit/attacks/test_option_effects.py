@@ -246,4 +246,5 @@ def test_the_number_of_iterations_follows_the_strategy_unless_it_is_stated() -> 
     assert pickle.loads(pickle.dumps(paper)) == paper
     assert dataclasses.replace(pickle.loads(pickle.dumps(paper)), strategy="frugal").n_iterations == 60
     assert dataclasses.replace(stated, strategy="frugal").n_iterations == 10
-    assert dataclasses.replace(stated, strategy="frugal", n_iterations=None).n_iterations == 60
+    left_out: dict[str, Any] = {"n_iterations": None}
+    assert dataclasses.replace(stated, strategy="frugal", **left_out).n_iterations == 60
