@@ -15,7 +15,9 @@ from hepfool.attacks.base import run_attack
 from hepfool.attacks.bounds import Bounds
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.problem import AttackProblem
+from hepfool.attacks.search.candidates import FIXED
 from hepfool.attacks.search.exchange import exchange, matched_pairs
+from hepfool.attacks.search.rounds import Accounts, give_row
 from hepfool.events import Envelope, EventTable, Region
 from hepfool.features import Derived, Feature, FeatureSpace
 from hepfool.statistics.bins import merge_negative
@@ -149,11 +151,8 @@ def merged_bins(contents: Any) -> IntArray:
     return np.asarray(merge_negative(np.append(contents, 0.0)[np.newaxis])[:-1])
 
 
-def distances(
-    attack: CONSERVAttack, classifier: Any, before: EventTable, after: EventTable
-) -> tuple[list[float], list[float]]:
-    """Distances of inputs and observables, and correlation shifts, counted again."""
-    problem = AttackProblem(
+def problem_of(attack: CONSERVAttack, classifier: Any, before: EventTable) -> AttackProblem:
+    return AttackProblem(
         table=before,
         classifier=classifier,
         attacked=np.ones(before.n_events, dtype=bool),
@@ -163,7 +162,13 @@ def distances(
         binning=attack.kept.binning(before),
         frozen=np.zeros(before.n_events, dtype=bool),
     )
-    search = attack._search(problem)
+
+
+def distances(
+    attack: CONSERVAttack, classifier: Any, before: EventTable, after: EventTable
+) -> tuple[list[float], list[float]]:
+    """Distances of inputs and observables, and correlation shifts, counted again."""
+    search = attack._search(problem_of(attack, classifier, before))
     truth, rows = Truth.of(search, attack), search.extended(after.values)
     apart = [np.sqrt(truth.apart(place, truth.measured(place, rows))) for place in range(len(truth.compared))]
     shift = [x for x, c in zip(apart, truth.compared, strict=True) if c.column < 0]
@@ -214,6 +219,44 @@ def test_every_cap_holds_with_the_score_kept(strategy: str, kind: str, separatel
     assert max(scores) <= SCORE
     assert max(scores) > 0.0
     assert ((result.adversarial.values != table.values) & ~table.missing).any(axis=1).sum() > 5
+
+
+@pytest.mark.parametrize("cap", ["max_js_change", "max_correlation_change"])
+@pytest.mark.parametrize("kind", ["plain", "overlapping", "signed", "derived", "distance"])
+def test_an_event_is_taken_over_only_if_each_of_its_moves_keeps_the_caps_on_one_move(kind: str, cap: str) -> None:
+    table, rng = table_of(kind, 2), np.random.default_rng(3)
+    free = Validation(
+        inputs=Marginals(max_js_distance=np.inf, n_bins=12, n_quantiles=6),
+        score=None,
+        correlations=Correlations(max_shift=np.inf, kind="distance" if kind == "distance" else "pearson"),
+    )
+    tight = kind == "overlapping" or (kind == "distance" and cap == "max_correlation_change")
+    caps: dict[str, Any] = {cap: 0.01 if tight else 0.04}
+    attack = CONSERVAttack(validation=free, **caps)
+    search = attack._search(problem_of(attack, SineClassifier(), table))
+    truth, rows, given = Truth.of(search, attack), search.extended(table.values), []
+    movable = np.flatnonzero(search.layout.kinds != FIXED)
+    for island in search.islands:
+        if not island.groups:
+            continue
+        accounts = Accounts(search.ledger(island, rows), search.layout, search.columns.counted)
+        pairs = search.pairs(island, rows, 2)
+        for i, donor in rng.choice(np.flatnonzero(island.events), size=(20, 2)):
+            now, before, after = rows.copy(), rows[i].copy(), rows[i].copy()
+            for c in rng.permutation(movable)[:2]:
+                after[c] = rows[donor, c] if not np.isnan(rows[[i, donor], c]).any() else after[c]
+            for d in table.features.derived:
+                after[d] = table.features.derive(after[np.newaxis], d)[0]
+            verdicts = []
+            for c in np.flatnonzero((after != rows[i]) & ~np.isnan(after)):
+                then = now.copy()
+                then[i, c] = after[c]
+                verdicts.append(truth.judge(now, then, int(i), [c]))
+                now = then
+            given.append(give_row(accounts, pairs, int(i), rows[i], after))
+            assert all(v.allowed for v in verdicts) if given[-1] else not all(v.surely for v in verdicts)
+            np.testing.assert_array_equal(rows[i], after if given[-1] else before)
+    assert 0.1 < np.mean(given) < 0.95
 
 
 def exchange_problem(envelope: bool) -> AttackProblem:

@@ -684,7 +684,7 @@ def _copy(source: FloatArray, target: FloatArray) -> None:
 @allocating_part
 def give_row(accounts: Accounts, pairs: Pairs | None, i: int, row: FloatArray, after: FloatArray) -> bool:
     """
-    Give an event all its new values at once if every cap allows, or none of them.
+    Give an event all its new values if every cap allows, those on one move too, or none of them.
 
     Parameters
     ----------
@@ -709,8 +709,14 @@ def give_row(accounts: Accounts, pairs: Pairs | None, i: int, row: FloatArray, a
     columns, before = np.arange(row.shape[0]), row.copy()
     vectors, matrices, scalars = ledger.vectors[groups], ledger.matrices[groups], ledger.scalars[groups]
     shift = np.array([_shift(accounts, pairs, g) for g in groups])
-    _put(accounts, pairs, columns, i, row, after)
     kept = True
+    for c in range(row.shape[0]):
+        if np.isnan(after[c]) or after[c] == row[c]:
+            continue
+        for g in groups:
+            kept = kept and _changes_little(accounts, pairs, g, i, c, row, after[c])
+        if kept:
+            _put(accounts, pairs, columns[c : c + 1], i, row, after[c : c + 1])
     for place in range(groups.shape[0]):
         g = groups[place]
         kept = kept and keeps(_shift(accounts, pairs, g), shift[place], rules_of(ledger, g, 0).max_shift)
@@ -724,6 +730,26 @@ def give_row(accounts: Accounts, pairs: Pairs | None, i: int, row: FloatArray, a
             for k in range(scalars.shape[1]):
                 state.scalars[k] = scalars[place, k]
     return kept
+
+
+@allocating_part
+def _changes_little(
+    accounts: Accounts, pairs: Pairs | None, g: int, i: int, c: int, row: FloatArray, new: float
+) -> bool:
+    """Whether moving one value keeps the cap on what one move does to the correlations of a group."""
+    state, cap = owned_state_of(accounts.ledger, g), rules_of(accounts.ledger, g, c).max_change
+    if cap == np.inf or not accounts.counted[c]:
+        return True
+    if pairs is not None:
+        _tabulate(pairs, g, i, c, row[c], np.array([[new]]))
+        norm, changed = (pairs.state.nominal[g] ** 2).sum(), _evaluate(pairs, g, i, c, row[c], new)[1]
+    else:
+        deviation = np.empty(row.shape[0])
+        deviate(state.vectors, row, deviation)
+        weight, moved = accounts.layout.weights[i], np.array([new])
+        norm = state.scalars[NORM]
+        changed = _correlation_changes(state, np.array([c]), accounts.counted, row, moved, weight, deviation)[1]
+    return bool(np.sqrt(max(changed, 0.0) / norm) <= cap)
 
 
 @allocating_part
@@ -741,7 +767,11 @@ def _keeps_marginals(accounts: Accounts, groups: IntArray, i: int, row: FloatArr
             new_bin = int(state.bins[c, GROUP, find_bin(state.bins[c], item.inverse_width, after[c])])
             divergence = divergence_after(state.bins[c], item, new_bin)
             result = result and divergence < np.inf
-            result = result and keeps(divergence, item.divergence, rules_of(ledger, g, c).max_divergence)
+            rules = rules_of(ledger, g, c)
+            result = result and keeps(divergence, item.divergence, rules.max_divergence)
+            result = result and (
+                rules.max_step == np.inf or step_divergence(state.bins[c], item, new_bin) <= rules.max_step
+            )
     return bool(result)
 
 
