@@ -52,9 +52,6 @@ CHANGES: dict[str, Any] = {
     "validation": Validation(score=Marginals(max_js_distance=0.1, n_bins=10, n_quantiles=5), separately="union"),
     "start": "exchange",
     "helpers": True,
-    "budget": "validation",
-    "n_data": 1000.0,
-    "detection_power": 0.06,
 }
 BASE: dict[str, Any] = {"n_iterations": 3, "n_bins": 30, "beta": 20.0, "max_js_distance": 0.2, "step": 0.02}
 FRUGAL = {key: value for key, value in BASE.items() if key != "step"} | {"strategy": "frugal"}
@@ -65,7 +62,6 @@ SITUATIONS: dict[str, dict[str, Any]] = {
     "paper with a cap on one move": BASE | {"max_correlation_change": 3e-3},
     "paper, chosen ahead": BASE | {"n_ahead": 4},
     "paper, repaired": BASE | {"optimize_already_fooled": True},
-    "within a budget": BASE | {"budget": "validation", "n_data": 200.0, "detection_power": 0.3},
     "distance": BASE | {"dependence": "distance", "step": 0.1},
     "frugal": FRUGAL,
     "frugal with a cap on one move": FRUGAL | {"max_correlation_change": 1e-3},
