@@ -577,9 +577,8 @@ class _Sweep:
         outside = self.search.outside(self.rows, events)
         if before is not None and outside.any():
             nowhere = np.zeros((len(self.rows), 1), dtype=np.int64)
-            landed = Landed(
-                events, self.rows[events].copy(), nowhere[events], before.moved(self.rows, events) & ~outside
-            )
+            welcome = before.moved(self.rows, events) & ~outside
+            landed = Landed(events, self.rows[events].copy(), nowhere[events], welcome, np.ones(len(events)))
             before.restore(ledger, pairs, self.rows, events)
             accounts = Accounts(ledger, self.search.layout, self.search.columns.counted)
             replay(ScoreLedger.of_nobody(len(self.rows)), accounts, pairs, self.rows, nowhere, landed)
