@@ -6,7 +6,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,10 @@ from hepfool.statistics.marginals import Binning
 from hepfool.statistics.roc import auroc_with_error
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Part, Validation
+
+if TYPE_CHECKING:
+    from hepfool.models.protocols import Classifier
+    from hepfool.sums import AttackSums
 
 __all__ = [
     "AttackResult",
@@ -231,6 +235,26 @@ class AttackResult:
     def interrupted(self) -> bool:
         """Whether the attack was stopped before its last iteration, other than by itself."""
         return self.iterations_done < self.attack.n_iterations and not self.converged
+
+    def sums(self, classifier: Classifier, **options: Any) -> AttackSums:
+        """
+        Sum up the events for verdict, report, figures and fit, see :func:`hepfool.sums.sums_of`.
+
+        Parameters
+        ----------
+        classifier : Classifier
+            The attacked network.
+        **options
+            ``detector``, ``flagged`` and ``selected_class``.
+
+        Returns
+        -------
+        AttackSums
+            To be added to those of other events that were attacked alike.
+        """
+        from hepfool.sums import sums_of  # noqa: PLC0415 - which stands above the attacks
+
+        return sums_of(self, classifier, **options)
 
     def counts(self, events: BoolArray | None = None) -> FoolingCounts:
         """

@@ -12,8 +12,9 @@ import hist
 import numpy as np
 
 from hepfool.attacks.base import AttackResult, FoolingCounts
-from hepfool.processors.results import FlagCounts, MaskedMoments, sort_categories
+from hepfool.processors.results import FlagCounts, sort_categories
 from hepfool.processors.validated import ComparisonSums
+from hepfool.statistics.dependence import MaskedMoments
 
 __all__ = ["digest"]
 

@@ -20,7 +20,7 @@ from hepfool.features import FeatureSpace
 from hepfool.processors.analysis import Analysis
 from hepfool.processors.chunk import bookkeeping
 from hepfool.processors.collected import without_blinded
-from hepfool.processors.results import MaskedMoments
+from hepfool.statistics.dependence import MaskedMoments
 from hepfool.statistics.marginals import Binning, ranges_of
 from hepfool.typing import FloatArray
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from hepfool.processors.results import MaskedMoments
 from hepfool.statistics.comparisons import Comparison, Figure, Validated, distances_of
-from hepfool.statistics.dependence import correlation_shift
+from hepfool.statistics.dependence import MaskedMoments, correlation_shift
 from hepfool.typing import FloatArray
 
 __all__ = ["ComparisonSums", "comparison_sums", "converged", "validated"]

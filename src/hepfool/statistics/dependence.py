@@ -15,13 +15,16 @@ import numpy as np
 
 from hepfool.typing import FloatArray
 
-__all__ = ["Moments", "correlation_shift"]
+__all__ = ["MaskedMoments", "Moments", "correlation_shift"]
 
 #: Events that are summed at a time.
 _BLOCK = 1 << 16
 
 #: Spread, relative to the mean, that rounding gives to a constant.
 _ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
+
+#: Fraction of present values below which rounding decides whether there is any.
+_NO_VALUE = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,6 +173,93 @@ class Moments:
         matrix = comoments / np.outer(sigma, sigma)
         np.fill_diagonal(matrix, 1.0)
         return np.asarray(matrix)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskedMoments:
+    r"""
+    Moments of events with missing values, to be filled in later.
+
+    A missing value sits at the nominal mean of *all* events, which no chunk
+    knows.  These are therefore the moments of the :math:`2d` columns
+    :math:`(p_j x_j, 1-p_j)`, with :math:`p_j` whether a value is present; those of
+    :math:`p_j x_j + (1-p_j) f_j` follow for any :math:`f`.
+
+    Attributes
+    ----------
+    sums : Moments
+        Of values (0 where missing) and of missing flags.
+
+    Examples
+    --------
+    >>> left = MaskedMoments.of(np.array([[1.0], [np.nan]]), np.ones(2))
+    >>> right = MaskedMoments.of(np.array([[4.0]]), np.ones(1))
+    >>> (left + right).mean.tolist(), (left + right).filled().mean.tolist()
+    ([2.5], [2.5])
+    """
+
+    sums: Moments
+
+    @classmethod
+    def of(cls, values: FloatArray, weights: FloatArray) -> MaskedMoments:
+        """
+        Moments of some events.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            In each feature's unit; NaN where missing.
+        weights : FloatArray, shape (n_events,)
+            Event weights; may be negative.
+
+        Returns
+        -------
+        MaskedMoments
+            Of all events.
+        """
+        missing = np.isnan(values)
+        return cls(Moments.of(np.hstack([np.where(missing, 0.0, values), missing.astype(np.float64)]), weights))
+
+    def __add__(self, other: MaskedMoments) -> MaskedMoments:
+        """Combine two disjoint sets of events."""
+        return MaskedMoments(self.sums + other.sums)
+
+    def __radd__(self, other: int) -> MaskedMoments:
+        """Let ``sum`` start from zero."""
+        return self if other == 0 else NotImplemented
+
+    @property
+    def sum_weights(self) -> float:
+        """Sum of weights, dimensionless."""
+        return self.sums.sum_weights
+
+    @property
+    def mean(self) -> FloatArray:
+        """Weighted mean of the present values, shape (n_features,); 0 where all are missing."""
+        total, missing = np.split(self.sums.mean, 2)
+        present = 1.0 - missing
+        return np.asarray(total / np.where(np.abs(present) < _NO_VALUE, np.inf, present))
+
+    def filled(self, fill: FloatArray | None = None) -> Moments:
+        """
+        Put one number per feature where a value is missing.
+
+        Parameters
+        ----------
+        fill : FloatArray, shape (n_features,), optional
+            In each feature's unit; the mean of the present values by default.
+
+        Returns
+        -------
+        Moments
+            Of the completed events.
+        """
+        fill = self.mean if fill is None else fill
+        to_value = np.hstack([np.eye(len(fill)), np.diag(fill)])
+        sums = self.sums
+        return Moments(
+            sums.sum_weights, to_value @ sums.origin, to_value @ sums.first, to_value @ sums.second @ to_value.T
+        )
 
 
 def present_mean(values: FloatArray, weights: FloatArray) -> FloatArray:

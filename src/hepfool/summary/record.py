@@ -17,9 +17,9 @@ from hepfool.io.versions import installed_versions
 from hepfool.statistics.checks import STANDARD_CHECKS, DetectionTable
 from hepfool.statistics.comparisons import Figure, Validated
 from hepfool.statistics.compatibility import Compatibility
-from hepfool.summary.caps import attack_caps
 from hepfool.summary.evidence import Evidence
 from hepfool.summary.verdict import Verdict
+from hepfool.worst_case.caps import attack_caps
 
 if TYPE_CHECKING:  # which loads PyTorch
     from hepfool.defences.detector import DetectorReport

@@ -11,8 +11,9 @@ that the smaller class limits how many events of the larger one can be fooled, :
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
@@ -26,7 +27,16 @@ from hepfool.models.protocols import Classifier, Defended
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Marginals, Part, Validation
 
-__all__ = ["Composition", "Sides", "compositions", "exchangeable", "most_fooled", "reach"]
+__all__ = [
+    "Composition",
+    "Sides",
+    "composed",
+    "composition_weights",
+    "compositions",
+    "exchangeable",
+    "most_fooled",
+    "reach",
+]
 
 #: Rounding of the divergence, in bits.
 _ROUNDING: Final = 1e-15
@@ -217,43 +227,106 @@ def compositions(result: AttackResult, classifier: Classifier) -> tuple[Composit
         All attacked events first; regions without attacked events are left out.  Empty for an attack that looks at single
         events only, and keeps nothing of the data set.
     """
+    weights, caps = composition_weights(result, classifier)
+    return composed(["all", *(region.name for region in result.nominal.regions)], weights, caps)
+
+
+#: Sums of weights by the name of the events and by what they are.
+Weights = Mapping[tuple[str, str], FloatArray]
+
+#: Cap of the score by part, and why it gives no limit; empty if it gives one.
+Caps = Mapping[str, tuple[float, str]]
+
+
+def composition_weights(result: AttackResult, classifier: Classifier) -> tuple[Weights, Caps]:
+    """
+    Sum up what :func:`composed` needs; weights of several attacks add up.
+
+    Parameters
+    ----------
+    result : AttackResult
+        A finished attack.
+    classifier : Classifier
+        The attacked network.
+
+    Returns
+    -------
+    weights : mapping of (str, str) to FloatArray
+        Empty for an attack that keeps nothing of the data set.
+    caps : mapping of str to (float, str)
+        By part in which the score is compared.
+    """
     attack: Any = getattr(result.attack, "attack", result.attack)
-    if not isinstance(attack, CONSERVAttack):
-        return ()
-    kinds, limits = _kinds(result, classifier, attack.kept), _limits(result, classifier, attack)
+    if not isinstance(attack, CONSERVAttack) or len(result.classes) != result.nominal.n_events:
+        return {}, {}
     table = result.nominal
-    whole = _composition("all", result, np.ones(table.n_events, dtype=np.bool_), kinds, limits)
-    if whole is None:
-        return ()
-    found = (_composition(region.name, result, region.mask, kinds, limits) for region in table.regions)
-    return (whole, *(one for one in found if one is not None))
+    kinds, limits = _kinds(result, classifier, attack.kept), _limits(result, classifier, attack)
+    names = {"all": np.ones(table.n_events, dtype=np.bool_), **{region.name: region.mask for region in table.regions}}
+    weights = {("", f"sides of {limit.name}"): np.array(limit.sides) for limit in limits}
+    for name, events in names.items():
+        found = _weights(result, result.attacked & events, kinds, limits)
+        weights |= {(name, what): np.array(numbers) for what, numbers in found.items()}
+    return weights, {limit.name: (limit.cap, limit.reason) for limit in limits}
 
 
-@dataclass(frozen=True, slots=True)
-class _Limit:
-    """Weight that can be fooled among events whose score is compared, or why it is not known."""
+def composed(names: Iterable[str], weights: Weights, caps: Caps) -> tuple[Composition, ...]:
+    """
+    Say what sums of weights allow.
 
+    Parameters
+    ----------
+    names : iterable of str
+        ``all``, then regions.
+    weights, caps : mapping
+        From :func:`composition_weights`, added up.
+
+    Returns
+    -------
+    tuple of Composition
+        As :func:`compositions`.
+    """
+    found = [_composed(name, {w: n for (of, w), n in weights.items() if of in {name, ""}}, caps) for name in names]
+    return () if not found or found[0] is None else tuple(one for one in found if one is not None)
+
+
+class _Limit(NamedTuple):
+    """Events whose score is compared, and what lies on either side of the threshold; or why that says nothing."""
+
+    name: str
     events: BoolArray
     cap: float
-    weight: float
+    sides: tuple[float, ...]
     reason: str
 
 
-def _composition(
-    name: str, result: AttackResult, events: BoolArray, kinds: IntArray, limits: list[_Limit]
-) -> Composition | None:
-    attacked, weights, classes = result.attacked & events, result.nominal.weights, result.classes
-    total = float(weights[attacked].sum())
-    if not total > 0.0 or len(classes) != len(weights):
-        return None
+def _weights(
+    result: AttackResult, attacked: BoolArray, kinds: IntArray, limits: list[_Limit]
+) -> dict[str, tuple[float, ...]]:
+    weights, classes = result.nominal.weights, result.classes
     able = attacked & (kinds >= 0)
-    by_class = np.array([weights[attacked & (classes == c)].sum() for c in np.unique(classes[attacked])])
-    limit, cap, reason = _joined(attacked, weights, limits)
+    free = attacked & ~np.logical_or.reduce([np.zeros_like(attacked), *(limit.events for limit in limits)])
+    own = {f"within {one.name}": one.events & attacked for one in limits if (one.events & attacked).any()}
+    by_class = {f"class {c}": attacked & (classes == c) for c in np.unique(classes[attacked])}
+    events = {"attacked": attacked, "fooled": attacked & result.fooled, "free": free, **own, **by_class}
+    return {
+        "negative": (float((weights[free] < 0.0).sum()),),
+        "exchange": (exchangeable(kinds[able], classes[able], weights[able]),),
+        **{what: (float(weights[chosen].sum()),) for what, chosen in events.items()},
+    }
+
+
+def _composed(name: str, weights: Mapping[str, FloatArray], caps: Caps) -> Composition | None:
+    number = {what: float(found[0]) for what, found in weights.items()}
+    total = number.get("attacked", 0.0)
+    if not total > 0.0:
+        return None
+    largest = max(weight for what, weight in number.items() if what.startswith("class "))
+    limit, cap, reason = _joined(number, weights, caps)
     return Composition(
         name=name,
-        fooling_ratio=result.counts(events).fooling_ratio,
-        opposite=2.0 * max(min(float(by_class.max()), total - float(by_class.max())), 0.0) / total,
-        exchange=exchangeable(kinds[able], classes[able], weights[able]) / total,
+        fooling_ratio=number["fooled"] / total,
+        opposite=2.0 * max(min(largest, total - largest), 0.0) / total,
+        exchange=number["exchange"] / total,
         limit=None if limit is None else min(limit / total, 1.0),
         cap=cap,
         reason=reason,
@@ -281,15 +354,13 @@ def _limits(result: AttackResult, classifier: Classifier, attack: CONSERVAttack)
     helping = attack.helping(table, result.classes) & ~result.attacked
     found = []
     for part in validation.parts(table, validation.score):
-        cap = validation.score.cap(part.share)
         reason = _obstacle(result, classifier, part, validation, threshold)
-        weight = 0.0
+        sides: tuple[float, ...] = (0.0,) * 6
         if not reason:
             above = result.nominal_scores[:, 1] > threshold
             groups = (part.events & chosen for chosen in (result.attacked, helping, np.True_))
-            sides = [_by_side(table.weights, events, above) for events in groups]
-            weight = most_fooled(Sides(attacked=sides[0], helping=sides[1], total=sides[2]), cap)
-        found.append(_Limit(part.events, cap, weight, reason))
+            sides = tuple(side for events in groups for side in _by_side(table.weights, events, above))
+        found.append(_Limit(part.name, part.events, validation.score.cap(part.share), sides, reason))
     return found
 
 
@@ -313,16 +384,21 @@ def _obstacle(
     return ""
 
 
-def _joined(attacked: BoolArray, weights: FloatArray, limits: list[_Limit]) -> tuple[float | None, float | None, str]:
+def _joined(
+    number: Mapping[str, float], weights: Mapping[str, FloatArray], caps: Caps
+) -> tuple[float | None, float | None, str]:
     """Add the limits of everything that is compared by itself; the rest counts as fooled."""
-    own = [limit for limit in limits if (limit.events & attacked).any()]
+    own = {part: caps[part] for part in caps if f"within {part}" in number}
     if not own:
         return None, None, _NOT_KEPT
-    for limit in own:
-        if limit.reason:
-            return None, None, limit.reason
-    free = attacked & ~np.logical_or.reduce([limit.events for limit in own])
-    if (weights[free] < 0.0).any():
+    reason = next((reason for _, reason in own.values() if reason), "")
+    if reason:
+        return None, None, reason
+    if number["negative"]:
         return None, None, "events of negative weight are attacked where the score is not compared"
-    within = (min(limit.weight, float(weights[limit.events & attacked].sum())) for limit in own)
-    return float(weights[free].sum()) + sum(within), max(limit.cap for limit in own), ""
+    limit = number["free"]
+    for part, (cap, _) in own.items():
+        a, b, c, d, e, f = weights[f"sides of {part}"].tolist()
+        most = most_fooled(Sides(attacked=(a, b), helping=(c, d), total=(e, f)), cap)
+        limit += min(most, number[f"within {part}"])
+    return limit, max(cap for cap, _ in own.values()), ""

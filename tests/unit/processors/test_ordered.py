@@ -10,7 +10,7 @@ import pytest
 from coffea.processor import accumulate
 
 from hepfool.processors.ordered import OrderedSum
-from hepfool.processors.results import MaskedMoments
+from hepfool.statistics.dependence import MaskedMoments
 
 
 def _parts(rng: np.random.Generator, n: int) -> list[OrderedSum]:

@@ -10,9 +10,9 @@ import pytest
 from hepfool.attacks.base import FoolingCounts
 from hepfool.events import EventTable, Region
 from hepfool.processors.digest import digest
-from hepfool.processors.results import MaskedMoments, RegionSums, compatibility, sort_categories
+from hepfool.processors.results import RegionSums, compatibility, sort_categories
 from hepfool.statistics.compatibility import compare
-from hepfool.statistics.dependence import Moments, present_mean
+from hepfool.statistics.dependence import MaskedMoments, Moments, present_mean
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import FloatArray
 

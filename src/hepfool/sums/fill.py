@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fill :class:`~hepfool.sums.AttackSums` from events."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from hepfool.attacks.base import AttackResult
+from hepfool.events import EventTable
+from hepfool.models.protocols import Classifier
+from hepfool.statistics.comparisons import Comparison
+from hepfool.statistics.exact import ExactSum
+from hepfool.statistics.marginals import Binning
+from hepfool.statistics.migration import Migration
+from hepfool.studies.contributions import ALL_EVENTS, varied_mask
+from hepfool.sums.record import N_SCORE_BINS, AttackSums, Compared, Key, middle_of, summed_moments
+from hepfool.typing import BoolArray, FloatArray, IntArray
+from hepfool.worst_case.caps import attack_caps
+from hepfool.worst_case.composition import composition_weights
+
+__all__ = ["FIGURE_BINS", "Flagging", "data_sums", "figure_edges", "sums_of"]
+
+#: Bins of a figure between the outer edges of the attack's bins; integers have one bin per number.
+FIGURE_BINS: Final = 50
+
+_SCORE_BINS: Final = Binning(np.linspace(0.0, 1.0, N_SCORE_BINS + 1)[np.newaxis])
+
+#: Log odds of the score in which the area under the ROC curve is computed.
+_ODDS: Final = Binning(np.linspace(-20.0, 20.0, 8001)[np.newaxis])
+
+
+class Flagging(Protocol):
+    """A detector: scores events, and flags those above its threshold."""
+
+    threshold: float
+
+    def score(self, values: FloatArray) -> FloatArray:
+        """Probability that an event is adversarial."""
+        ...
+
+
+@dataclass(slots=True)
+class _Filling:
+    """Collects sums of one table by dataset, label and region."""
+
+    table: EventTable
+    sums: dict[Key, ExactSum] = field(default_factory=dict)
+
+    def parts(self, masks: Mapping[str, BoolArray]) -> Iterator[tuple[dict[str, str], BoolArray]]:
+        """Go through what holds events."""
+        labels = self.table.labels
+        for dataset in self.table.datasets:
+            events = self.table.dataset_mask(dataset)
+            for label in np.unique(labels[events]):
+                for region, mask in masks.items():
+                    chosen = events & (labels == label) & mask
+                    if chosen.any():
+                        yield {"dataset": dataset, "label": str(label), "region": region}, chosen
+
+    def add(self, what: str, values: Any, **of: str) -> None:
+        """Keep one sum."""
+        self.sums[Key(what, **of)] = ExactSum.of(values)
+
+    def distributions(
+        self, variation: str, table: EventTable, masks: Mapping[str, BoolArray], scores: FloatArray, binning: Binning
+    ) -> None:
+        """Fill inputs and scores."""
+        columns = scores[:, 1:] if scores.shape[1] == 2 else scores
+        edges = Binning(np.repeat(_SCORE_BINS.edges, columns.shape[1], axis=0))
+        for of, chosen in self.parts(masks):
+            weights = table.weights[chosen]
+            for what, bins, values in (("inputs", binning, table.values), ("score", edges, columns)):
+                yields = [bins.yields(values[chosen], w) for w in (weights, weights**2)]
+                kept = np.stack(yields) if what == "inputs" else np.stack(yields)[..., :-1]
+                self.add(what, kept, variation=variation, **of)
+
+    def counts(self, variation: str, masks: Mapping[str, BoolArray], groups: Mapping[str, BoolArray]) -> None:
+        """Count events of each group."""
+        for of, chosen in self.parts(masks):
+            for name, events in groups.items():
+                w = self.table.weights[chosen & events]
+                self.add(
+                    "count", [len(w), w.sum(), (w**2).sum(), np.abs(w).sum()], variation=variation, name=name, **of
+                )
+
+    def marginals(self, adversarial: EventTable, masks: Mapping[str, BoolArray], binning: Binning) -> None:
+        """Fill the bins of figures, and what moved between them."""
+        for j, feature in enumerate(self.table.features):
+            bins = Binning(figure_edges(feature.kind, binning.edges[j])[np.newaxis])
+            old, new = (bins.indices(t.values[:, j : j + 1])[:, 0] for t in (self.table, adversarial))
+            for region, mask in masks.items():
+                present = mask & ~self.table.missing[:, j]
+                weights = self.table.weights[present]
+                moved = Migration.between(old[present], new[present], weights, n_bins=bins.n_bins)
+                filled = [
+                    np.bincount(index[present], weights=w, minlength=bins.n_bins)
+                    for index in (old, new)
+                    for w in (weights, weights**2)
+                ]
+                self.add("marginal", [*filled, moved.net, moved.variance], region=region, name=feature.name)
+
+
+def figure_edges(kind: str, edges: FloatArray) -> FloatArray:
+    """
+    Cut the range of a feature into the bins of a figure.
+
+    Parameters
+    ----------
+    kind : str
+        Of the feature.
+    edges : FloatArray
+        Bins of the attack.
+
+    Returns
+    -------
+    FloatArray
+        50 equal bins, or one per integer.
+    """
+    if kind == "integer":
+        return np.arange(np.floor(edges[0]), np.ceil(edges[-1]) + 2) - 0.5
+    return np.linspace(edges[0], edges[-1], FIGURE_BINS + 1)
+
+
+def _masks(table: EventTable) -> dict[str, BoolArray]:
+    masks = {region.name: region.mask for region in table.regions}
+    reserved = masks.keys() & {"constrained", "all"}
+    if reserved:
+        msg = f"region names {sorted(reserved)} are reserved for unions of regions; rename them"
+        raise ValueError(msg)
+    return {**masks, "constrained": table.constrained, "all": np.ones(table.n_events, dtype=np.bool_)}
+
+
+def _varied_masks(table: EventTable, values: FloatArray) -> dict[str, BoolArray]:
+    """Regions of the events under a shape variation, into and out of which they may migrate."""
+    masks = {region.name: varied_mask(region, table, values) for region in table.regions}
+    none = np.zeros(table.n_events, dtype=np.bool_)
+    looked_at = [masks[region.name] for region in table.regions if region.constrained] if table.regions else [~none]
+    return {**masks, "constrained": np.logical_or.reduce([none, *looked_at]), "all": ~none}
+
+
+def _facts(table: EventTable, classifier: Classifier, binning: Binning, detector: Flagging | None) -> dict[str, Any]:
+    return {
+        "classifier": classifier.digest,
+        "n_classes": classifier.n_classes,
+        "threshold": getattr(classifier, "threshold", None),
+        "features": tuple((feature.name, feature.title, feature.kind) for feature in table.features),
+        "binning": binning,
+        "regions": tuple((region.name, region.role) for region in table.regions),
+        **({} if detector is None else {"detector_threshold": detector.threshold}),
+    }
+
+
+def data_sums(
+    table: EventTable, classifier: Classifier, binning: Binning, *, detector: Flagging | None = None
+) -> AttackSums:
+    """
+    Sum up events that are not attacked: collision data.
+
+    Parameters
+    ----------
+    table : EventTable
+        Events; leave out those of blinded regions.
+    classifier : Classifier
+        The network.
+    binning : Binning
+        Bins of the attack.
+    detector : Detector, optional
+        Scores the events too.
+
+    Returns
+    -------
+    AttackSums
+        With the variation ``data``, to be added to those of the simulation.
+    """
+    filling, masks = _Filling(table), _masks(table)
+    if table.n_events:
+        filling.distributions("data", table, masks, classifier.scores(table.network_values), binning)
+    groups = {"events": masks["all"]}
+    if detector is not None and table.n_events:
+        score = detector.score(table.network_values)
+        groups["flagged"] = score > detector.threshold
+        _detector_scores(filling, "data", masks, score)
+    filling.counts("data", masks, groups)
+    facts = _facts(table, classifier, binning, detector)
+    return AttackSums(facts=facts, datasets=_held(table), sums=_sorted(filling.sums))
+
+
+def sums_of(
+    result: AttackResult,
+    classifier: Classifier,
+    *,
+    detector: Flagging | None = None,
+    flagged: BoolArray | None = None,
+    selected_class: int = 1,
+) -> AttackSums:
+    """
+    Sum up the events of an attack, before, after, and under every systematic variation of the table.
+
+    Parameters
+    ----------
+    result : AttackResult
+        The attack.
+    classifier : Classifier
+        The attacked network.
+    detector : Detector, optional
+        Scores all events too.
+    flagged : BoolArray, shape (n_events,), optional
+        Adversarial events that are flagged; those of the detector by default.
+    selected_class : int
+        Class that the score selection keeps.
+
+    Returns
+    -------
+    AttackSums
+        To be added to those of other attacks of the same kind.
+    """
+    table, adversarial, binning = result.nominal, result.adversarial, result.binning
+    masks = _masks(table)
+    filling = _Filling(table)
+    filling.distributions("nominal", table, masks, result.nominal_scores, binning)
+    filling.distributions("adversarial", adversarial, masks, result.adversarial_scores, binning)
+    for of, chosen in filling.parts(masks):
+        for variation, values in (("nominal", table.values), ("adversarial", adversarial.values)):
+            row = summed_moments(values[chosen], table.weights[chosen], middle_of(binning))
+            filling.add("moments", row, variation=variation, **of)
+    filling.marginals(adversarial, masks, binning)
+    _area(filling, result.nominal_scores)
+    if detector is not None:
+        scores = {v: detector.score(t.network_values) for v, t in (("nominal", table), ("adversarial", adversarial))}
+        for variation, score in scores.items():
+            _detector_scores(filling, variation, masks, score)
+        _detector_scores(filling, "fooled", {k: m & result.fooled for k, m in masks.items()}, scores["adversarial"])
+        filling.counts("nominal", masks, {"flagged": scores["nominal"] > detector.threshold})
+        flagged = scores["adversarial"] > detector.threshold if flagged is None else flagged
+    filling.counts("nominal", masks, _nominal_groups(result, table))
+    filling.counts("adversarial", masks, _adversarial_groups(result, flagged))
+    shapes, weights = _effects(filling, result, classifier, flagged, selected_class)
+    compared = _compared(filling, result)
+    found, score_caps = composition_weights(result, classifier) if result.attacked.any() else ({}, {})
+    for (region, name), value in found.items():
+        filling.add("composition", value, region=region, name=name)
+    facts = {
+        **_facts(table, classifier, binning, detector),
+        "attack": repr(result.attack),
+        "n_iterations": result.attack.n_iterations,
+        "selected_class": selected_class,
+        "shapes": shapes,
+        "weights": weights,
+        "flagged": flagged is not None,
+        "validation": result.validation is not None,
+        "not_compared": result.validated.not_compared,
+    }
+    return AttackSums(
+        facts=facts,
+        datasets=_held(table),
+        iterations_done=result.iterations_done,
+        converged=result.converged,
+        caps=attack_caps(result.attack, table, result.validated) if result.attacked.any() else {},
+        score_caps=score_caps,
+        compared=compared,
+        provenance=dict(result.provenance),
+        metadata=dict(table.metadata),
+        sums=_sorted(filling.sums),
+    )
+
+
+def _held(table: EventTable) -> tuple[str, ...]:
+    return tuple(name for name in table.datasets if table.dataset_mask(name).any())
+
+
+def _sorted(sums: Mapping[Key, ExactSum]) -> dict[Key, ExactSum]:
+    return {key: sums[key] for key in sorted(sums)}
+
+
+def _nominal_groups(result: AttackResult, table: EventTable) -> dict[str, BoolArray]:
+    right = result.classes == table.labels if len(result.classes) else np.zeros(table.n_events, dtype=np.bool_)
+    return {"events": np.ones(table.n_events, dtype=np.bool_), "right": right}
+
+
+def _adversarial_groups(result: AttackResult, flagged: BoolArray | None) -> dict[str, BoolArray]:
+    groups = {
+        "events": np.ones(len(result.attacked), dtype=np.bool_),
+        "attacked": result.attacked,
+        "moved": result.moved,
+        "fooled": result.fooled,
+    }
+    if flagged is not None:
+        groups |= {
+            "flagged": flagged,
+            "flagged attacked": flagged & result.attacked,
+            "flagged fooled": flagged & result.fooled,
+            "unflagged": result.fooled & ~flagged,
+        }
+    return groups
+
+
+def _detector_scores(filling: _Filling, variation: str, masks: Mapping[str, BoolArray], score: FloatArray) -> None:
+    for of, chosen in filling.parts(masks):
+        weights = filling.table.weights[chosen]
+        yields = [_SCORE_BINS.yields(score[chosen, None], w)[0, :-1] for w in (weights, weights**2)]
+        filling.add("detector score", yields, variation=variation, **of)
+    for region, mask in masks.items():
+        sizes = np.abs(filling.table.weights[mask])
+        filling.add("detector roc", _odds(score[mask], sizes), variation=variation, region=region)
+
+
+def _odds(score: FloatArray, sizes: FloatArray) -> FloatArray:
+    tiny = np.finfo(np.float64).tiny
+    odds = np.log(np.maximum(score, tiny)) - np.log(np.maximum(1.0 - score, tiny))
+    return np.asarray(_ODDS.yields(odds[:, np.newaxis], sizes)[0, :-1])
+
+
+def _area(filling: _Filling, scores: FloatArray) -> None:
+    table = filling.table
+    if scores.shape[1] == 2:
+        for label in np.unique(table.labels):
+            chosen = table.labels == label
+            filling.add("roc", _odds(scores[chosen, 1], np.abs(table.weights[chosen])), label=str(label))
+
+
+def _effects(
+    filling: _Filling, result: AttackResult, classifier: Classifier, flagged: BoolArray | None, selected_class: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Sum what each event contributes to every effect, and their products, from which errors follow."""
+    table = filling.table
+    classes, after = (classifier.predict(t.network_values) for t in (table, result.adversarial))
+    remaining = after if flagged is None else np.where(flagged, classes, after)
+    regions = {
+        **{region.name: region.mask for region in table.regions},
+        ALL_EVENTS: np.ones(table.n_events, dtype=np.bool_),
+    }
+    nominal = {name: table.weights * (mask & (classes == selected_class)) for name, mask in regions.items()}
+
+    def change(mask: BoolArray, new: IntArray) -> FloatArray:
+        return np.asarray(
+            table.weights * mask * ((new == selected_class).astype(np.float64) - (classes == selected_class))
+        )
+
+    flips = [table.weights * (after != classes), table.weights * (remaining != classes)]
+    yields = {name: [nominal[name], change(mask, after), change(mask, remaining)] for name, mask in regions.items()}
+    for name in table.shape_variations:
+        varied = table.variation(name)
+        scores, new = classifier.scores(varied.network_values), classifier.predict(varied.network_values)
+        masks = _varied_masks(table, varied.values)
+        filling.distributions(name, varied, masks, scores, result.binning)
+        changed = {"events": masks["all"], "attacked": result.attacked, "fooled": result.attacked & (new != classes)}
+        filling.counts(name, _masks(table), changed)
+        flips.append(table.weights * (new != classes))
+        for region, columns in yields.items():
+            inside = masks["all" if region == ALL_EVENTS else region]
+            columns.append(table.weights * (inside & (new == selected_class)) - nominal[region])
+    for name, weights in table.weight_variations.items():
+        filling.distributions(name, table.variation(name), _masks(table), result.nominal_scores, result.binning)
+        for region, columns in yields.items():
+            columns.append((weights - table.weights) * (regions[region] & (classes == selected_class)))
+    attacked = result.attacked.astype(np.float64)
+    flips = [table.weights * attacked, *(column * attacked for column in flips)]
+    for what, region, columns in (("flips", "", flips), *(("yields", name, found) for name, found in yields.items())):
+        matrix = np.stack(columns, axis=1)
+        filling.add(what, np.vstack([matrix.sum(axis=0), matrix.T @ matrix]), region=region)
+    return tuple(table.shape_variations), tuple(table.weight_variations)
+
+
+def _compared(filling: _Filling, result: AttackResult) -> dict[tuple[str, ...], Compared]:
+    """Sum up every comparison of the validation."""
+    found = {}
+    for one in result.comparisons():
+        key = (one.name, one.part, one.separately, *one.columns)
+        worst = tuple(figure.value for figure in one.figures())
+        edges = _edges(one)
+        found[key] = Compared(one.name, one.part, one.separately, one.columns, one.caps, worst, edges)
+        if edges is not None:
+            pair = (one.before, one.after)
+            rows = (
+                [summed_moments(values, one.weights, middle_of(result.binning)) for values in pair]
+                if one.binning is None
+                else [one.binning.yields(values, one.weights) for values in pair]
+            )
+            filling.add("compared", rows, name="|".join(key))
+    return dict(sorted(found.items()))
+
+
+def _edges(one: Comparison) -> bytes | None:
+    """Digest of what must agree for the sums of several attacks to mean something; None where there are no sums."""
+    if one.binning is None:
+        return b"" if one.kind == "pearson" else None
+    return hashlib.sha256(one.binning.edges.tobytes()).digest()
