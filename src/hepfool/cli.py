@@ -205,11 +205,11 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
             study = run_table_attack(part, classifier, kept, seed=options["seed"], progress=progress)
         if checks is not None:
             study = with_checks(study, checks, seed=options["seed"])
-            if options["frontier"] and not study.result.interrupted:
+            if options["frontier"] and not study.sums.interrupted:
                 study = with_frontier(study, classifier, checks, seed=options["seed"], path=options["frontier"])
         write_study(study, folder, style=style, force=force)
         _show(study.summary, folder)
-        if study.result.interrupted:
+        if study.sums.interrupted:
             _end(received, "the report holds the iterations that were finished", "--force")
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from coffea.nanoevents import NanoAODSchema
@@ -29,7 +29,7 @@ from torch import nn
 from hepfool.attacks.base import AttackResult, Iteration, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.adaptive import DefendedClassifier, attack_defended
-from hepfool.defences.detector import Detector, evaluate, train_detector
+from hepfool.defences.detector import Detector, train_detector
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.models.files import load_torch, save_state
 from hepfool.models.networks import Standardise, mlp
@@ -41,15 +41,22 @@ from hepfool.report import attack_figures
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import FEATURES, HiggsToTauTau
 from hepfool.statistics.checks import CheckSettings
-from hepfool.studies.data_check import check_data
-from hepfool.studies.excess import run_excess
 from hepfool.studies.region_yields import region_yields, score_variable
-from hepfool.studies.systematics import SystematicEffect, attack_effect, run_systematics
-from hepfool.summary import Evidence, FlaggedFraction, Summary, decide, summarise
+from hepfool.studies.systematics import SystematicEffect, attack_effect
+from hepfool.summary import Summary
+from hepfool.sums import data_sums
 from hepfool.training import Epoch, TrainingSettings, fit
 from hepfool.validation import Validation
 from hepfool.workflow.figures import detector_figures
-from hepfool.workflow.study import FACTORS, Study, signal_region_envelope, with_checks, with_frontier, write_study
+from hepfool.workflow.study import (
+    FACTORS,
+    Study,
+    judged,
+    signal_region_envelope,
+    with_checks,
+    with_frontier,
+    write_study,
+)
 from hepfool.worst_case.composition import compositions
 
 __all__ = ["ATTACK", "DemoEvents", "read_events", "run_demo", "train_network"]
@@ -224,13 +231,14 @@ def run_demo(
     with _step(tell, "Evaluate the checks"):
         study = with_checks(study, checks, seed=seed)
     if frontier is not None:
-        study = _scanned(study, classifier, checks, seed=seed, path=frontier, tell=tell)
+        envelope = signal_region_envelope(events.test)
+        study = _scanned(study, classifier, checks, seed=seed, envelope=envelope, path=frontier, tell=tell)
     with _step(tell, "Attack with the score kept"):
         kept = _keep_score(attacked["test"].nominal, classifier, detector, seed=seed)
     with _step(tell, "Draw and write"):
         files = {"network.pt": partial(save_state, classifier)}
-        figures = _draw(study, classifier, detector, events)
-        figures["score_kept"] = _draw_score_kept(study.result, kept, classifier, events)
+        figures = _draw(study, attacked["test"], detector, events)
+        figures["score_kept"] = _draw_score_kept(attacked["test"], kept, classifier, events)
         written = ("adversarial.root", "adversarial.parquet")
         write_study(study, folder, figures=figures, events=written, files=files, force=force)
     return study.summary
@@ -260,41 +268,15 @@ def judge(
     Study
         With the verdict.
     """
-    effects = run_systematics(classifier, result.nominal, attacked=result.attacked)
-    flagged = detector.flags(result.adversarial.network_values)
-    data_scores, simulated_scores = (detector.score(t.network_values) for t in (data, result.nominal))
-    check = check_data(
-        (data, data_scores),
-        (result.nominal, simulated_scores),
-        region=CONTROL_REGION,
-        thresholds=np.array([detector.threshold]),
-    )
-    evidence = Evidence.of(
-        result,
-        classifier,
-        effects=effects,
-        flagged=flagged,
-        adaptive=_adaptive(result, classifier, detector, seed=seed),
-        excess=run_excess(result, classifier, flagged=flagged),
-        fractions=[FlaggedFraction(region=CONTROL_REGION, data=check.data[0], simulation=check.simulation[0])],
-    )
-    report = evaluate(detector, result)
-    summary = summarise(result, evidence, decide(evidence), detector=report, seed=seed)
-    return Study(result=result, evidence=evidence, summary=summary, threshold=classifier.threshold)
+    sums = result.sums(classifier, detector=detector) + data_sums(data, classifier, result.binning, detector=detector)
+    adaptive = _adaptive(result, classifier, detector, seed=seed)
+    return judged(sums, result=result, adaptive=adaptive, seed=seed)
 
 
-def _draw(study: Study, classifier: TorchClassifier, detector: Detector, events: DemoEvents) -> dict[str, Figure]:
-    """Draw what needs network, detector or data; the rest follows from the study."""
-    result = study.result
-    flagged = detector.flags(result.adversarial.network_values)
+def _draw(study: Study, result: AttackResult, detector: Detector, events: DemoEvents) -> dict[str, Figure]:
+    """Draw what needs detector or data; the rest follows from the study."""
     figures = attack_figures(
-        result,
-        classifier,
-        data=events.data,
-        flagged=flagged,
-        effects=study.evidence.effects,
-        scale=events.scale,
-        data_label="Pseudo-data",
+        study.sums, result=result, effects=study.evidence.effects, scale=events.scale, data_label="Pseudo-data"
     )
     return figures | detector_figures(detector, result, data=events.data, regions=(CONTROL_REGION,))
 
@@ -344,7 +326,7 @@ def _adaptive(
 
 
 def _scanned(
-    study: Study, classifier: TorchClassifier, checks: CheckSettings, *, seed: int, path: str | Path, tell: Progress
+    study: Study, classifier: TorchClassifier, checks: CheckSettings, *, tell: Progress, **options: Any
 ) -> Study:
     """Repeat attack and checks for tighter and looser caps."""
     with _step(tell, "Scan tighter and looser caps") as advance:
@@ -353,9 +335,7 @@ def _scanned(
             study,
             classifier,
             checks,
-            seed=seed,
-            envelope=signal_region_envelope(study.result.nominal),
-            path=path,
+            **options,
             progress=lambda _: advance(next(finished) / len(FACTORS)),
         )
 

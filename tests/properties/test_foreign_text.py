@@ -30,7 +30,7 @@ from hepfool.io.tables import read_table
 from hepfool.models.blackbox import CallableClassifier
 from hepfool.plots.style import PlotStyle
 from hepfool.printable import printable
-from hepfool.report import result_histograms, summary_html, summary_latex, summary_markdown, summary_table
+from hepfool.report import sum_histograms, summary_html, summary_latex, summary_markdown, summary_table
 from hepfool.workflow.study import Study, run_table_attack, write_study
 
 HOSTILE = (
@@ -142,6 +142,7 @@ def test_a_report_is_written_whatever_the_names(name: str) -> None:
             raise
         written = write_study(found, Path(folder) / "out", events=("adversarial.root", "adversarial.parquet"))
         assert len(read_store(written / "histograms.zip").histograms) == 2
+        assert found.result is not None
         expected = found.result.adversarial.values[:, 0]
         back = read_table(written / "adversarial.parquet", features=[name], label="label")
         np.testing.assert_allclose(back.values[:, 0], expected, rtol=1e-6)
@@ -188,6 +189,6 @@ def test_every_feature_has_a_histogram_of_its_own() -> None:
     values = np.random.default_rng(1).normal(size=(50, len(features)))
     table = EventTable.from_arrays(values, features=features, labels=(values[:, 0] > 0).astype(int))
     result = run_attack(Noise(size=0.1, n_bins=5), POSITIVE, table, rng=np.random.default_rng(1))
-    found = result_histograms(result)
+    found = sum_histograms(result.sums(POSITIVE))
     assert len({key.lower() for key in found}) == len(found) == len(features)
     assert all(len(key) < 120 for key in found)

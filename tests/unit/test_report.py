@@ -31,7 +31,7 @@ from hepfool.models.protocols import Classifier
 from hepfool.report import (
     check_output,
     make_contact_sheet,
-    result_histograms,
+    sum_histograms,
     summary_html,
     summary_latex,
     summary_markdown,
@@ -67,15 +67,19 @@ DETECTION = DetectionTable(
 def summary(shifted_result: AttackResult, sign_classifier: Classifier, detector_report: DetectorReport) -> Summary:
     effects = (SystematicEffect(name="tes_up", kind="shape", flips=Measured(0.012, 0.001)),)
     flagged = shifted_result.fooled & (np.cumsum(shifted_result.fooled) % 2 == 0)
-    evidence = Evidence.of(shifted_result, sign_classifier, effects=effects, flagged=flagged)
+    sums = shifted_result.sums(sign_classifier, flagged=flagged)
+    evidence = dataclasses.replace(Evidence.of(sums, others=effects), excess=None)
     verdict = decide(evidence, investigated=True)
-    return summarise(shifted_result, evidence, verdict, detector=detector_report, detection=DETECTION, seed=7)
+    return summarise(sums, evidence, verdict, detector=detector_report, detection=DETECTION, seed=7)
 
 
-def test_the_folder_holds_everything(shifted_result: AttackResult, summary: Summary, tmp_path: Path) -> None:
+def test_the_folder_holds_everything(
+    shifted_result: AttackResult, sign_classifier: Classifier, summary: Summary, tmp_path: Path
+) -> None:
+    sums = shifted_result.sums(sign_classifier)
     figure = Figure()
     figure.subplots().plot([0, 1])
-    folder = write_report(tmp_path / "out", summary, result=shifted_result, figures={"score": figure})
+    folder = write_report(tmp_path / "out", summary, sums=sums, result=shifted_result, figures={"score": figure})
     assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == [
         "adversarial.root",
         "contact_sheet.pdf",
@@ -103,8 +107,10 @@ def test_the_folder_holds_everything(shifted_result: AttackResult, summary: Summ
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_histograms_are_those_of_the_attack(shifted_result: AttackResult, summary: Summary, tmp_path: Path) -> None:
-    folder = write_report(tmp_path / "out", summary, result=shifted_result, events=["adversarial.parquet"])
+def test_histograms_are_those_of_the_attack(
+    shifted_result: AttackResult, sign_classifier: Classifier, summary: Summary, tmp_path: Path
+) -> None:
+    folder = write_report(tmp_path / "out", summary, sums=shifted_result.sums(sign_classifier))
     histograms = read_store(folder / "histograms.zip").histograms
     assert list(histograms) == ["lead_jet_pt", "met"]
     table = shifted_result.nominal
@@ -133,7 +139,7 @@ def test_missing_values_are_in_the_overflow(sign_classifier: Classifier, rng: np
     values = rng.normal(size=(100, 2))
     values[:7, 1] = np.nan
     table = EventTable.from_arrays(values, labels=(values[:, 0] > 0).astype(int), features=["a.b", "a/b"])
-    histograms = result_histograms(run_attack(Still(), sign_classifier, table, rng=rng))
+    histograms = sum_histograms(run_attack(Still(), sign_classifier, table, rng=rng).sums(sign_classifier))
     assert list(histograms) == ["a_b", "a_b_1"]
     assert histograms["a_b_1"].values(flow=True)[0, 0, 0, -1] == 7
 
@@ -184,16 +190,15 @@ def test_envelope_excess_and_adaptive_attack_stand_beside_the_systematics(
         SystematicEffect(name="jes_up", kind="shape", flips=Measured(0.016, 0.001)),
         SystematicEffect(name="lumi_up", kind="yield", flips=None, yield_shift={"low_met": Measured(0.02, 0.0)}),
     )
+    sums = shifted_result.sums(sign_classifier, flagged=shifted_result.fooled)
     evidence = Evidence.of(
-        shifted_result,
-        sign_classifier,
-        effects=effects,
-        flagged=shifted_result.fooled,
+        sums,
+        others=effects,
         adaptive=SystematicEffect(name="Shift", kind="attack", flips=Measured(0.0333, 0.004)),
-        excess=Excess(flips=Measured(0.0213, 0.005), yield_shift={}),
         correlations={("tes", "jes"): 1.0},
     )
-    whole = summarise(shifted_result, evidence, decide(evidence))
+    evidence = dataclasses.replace(evidence, excess=Excess(flips=Measured(0.0213, 0.005), yield_shift={}))
+    whole = summarise(sums, evidence, decide(evidence))
     assert "Yield shifts from given histograms are those of other events" in summary_html(whole)
     text = summary_markdown(whole)
     assert "| Shift that knows the detector, not flagged | 0.0333 ± 0.0040 |" in text
@@ -474,8 +479,9 @@ def test_accuracy_and_auroc_are_those_of_the_weighted_nominal_events(
 def of_attack(**options: Any) -> Summary:
     attack = CONSERVAttack(**{"strategy": "frugal", "n_iterations": 30, **options})
     result = run_attack(attack, SineClassifier(), events(300, weighted=False), rng=1)
-    evidence = Evidence.of(result, SineClassifier())
-    return summarise(result, evidence, decide(evidence), seed=1)
+    sums = result.sums(SineClassifier())
+    evidence = Evidence.of(sums)
+    return summarise(sums, evidence, decide(evidence), seed=1)
 
 
 def shown(summary: Summary) -> dict[str, str]:

@@ -10,6 +10,7 @@ from hepfool.plots import PlotStyle
 from hepfool.report import attack_figures
 from hepfool.report.html import _CAPTIONS
 from hepfool.studies.systematics import Measured, SystematicEffect
+from hepfool.sums import data_sums
 from tests.specimens import SineClassifier, events
 
 
@@ -27,9 +28,9 @@ def test_figures_follow_from_result_network_and_data(result: AttackResult) -> No
     flagged = np.arange(300) % 2 == 0
     data = events(100, seed=3, weighted=False)
     style = PlotStyle(experiment="plain")
-    figures = attack_figures(
-        result, SineClassifier(), data=data, flagged=flagged, effects=effects, data_label="Toy data", style=style
-    )
+    sums = result.sums(SineClassifier(), flagged=flagged) + data_sums(data, SineClassifier(), result.binning)
+    figures = attack_figures(sums, result=result, effects=effects, data_label="Toy data", style=style)
+    assert list(attack_figures(sums, style=style)) == ["regions", "fooling"]
     assert list(figures) == ["regions", "projection", "fooling"]
     assert set(figures) <= set(_CAPTIONS)
     remarks = [text.get_text() for ax in figures["regions"].axes for text in ax.texts]
@@ -55,4 +56,4 @@ def test_a_single_feature_has_no_projection(result: AttackResult) -> None:
             return (values[:, 0] > 60.0).astype(np.int64)
 
     alone = run_attack(Noise(size=0.2, unit="range"), Cut(), table, rng=np.random.default_rng(1))
-    assert list(attack_figures(alone, Cut())) == ["regions", "fooling"]
+    assert list(attack_figures(alone.sums(Cut()), result=alone)) == ["regions", "fooling"]

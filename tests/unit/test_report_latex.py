@@ -57,12 +57,13 @@ def checked(latex: str) -> int:
 def summary(shifted_result: AttackResult, sign_classifier: Classifier, detector_report: DetectorReport) -> Summary:
     """Every table that there is, with names that LaTeX would stumble over."""
     effects = (SystematicEffect(name=f"{HOSTILE}_up", kind="shape", flips=Measured(0.012, 0.001)),)
-    evidence = Evidence.of(shifted_result, sign_classifier, effects=effects, flagged=shifted_result.fooled)
+    sums = shifted_result.sums(sign_classifier, flagged=shifted_result.fooled)
+    evidence = Evidence.of(sums, others=effects)
     row = DetectionPower(
         check="ks", region="a_b", features=(HOSTILE,), power=Power(0.3, 0.01), n_data=9.0, n_simulated=1e4, n_toys=4
     )
     full = summarise(
-        shifted_result,
+        sums,
         evidence,
         decide(evidence, investigated=True),
         detector=detector_report,

@@ -41,8 +41,9 @@ def run(attack: Any) -> AttackResult:
 
 
 def summary_of(result: AttackResult) -> Summary:
-    evidence = Evidence.of(result, SineClassifier())
-    return summarise(result, evidence, decide(evidence))
+    sums = result.sums(SineClassifier())
+    evidence = Evidence.of(sums)
+    return summarise(sums, evidence, decide(evidence))
 
 
 def test_a_report_begins_with_the_largest_figures_and_their_caps() -> None:

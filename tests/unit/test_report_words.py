@@ -21,18 +21,17 @@ def study(result: AttackResult, classifier: Classifier, flips: float | None, *, 
         () if flips is None else (SystematicEffect(name="tau_energy_up", kind="shape", flips=Measured(flips, 0.01)),)
     )
     agreed = FlaggedFraction(region="low_met", data=Measured(0.1, 0.01), simulation=Measured(0.1, 0.01))
+    sums = result.sums(classifier, flagged=~result.fooled)
     evidence = Evidence.of(
-        result,
-        classifier,
-        effects=effects,
-        flagged=~result.fooled,
+        sums,
+        others=effects,
         fractions=[agreed],
         adaptive=SystematicEffect(name="Shift", kind="attack", flips=Measured(0.25, 0.01)),
     )
     evidence = dataclasses.replace(
         evidence, corrected=dataclasses.replace(evidence.attack, flips=Measured(0.02, 0.001))
     )
-    return summarise(result, evidence, decide(evidence, investigated=investigated))
+    return summarise(sums, evidence, decide(evidence, investigated=investigated))
 
 
 def test_a_reviewer_is_told_why(shifted_result: AttackResult, sign_classifier: Classifier) -> None:
@@ -82,8 +81,9 @@ def test_every_decision_is_explained(
 
 
 def test_every_open_criterion_is_a_reason(shifted_result: AttackResult, sign_classifier: Classifier) -> None:
-    evidence = dataclasses.replace(Evidence.of(shifted_result, sign_classifier), n_iterations=9)
-    text = verdict_in_words(summarise(shifted_result, evidence, decide(evidence)))
+    sums = shifted_result.sums(sign_classifier)
+    evidence = dataclasses.replace(Evidence.of(sums), n_iterations=9)
+    text = verdict_in_words(summarise(sums, evidence, decide(evidence)))
     assert "no physics systematic to compare this with" in text[1]
     for reason in (
         "no assigned uncertainty",
@@ -130,8 +130,9 @@ def test_sources_of_weights_change_no_class(shifted_result: AttackResult, sign_c
     )
     summaries = []
     for chosen in (effects, effects[1:]):
-        evidence = Evidence.of(shifted_result, sign_classifier, effects=chosen)
-        summaries.append(summarise(shifted_result, evidence, decide(evidence)))
+        sums = shifted_result.sums(sign_classifier)
+        evidence = Evidence.of(sums, others=chosen)
+        summaries.append(summarise(sums, evidence, decide(evidence)))
     both, weights = (verdict_in_words(summary)[1] for summary in summaries)
     assert "move inputs (tau energy) together change the class of 2.0% of the same events" in both
     assert "change weights or yields, and no event's class: z pt 4.0%" in both

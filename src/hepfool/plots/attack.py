@@ -12,12 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hepfool.attacks.base import AttackResult
-from hepfool.attacks.result import weighted_fraction
 from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 from hepfool.studies.frontier import Frontier
-from hepfool.typing import BoolArray
+from hepfool.sums import AttackSums
 
 __all__ = ["Measurement", "fooling_by_part", "plot_fooling", "plot_frontier"]
 
@@ -80,16 +78,14 @@ def plot_fooling(
     return figure, ax
 
 
-def fooling_by_part(result: AttackResult, *, flagged: BoolArray | None = None) -> dict[str, list[Measurement]]:
+def fooling_by_part(sums: AttackSums) -> dict[str, list[Measurement]]:
     """
     Fooling ratio and corrected fooling ratio of all events, of each dataset and of each region.
 
     Parameters
     ----------
-    result : AttackResult
-        The attack.
-    flagged : BoolArray, shape (n_events,), optional
-        Adversarial events that a detector flags.
+    sums : AttackSums
+        Of the attack.
 
     Returns
     -------
@@ -100,21 +96,20 @@ def fooling_by_part(result: AttackResult, *, flagged: BoolArray | None = None) -
     --------
     See :func:`plot_fooling`.
     """
-    table = result.nominal
-    parts = {"all events": np.ones(table.n_events, dtype=np.bool_)}
-    if len(table.datasets) > 1:
-        parts |= {name: table.dataset_mask(name) for name in table.datasets}
-    parts |= {f"{region.name.replace('_', ' ')} ({region.role})": region.mask for region in table.regions}
-    counted = {"attacks": result.fooled}
-    if flagged is not None:
-        counted["corrected"] = result.fooled & ~flagged
+    datasets = sums.attacked_datasets
+    parts: dict[str, dict[str, str]] = {"all events": {}}
+    parts |= {name: {"dataset": name} for name in datasets if len(datasets) > 1}
+    parts |= {f"{name.replace('_', ' ')} ({role})": {"region": name} for name, role in sums.facts["regions"]}
+    groups = {"attacks": "fooled", **({"corrected": "unflagged"} if sums.facts["flagged"] else {})}
+    attacked = {name: sums.count("attacked", **of) for name, of in parts.items()}
     return {
         kind: [
-            (name, *weighted_fraction(chosen[events], table.weights[events]))
-            for name, mask in parts.items()
-            if (events := mask & result.attacked).any()
+            (name, fraction.value, fraction.error)
+            for name, of in parts.items()
+            if attacked[name].n
+            for fraction in (sums.count(group, **of).of(attacked[name]),)
         ]
-        for kind, chosen in counted.items()
+        for kind, group in groups.items()
     }
 
 

@@ -26,7 +26,6 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 
 from hepfool.attacks.base import AttackResult
-from hepfool.features import Feature
 from hepfool.plots.style import (
     DEFAULT_STYLE,
     PlotStyle,
@@ -43,6 +42,8 @@ from hepfool.statistics.compatibility import Compatibility
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.migration import Migration
 from hepfool.statistics.projections import rank_projections
+from hepfool.sums import AttackSums
+from hepfool.sums.fill import figure_edges
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = [
@@ -96,75 +97,51 @@ class Marginal:
             raise ValueError(msg)
 
 
-def marginal(
-    result: AttackResult, feature: str, *, region: str | None = None, n_bins: int = 50, note: str = ""
-) -> Marginal:
+def marginal(sums: AttackSums, feature: str, *, region: str | None = None, note: str = "") -> Marginal:
     """
-    Fill the marginal of one feature of an attack.
+    Give the marginal of one feature of an attack.
 
     Parameters
     ----------
-    result : AttackResult
-        Nominal and adversarial events.
+    sums : AttackSums
+        Of nominal and adversarial events.
     feature : str
         Feature name.
     region : str, optional
         Region of the events; all constrained events by default.
-    n_bins : int
-        Bins of the figure between the outer edges of the attack's bins; integer
-        features have one bin per number.  Values beyond count in the outer
-        bins, missing values are left out.
     note : str
         Remark for the reader.
 
     Returns
     -------
     Marginal
-        With the distance and the floor in the attack's own bins.
+        In 50 bins between the outer edges of the attack's bins, integer features in one bin per number, with the distance and the
+        floor in the attack's own bins.  Values beyond count in the outer bins, missing values are left out.
     """
-    table = result.nominal
-    compatibility = result.compatibility if region is None else result.compare(region)
-    chosen = table.constrained if region is None else table.region(region).mask
-    column = table.features.index(feature)
-    edges = _figure_edges(table.features[feature], result.binning.edges[column], n_bins)
-    before, after = (events.values[chosen, column] for events in (table, result.adversarial))
-    weights = table.weights[chosen]
-    nominal, adversarial = (_filled(values, weights, edges, table.features[feature]) for values in (before, after))
+    column = sums.features.index(feature)
+    compatibility = sums.compatibility(region or "constrained")
+    _, title, kind = sums.facts["features"][column]
+    edges = figure_edges(kind, sums.facts["binning"].edges[column])
+    rows = sums.total("marginal", name=feature, region=region or "constrained")
+    axis = Variable(edges, name=feature, label=title, flow=False)
     return Marginal(
-        nominal=nominal,
-        adversarial=adversarial,
+        nominal=_filled(axis, *rows[:2]),
+        adversarial=_filled(axis, *rows[2:4]),
         js_distance=float(compatibility.js_distance[column]),
         js_floor=float(compatibility.js_floor[column]),
         note=note or (region or "").replace("_", " "),
-        migration=_migration(before, after, weights, edges),
+        migration=Migration(net=rows[4], variance=rows[5]),
     )
 
 
-def _figure_edges(feature: Feature, edges: FloatArray, n_bins: int) -> FloatArray:
-    if feature.kind == "integer":
-        return np.arange(np.floor(edges[0]), np.ceil(edges[-1]) + 2) - 0.5
-    return np.linspace(edges[0], edges[-1], n_bins + 1)
-
-
-def _filled(values: FloatArray, weights: FloatArray, edges: FloatArray, feature: Feature) -> Hist[Any]:
-    binning = Binning(edges[None, :])
-    histogram: Hist[Any] = Hist(Variable(edges, name=feature.name, label=feature.title, flow=False), storage=Weight())
+def _filled(axis: Variable, yields: FloatArray, variances: FloatArray) -> Hist[Any]:
+    histogram: Hist[Any] = Hist(axis, storage=Weight())
     view: Any = histogram.view()
-    view["value"] = binning.yields(values[:, None], weights)[0, :-1]
-    view["variance"] = binning.yields(values[:, None], weights**2)[0, :-1]
+    view["value"], view["variance"] = yields, variances
     return histogram
 
 
-def _migration(before: FloatArray, after: FloatArray, weights: FloatArray, edges: FloatArray) -> Migration:
-    # A missing value stays missing: its bin would have no change.
-    present = ~np.isnan(before)
-    old, new = (Binning(edges[None, :]).indices(values[present, None])[:, 0] for values in (before, after))
-    return Migration.between(old, new, weights[present], n_bins=len(edges) - 1)
-
-
-def representative_marginals(
-    result: AttackResult, *, region: str | None = None, n_bins: int = 50
-) -> tuple[Marginal, ...]:
+def representative_marginals(sums: AttackSums, *, region: str | None = None) -> tuple[Marginal, ...]:
     """
     Marginals with the smallest, the median and the largest distance.
 
@@ -172,26 +149,23 @@ def representative_marginals(
 
     Parameters
     ----------
-    result : AttackResult
-        Nominal and adversarial events.
+    sums : AttackSums
+        Of nominal and adversarial events.
     region : str, optional
         Region of the events; all constrained events by default.
-    n_bins : int
-        Bins of the figures.
 
     Returns
     -------
     tuple of Marginal
         Three, or as many as there are features if fewer.
     """
-    ranked = (result.compatibility if region is None else result.compare(region)).ranked()
-    features = result.nominal.features
-    movable = tuple(name for name in ranked if features[name].kind != "fixed")
-    ranked = movable or ranked
+    ranked = sums.compatibility(region or "constrained").ranked()
+    kinds = {name: kind for name, _, kind in sums.facts["features"]}
+    ranked = tuple(name for name in ranked if kinds[name] != "fixed") or ranked
     places = {len(ranked) - 1: "Largest distance", 0: "Smallest distance", (len(ranked) - 1) // 2: "Median distance"}
     if len(ranked) < 3:
         places = dict.fromkeys(range(len(ranked)), "")
-    return tuple(marginal(result, ranked[k], region=region, n_bins=n_bins, note=places[k]) for k in sorted(places))
+    return tuple(marginal(sums, ranked[k], region=region, note=places[k]) for k in sorted(places))
 
 
 def plot_marginal(

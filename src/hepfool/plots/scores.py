@@ -27,7 +27,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from hepfool.attacks.base import AttackResult
 from hepfool.plots.style import (
     DEFAULT_STYLE,
     PlotStyle,
@@ -38,6 +37,7 @@ from hepfool.plots.style import (
     styled,
     yield_title,
 )
+from hepfool.sums import AttackSums
 
 __all__ = ["plot_score", "plot_score_stack", "score_histogram"]
 
@@ -49,7 +49,7 @@ _DASHED: dict[str, Any] = {"linestyle": "--", "linewidth": 3}
 
 
 def score_histogram(
-    result: AttackResult,
+    sums: AttackSums,
     *,
     by: Literal["label", "dataset"] = "label",
     label_names: Sequence[str] | None = None,
@@ -58,12 +58,12 @@ def score_histogram(
     n_bins: int = 40,
 ) -> Hist[Any]:
     """
-    Fill the scores of an attack.
+    Give the scores of an attack.
 
     Parameters
     ----------
-    result : AttackResult
-        Scores before and after.
+    sums : AttackSums
+        Of nominal and adversarial events.
     by : {"label", "dataset"}
         What the categories of the axis ``process`` are.
     label_names : sequence of str, optional
@@ -71,37 +71,31 @@ def score_histogram(
     region : str, optional
         Region of the events; all events by default.
     score_class : int
-        Class whose score is filled.
+        Class whose score is shown.
     n_bins : int
-        Bins in [0, 1]; the last one includes 1.
+        Bins in [0, 1], a divisor of 600; the last one includes 1.
 
     Returns
     -------
     hist.Hist
         Axes ``process``, ``variation`` (``nominal``, ``adversarial``) and ``score``; weighted.
     """
-    table = result.nominal
-    chosen = np.ones(table.n_events, dtype=np.bool_) if region is None else table.region(region).mask
-    if by == "dataset":
-        names = np.array(table.datasets)[table.dataset_index]
-    else:
-        known = label_names or [f"Class {k}" for k in range(result.nominal_scores.shape[1])]
-        names = np.array([*known, "Unlabelled"])[table.labels]
-    title = "Score" if result.nominal_scores.shape[1] == 2 else f"Score of class {score_class}"
+    n_classes, place = sums.facts["n_classes"], region or "all"
+    held = sums.names("score", by, region=place, variation="nominal")
+    known = [*(label_names or [f"Class {k}" for k in range(n_classes)]), "Unlabelled"]
+    names = {key: known[int(key)] if by == "label" else key for key in held}
+    title = "Score" if n_classes == 2 else f"Score of class {score_class}"
     histogram: Hist[Any] = (
-        Hist.new.StrCat(sorted(set(names[chosen])), name="process")
+        Hist.new.StrCat(sorted(names.values()), name="process")
         .StrCat(list(_VARIATIONS), name="variation")
         .Reg(n_bins, 0.0, 1.0, name="score", label=title, flow=False)
         .Weight()
     )
-    below_one = np.nextafter(1.0, 0.0)
-    for variation, scores in zip(_VARIATIONS, (result.nominal_scores, result.adversarial_scores), strict=True):
-        histogram.fill(
-            process=names[chosen],
-            variation=variation,
-            score=np.minimum(scores[chosen, score_class], below_one),
-            weight=table.weights[chosen],
-        )
+    for key, name in names.items():
+        for variation in _VARIATIONS:
+            of = {by: key, "region": place, "variation": variation}
+            yields, variances = sums.score_yields(n_bins, score_class=score_class, **of)
+            histogram[{"process": name, "variation": variation}] = np.stack([yields, variances], axis=-1)
     return histogram
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from hepfool.report.contact_sheet import make_contact_sheet
 from hepfool.report.figures import attack_figures
-from hepfool.report.folder import EXTRA_COLUMNS, check_output, result_histograms, write_report
+from hepfool.report.folder import EXTRA_COLUMNS, check_output, sum_histograms, write_report
 from hepfool.report.html import summary_html
 from hepfool.report.latex import summary_latex
 from hepfool.report.text import summary_markdown, summary_table
@@ -23,7 +23,7 @@ __all__ = [
     "attack_figures",
     "check_output",
     "make_contact_sheet",
-    "result_histograms",
+    "sum_histograms",
     "summary_html",
     "summary_latex",
     "summary_markdown",

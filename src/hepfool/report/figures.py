@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Figures of an attack that need the network, or data, beside its result."""
+"""Figures of an attack beside those of every study."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from hepfool.attacks.base import AttackResult
-from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier
-from hepfool.studies.region_yields import region_yields, score_variable
 from hepfool.studies.systematics import SystematicEffect
-from hepfool.typing import BoolArray
+from hepfool.sums import AttackSums, score_regions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,33 +19,27 @@ __all__ = ["attack_figures"]
 
 
 def attack_figures(
-    result: AttackResult,
-    classifier: Classifier,
+    sums: AttackSums,
     *,
-    data: EventTable | None = None,
-    flagged: BoolArray | None = None,
+    result: AttackResult | None = None,
     effects: Iterable[SystematicEffect] = (),
     scale: float | Mapping[str, float] = 1.0,
     data_label: str = "Data",
     style: PlotStyle | None = None,
 ) -> dict[str, Figure]:
     """
-    Draw the score by region with data, the pair of features that changes most, and fooling ratios by dataset and region.
+    Draw the score by region with data, fooling ratios by dataset and region, and the pair of features that changes most.
 
     Parameters
     ----------
-    result : AttackResult
-        The attack.
-    classifier : Classifier
-        The attacked network.
-    data : EventTable, optional
-        Collision data; those of signal regions are not read.
-    flagged : BoolArray, shape (n_events,), optional
-        Adversarial events that a detector flags.
+    sums : AttackSums
+        Of the attack, with those of data added if there are any.
+    result : AttackResult, optional
+        The events, which a pair of features needs.
     effects : iterable of SystematicEffect
         Physics systematics, to stand beside the fooling ratios.
     scale : float or mapping of str to float
-        Of the simulation, see :func:`hepfool.studies.region_yields.region_yields`.
+        Of the simulation, see :func:`hepfool.sums.score_regions`.
     data_label : str
         Name of the data, such as ``Pseudo-data``.
     style : PlotStyle, optional
@@ -57,19 +48,19 @@ def attack_figures(
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        ``regions``, ``projection`` (not for a single feature) and ``fooling``, to be given to
+        ``regions``, ``projection`` (with events of several features) and ``fooling``, to be given to
         :func:`hepfool.workflow.write_study`.
     """
     # Drawing libraries are loaded only when something is drawn.
     from hepfool import plots  # noqa: PLC0415
 
     style = style or plots.PlotStyle()
-    shown = region_yields(result, score_variable(classifier), data=data, scale=scale)
+    shown = score_regions(sums, scale=scale)
     figures = {"regions": plots.plot_region_yields(shown, data_label=data_label, log_y=True, style=style)[0]}
-    if result.nominal.n_features > 1:
+    if result is not None and result.nominal.n_features > 1:
         figures["projection"] = plots.plot_projection(plots.projection(result), style=style)[0]
     systematics = [(e.name, e.flips.value, e.flips.error) for e in effects if e.flips is not None]
-    by_part = plots.fooling_by_part(result, flagged=flagged)
+    by_part = plots.fooling_by_part(sums)
     figures["fooling"] = plots.plot_fooling(
         by_part["attacks"], systematics, corrected=by_part.get("corrected", ()), style=style
     )[0]

@@ -18,7 +18,6 @@ import hist
 import numpy as np
 
 from hepfool.attacks.base import AttackResult
-from hepfool.events.exchange import axis_name
 from hepfool.exceptions import ReportNotWrittenError
 from hepfool.io.files import check_absent, check_writable_folder, remove_leftovers, written_whole
 from hepfool.io.store import Store, write_store
@@ -29,11 +28,12 @@ from hepfool.report.latex import summary_latex
 from hepfool.report.manifest import foreign_files, write_manifest
 from hepfool.report.text import summary_markdown
 from hepfool.summary import Summary
+from hepfool.sums import AttackSums
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["EXTRA_COLUMNS", "check_output", "result_histograms", "write_report"]
+__all__ = ["EXTRA_COLUMNS", "check_output", "sum_histograms", "write_report"]
 
 #: What is written beside the adversarial events: flags and the score before and after.
 EXTRA_COLUMNS = ("attacked", "fooled", "nominal_score", "adversarial_score")
@@ -105,6 +105,7 @@ def write_report(
     folder: str | Path,
     summary: Summary,
     *,
+    sums: AttackSums | None = None,
     result: AttackResult | None = None,
     figures: Mapping[str, Figure] | None = None,
     events: Sequence[str] = ("adversarial.root",),
@@ -120,8 +121,10 @@ def write_report(
         Folder to make.
     summary : Summary
         The study.
+    sums : AttackSums, optional
+        Adds the histograms.
     result : AttackResult, optional
-        Adds the adversarial events and the histograms.
+        Adds the adversarial events, which no sums hold.
     figures : mapping of str to matplotlib.figure.Figure, optional
         Figures by file name without suffix.
     events : sequence of str
@@ -150,7 +153,7 @@ def write_report(
         if Path(name).name != name or name in {"", ".."}:
             msg = f"{name!r} would lie outside of the report; give a file name without a folder"
             raise ValueError(msg)
-    contents = _Contents(summary, result, figures or {}, tuple(events), files or {})
+    contents = _Contents(summary, sums, result, figures or {}, tuple(events), files or {})
     try:
         _write_folder(path, contents, force=force)
     except Exception as error:
@@ -163,6 +166,7 @@ def write_report(
 @dataclass(frozen=True, slots=True)
 class _Contents:
     summary: Summary
+    sums: AttackSums | None
     result: AttackResult | None
     figures: Mapping[str, Figure]
     events: tuple[str, ...]
@@ -170,7 +174,7 @@ class _Contents:
 
 
 def _write_folder(path: Path, contents: _Contents, *, force: bool) -> None:
-    summary, result = contents.summary, contents.result
+    summary, sums, result = contents.summary, contents.sums, contents.result
     with written_whole(path, force=force) as temporary:
         temporary.mkdir()
         images = _save_figures(temporary / "figures", contents.figures)
@@ -184,8 +188,9 @@ def _write_folder(path: Path, contents: _Contents, *, force: bool) -> None:
         }
         for name, text in texts.items():
             (temporary / name).write_text(text, encoding="utf-8")
+        if sums is not None:
+            write_store(temporary / "histograms.zip", Store(histograms=sum_histograms(sums)))
         if result is not None:
-            write_store(temporary / "histograms.zip", Store(histograms=result_histograms(result)))
             for name in contents.events:
                 write_table(result.adversarial, temporary / name, columns=_extra_columns(result))
         for name, write in contents.files.items():
@@ -255,41 +260,22 @@ def _free_name(name: str, taken: Iterable[str]) -> str:
     return next(free for free in names if free.lower() not in used)
 
 
-def result_histograms(result: AttackResult) -> dict[str, hist.Hist[Any]]:
+def sum_histograms(sums: AttackSums) -> dict[str, hist.Hist[Any]]:
     """
-    Fill every feature before and after the attack, in the bins of the attack.
+    Give every feature before and after the attack, in the bins of the attack.
 
     Parameters
     ----------
-    result : AttackResult
-        The attack.
+    sums : AttackSums
+        Of the attack.
 
     Returns
     -------
     dict of str to hist.Hist
-        Per feature one histogram with the axes ``dataset``, ``region`` (``constrained`` and those of
-        the table), ``variation`` (``nominal``, ``adversarial``) and the feature, with weights.
+        Per feature one histogram with the axes ``dataset``, ``region``, ``variation`` and the feature, with weights.
         Missing values are in the overflow.
     """
-    table, binning = result.nominal, result.binning
-    regions = {"constrained": table.constrained, **{region.name: region.mask for region in table.regions}}
-    axes = [
-        hist.axis.StrCategory(table.datasets, name="dataset", overflow=False),
-        hist.axis.StrCategory(list(regions), name="region", overflow=False),
-        hist.axis.StrCategory(["nominal", "adversarial"], name="variation", overflow=False),
-    ]
     histograms: dict[str, hist.Hist[Any]] = {}
-    for j, feature in enumerate(table.features):
-        axis = hist.axis.Variable(binning.edges[j], name=axis_name(feature.name), label=feature.title, underflow=False)
-        histograms[_free_name(feature.name, histograms)] = hist.Hist(*axes, axis, storage=hist.storage.Weight())
-    for d, dataset in enumerate(table.datasets):
-        for r, mask in enumerate(regions.values()):
-            chosen = mask & table.dataset_mask(dataset)
-            weights = table.weights[chosen]
-            for v, values in enumerate((table.values, result.adversarial.values)):
-                sums = binning.yields(values[chosen], weights)
-                variances = binning.yields(values[chosen], weights**2)
-                for j, histogram in enumerate(histograms.values()):
-                    view: Any = histogram.view(flow=True)
-                    view["value"][d, r, v], view["variance"][d, r, v] = sums[j], variances[j]
+    for name in sums.features:
+        histograms[_free_name(name, histograms)] = sums.histogram(name)
     return histograms

@@ -22,7 +22,7 @@ from hepfool.statistics.marginals import Binning
 from hepfool.studies.contributions import ALL_EVENTS, varied_mask
 from hepfool.typing import FloatArray
 
-__all__ = ["RegionYields", "Variable", "feature_variable", "region_yields", "score_variable"]
+__all__ = ["RegionYields", "Variable", "feature_variable", "region_yields", "score_variable", "upwards"]
 
 #: Central confidence of one standard deviation.
 _CONFIDENCE = float(stats.norm.cdf(1.0) - stats.norm.cdf(-1.0))
@@ -304,8 +304,8 @@ def _compare(
         processes=processes,
         adversarial=_after(adversarial, simulation, region, variable),
         statistical=np.sqrt(variable.yields(values[mask], weights[mask] ** 2)),
-        systematic_up=_upwards(changes.values(), len(variable.edges) - 1),
-        systematic_down=_upwards([[-side for side in sides] for sides in changes.values()], len(variable.edges) - 1),
+        systematic_up=upwards(changes.values(), len(variable.edges) - 1),
+        systematic_down=upwards([[-side for side in sides] for sides in changes.values()], len(variable.edges) - 1),
         sources=tuple(changes),
         data=None if data is None or hidden else _counted(data, region, variable),
         blinded=hidden,
@@ -321,8 +321,22 @@ def _changes(table: EventTable, region: Region, variable: Variable, total: Float
     return changes
 
 
-def _upwards(changes: Iterable[list[FloatArray]], n_bins: int) -> FloatArray:
-    """Add the larger positive change of each source in quadrature."""
+def upwards(changes: Iterable[list[FloatArray]], n_bins: int) -> FloatArray:
+    """
+    Add the larger positive change of each source in quadrature.
+
+    Parameters
+    ----------
+    changes : iterable of list of FloatArray, shape (n_bins,)
+        Changes of the yields by each source, up and down.
+    n_bins : int
+        Number of bins.
+
+    Returns
+    -------
+    FloatArray, shape (n_bins,)
+        Not negative.
+    """
     nothing = np.zeros(n_bins)
     return np.asarray(np.sqrt(sum((np.max([nothing, *sides], axis=0) ** 2 for sides in changes), nothing)))
 

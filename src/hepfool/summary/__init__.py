@@ -20,9 +20,9 @@ from hepfool.summary.criteria import (
     MarginalsWithinFloor,
     YieldsWithinSystematics,
 )
-from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds
+from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds, flagged_fractions
 from hepfool.summary.on_demand import frontier_record, spread_record
-from hepfool.summary.record import Summary, detection_record, summarise, summary_schema
+from hepfool.summary.record import Summary, detection_record, detector_report, summarise, summary_schema
 from hepfool.summary.verdict import Decision, Sensitivity, Verdict, decide
 
 __all__ = [
@@ -44,6 +44,8 @@ __all__ = [
     "YieldsWithinSystematics",
     "decide",
     "detection_record",
+    "detector_report",
+    "flagged_fractions",
     "frontier_record",
     "spread_record",
     "summarise",

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-from hepfool.attacks.base import AttackResult
-from hepfool.models.protocols import Classifier
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.studies.excess import Excess
 from hepfool.studies.systematics import (
@@ -17,13 +15,12 @@ from hepfool.studies.systematics import (
     Measured,
     SystematicEffect,
     SystematicTotal,
-    attack_effect,
     total,
 )
-from hepfool.typing import BoolArray
-from hepfool.worst_case.composition import Composition, compositions
+from hepfool.sums import AttackSums, attack_effect, excess, systematic_effects
+from hepfool.worst_case.composition import Composition
 
-__all__ = ["Evidence", "FlaggedFraction", "Thresholds"]
+__all__ = ["Evidence", "FlaggedFraction", "Thresholds", "flagged_fractions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +73,34 @@ class FlaggedFraction:
         return Measured(self.data.value - self.simulation.value, math.hypot(self.data.error, self.simulation.error))
 
 
+def flagged_fractions(sums: AttackSums, regions: Iterable[str] | None = None) -> tuple[FlaggedFraction, ...]:
+    """
+    Compare how often the detector flags data and nominal simulation.
+
+    Parameters
+    ----------
+    sums : AttackSums
+        Of the simulation, with those of data from :func:`hepfool.sums.data_sums` added.
+    regions : iterable of str, optional
+        Every control and validation region with data by default.
+
+    Returns
+    -------
+    tuple of FlaggedFraction
+        Empty without a detector or without data.
+    """
+    looked_at = [name for name, role in sums.facts["regions"] if role != "signal"] if regions is None else regions
+    found = []
+    for region in looked_at if "detector_threshold" in sums.facts else ():
+        data, simulation = (
+            sums.count("flagged", region=region, variation=v).of(sums.count("events", region=region, variation=v))
+            for v in ("data", "nominal")
+        )
+        if not math.isnan(data.value + simulation.value):
+            found.append(FlaggedFraction(region=region, data=data, simulation=simulation))
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
     """
@@ -123,35 +148,26 @@ class Evidence:
     @classmethod
     def of(
         cls,
-        result: AttackResult,
-        classifier: Classifier,
+        sums: AttackSums,
         *,
-        effects: Iterable[SystematicEffect] = (),
-        flagged: BoolArray | None = None,
-        fractions: Iterable[FlaggedFraction] = (),
+        others: Iterable[SystematicEffect] = (),
+        fractions: Iterable[FlaggedFraction] | None = None,
         adaptive: SystematicEffect | None = None,
-        excess: Excess | None = None,
         correlations: Correlations | None = None,
     ) -> Self:
         """
-        Collect the evidence of one attack.
+        Collect the evidence of an attack, or of many that were added.
 
         Parameters
         ----------
-        result : AttackResult
-            The attack.
-        classifier : Classifier
-            The attacked network.
-        effects : iterable of SystematicEffect
-            From :func:`hepfool.studies.systematics.run_systematics`, on the same attacked events.
-        flagged : BoolArray, shape (n_events,), optional
-            Adversarial events that the detector flags; None without a detector.
-        fractions : iterable of FlaggedFraction
-            Flagged fractions in data and simulation.
+        sums : AttackSums
+            Of the attack, from ``AttackResult.sums`` or a processor.
+        others : iterable of SystematicEffect
+            Effects of other events than the attacked ones, such as from :func:`hepfool.studies.variations.yield_effects`.
+        fractions : iterable of FlaggedFraction, optional
+            Flagged fractions in data and simulation; by default those of the sums, in every region with data.
         adaptive : SystematicEffect, optional
             Of a finished attack on network and detector, see :func:`hepfool.defences.adaptive.attack_defended`.
-        excess : Excess, optional
-            From :func:`hepfool.studies.excess.run_excess`.
         correlations : mapping of (str, str) to float, optional
             Of pairs of systematic sources; independent by default.
 
@@ -160,18 +176,20 @@ class Evidence:
         Evidence
             The collection.
         """
+        others = tuple(others)
+        effects = (*systematic_effects(sums), *others)
         return cls(
-            attack=attack_effect(result, classifier),
-            corrected=None if flagged is None else attack_effect(result, classifier, flagged=flagged),
-            effects=tuple(effects),
-            fractions=tuple(fractions),
-            compatibility=result.compatibility,
-            iterations_done=result.iterations_done,
-            n_iterations=result.attack.n_iterations,
-            converged=result.converged,
-            compositions=compositions(result, classifier),
+            attack=attack_effect(sums),
+            corrected=attack_effect(sums, remaining=True) if sums.facts["flagged"] else None,
+            effects=effects,
+            fractions=flagged_fractions(sums) if fractions is None else tuple(fractions),
+            compatibility=sums.compatibility(),
+            iterations_done=sums.iterations_done or 0,
+            n_iterations=sums.facts["n_iterations"],
+            converged=sums.converged,
+            compositions=sums.compositions,
             adaptive=adaptive,
-            excess=excess,
+            excess=excess(sums, correlations=correlations, others=others) if effects else None,
             correlations=correlations or {},
         )
 

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepfool.attacks.base import AttackResult, FoolingCounts
+from hepfool.attacks.base import FoolingCounts
 from hepfool.io.versions import installed_versions
 from hepfool.statistics.checks import STANDARD_CHECKS, DetectionTable
 from hepfool.statistics.comparisons import Figure, Validated
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.summary.evidence import Evidence
 from hepfool.summary.verdict import Verdict
-from hepfool.worst_case.caps import attack_caps
+from hepfool.sums import AttackSums
 
 if TYPE_CHECKING:  # which loads PyTorch
     from hepfool.defences.detector import DetectorReport
 
-__all__ = ["Summary", "detection_record", "plain_values", "summarise", "summary_schema"]
+__all__ = ["Summary", "detection_record", "detector_report", "plain_values", "summarise", "summary_schema"]
 
 Json = dict[str, Any]
 
@@ -98,7 +98,7 @@ class Summary:
 
 
 def summarise(
-    result: AttackResult,
+    sums: AttackSums,
     evidence: Evidence,
     verdict: Verdict,
     *,
@@ -111,14 +111,14 @@ def summarise(
 
     Parameters
     ----------
-    result : AttackResult
-        The attack.
+    sums : AttackSums
+        Of the attack, from ``AttackResult.sums`` or a processor.
     evidence : Evidence
         Effects that the verdict rests on.
     verdict : Verdict
         From :func:`hepfool.summary.decide`.
     detector : DetectorReport, optional
-        What the detector does on these events.
+        What the detector does on these events; by default what the sums say of it.
     detection : DetectionTable, optional
         From :func:`hepfool.statistics.checks.run_checks`.
     seed : int, optional
@@ -129,34 +129,80 @@ def summarise(
     Summary
         Plain values.
     """
-    table = result.nominal
-    constrained = [region.name for region in table.regions if region.constrained]
+    constrained = [name for name, role in sums.facts["regions"] if role != "signal"]
+    detector = detector_report(sums) if detector is None else detector
     return Summary(
         versions=dict(installed_versions()),
-        provenance=_provenance(result, seed),
-        events=_events(result),
-        fooling=_fooling(result, evidence),
+        provenance=_provenance(sums, seed),
+        events=_events(sums),
+        fooling=_fooling(sums, evidence),
         compatibility=[
-            _compatibility(c) for c in (result.compatibility, *(result.compare(name) for name in constrained))
+            _compatibility(c) for c in (evidence.compatibility, *(sums.compatibility(name) for name in constrained))
         ],
         systematics=_systematics(evidence),
         detector=None if detector is None else plain_values(detector),
         verdict=_verdict(verdict),
         detection=None if detection is None else detection_record(detection),
-        validation=None if result.validation is None else _validation(result.validated),
+        validation=_validation(sums.validated) if sums.facts["validation"] else None,
     )
 
 
-def _provenance(result: AttackResult, seed: int | None) -> Json:
-    table = result.nominal
+def detector_report(sums: AttackSums) -> DetectorReport | None:
+    """
+    Judge the detector by the events that it scored beside the attack.
+
+    Parameters
+    ----------
+    sums : AttackSums
+        Of attacked events that the detector was not trained on.
+
+    Returns
+    -------
+    DetectorReport or None
+        None without a detector.
+    """
+    if "detector_threshold" not in sums.facts:
+        return None
+    from hepfool.defences.detector import DetectorReport  # noqa: PLC0415 - which loads PyTorch
+
+    def kept(**of: str) -> float:
+        flagged, events = (sums.count(name, variation="nominal", **of) for name in ("flagged", "events"))
+        return 1.0 - flagged.of(events).value
+
+    attacked, fooled, remaining = (sums.count(name) for name in ("attacked", "fooled", "unflagged"))
+    caught, hit = sums.count("flagged attacked"), sums.count("flagged fooled")
+    missed = attacked.weight - fooled.weight
+    corrected = remaining.of(attacked)
+    labels = [label for label in sums.names("count", "label", variation="nominal") if int(label) >= 0]
+    return DetectorReport(
+        n_clean=sums.count("events", variation="nominal").n,
+        n_attacked=attacked.n,
+        n_fooled=fooled.n,
+        n_fooled_unflagged=remaining.n,
+        threshold=sums.facts["detector_threshold"],
+        clean_efficiency=kept(),
+        clean_efficiency_by_class={int(label): kept(label=label) for label in labels},
+        efficiency_fooled=hit.of(fooled).value,
+        efficiency_unfooled=(caught.weight - hit.weight) / missed if attacked.n > fooled.n and missed else math.nan,
+        efficiency_adversarial=caught.of(attacked).value,
+        fooling_ratio=sums.fooling_ratio,
+        corrected_fooling_ratio=corrected.value,
+        corrected_fooling_ratio_error=corrected.error,
+        product_fooling_ratio=sums.fooling_ratio * (1.0 - caught.of(attacked).value),
+        auroc=sums.separation,
+    )
+
+
+def _provenance(sums: AttackSums, seed: int | None) -> Json:
     record: Json = plain_values(
         {
-            **result.provenance,
-            "caps": attack_caps(result.attack, result.validated),
+            "attack": sums.facts["attack"],
+            **(sums.provenance or {}),
+            "caps": sums.caps,
             "seed": seed,
-            "classifier": result.classifier_digest,
-            "input": dict(table.metadata),
-            "features": list(table.features.names),
+            "classifier": sums.facts["classifier"],
+            "input": dict(sums.metadata or {}),
+            "features": list(sums.features),
         }
     )
     return record
@@ -173,35 +219,33 @@ def _validation(validated: Validated) -> Json:
     }
 
 
-def _events(result: AttackResult) -> Json:
+def _events(sums: AttackSums) -> Json:
     record: Json = plain_values(
         {
-            "n_events": result.nominal.n_events,
-            "n_constrained": int(result.nominal.constrained.sum()),
-            "n_attacked": int(result.attacked.sum()),
-            "n_moved": int(result.moved.sum()),
-            "n_fooled": int(result.fooled.sum()),
-            "n_helpers": int(result.helpers.sum()),
-            "weight_helpers": float(result.nominal.weights[result.helpers].sum()),
-            "not_attacked": result.not_attacked,
-            "accuracy": result.accuracy,
-            "auroc": result.auroc,
-            "iterations_done": result.iterations_done,
-            "interrupted": result.interrupted,
-            "converged": result.converged,
+            "n_events": sums.count("events").n,
+            "n_constrained": sums.count("events", region="constrained").n,
+            "n_attacked": sums.count("attacked").n,
+            "n_moved": sums.count("moved").n,
+            "n_fooled": sums.count("fooled").n,
+            "n_helpers": sums.count("helpers").n,
+            "weight_helpers": sums.count("helpers").weight,
+            "not_attacked": sums.left_out,
+            "accuracy": sums.accuracy,
+            "auroc": sums.auroc,
+            "iterations_done": sums.iterations_done,
+            "interrupted": sums.interrupted,
+            "converged": sums.converged,
         }
     )
     return record
 
 
-def _fooling(result: AttackResult, evidence: Evidence) -> Json:
-    table = result.nominal
-    masks = {name: table.dataset_mask(name) for name in table.datasets}
+def _fooling(sums: AttackSums, evidence: Evidence) -> Json:
     record: Json = plain_values(
         {
             "fooling_ratio": evidence.attack.flips,
-            "datasets": {name: _counts(result.counts(mask)) for name, mask in masks.items() if mask.any()},
-            "regions": {region.name: _counts(result.counts(region.mask)) for region in table.regions},
+            "datasets": {name: _counts(sums.counts(dataset=name)) for name in sums.attacked_datasets},
+            "regions": {name: _counts(sums.counts(name)) for name, _ in sums.facts["regions"]},
             "compositions": evidence.compositions,
         }
     )

@@ -12,5 +12,16 @@ from __future__ import annotations
 from hepfool.sums.effects import attack_effect, excess, systematic_effects
 from hepfool.sums.fill import data_sums, sums_of
 from hepfool.sums.record import AttackSums, Count, Key
+from hepfool.sums.regions import score_regions
 
-__all__ = ["AttackSums", "Count", "Key", "attack_effect", "data_sums", "excess", "sums_of", "systematic_effects"]
+__all__ = [
+    "AttackSums",
+    "Count",
+    "Key",
+    "attack_effect",
+    "data_sums",
+    "excess",
+    "score_regions",
+    "sums_of",
+    "systematic_effects",
+]

@@ -37,7 +37,10 @@ _ODDS: Final = Binning(np.linspace(-20.0, 20.0, 8001)[np.newaxis])
 class Flagging(Protocol):
     """A detector: scores events, and flags those above its threshold."""
 
-    threshold: float
+    @property
+    def threshold(self) -> float:
+        """Score above which an event is flagged."""
+        ...
 
     def score(self, values: FloatArray) -> FloatArray:
         """Probability that an event is adversarial."""
@@ -156,7 +159,12 @@ def _facts(table: EventTable, classifier: Classifier, binning: Binning, detector
 
 
 def data_sums(
-    table: EventTable, classifier: Classifier, binning: Binning, *, detector: Flagging | None = None
+    table: EventTable,
+    classifier: Classifier,
+    binning: Binning,
+    *,
+    detector: Flagging | None = None,
+    unblind: bool = False,
 ) -> AttackSums:
     """
     Sum up events that are not attacked: collision data.
@@ -164,19 +172,24 @@ def data_sums(
     Parameters
     ----------
     table : EventTable
-        Events; leave out those of blinded regions.
+        Events.
     classifier : Classifier
         The network.
     binning : Binning
         Bins of the attack.
     detector : Detector, optional
         Scores the events too.
+    unblind : bool
+        Whether to look at events of signal regions.
 
     Returns
     -------
     AttackSums
         With the variation ``data``, to be added to those of the simulation.
     """
+    blinded = [region.mask for region in table.regions if not region.constrained]
+    if blinded and not unblind:
+        table = table.select(~np.logical_or.reduce(blinded))
     filling, masks = _Filling(table), _masks(table)
     if table.n_events:
         filling.distributions("data", table, masks, classifier.scores(table.network_values), binning)
@@ -241,6 +254,8 @@ def sums_of(
     filling.counts("adversarial", masks, _adversarial_groups(result, flagged))
     shapes, weights = _effects(filling, result, classifier, flagged, selected_class)
     compared = _compared(filling, result)
+    for part in result.not_attacked:
+        filling.add("left out", [part.n_events, part.weight], name=part.name)
     found, score_caps = composition_weights(result, classifier) if result.attacked.any() else ({}, {})
     for (region, name), value in found.items():
         filling.add("composition", value, region=region, name=name)
@@ -260,7 +275,7 @@ def sums_of(
         datasets=_held(table),
         iterations_done=result.iterations_done,
         converged=result.converged,
-        caps=attack_caps(result.attack, table, result.validated) if result.attacked.any() else {},
+        caps=attack_caps(result.attack, result.validated) if result.attacked.any() else {},
         score_caps=score_caps,
         compared=compared,
         provenance=dict(result.provenance),
@@ -287,6 +302,7 @@ def _adversarial_groups(result: AttackResult, flagged: BoolArray | None) -> dict
         "events": np.ones(len(result.attacked), dtype=np.bool_),
         "attacked": result.attacked,
         "moved": result.moved,
+        "helpers": result.helpers,
         "fooled": result.fooled,
     }
     if flagged is not None:

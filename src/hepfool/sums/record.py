@@ -12,6 +12,7 @@ import hist
 import numpy as np
 
 from hepfool.attacks.base import FoolingCounts
+from hepfool.attacks.result import LeftOut
 from hepfool.events.exchange import axis_name
 from hepfool.statistics.comparisons import Figure, Validated
 from hepfool.statistics.compatibility import Compatibility, compare_sums
@@ -27,6 +28,9 @@ __all__ = ["N_SCORE_BINS", "AttackSums", "Compared", "Count", "Key"]
 
 #: Bins of a score between 0 and 1, which join to 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24, 25, 30, 40, 50, 60, 75, 100, 120 ... bins.
 N_SCORE_BINS: Final = 600
+
+#: In the order of a report.
+_COMPARISONS: Final = ("inputs", "correlations", "observables", "score", "score and flag", "flagged fraction")
 
 #: Relative rounding of second moments about the middle of a feature's range.
 _ROUNDING: Final = 1e-14
@@ -259,7 +263,7 @@ class AttackSums:
         Parameters
         ----------
         group : str
-            ``events``, ``attacked``, ``moved``, ``fooled``, ``unflagged`` (fooled and not flagged), ``right`` (classified),
+            ``events``, ``attacked``, ``moved``, ``helpers`` (moved, not attacked), ``fooled``, ``unflagged`` (fooled and not flagged), ``right`` (classified),
             ``flagged``, ``flagged attacked`` or ``flagged fooled``.
         region, variation : str
             ``all``, ``constrained`` or a region; ``nominal``, ``adversarial``, ``data`` or a shape variation.
@@ -388,8 +392,16 @@ class AttackSums:
     @property
     def validated(self) -> Validated:
         """Every comparison of the validation, measured on all events, beside its cap."""
-        figures = [figure for one in self.compared.values() for figure in self._figures(one)]
+        ordered = sorted(self.compared.values(), key=self._place)
+        figures = [figure for one in ordered for figure in self._figures(one)]
         return Validated(figures=tuple(figures), not_compared=self.facts.get("not_compared", ()))
+
+    def _place(self, one: Compared) -> tuple[Any, ...]:
+        """Order of a comparison: by kind, column, region and process, as a validation lists them."""
+        place = [0, 0]
+        for k, names in enumerate(([name for name, _ in self.facts["regions"]], self.datasets)):
+            place[k] = next((i for i, name in enumerate(names) if name in one.part.split(", ")), -1)
+        return _COMPARISONS.index(one.comparison), one.columns if one.comparison != "inputs" else (), *place, one.part
 
     def _figures(self, one: Compared) -> Iterable[Figure]:
         name = "|".join((one.comparison, one.part, one.separately, *one.columns))
@@ -401,6 +413,12 @@ class AttackSums:
             yield Figure(
                 comparison=one.comparison, part=one.part, separately=one.separately, column=column, value=value, cap=cap
             )
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Regions or processes whose weights leave nothing to compare."""
+        found = {name: self.total("left out", name=name).tolist() for name in self.names("left out", "name")}
+        return tuple(LeftOut(name=name, n_events=int(n), weight=weight) for name, (n, weight) in found.items())
 
     @property
     def compositions(self) -> tuple[Composition, ...]:

@@ -3,7 +3,7 @@
 The procedure from events to a verdict.
 
 You have a table and a network: :func:`run_table_attack` attacks, measures systematics in the same units and judges;
-:func:`write_study` draws and writes.  You want everything, from files or a coffea output to the report:
+you have sums from many workers: :func:`judged` judges them; :func:`write_study` draws and writes.  You want everything, from files or a coffea output to the report:
 :func:`read_configuration` and :func:`run_workflow`, or the command ``hepfool workflow``.
 """
 
@@ -17,6 +17,7 @@ from hepfool.workflow.procedure import run_workflow
 from hepfool.workflow.study import (
     Study,
     draw_study,
+    judged,
     run_table_attack,
     thin,
     with_checks,
@@ -31,6 +32,7 @@ __all__ = [
     "WorkflowConfiguration",
     "check_inputs",
     "draw_study",
+    "judged",
     "plan_workflow",
     "read_configuration",
     "run_table_attack",

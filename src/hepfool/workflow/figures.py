@@ -84,9 +84,8 @@ def further_figures(results: Mapping[str, Any], *, style: PlotStyle | None = Non
     result, detector = results["attack"]["test"], results.get("detector")
     # Data stay out of the regions' figure: nobody said to which luminosity the test part is normalised.
     figures = attack_figures(
-        result,
-        results["baseline"].classifier,
-        flagged=None if detector is None else detector.flags(result.adversarial.network_values),
+        results["systematics"].sums,
+        result=result,
         effects=results["systematics"].effects,
         style=style,
     )

@@ -11,8 +11,8 @@ from hepfool.defences.detector import DetectorReport
 from hepfool.events import EventTable
 from hepfool.inference import Impact
 from hepfool.models.protocols import Classifier
-from hepfool.studies.excess import Excess
 from hepfool.studies.systematics import SystematicEffect
+from hepfool.sums import AttackSums, systematic_effects
 
 __all__ = ["AdaptiveOutcome", "Baseline", "EventParts", "FitOutcome", "SystematicsOutcome"]
 
@@ -76,14 +76,19 @@ class SystematicsOutcome:
 
     Attributes
     ----------
-    effects : tuple of SystematicEffect
-        All variations.
-    excess : Excess, optional
-        Of the attack over them; None without any.
+    sums : AttackSums
+        Of the attacked events under all variations, with the detector's flags if there is one.
+    others : tuple of SystematicEffect
+        Effects of other events.
     """
 
-    effects: tuple[SystematicEffect, ...]
-    excess: Excess | None
+    sums: AttackSums
+    others: tuple[SystematicEffect, ...] = ()
+
+    @property
+    def effects(self) -> tuple[SystematicEffect, ...]:
+        """All systematics."""
+        return (*systematic_effects(self.sums), *self.others)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

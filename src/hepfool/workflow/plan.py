@@ -161,7 +161,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(
         name="fit",
         title="bring the attack into the fit",
-        needs=("attack",),
+        needs=("systematics",),
         settings=("fit",),
         wanted=lambda c: c.fit is not None,
         seconds=lambda *_: 30.0,

@@ -17,19 +17,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hepfool.defences.detector import evaluate
 from hepfool.events import EventTable
 from hepfool.io.owners import claimed
 from hepfool.models.protocols import Classifier
 from hepfool.plots.style import PlotStyle
 from hepfool.report import check_output
-from hepfool.summary import Evidence, Summary, decide, frontier_record, spread_record, summarise
+from hepfool.summary import Summary, detection_record, frontier_record, spread_record
 from hepfool.workflow.cache import StepCache
 from hepfool.workflow.configuration import WorkflowConfiguration
 from hepfool.workflow.figures import further_figures
 from hepfool.workflow.plan import STEPS, Step, repeated_steps, step_keys, wanted_steps
 from hepfool.workflow.steps import WORK, StepInput
-from hepfool.workflow.study import Study, with_impact, write_study
+from hepfool.workflow.study import Study, judged, with_impact, write_study
 
 __all__ = ["run_workflow"]
 
@@ -162,30 +161,23 @@ def _style(configuration: WorkflowConfiguration) -> PlotStyle:
 
 
 def _study(configuration: WorkflowConfiguration, results: Mapping[str, Any]) -> Study:
-    classifier, result = results["baseline"].classifier, results["attack"]["test"]
-    detector, adaptive = results.get("detector"), results.get("adaptive")
-    evidence = Evidence.of(
-        result,
-        classifier,
-        effects=results["systematics"].effects,
-        flagged=None if detector is None else detector.flags(result.adversarial.network_values),
+    adaptive, systematics = results.get("adaptive"), results["systematics"]
+    study = judged(
+        systematics.sums,
+        result=results["attack"]["test"],
+        thresholds=configuration.thresholds,
+        investigated=configuration.investigated,
+        seed=configuration.seed,
+        others=systematics.others,
         fractions=results.get("data_check", ()),
         adaptive=None if adaptive is None else adaptive.effect,
-        excess=results["systematics"].excess,
         correlations=configuration.systematics.coefficients(),
     )
-    verdict = decide(evidence, configuration.thresholds, investigated=configuration.investigated)
-    report = None if detector is None else evaluate(detector, result)
-    summary = summarise(
-        result, evidence, verdict, detector=report, detection=results.get("checks"), seed=configuration.seed
-    )
-    study = Study(
-        result=result,
-        evidence=evidence,
-        summary=summary,
-        threshold=getattr(classifier, "threshold", None),
-        detection=results.get("checks"),
-    )
+    detection = results.get("checks")
+    if detection is not None:
+        study = replace(
+            study, detection=detection, summary=replace(study.summary, detection=detection_record(detection))
+        )
     return _with_demanded(study, results)
 
 

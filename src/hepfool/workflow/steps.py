@@ -36,10 +36,9 @@ from hepfool.statistics.checks import DetectionTable
 from hepfool.statistics.marginals import Binning
 from hepfool.studies.cross_run import CrossRuns, run_cross_runs
 from hepfool.studies.data_check import check_data
-from hepfool.studies.excess import run_excess
 from hepfool.studies.frontier import Frontier, OperatingPoint, run_frontier, scaled_caps
 from hepfool.studies.runs import RunPlan
-from hepfool.studies.systematics import attack_effect, run_systematics, total
+from hepfool.studies.systematics import attack_effect, total
 from hepfool.studies.variations import yield_effects
 from hepfool.summary import FlaggedFraction
 from hepfool.training import Epoch, auroc, fit
@@ -241,13 +240,10 @@ def _measure_systematics(given: StepInput) -> SystematicsOutcome:
         for source in settings.histograms
         for effect in yield_effects(read_histograms(source.file), source.nominal, above=source.above)
     )
-    effects = (*run_systematics(classifier, result.nominal, attacked=result.attacked), *others)
-    if not effects:
-        return SystematicsOutcome(effects=(), excess=None)
-    total(effects, settings.coefficients())  # which checks the correlations
-    flagged = None if detector is None else detector.flags(result.adversarial.network_values)
-    excess = run_excess(result, classifier, flagged=flagged, correlations=settings.coefficients(), others=others)
-    return SystematicsOutcome(effects=effects, excess=excess)
+    outcome = SystematicsOutcome(sums=result.sums(classifier, detector=detector), others=others)
+    if outcome.effects:
+        total(outcome.effects, settings.coefficients())  # which checks the correlations
+    return outcome
 
 
 def _compare_data(given: StepInput) -> tuple[FlaggedFraction, ...]:
@@ -327,8 +323,9 @@ def _fit_templates(given: StepInput) -> FitOutcome:
     if settings is None:  # pragma: no cover - not planned
         raise ValueError
     workspace = json.loads(settings.workspace.read_text(encoding="utf-8"))
-    result = given.results["attack"]["test"]
-    histogram = score_histogram(result, by="dataset", region=settings.region, n_bins=settings.n_bins)
+    histogram = score_histogram(
+        given.results["systematics"].sums, by="dataset", region=settings.region, n_bins=settings.n_bins
+    )
     templates = score_templates(histogram, channel=settings.channel, samples=settings.samples)
     patch = attack_patch(workspace, templates, settings.nuisance)
     return FitOutcome(patch=patch, impact=expected_impact(workspace, patch, optimizer=settings.optimizer))

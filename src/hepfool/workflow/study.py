@@ -25,9 +25,8 @@ from hepfool.models.protocols import Classifier
 from hepfool.printable import printable
 from hepfool.report import EXTRA_COLUMNS, write_report
 from hepfool.statistics.checks import CheckSettings, DetectionTable
-from hepfool.studies.excess import run_excess
 from hepfool.studies.frontier import Frontier, FrontierPoint, OperatingPoint, run_frontier, scaled_caps
-from hepfool.studies.systematics import Measured, SystematicEffect, run_systematics
+from hepfool.studies.systematics import Measured, SystematicEffect
 from hepfool.summary import (
     Evidence,
     Summary,
@@ -37,6 +36,7 @@ from hepfool.summary import (
     frontier_record,
     summarise,
 )
+from hepfool.sums import AttackSums
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,6 +48,7 @@ __all__ = [
     "Study",
     "check_shown",
     "draw_study",
+    "judged",
     "run_table_attack",
     "signal_region_envelope",
     "thin",
@@ -68,14 +69,14 @@ class Study:
 
     Attributes
     ----------
-    result : AttackResult
-        Nominal and adversarial events.
+    sums : AttackSums
+        Of nominal and adversarial events.
     evidence : Evidence
         Measured effects.
     summary : Summary
         Everything in plain values, the verdict included.
-    threshold : float, optional
-        Score above which the network says class 1; None for more classes.
+    result : AttackResult, optional
+        The events; None where they stayed on the workers.
     detection : DetectionTable, optional
         Which check would have caught the attack, see :func:`with_checks`.
     impact : Impact, optional
@@ -84,10 +85,10 @@ class Study:
         The attack with tighter and looser caps, see :func:`with_frontier`.
     """
 
-    result: AttackResult
+    sums: AttackSums
     evidence: Evidence
     summary: Summary
-    threshold: float | None = None
+    result: AttackResult | None = None
     detection: DetectionTable | None = None
     impact: Impact | None = None
     frontier: Frontier | None = None
@@ -176,14 +177,45 @@ def run_table_attack(
     check_shown(table)
     rng = np.random.default_rng(seed)
     result = run_attack(attack, classifier, table, rng=rng, target=target, progress=progress)
-    varied = bool(table.shape_variations or table.weight_variations)
-    effects = run_systematics(classifier, table, attacked=result.attacked) if varied else ()
-    excess = run_excess(result, classifier) if varied else None
-    evidence = Evidence.of(result, classifier, effects=effects, excess=excess)
+    sums = result.sums(classifier)
+    return judged(sums, result=result, thresholds=thresholds, investigated=investigated, seed=seed)
+
+
+def judged(
+    sums: AttackSums,
+    *,
+    result: AttackResult | None = None,
+    thresholds: Thresholds | None = None,
+    investigated: bool = False,
+    seed: int | None = None,
+    **given: Any,
+) -> Study:
+    """
+    Judge an attack by its sums, wherever its events are.
+
+    Parameters
+    ----------
+    sums : AttackSums
+        From ``AttackResult.sums``, or from a processor.
+    result : AttackResult, optional
+        Its events, if they are here.
+    thresholds : Thresholds, optional
+        Of the criteria.
+    investigated : bool
+        See :func:`hepfool.summary.decide`.
+    seed : int, optional
+        Of the attack, for the record.
+    **given
+        ``others``, ``fractions``, ``adaptive`` and ``correlations`` of :meth:`hepfool.summary.Evidence.of`.
+
+    Returns
+    -------
+    Study
+        To be drawn and written; what needs events is left out without them.
+    """
+    evidence = Evidence.of(sums, **given)
     verdict = decide(evidence, thresholds, investigated=investigated)
-    summary = summarise(result, evidence, verdict, seed=seed)
-    threshold = getattr(classifier, "threshold", None)
-    return Study(result=result, evidence=evidence, summary=summary, threshold=threshold)
+    return Study(sums=sums, evidence=evidence, summary=summarise(sums, evidence, verdict, seed=seed), result=result)
 
 
 def check_shown(table: EventTable) -> None:
@@ -236,8 +268,15 @@ def with_checks(study: Study, settings: CheckSettings, *, seed: int) -> Study:
     Study
         With the table, also in its summary.
     """
-    detection = study.result.checks(settings, rng=np.random.default_rng(seed))
+    detection = _events(study, "the power of checks").checks(settings, rng=np.random.default_rng(seed))
     return replace(study, detection=detection, summary=replace(study.summary, detection=detection_record(detection)))
+
+
+def _events(study: Study, what: str) -> AttackResult:
+    if study.result is None:
+        msg = f"{what} needs the events, of which this study has only sums; attack them with scope='dataset', or run_table_attack"
+        raise ValueError(msg)
+    return study.result
 
 
 def with_impact(study: Study, impact: Impact) -> Study:
@@ -302,7 +341,8 @@ def with_frontier(
     ValueError
         If the attack has no caps to scale or was not checked, or the file belongs to another scan.
     """
-    result, attack = study.result, study.result.attack
+    result = _events(study, "a scan of caps")
+    attack = result.attack
     attack = attack.attack if isinstance(attack, Checkpointed) else attack
     if not isinstance(attack, CONSERVAttack) or study.detection is None:
         msg = f"a scan of caps needs a CONSERVAttack and its checks, got {attack!r}; call with_checks first"
@@ -363,8 +403,8 @@ def draw_study(study: Study, *, style: PlotStyle | None = None) -> dict[str, Fig
     from hepfool import plots  # noqa: PLC0415
 
     style = style or plots.PlotStyle()
-    result, evidence = study.result, study.evidence
-    attacks = [_bar(evidence.attack), *_bars_per_dataset(result)]
+    sums, evidence = study.sums, study.evidence
+    attacks = [_bar(evidence.attack), *_bars_per_dataset(sums)]
     corrected = [] if evidence.corrected is None else [_bar(evidence.corrected)]
     systematics = [_bar(effect) for effect in evidence.effects if effect.flips is not None]
     checks = {} if study.detection is None else {"detection": plots.plot_detection(study.detection, style=style)[0]}
@@ -374,11 +414,11 @@ def draw_study(study: Study, *, style: PlotStyle | None = None) -> dict[str, Fig
         **checks,
         **frontier,
         **impacts,
-        "marginals": plots.plot_marginals(plots.representative_marginals(result), style=style)[0],
-        "correlations": plots.plot_correlations(result.compatibility, style=style)[0],
-        "score": plots.plot_score(plots.score_histogram(result), threshold=study.threshold, density=True, style=style)[
-            0
-        ],
+        "marginals": plots.plot_marginals(plots.representative_marginals(sums), style=style)[0],
+        "correlations": plots.plot_correlations(evidence.compatibility, style=style)[0],
+        "score": plots.plot_score(
+            plots.score_histogram(sums), threshold=sums.facts["threshold"], density=True, style=style
+        )[0],
         "fooling": plots.plot_fooling(attacks, systematics, corrected=corrected, style=style)[0],
     }
 
@@ -388,11 +428,10 @@ def _bar(effect: SystematicEffect) -> tuple[str, float, float]:
     return effect.name, flips.value, flips.error
 
 
-def _bars_per_dataset(result: AttackResult) -> list[tuple[str, float, float]]:
-    table = result.nominal
-    if len(table.datasets) == 1:
+def _bars_per_dataset(sums: AttackSums) -> list[tuple[str, float, float]]:
+    if len(sums.attacked_datasets) == 1:
         return []
-    counts = {name: result.counts(table.dataset_mask(name)) for name in table.datasets}
+    counts = {name: sums.counts(dataset=name) for name in sums.attacked_datasets}
     return [(name, c.fooling_ratio, np.nan) for name, c in counts.items() if c.n_attacked]
 
 
@@ -426,4 +465,4 @@ def write_study(
         The folder, see :mod:`hepfool.report`.
     """
     drawn = {**draw_study(study, style=style), **(figures or {})}
-    return write_report(folder, study.summary, result=study.result, figures=drawn, **options)
+    return write_report(folder, study.summary, sums=study.sums, result=study.result, figures=drawn, **options)

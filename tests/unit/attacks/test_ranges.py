@@ -19,7 +19,7 @@ from hepfool.events import EventTable, Region
 from hepfool.features import Feature
 from hepfool.processors.passes import Ranges
 from hepfool.processors.results import RegionSums
-from hepfool.report.folder import result_histograms
+from hepfool.report.folder import sum_histograms
 from hepfool.statistics.dependence import Moments
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.remarks import remark_on_ranges
@@ -87,7 +87,7 @@ def test_a_constant_fixed_input_is_harmless(constant: float, strategy: str) -> N
     assert result.compatibility.js_distance[2:].tolist() == [0.0, 0.0]
     np.testing.assert_array_equal(result.compatibility.correlation_nominal[2:], np.eye(4)[2:])
     np.testing.assert_array_equal(result.adversarial.values[:, 2:], table.values[:, 2:])
-    assert list(result_histograms(result)) == ["dataset", "region", "variation", "weight"]
+    assert list(sum_histograms(result.sums(Line()))) == ["dataset", "region", "variation", "weight"]
 
 
 def test_a_constant_that_is_no_binary_fraction_has_no_correlation() -> None:

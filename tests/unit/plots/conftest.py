@@ -10,6 +10,7 @@ import pytest
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.events import EventTable, Region
 from hepfool.features import Feature
+from hepfool.sums import AttackSums
 from hepfool.typing import FloatArray, IntArray
 
 
@@ -61,3 +62,8 @@ def result() -> AttackResult:
         regions=(Region(name="control_region", mask=index >= 0), Region(name="late", mask=index >= 50, role="signal")),
     )
     return run_attack(Roll(), FirstFeature(), table, rng=np.random.default_rng(1))
+
+
+@pytest.fixture(scope="session")
+def sums(result: AttackResult) -> AttackSums:
+    return result.sums(FirstFeature())

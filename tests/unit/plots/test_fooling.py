@@ -13,6 +13,7 @@ from hepfool.plots.attack import fooling_by_part, plot_fooling
 
 ATTACKS = [("Control region", 0.7, 0.01), ("Signal region", 0.9, 0.004)]
 SYSTEMATICS = [("Tau energy", 0.02, 0.001), ("Jet energy", 0.03, math.nan)]
+from tests.unit.plots.conftest import FirstFeature
 
 
 def written(ax: Axes) -> list[str]:
@@ -68,7 +69,7 @@ def test_only_known_errors_are_drawn() -> None:
 
 def test_ratios_by_part_are_those_of_its_attacked_events(result: AttackResult) -> None:
     table, flagged = result.nominal, np.arange(result.nominal.n_events) % 3 == 0
-    by_part = fooling_by_part(result, flagged=flagged)
+    by_part = fooling_by_part(result.sums(FirstFeature(), flagged=flagged))
     masks = {
         "all events": np.ones(table.n_events, dtype=bool),
         "background": table.dataset_mask("background"),
@@ -87,5 +88,5 @@ def test_ratios_by_part_are_those_of_its_attacked_events(result: AttackResult) -
             assert value == pytest.approx(ratio)
             squares = sum((table.weights[k] * (counted[k] - ratio)) ** 2 for k in events)
             assert error == pytest.approx(np.sqrt(squares) / total)
-    assert "corrected" not in fooling_by_part(result)
+    assert "corrected" not in fooling_by_part(result.sums(FirstFeature()))
     plot_fooling(by_part["attacks"], corrected=by_part["corrected"])

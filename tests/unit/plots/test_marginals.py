@@ -13,49 +13,52 @@ from matplotlib.patches import StepPatch
 from hepfool.attacks.base import AttackResult
 from hepfool.plots.inputs import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
 from hepfool.statistics.migration import Migration
+from hepfool.sums import AttackSums
 
 
-def test_marginal_holds_all_weights_of_the_region(result: AttackResult) -> None:
-    shown = marginal(result, "score_like", n_bins=7)
-    assert shown.nominal.axes[0].size == 7
+def test_marginal_holds_all_weights_of_the_region(sums: AttackSums, result: AttackResult) -> None:
+    shown = marginal(sums, "score_like")
+    assert shown.nominal.axes[0].size == 50
     assert shown.nominal.values().sum() == result.nominal.weights.sum()
     variances: Any = shown.nominal.variances()
     assert variances.sum() == (result.nominal.weights**2).sum()
     assert shown.adversarial.values().sum() == result.nominal.weights.sum()
 
 
-def test_marginal_takes_distance_and_floor_from_the_bins_of_the_attack(result: AttackResult) -> None:
-    shown = marginal(result, "n_jets")
+def test_marginal_takes_distance_and_floor_from_the_bins_of_the_attack(sums: AttackSums, result: AttackResult) -> None:
+    shown = marginal(sums, "n_jets")
     assert shown.js_distance == result.compatibility.js_distance[2]
     assert shown.js_floor == result.compatibility.js_floor[2]
 
 
-def test_marginal_of_a_region_uses_its_events_only(result: AttackResult) -> None:
-    shown = marginal(result, "score_like", region="late", n_bins=4)
+def test_marginal_of_a_region_uses_its_events_only(sums: AttackSums, result: AttackResult) -> None:
+    shown = marginal(sums, "score_like", region="late")
     assert shown.nominal.values().sum() == result.nominal.weights[50:].sum()
     assert shown.js_distance == result.compare("late").js_distance[0]
     assert shown.note == "late"
 
 
-def test_integer_feature_has_one_bin_per_number(result: AttackResult) -> None:
-    edges = marginal(result, "n_jets").nominal.axes[0].edges
+def test_integer_feature_has_one_bin_per_number(sums: AttackSums) -> None:
+    edges = marginal(sums, "n_jets").nominal.axes[0].edges
     assert edges.tolist() == [-0.5, 0.5, 1.5, 2.5, 3.5, 4.5]
 
 
-def test_missing_values_are_left_out(result: AttackResult) -> None:
+def test_missing_values_are_left_out(sums: AttackSums, result: AttackResult) -> None:
     total = result.nominal.weights.sum()
-    assert marginal(result, "eta").nominal.values().sum() == total - result.nominal.weights[3]
+    assert marginal(sums, "eta").nominal.values().sum() == total - result.nominal.weights[3]
 
 
-def test_representative_features_are_those_moved_least_typically_and_most(result: AttackResult) -> None:
-    shown = representative_marginals(result)
+def test_representative_features_are_those_moved_least_typically_and_most(
+    sums: AttackSums, result: AttackResult
+) -> None:
+    shown = representative_marginals(sums)
     distances = [item.js_distance for item in shown]
     assert distances == sorted(result.compatibility.js_distance)
     assert [item.note for item in shown] == ["Smallest distance", "Median distance", "Largest distance"]
 
 
-def test_figure_shows_both_yields_and_the_net_change(result: AttackResult) -> None:
-    shown = marginal(result, "n_jets")
+def test_figure_shows_both_yields_and_the_net_change(sums: AttackSums) -> None:
+    shown = marginal(sums, "n_jets")
     _, (ax, below) = plot_marginal(shown)
     legend: Any = ax.get_legend()
     labels = [text.get_text() for text in legend.get_texts()]
@@ -66,29 +69,29 @@ def test_figure_shows_both_yields_and_the_net_change(result: AttackResult) -> No
     assert ax.get_ylabel() == "Events"
 
 
-def test_histograms_alone_show_their_ratio(result: AttackResult) -> None:
-    shown = replace(marginal(result, "n_jets"), migration=None)
+def test_histograms_alone_show_their_ratio(sums: AttackSums) -> None:
+    shown = replace(marginal(sums, "n_jets"), migration=None)
     _, (_, below) = plot_marginal(shown)
     assert is_drawn(shown.adversarial.values() / shown.nominal.values(), below)
     assert below.get_ylabel() == "Adv. / nom."
 
 
-def test_errors_of_the_changes_are_those_of_the_events_that_moved(result: AttackResult) -> None:
-    shown = marginal(result, "n_jets")
+def test_errors_of_the_changes_are_those_of_the_events_that_moved(sums: AttackSums) -> None:
+    shown = marginal(sums, "n_jets")
     # Every event but those with 4 jets moves up by one; each fifth of the events has the squared weights 50.
     assert shown.migration is not None
     assert shown.migration.net.tolist() == [-30.0, 0.0, 0.0, 0.0, 30.0]
     assert shown.migration.variance.tolist() == [50.0, 100.0, 100.0, 100.0, 50.0]
 
 
-def test_missing_values_do_not_migrate(result: AttackResult) -> None:
-    shown = marginal(result, "eta")
+def test_missing_values_do_not_migrate(sums: AttackSums) -> None:
+    shown = marginal(sums, "eta")
     assert shown.migration is not None
     assert not shown.migration.net.any()
 
 
-def test_beyond_the_last_column_a_row_begins(result: AttackResult) -> None:
-    figure, panels = plot_marginals([marginal(result, "n_jets")] * 3, n_columns=2)
+def test_beyond_the_last_column_a_row_begins(sums: AttackSums) -> None:
+    figure, panels = plot_marginals([marginal(sums, "n_jets")] * 3, n_columns=2)
     assert len(panels) == 3
     assert len(figure.axes) == 6
     figure.draw_without_rendering()

@@ -8,16 +8,17 @@ from hist import Hist
 
 from hepfool.attacks.base import AttackResult
 from hepfool.plots.scores import plot_score, plot_score_stack, score_histogram
+from hepfool.sums import AttackSums
 
 
-def test_every_event_is_filled_once_per_variation(result: AttackResult) -> None:
-    histogram = score_histogram(result)
+def test_every_event_is_filled_once_per_variation(sums: AttackSums, result: AttackResult) -> None:
+    histogram = score_histogram(sums)
     for variation in ("nominal", "adversarial"):
         assert histogram[{"variation": variation}].values().sum() == result.nominal.weights.sum()  # type: ignore[union-attr]
 
 
-def test_score_of_one_counts_in_the_last_bin(result: AttackResult) -> None:
-    histogram = score_histogram(result, n_bins=100)
+def test_score_of_one_counts_in_the_last_bin(sums: AttackSums, result: AttackResult) -> None:
+    histogram = score_histogram(sums, n_bins=100)
     last: Any = histogram[{"process": "Class 1", "variation": "nominal", "score": -1}]
     assert last.value == result.nominal.weights[-1]
 
@@ -31,25 +32,25 @@ def test_score_of_one_counts_in_the_last_bin(result: AttackResult) -> None:
         ({"region": "late"}, ["Class 1"]),
     ],
 )
-def test_processes_are_labels_or_datasets(result: AttackResult, options: dict[str, Any], names: list[str]) -> None:
-    assert list(score_histogram(result, **options).axes["process"]) == names
+def test_processes_are_labels_or_datasets(sums: AttackSums, options: dict[str, Any], names: list[str]) -> None:
+    assert list(score_histogram(sums, **options).axes["process"]) == names
 
 
-def test_overlay_names_processes_variations_and_threshold(result: AttackResult) -> None:
-    _, ax = plot_score(score_histogram(result, by="dataset"), threshold=0.5)
+def test_overlay_names_processes_variations_and_threshold(sums: AttackSums) -> None:
+    _, ax = plot_score(score_histogram(sums, by="dataset"), threshold=0.5)
     legend: Any = ax.get_legend()
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["background", "signal", "Nominal", "Adversarial", "Threshold 0.5"]
 
 
-def test_density_has_unit_area(result: AttackResult) -> None:
-    _, ax = plot_score(score_histogram(result, n_bins=10), density=True)
+def test_density_has_unit_area(sums: AttackSums) -> None:
+    _, ax = plot_score(score_histogram(sums, n_bins=10), density=True)
     for patch in (p for p in ax.patches if hasattr(p, "get_data")):
         assert patch.get_data().values.sum() / 10 == pytest.approx(1.0)
 
 
-def test_stack_adds_up_to_all_events(result: AttackResult) -> None:
-    histogram = score_histogram(result, by="dataset", n_bins=1)
+def test_stack_adds_up_to_all_events(sums: AttackSums, result: AttackResult) -> None:
+    histogram = score_histogram(sums, by="dataset", n_bins=1)
     _, (ax, _) = plot_score_stack(histogram)
     highest = max(patch.get_data().values.max() for patch in ax.patches if hasattr(patch, "get_data"))
     assert highest == result.nominal.weights.sum()

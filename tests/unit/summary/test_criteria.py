@@ -39,7 +39,7 @@ def fraction(data: float, simulation: float, error: float = 0.0) -> FlaggedFract
 
 @pytest.fixture
 def evidence(shifted_result: AttackResult, sign_classifier: Classifier) -> Evidence:
-    return Evidence.of(shifted_result, sign_classifier)
+    return Evidence.of(shifted_result.sums(sign_classifier))
 
 
 def judge(criterion: type[Criterion], evidence: Evidence, **changes: object) -> Criterion:
@@ -75,7 +75,7 @@ def test_fooling_is_held_against_the_flips_of_the_systematics(evidence: Evidence
 
 def test_a_detector_corrects_the_fooling_ratio(shifted_result: AttackResult, sign_classifier: Classifier) -> None:
     half = shifted_result.fooled & (np.cumsum(shifted_result.fooled) % 2 == 0)
-    evidence = Evidence.of(shifted_result, sign_classifier, flagged=half)
+    evidence = Evidence.of(shifted_result.sums(sign_classifier, flagged=half))
     judged = FoolingWithinSystematics.of(evidence, Thresholds())
     assert judged.corrected
     assert judged.fooling.value == pytest.approx((shifted_result.fooled & ~half).sum() / shifted_result.attacked.sum())

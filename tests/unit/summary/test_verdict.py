@@ -28,6 +28,7 @@ from hepfool.summary import (
     summarise,
     summary_schema,
 )
+from hepfool.sums import AttackSums
 
 
 def systematic(flips: float, shift: float = 0.0) -> SystematicEffect:
@@ -41,9 +42,14 @@ DISAGREEING = FlaggedFraction(region="low_met", data=Measured(0.40, 0.01), simul
 
 
 @pytest.fixture
-def evidence(shifted_result: AttackResult, sign_classifier: Classifier) -> Evidence:
+def sums(shifted_result: AttackResult, sign_classifier: Classifier) -> AttackSums:
+    return shifted_result.sums(sign_classifier)
+
+
+@pytest.fixture
+def evidence(sums: AttackSums) -> Evidence:
     """Evidence of an attack that everything covers."""
-    return Evidence.of(shifted_result, sign_classifier, effects=(systematic(0.5, 0.5),), fractions=(AGREEING,))
+    return Evidence.of(sums, others=(systematic(0.5, 0.5),), fractions=(AGREEING,))
 
 
 def test_covered_needs_every_decisive_criterion(evidence: Evidence) -> None:
@@ -149,9 +155,9 @@ def test_correlated_systematics_cover_more(evidence: Evidence) -> None:
 
 
 def test_the_summary_is_plain_json(
-    shifted_result: AttackResult, evidence: Evidence, detector_report: DetectorReport
+    shifted_result: AttackResult, sums: AttackSums, evidence: Evidence, detector_report: DetectorReport
 ) -> None:
-    summary = summarise(shifted_result, evidence, decide(evidence), detector=detector_report, seed=7)
+    summary = summarise(sums, evidence, decide(evidence), detector=detector_report, seed=7)
     back = json.loads(summary.to_json())
     assert back == json.loads(json.dumps(dataclasses.asdict(summary)))
     assert back["provenance"]["seed"] == 7
@@ -200,7 +206,7 @@ def test_repeated_trainings_are_summed_up(detector_report: DetectorReport) -> No
 
 
 def test_the_summary_follows_its_published_schema(
-    shifted_result: AttackResult, evidence: Evidence, detector_report: DetectorReport
+    shifted_result: AttackResult, sums: AttackSums, evidence: Evidence, detector_report: DetectorReport
 ) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = summary_schema()
@@ -217,7 +223,7 @@ def test_the_summary_follows_its_published_schema(
     )
     detection = DetectionTable(rows=(row,), level=0.05)
     for verdict in (decide(evidence), decide(dataclasses.replace(evidence, effects=()), investigated=True)):
-        full = summarise(shifted_result, evidence, verdict, detector=detector_report, detection=detection, seed=7)
+        full = summarise(sums, evidence, verdict, detector=detector_report, detection=detection, seed=7)
         assert list(validator.iter_errors(json.loads(full.to_json()))) == []
     effects = (systematic(0.1), dataclasses.replace(systematic(0.1), name="jes_up", kind="yield", flips=None))
     defended = dataclasses.replace(
@@ -242,7 +248,7 @@ def test_the_summary_follows_its_published_schema(
         further_check="ks",
     )
     whole = dataclasses.replace(
-        summarise(shifted_result, defended, decide(defended)),
+        summarise(sums, defended, decide(defended)),
         impact=impact_record(impact),
         frontier=frontier_record(Frontier(points=(point,), n_data=9.0, level=0.05)),
         spread=spread_record(cross_runs(detector_report)),
@@ -253,7 +259,7 @@ def test_the_summary_follows_its_published_schema(
     assert record["systematics"]["correlations"] == [{"sources": ["tes", "jes"], "coefficient": 0.5}]
     assert record["verdict"]["adaptive"] == "COVERED"
     bare = dataclasses.replace(evidence, effects=(), fractions=())
-    record = json.loads(summarise(shifted_result, bare, decide(bare)).to_json())
+    record = json.loads(summarise(sums, bare, decide(bare)).to_json())
     assert list(validator.iter_errors(record)) == []
     # Nothing may be added, left out, or misspelt unnoticed.
     record["verdict"]["decision"] = "FINE"

@@ -15,7 +15,7 @@ from hepfool.events import EventTable
 from hepfool.models.blackbox import FiniteDifference
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import CheckSettings
-from hepfool.workflow import draw_study, run_table_attack, thin, with_checks, with_frontier, write_study
+from hepfool.workflow import draw_study, judged, run_table_attack, thin, with_checks, with_frontier, write_study
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def test_systematics_are_measured_on_the_attacked_events(
     seen: list[Iteration] = []
     study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7, target=0, progress=seen.append)
     assert len(seen) == 1
+    assert study.result is not None
     np.testing.assert_array_equal(study.result.attacked, varied.labels == 0)
     effects = {effect.name: effect for effect in study.evidence.effects}
     assert list(effects) == ["jes_up", "jes_down", "pileup_up"]
@@ -43,7 +44,7 @@ def test_systematics_are_measured_on_the_attacked_events(
     assert effects["jes_up"].flips is not None
     assert effects["jes_up"].flips.value == pytest.approx(up.sum() / (varied.labels == 0).sum())
     assert study.summary.systematics["total"]["sources"] == ["jes", "pileup"]
-    excess = study.result.fooling_ratio - study.summary.systematics["total"]["flips"]["value"]
+    excess = study.sums.fooling_ratio - study.summary.systematics["total"]["flips"]["value"]
     assert study.summary.systematics["excess"]["flips"]["value"] == pytest.approx(excess)
     assert study.summary.verdict["decision"] == "INVESTIGATE"
 
@@ -53,7 +54,7 @@ def test_an_investigated_excess_is_assigned(
 ) -> None:
     study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7, investigated=True)
     assert study.summary.verdict["decision"] == "ASSIGN"
-    assert 0 < study.summary.verdict["size_flips"] < study.result.fooling_ratio
+    assert 0 < study.summary.verdict["size_flips"] < study.sums.fooling_ratio
 
 
 def test_names_that_could_not_be_written_stop_before_the_attack(
@@ -110,7 +111,7 @@ def test_a_scan_of_the_caps_goes_to_summary_and_figures(
     assert found.summary.frontier is not None
     assert [point["factor"] for point in found.summary.frontier["points"]] == [0.5, 1.0]
     own = found.summary.frontier["points"][1]
-    assert own["fooling"]["value"] == pytest.approx(study.result.fooling_ratio)
+    assert own["fooling"]["value"] == pytest.approx(study.sums.fooling_ratio)
     assert path.is_file()
     assert "frontier" in draw_study(found)
     other = with_checks(run_table_attack(table, classifier, shifted_result.attack, seed=7), settings, seed=1)
@@ -127,3 +128,14 @@ def test_thinning_keeps_the_order_and_the_seed(shifted_result: AttackResult) -> 
     assert thin(table, None, seed=3) is thin(table, 10**6, seed=3) is table
     with pytest.raises(ValueError, match="at least 1, got 0"):
         thin(table, 0, seed=3)
+
+
+def test_what_needs_events_says_so_where_only_sums_are_left(
+    shifted_result: AttackResult, sign_classifier: Classifier, tmp_path: Path
+) -> None:
+    study = judged(shifted_result.sums(sign_classifier), seed=7)
+    with pytest.raises(ValueError, match="the power of checks needs the events, of which this study has only sums"):
+        with_checks(study, CheckSettings(n_data=100.0), seed=1)
+    folder = write_study(study, tmp_path / "out")
+    assert (folder / "histograms.zip").is_file()
+    assert not (folder / "adversarial.root").exists()
