@@ -74,7 +74,7 @@ def attacked_scores(n_iterations: int | None) -> dict[str, Scores]:
             envelope=signal_region_envelope,
             seed=SEED,
         )
-    scores = out["scores"][1]
+    scores = out["sums"].scores()
     # The test part is a quarter of the simulation.
     simulated_fb = htautau.luminosity_pb() / 4.0 / 1000.0
     scores = scores * (LUMINOSITY_FB / simulated_fb)

@@ -33,6 +33,7 @@ from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
 from hepfool.statistics.marginals import Binning
+from hepfool.sums import Key
 from hepfool.workflow import run_table_attack
 from tests.toy_analysis import Logistic, Push, ToyAnalysis
 
@@ -135,21 +136,18 @@ def test_a_part_of_the_events_is_complete(toy_fileset: dict[str, Any], plan: Att
 def test_detector_counts_what_is_fooled_and_not_flagged(
     toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, expected: AnalysisRun, detector: Detector
 ) -> None:
-    found = expected.out["detector"]
-    assert set(found["flags"]["signal"]["all"]) == {"nominal", "adversarial", "jet_energy_up"}
-    assert set(found["flags"]["collisions"]["all"]) == {"nominal"}
+    sums = expected.out["sums"]
     for dataset in ("signal", "background"):
-        flags, corrected = found["flags"][dataset]["low_met"], found["corrected"][dataset]["low_met"]["adversarial"]
-        counts = expected.out["fooling"][dataset]["low_met"]["adversarial"]
-        assert 0 < flags["nominal"].fraction < 1
-        assert corrected.n_attacked == counts.n_attacked
-        histogram = found["scores"][dataset, "low_met", "adversarial", :]
-        assert histogram.sum().value == pytest.approx(flags["adversarial"].weight)
+        of = {"dataset": dataset, "region": "low_met"}
+        flagged, everything = (sums.count(name, variation="nominal", **of) for name in ("flagged", "events"))
+        assert 0 < flagged.of(everything).value < 1
+        scores = sums.total("detector score", variation="adversarial", **of)
+        assert scores[0].sum() == pytest.approx(sums.count("events", **of).weight)
+    assert 0 < sums.count("flagged", region="low_met", variation="data").n < sums.count("events", variation="data").n
     if scope == "dataset":
         result = expected.out["result"]
         missed = result.fooled & ~detector.flags(result.adversarial.network_values)
-        numbers = [found["corrected"][dataset]["all"]["adversarial"].n_fooled for dataset in ("signal", "background")]
-        assert sum(numbers) == missed.sum() > 0
+        assert sums.count("unflagged").n == missed.sum() > 0
         assert missed.sum() < result.fooled.sum()
 
 
@@ -179,13 +177,13 @@ def test_output_holds_everything(tmp_path: Path, plan: AttackPlan, scope: Any, e
     store = read_store(tmp_path / "run.zip")
     assert store.metadata["provenance"] == expected.provenance
     assert store.metadata["digest"] == expected.digest
-    assert set(store.histograms) == {"marginal_lepton_pt", "marginal_met", "marginal_jet_pt", "score_1", "detector"}
-    assert store.histograms["marginal_met"] == expected.out["histograms"]["met"]
-    k = store.metadata["moments"].index(["signal", "low_met", "adversarial"])
-    sums = expected.out["moments"]["signal"]["low_met"]["adversarial"].sums
-    np.testing.assert_array_equal(store.arrays["moments_second"][k], sums.second)
-    fooling = store.metadata["fooling"]["signal"]["all"]["adversarial"]
-    assert fooling["n_fooled"] == expected.out["fooling"]["signal"]["all"]["adversarial"].n_fooled
+    sums = expected.out["sums"]
+    assert set(store.histograms) == {"marginal_lepton_pt", "marginal_met", "marginal_jet_pt", "score_1"}
+    assert store.histograms["marginal_met"] == sums.histogram("met")
+    key = Key("count", "all", "adversarial", "signal", "1", "fooled")
+    k = store.metadata["sums"].index(list(key))
+    np.testing.assert_array_equal(store.arrays[f"sum_{k}"], sums.sums[key].value)
+    assert store.arrays[f"sum_{k}"][0] == sums.counts(dataset="signal").n_fooled > 0
     with pytest.raises(FileExistsError):
         write_run(tmp_path / "run.zip", expected)
 

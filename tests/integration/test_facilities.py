@@ -31,7 +31,6 @@ from hepfool.processors.partition_caps import raise_caps
 from hepfool.processors.partitioned_attack import PartitionedAttack
 from hepfool.processors.partitions import PartitionProcessor
 from hepfool.processors.processor import AttackProcessor
-from hepfool.processors.results import compatibility
 from hepfool.statistics.marginals import Binning
 from tests.specimens import SineClassifier, events
 
@@ -249,7 +248,6 @@ def test_columnflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "read_table": read_table,
         "attack_table": attack_table,
         "accumulate": accumulate,
-        "compatibility": compatibility,
         "features": table.features,
         "classifier": SineClassifier(),
         "attack": CONSERVAttack(n_iterations=1, n_bins=20, n_candidates=5, max_js_distance=0.05),

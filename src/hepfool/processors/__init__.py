@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from hepfool.processors.passes import RangeProcessor, TableProcessor
     from hepfool.processors.plan import AttackPlan, RunSettings
     from hepfool.processors.processor import AttackProcessor, ChunkProcessor
-    from hepfool.processors.results import compatibility
 
 __all__ = [
     "Analysis",
@@ -43,7 +42,6 @@ __all__ = [
     "attack_collected",
     "attack_table",
     "collect",
-    "compatibility",
     "feature_matrix",
     "leading",
     "raise_caps",
@@ -67,7 +65,6 @@ _MODULES = {
     "attack_collected": "hepfool.processors.collected",
     "attack_table": "hepfool.processors.chunk",
     "collect": "hepfool.processors.collected",
-    "compatibility": "hepfool.processors.results",
     "feature_matrix": "hepfool.processors.analysis",
     "leading": "hepfool.processors.analysis",
     "raise_caps": "hepfool.processors.partition_caps",

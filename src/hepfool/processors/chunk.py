@@ -8,28 +8,24 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePath
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from coffea.processor import accumulate
 
-from hepfool.attacks.base import Attack, FoolingCounts
+from hepfool.attacks.base import Attack, AttackResult
 from hepfool.attacks.checks import in_parts, meant_events
 from hepfool.attacks.problem import validation_of
 from hepfool.attacks.result import warn_of_ratio
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.exceptions import DominantEventWarning, LowStatisticsWarning, NetworkWarning
 from hepfool.models.probe import check_names, check_network, check_scores
-from hepfool.models.protocols import Classifier, threshold_of
+from hepfool.models.protocols import Classifier
 from hepfool.processors.collected import without_blinded
-from hepfool.processors.detection import detector_sums
 from hepfool.processors.plan import AttackPlan
-from hepfool.processors.results import RegionSums, sort_categories
-from hepfool.processors.validated import ComparisonSums, comparison_sums
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.weights import unusable_sums
-from hepfool.typing import BoolArray, FloatArray
+from hepfool.sums import AttackSums, data_sums
+from hepfool.sums.fill import untouched
 
 __all__ = ["attack_table"]
 
@@ -55,25 +51,8 @@ class NotAttacked(NamedTuple):
 class ChunkOutcome(NamedTuple):
     """What an attack did to the events of one chunk."""
 
-    adversarial: EventTable
-    attacked: BoolArray
-    fooled: BoolArray
-    wanted: BoolArray  # meant by the target; their changes of class under systematic variations are counted
+    result: AttackResult
     missed: NotAttacked = NotAttacked()
-    comparisons: Mapping[str, ComparisonSums] = MappingProxyType({})
-    converged: bool | None = None
-
-    @property
-    def kept(self) -> dict[str, Any]:
-        """What was compared, and whether the search had converged, to be merged with other chunks."""
-        told = "converged" if self.converged else "not converged"
-        counts = {} if self.converged is None else {told: 1}
-        return {"comparisons": dict(self.comparisons), "convergence": counts}
-
-    @property
-    def marks(self) -> tuple[BoolArray, BoolArray, BoolArray]:
-        """Attacked, fooled and wanted events."""
-        return self.attacked, self.fooled, self.wanted
 
 
 def attack_chunk(plan: AttackPlan, table: EventTable, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,23 +61,22 @@ def attack_chunk(plan: AttackPlan, table: EventTable, metadata: Mapping[str, Any
     data = kept.labels == UNLABELLED
     parts, missed = [], NotAttacked()
     if data.any() or not kept.n_events:
-        parts.append(nominal_sums(kept.select(data), plan))
+        parts.append(sums_of_data(plan, kept.select(data)))
     constrained: dict[str, Any] = {}
     remarks: dict[str, int] = {}
-    kept_back: dict[str, Any] = {"comparisons": {}, "convergence": {}}
     if not data.all():
         simulated = kept.select(~data)
         remarks = dict.fromkeys(network_remarks(plan.classifier, simulated), 1)
         outcome = attack_what_can_be(plan, simulated, chunk_rng(plan.seed, metadata))
-        missed, kept_back = outcome.missed, outcome.kept
-        parts.append(attack_sums(simulated, outcome.adversarial, outcome.marks, plan))
+        missed = outcome.missed
+        parts.append(outcome.result.sums(plan.classifier, detector=plan.detector))
         chunk = f"{PurePath(metadata.get('filename', '')).name}:{metadata.get('entrystart', 0)}"
         constrained = {
             name: {chunk: int((simulated.constrained & simulated.dataset_mask(name)).sum())}
             for name in simulated.datasets
         }
-    counts = {"constrained": constrained, "not_attacked": missed.as_dict(), "remarks": remarks, **kept_back}
-    return {**accumulate(parts), **bookkeeping(table, metadata), **counts}
+    counts = {"constrained": constrained, "not_attacked": missed.as_dict(), "remarks": remarks}
+    return {"sums": sum(parts[1:], parts[0]), **bookkeeping(table, metadata), **counts}
 
 
 def network_remarks(classifier: Classifier, table: EventTable) -> tuple[str, ...]:
@@ -123,9 +101,8 @@ def attack_what_can_be(plan: AttackPlan, table: EventTable, rng: np.random.Gener
     out = attacked & in_parts(table, [] if validation is None else validation.unusable(table))
     reason = reason or (_UNCOMPARABLE if attacked.any() and (out == attacked).all() else None)
     if reason is not None or not attacked.any():
-        none = np.zeros_like(attacked)
         missed = NotAttacked() if reason is None else NotAttacked(reason, int(attacked.sum()))
-        return ChunkOutcome(table, none, none, attacked, missed, _unmoved(plan, table))
+        return ChunkOutcome(untouched(table, plan.classifier, plan.attack, binning_of(plan)), missed)
     populated = replace(table, regions=tuple(r for r in table.regions if r.mask.any()))
     with warnings.catch_warnings():
         # Said once for all chunks; and of a few events there is always one that dominates.
@@ -133,25 +110,13 @@ def attack_what_can_be(plan: AttackPlan, table: EventTable, rng: np.random.Gener
             warnings.simplefilter("ignore", said_once)
         result = plan.attacked(populated, rng=rng, target=attacked)
     moved = table.with_values(result.adversarial.values)
-    sums = comparison_sums(result.comparisons())
     missed = NotAttacked(_UNCOMPARABLE, int(out.sum()))
-    return ChunkOutcome(
-        moved, result.attacked, result.fooled, result.attacked, missed, comparisons=sums, converged=result.converged
-    )
+    return ChunkOutcome(replace(result, nominal=table, adversarial=moved), missed)
 
 
-def _unmoved(plan: AttackPlan, table: EventTable) -> dict[str, ComparisonSums]:
-    """Sum up events that stay as they are; none where they give no bins or caps."""
-    kept = validation_of(plan.attack)
-    if kept is None or not table.constrained.any():
-        return {}
-    scores, threshold = _scores(plan.classifier, table), threshold_of(plan.classifier)
-    try:
-        return comparison_sums(
-            kept.comparisons(table, table, binning=plan.binning, scores=(scores, scores), threshold=threshold)
-        )
-    except ValueError:
-        return {}
+def sums_of_data(plan: AttackPlan, table: EventTable) -> AttackSums:
+    """Sum up data, from which blinded events were taken before."""
+    return data_sums(table, plan.classifier, binning_of(plan), detector=plan.detector, unblind=True)
 
 
 def _refused(plan: AttackPlan, table: EventTable) -> str | None:
@@ -205,8 +170,9 @@ def attack_table(
     Returns
     -------
     dict
-        To be put into your own output under a key of your choice; coffea merges it.  ``not_attacked`` counts events and
-        chunks that could not be attacked, by reason.
+        To be put into your own output under a key of your choice; coffea merges it.  ``sums`` are the
+        :class:`~hepfool.sums.AttackSums`, of which :func:`hepfool.workflow.judged` makes a report; ``not_attacked`` counts
+        events and chunks that could not be attacked, by reason.
 
     Warns
     -----
@@ -220,52 +186,6 @@ def attack_table(
     warn_of_network(out["remarks"])
     warn_of_unattacked(out)
     return out
-
-
-def attack_sums(
-    nominal: EventTable, adversarial: EventTable, marks: tuple[BoolArray, BoolArray, BoolArray], plan: AttackPlan
-) -> dict[str, Any]:
-    """Sum up nominal, adversarial and systematically varied events."""
-    classifier, binning = plan.classifier, binning_of(plan)
-    names = ["nominal", "adversarial", *nominal.shape_variations, *nominal.weight_variations]
-    sums = RegionSums(nominal, binning, names, _score_classes(classifier))
-    attacked, fooled, wanted = marks
-    scores = _scores(classifier, nominal)
-    classes = _predict(classifier, nominal)
-    sums.fill("nominal", nominal, scores, moments=True)
-    sums.fill("adversarial", adversarial, _scores(classifier, adversarial), moments=True)
-    sums.count("adversarial", attacked, fooled)
-    for name in nominal.shape_variations:
-        varied = nominal.variation(name)
-        sums.fill(name, varied, _scores(classifier, varied))
-        sums.count(name, wanted, wanted & (_predict(classifier, varied) != classes))
-    for name in nominal.weight_variations:
-        sums.fill(name, nominal.variation(name), scores)
-    if plan.detector is None:
-        return sums.as_dict()
-    flags = detector_sums(plan.detector, nominal, binning, adversarial=adversarial, outcome=(attacked, fooled))
-    return {**sums.as_dict(), "detector": flags}
-
-
-def nominal_sums(table: EventTable, plan: AttackPlan) -> dict[str, Any]:
-    """Sum up events that are not attacked: data, or none."""
-    binning = binning_of(plan)
-    sums = RegionSums(table, binning, ["nominal"], _score_classes(plan.classifier))
-    sums.fill("nominal", table, _scores(plan.classifier, table), moments=True)
-    flags = {} if plan.detector is None else {"detector": detector_sums(plan.detector, table, binning)}
-    return {**sums.as_dict(), **flags}
-
-
-def _score_classes(classifier: Classifier) -> tuple[int, ...]:
-    return (1,) if classifier.n_classes == 2 else tuple(range(classifier.n_classes))
-
-
-def _scores(classifier: Classifier, table: EventTable) -> FloatArray:
-    return classifier.scores(table.network_values) if table.n_events else np.zeros((0, classifier.n_classes))
-
-
-def _predict(classifier: Classifier, table: EventTable) -> Any:
-    return classifier.predict(table.network_values) if table.n_events else np.zeros(0, dtype=np.int64)
 
 
 def bookkeeping(table: EventTable, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -283,15 +203,6 @@ def chunk_rng(seed: int, metadata: Mapping[str, Any]) -> np.random.Generator:
     words = [*names, metadata.get("entrystart", 0), metadata.get("entrystop", 0)]
     identity = hashlib.sha256("|".join(map(str, words)).encode()).digest()
     return np.random.default_rng([seed, *np.frombuffer(identity, dtype=np.uint32).tolist()])
-
-
-def in_order(out: dict[str, Any]) -> dict[str, Any]:
-    ordered: dict[str, Any] = {
-        k: {name: sort_categories(h) for name, h in out[k].items()} for k in ("histograms", "scores")
-    }
-    if "detector" in out:
-        ordered["detector"] = {**out["detector"], "scores": sort_categories(out["detector"]["scores"])}
-    return {**out, **ordered}
 
 
 def warn_of_network(remarks: Mapping[str, int]) -> None:
@@ -327,6 +238,4 @@ def warn_of_unattacked(
             LowStatisticsWarning,
             stacklevel=3,
         )
-    regions = [parts["all"] for parts in out["fooling"].values()]
-    total = sum((parts["adversarial"] for parts in regions if "adversarial" in parts), FoolingCounts())
-    warn_of_ratio(total)
+    warn_of_ratio(out["sums"].counts())

@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple
 from typing import Any
 
-import hist
 import numpy as np
 
-from hepfool.attacks.base import AttackResult, FoolingCounts
-from hepfool.processors.results import FlagCounts, sort_categories
-from hepfool.processors.validated import ComparisonSums
+from hepfool.attacks.base import AttackResult
 from hepfool.statistics.dependence import MaskedMoments
+from hepfool.sums import AttackSums
 
 __all__ = ["digest"]
 
@@ -50,7 +47,9 @@ def digest(out: Any, *, digits: int = 8) -> str:
 
 
 def _lines(value: Any, digits: int, path: str = "") -> Iterable[str]:
-    if isinstance(value, Mapping):
+    if isinstance(value, AttackSums):
+        yield from _lines({"|".join(key): one.value for key, one in value.sums.items()}, digits, path)
+    elif isinstance(value, Mapping):
         for key in sorted(value, key=str):
             yield from _lines(value[key], digits, f"{path}/{key}")
     else:
@@ -61,25 +60,11 @@ def _lines(value: Any, digits: int, path: str = "") -> Iterable[str]:
 
 def _arrays(value: Any) -> dict[str, Any]:
     """Numbers that identify a result, as arrays of a common scale."""
-    if isinstance(value, hist.Hist):
-        view: Any = sort_categories(value).view(flow=True)
-        names = "|".join(",".join(sorted(map(str, a))) for a in value.axes if isinstance(a, hist.axis.StrCategory))
-        fields = view.dtype.names or ()
-        return {f" {names} {f}": view[f] for f in fields} if fields else {f" {names}": view}
     if isinstance(value, MaskedMoments):
         if not value.sum_weights:
             return {" weights": np.zeros(1)}
         sums = value.sums
         return {" weights": np.array([sums.sum_weights]), " mean": sums.mean, " correlation": sums.correlation}
-    return _numbers(value)
-
-
-def _numbers(value: Any) -> dict[str, Any]:
-    if isinstance(value, FoolingCounts | FlagCounts):
-        numbers = astuple(value)
-        return {" counts": np.array(numbers[:-2]), " weights": np.array(numbers[-2:])}
-    if isinstance(value, ComparisonSums):
-        return {f" {figure.column}": np.array([figure.value]) for figure in value.figures()}
     if isinstance(value, AttackResult):
         return {" adversarial": np.nan_to_num(value.adversarial.values), " fooled": value.fooled}
     return {"": np.atleast_1d(np.asarray(value, dtype=np.float64))}

@@ -38,7 +38,6 @@ from hepfool.processors.plan import AttackPlan, RunSettings
 from hepfool.processors.processor import AttackProcessor, ChunkProcessor, check_repeatable
 from hepfool.processors.provenance import run_key, run_provenance
 from hepfool.processors.threads import limited_threads
-from hepfool.processors.validated import converged, validated
 from hepfool.processors.worker import Failure, WorkerPass
 from hepfool.processors.workers import watched_workers
 from hepfool.statistics.comparisons import Validated
@@ -73,12 +72,14 @@ class AnalysisRun:
     @property
     def validated(self) -> Validated:
         """Every comparison that the attack had to keep, measured on all events, beside its cap."""
-        return validated(self.out)
+        found: Validated = self.out["sums"].validated
+        return found
 
     @property
     def converged(self) -> bool | None:
         """Whether the attack of every chunk has converged; None if it does not ask."""
-        return converged(self.out)
+        done: bool | None = self.out["sums"].converged
+        return done
 
     @property
     def digest(self) -> str:
@@ -178,6 +179,7 @@ def run_analysis(  # noqa: PLR0913 - of a run
     if result is not None:
         named = dataclasses.replace(result, provenance={**result.provenance, "run": provenance})
         out = {**out, "result": named}
+    out = {**out, "sums": out["sums"].noted(run=provenance)}
     return AnalysisRun(out=out, ranges=ranges, completeness=completeness, provenance=provenance)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +28,20 @@ from hepfool.io.partitions import PartitionFile, Partitions, empty, write_partit
 from hepfool.processors.chunk import (
     N_EVENTS_PER_CHUNK,
     NotAttacked,
-    attack_sums,
     attack_what_can_be,
-    in_order,
     network_remarks,
-    nominal_sums,
+    sums_of_data,
     warn_of_network,
     warn_of_unattacked,
 )
 from hepfool.processors.collected import joined, without_blinded
 from hepfool.processors.passes import Ranges
 from hepfool.processors.plan import AttackPlan
-from hepfool.processors.results import compatibility
-from hepfool.processors.validated import converged, validated
 from hepfool.processors.workers import watched_workers
 from hepfool.statistics.comparisons import Validated
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.statistics.marginals import Binning
+from hepfool.sums import AttackSums
 from hepfool.typing import FloatArray
 
 __all__ = ["PartitionedAttack", "PartitionedResult", "Submits"]
@@ -60,8 +57,10 @@ class PartitionedResult:
 
     Attributes
     ----------
-    output : dict
-        Merged sums, as :class:`~hepfool.processors.processor.AttackProcessor` returns them.
+    sums : AttackSums
+        Of all events, of which :func:`hepfool.workflow.judged` makes verdict, report and figures.
+    not_attacked : mapping
+        Events and partitions that could not be attacked, by reason.
     compatibility : Compatibility
         Exact distances over all constrained events.
     fooling_ratio : float
@@ -71,22 +70,27 @@ class PartitionedResult:
         NaN where negative bin contents leave it without meaning.
     n_events : tuple of int
         Labelled events of each partition.
-    validated : Validated
-        Every comparison that the attack had to keep, measured on all events, beside its cap.
-    converged : bool, optional
-        Whether the attack of every partition has; None if it does not ask.
     adversarial : Partitions or None
         Adversarial events, with the spectators ``attacked`` and ``fooled``, if a folder was named.
     """
 
-    output: dict[str, Any]
+    sums: AttackSums
+    not_attacked: dict[str, Any]
     compatibility: Compatibility
     fooling_ratio: float
     js_bound: FloatArray
     n_events: tuple[int, ...]
-    validated: Validated = field(default_factory=Validated)
-    converged: bool | None = None
     adversarial: Partitions | None = None
+
+    @property
+    def validated(self) -> Validated:
+        """Every comparison that the attack had to keep, measured on all events, beside its cap."""
+        return self.sums.validated
+
+    @property
+    def converged(self) -> bool | None:
+        """Whether the attack of every partition has; None if it does not ask."""
+        return self.sums.converged
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -153,7 +157,7 @@ class PartitionedAttack(AttackPlan):
         -----
         LowStatisticsWarning
             If partitions are so small that the attack is weak, or cannot be attacked; how many events these hold stands
-            in ``output["not_attacked"]``, by reason.
+            in ``not_attacked``, by reason.
         NetworkWarning
             If the network is probably not what it is said to be.
         """
@@ -283,24 +287,23 @@ def _attack_group(
     labelled, data = joined(tables, labelled=True), joined(tables, labelled=False)
     tables.clear()
     parts, missed = [], NotAttacked()
-    kept: dict[str, Any] = {"comparisons": {}, "convergence": {}}
     described = partitions.like if labelled is None else labelled
     divergence = np.zeros(described.n_features)
     if labelled is not None:
         # The first partition draws the numbers of an attack on all events: [seed, 0] is the same state as seed.
         outcome = attack_what_can_be(plan, labelled, np.random.default_rng([plan.seed, index]))
-        adversarial, missed, kept = outcome.adversarial, outcome.missed, outcome.kept
-        parts.append(attack_sums(labelled, adversarial, outcome.marks, plan))
+        result, missed = outcome.result, outcome.missed
+        parts.append(result.sums(plan.classifier, detector=plan.detector))
         divergence = _divergence(labelled, parts[0])
-        marks = {"attacked": outcome.attacked, "fooled": outcome.fooled}
-        described = replace(adversarial, spectators={**adversarial.spectators, **marks})
+        marks = {"attacked": result.attacked, "fooled": result.fooled}
+        described = replace(result.adversarial, spectators={**result.adversarial.spectators, **marks})
     if data is not None or not parts:
-        parts.append(nominal_sums(partitions.like if data is None else data, plan))
+        parts.append(sums_of_data(plan, partitions.like if data is None else data))
     file = None
     if folder is not None and labelled is not None:
         file = write_partition(folder, f"part-{index:05d}", described)
     return _Part(
-        sums={**accumulate(parts), **kept, "not_attacked": missed.as_dict()},
+        sums={"sums": sum(parts[1:], parts[0]), "not_attacked": missed.as_dict()},
         n_events=0 if labelled is None else labelled.n_events,
         n_constrained=0 if labelled is None else int(labelled.constrained.sum()),
         sum_weights=0.0 if labelled is None else float(labelled.weights[labelled.constrained].sum()),
@@ -311,11 +314,11 @@ def _attack_group(
     )
 
 
-def _divergence(table: EventTable, sums: dict[str, Any]) -> FloatArray:
+def _divergence(table: EventTable, sums: AttackSums) -> FloatArray:
     """Squared distances of one partition; NaN where negative weights leave convexity without meaning."""
     if not table.constrained.any():
         return np.zeros(table.n_features)
-    found = compatibility(sums)
+    found = sums.compatibility()
     sound = not found.n_merged_bins and table.weights[table.constrained].sum() > 0
     return found.js_distance**2 if sound else np.full(table.n_features, np.nan)
 
@@ -324,10 +327,10 @@ def _merged(parts: Sequence[_Part], folder: str | Path | None) -> PartitionedRes
     if not any(part.n_events for part in parts):
         msg = "no labelled event is in any partition, so that nothing can be attacked; check the selection"
         raise ValueError(msg)
-    output = in_order(accumulate([part.sums for part in parts]))
+    output = accumulate([part.sums for part in parts])
+    sums: AttackSums = output["sums"]
     warn_of_unattacked(output, what="partitions", repair="raise partition_events")
-    found = compatibility(output)
-    counts = accumulate([part["adversarial"] for part in (r["all"] for r in output["fooling"].values()) if part])
+    found, counts = sums.compatibility(), sums.counts()
     if output["not_attacked"] and not counts.n_attacked:
         msg = f"no event was attacked: {'; '.join(sorted(output['not_attacked']))}; make larger partitions"
         raise ValueError(msg)
@@ -347,13 +350,12 @@ def _merged(parts: Sequence[_Part], folder: str | Path | None) -> PartitionedRes
         adversarial = Partitions(folder=Path(folder), files=files, like=like)
         adversarial.save()
     return PartitionedResult(
-        output=output,
+        sums=sums,
+        not_attacked=output["not_attacked"],
         compatibility=found,
         fooling_ratio=counts.fooling_ratio,
         js_bound=np.sqrt(divergence),
         n_events=tuple(part.n_events for part in parts),
-        validated=validated(output),
-        converged=converged(output),
         adversarial=adversarial,
     )
 

@@ -10,8 +10,7 @@ once.  They do not: :class:`ChunkProcessor` attacks each chunk alone, more weakl
 The output of both holds, for the categories ``nominal``, ``adversarial`` and every systematic variation:
 ``histograms`` by feature and ``scores`` by class, with the axes dataset, region and variation; ``moments`` and
 ``fooling`` by dataset, region and variation; ``n_events`` (selected) and ``processed`` (read) by dataset and file; with a
-detector ``detector``, see :func:`~hepfool.processors.detection.detector_sums`; ``comparisons`` and ``convergence``, which
-:func:`~hepfool.processors.validated.validated` and :func:`~hepfool.processors.validated.converged` read; ``not_attacked`` counts events and
+detector ``detector``, see :func:`~hepfool.processors.detection.detector_sums`; ``not_attacked`` counts events and
 chunks that could not be attacked, by reason.
 """
 
@@ -20,19 +19,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from coffea.processor import ProcessorABC, accumulate
+from coffea.processor import ProcessorABC
 
 from hepfool.attacks.base import Attack
 from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.models.protocols import Classifier
 from hepfool.processors.analysis import Analysis
 from hepfool.processors.chunk import (
-    ChunkOutcome,
     attack_chunk,
-    attack_sums,
     binning_of,
-    in_order,
-    nominal_sums,
+    sums_of_data,
     warn_of_network,
     warn_of_small_chunks,
     warn_of_unattacked,
@@ -40,7 +36,6 @@ from hepfool.processors.chunk import (
 from hepfool.processors.collected import joined
 from hepfool.processors.passes import TableProcessor
 from hepfool.processors.plan import AttackPlan
-from hepfool.processors.validated import comparison_sums
 
 __all__ = ["AttackProcessor", "ChunkProcessor"]
 
@@ -90,14 +85,11 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
             raise ValueError(msg)
         result = self.plan.attacked(labelled)
         plan = replace(self.plan, binning=result.binning)
-        parts = [attack_sums(labelled, result.adversarial, (result.attacked, result.fooled, result.attacked), plan)]
+        sums = result.sums(plan.classifier, detector=plan.detector)
         if data is not None:
-            parts.append(nominal_sums(data, plan))
+            sums += sums_of_data(plan, data)
         rest = {k: accumulator[k] for k in ("n_events", "processed")}
-        sums = comparison_sums(result.comparisons())
-        marks = (result.attacked, result.fooled, result.attacked)
-        kept = ChunkOutcome(result.adversarial, *marks, comparisons=sums, converged=result.converged).kept
-        return in_order({**accumulate(parts), **rest, **kept, "not_attacked": {}, "result": result})
+        return {"sums": sums, **rest, "not_attacked": {}, "result": result}
 
 
 class ChunkProcessor(ProcessorABC):  # type: ignore[misc]
@@ -130,7 +122,7 @@ class ChunkProcessor(ProcessorABC):  # type: ignore[misc]
         warn_of_small_chunks(accumulator["constrained"])
         warn_of_network(accumulator["remarks"])
         warn_of_unattacked(accumulator)
-        return in_order(accumulator)
+        return accumulator
 
 
 def check_repeatable(attack: Attack) -> None:

@@ -20,6 +20,7 @@ from hepfool.statistics.compatibility import Compatibility
 from hepfool.summary.evidence import Evidence
 from hepfool.summary.verdict import Verdict
 from hepfool.sums import AttackSums
+from hepfool.worst_case.caps import CAP_NAMES
 
 if TYPE_CHECKING:  # which loads PyTorch
     from hepfool.defences.detector import DetectorReport
@@ -143,7 +144,7 @@ def summarise(
         detector=None if detector is None else plain_values(detector),
         verdict=_verdict(verdict),
         detection=None if detection is None else detection_record(detection),
-        validation=_validation(sums.validated) if sums.facts["validation"] else None,
+        validation=_validation(sums.validated) if "not_compared" in sums.facts else None,
     )
 
 
@@ -198,7 +199,7 @@ def _provenance(sums: AttackSums, seed: int | None) -> Json:
         {
             "attack": sums.facts["attack"],
             **(sums.provenance or {}),
-            "caps": sums.caps,
+            "caps": {name: sums.caps[name] for name in CAP_NAMES if name in sums.caps},
             "seed": seed,
             "classifier": sums.facts["classifier"],
             "input": dict(sums.metadata or {}),

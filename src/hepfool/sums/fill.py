@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import numpy as np
 
-from hepfool.attacks.base import AttackResult
+from hepfool.attacks.base import Attack, AttackResult
+from hepfool.attacks.problem import validation_of
 from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier
-from hepfool.statistics.comparisons import Comparison
+from hepfool.models.protocols import Classifier, threshold_of
+from hepfool.statistics.comparisons import Comparison, Validated
+from hepfool.statistics.compatibility import Compatibility
 from hepfool.statistics.exact import ExactSum
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.migration import Migration
@@ -23,7 +26,7 @@ from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.worst_case.caps import attack_caps
 from hepfool.worst_case.composition import composition_weights
 
-__all__ = ["FIGURE_BINS", "Flagging", "data_sums", "figure_edges", "sums_of"]
+__all__ = ["FIGURE_BINS", "Flagging", "data_sums", "figure_edges", "sums_of", "untouched"]
 
 #: Bins of a figure between the outer edges of the attack's bins; integers have one bin per number.
 FIGURE_BINS: Final = 50
@@ -203,6 +206,63 @@ def data_sums(
     return AttackSums(facts=facts, datasets=_held(table), sums=_sorted(filling.sums))
 
 
+def untouched(table: EventTable, classifier: Classifier, attack: Attack, binning: Binning) -> AttackResult:
+    """
+    Describe events that could not be attacked, so that they are counted beside those that were.
+
+    Parameters
+    ----------
+    table : EventTable
+        Simulated events.
+    classifier : Classifier
+        The network.
+    attack : Attack
+        What was meant.
+    binning : Binning
+        Bins of the inputs.
+
+    Returns
+    -------
+    AttackResult
+        All events at nominal, none attacked.
+    """
+    none, unknown = np.zeros(table.n_events, dtype=np.bool_), np.full(table.n_features, np.nan)
+    scores = classifier.scores(table.network_values)
+    validation, validated = validation_of(attack), Validated()
+    if validation is not None:
+        threshold = threshold_of(classifier)
+        try:
+            validated = validation.measure(table, table, binning=binning, scores=(scores, scores), threshold=threshold)
+        except ValueError:  # so few events give no bins or caps
+            validation = None
+    return AttackResult(
+        attack=attack,
+        nominal=table,
+        adversarial=table,
+        attacked=none,
+        fooled=none,
+        nominal_scores=scores,
+        adversarial_scores=scores,
+        classes=classifier.predict(table.network_values),
+        binning=binning,
+        compatibility=Compatibility(
+            features=table.features.names,
+            region="constrained",
+            n_events=0,
+            n_effective=0.0,
+            js_distance=unknown,
+            js_floor=unknown,
+            correlation_nominal=np.diag(unknown),
+            correlation_adversarial=np.diag(unknown),
+            correlation_shift=math.nan,
+            correlation_floor=math.nan,
+        ),
+        validation=validation,
+        validated=validated,
+        classifier_digest=classifier.digest,
+    )
+
+
 def sums_of(
     result: AttackResult,
     classifier: Classifier,
@@ -267,13 +327,12 @@ def sums_of(
         "shapes": shapes,
         "weights": weights,
         "flagged": flagged is not None,
-        "validation": result.validation is not None,
-        "not_compared": result.validated.not_compared,
+        **({} if result.validation is None else {"not_compared": result.validated.not_compared}),
     }
     return AttackSums(
         facts=facts,
         datasets=_held(table),
-        iterations_done=result.iterations_done,
+        iterations_done=result.iterations_done if result.iterations_done or result.attacked.any() else None,
         converged=result.converged,
         caps=attack_caps(result.attack, result.validated) if result.attacked.any() else {},
         score_caps=score_caps,

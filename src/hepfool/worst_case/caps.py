@@ -10,7 +10,7 @@ from hepfool.attacks.base import Attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.statistics.comparisons import Validated
 
-__all__ = ["attack_caps"]
+__all__ = ["CAP_NAMES", "attack_caps"]
 
 _CAPS: Final = ("max_js_distance", "max_js_change", "max_correlation_change", "max_correlation_shift")
 #: Names of the caps of a validation.
@@ -20,6 +20,9 @@ _OF: Final = {
     "score": "max_score_distance",
     "correlations": "max_correlation_shift",
 }
+
+#: In the order of a report.
+CAP_NAMES: Final = tuple(dict.fromkeys((*_CAPS, *_OF.values())))
 
 
 def attack_caps(attack: Attack, validated: Validated | None = None) -> dict[str, float]:
@@ -51,4 +54,4 @@ def attack_caps(attack: Attack, validated: Validated | None = None) -> dict[str,
         name = _OF.get(figure.comparison)
         if name is not None and math.isfinite(figure.cap):
             caps[name] = max(caps.get(name, 0.0), figure.cap)
-    return caps
+    return {name: caps[name] for name in CAP_NAMES if name in caps}

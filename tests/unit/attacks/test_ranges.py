@@ -18,11 +18,11 @@ from hepfool.attacks.problem import Attack
 from hepfool.events import EventTable, Region
 from hepfool.features import Feature
 from hepfool.processors.passes import Ranges
-from hepfool.processors.results import RegionSums
 from hepfool.report.folder import sum_histograms
 from hepfool.statistics.dependence import Moments
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.remarks import remark_on_ranges
+from hepfool.sums import data_sums
 from hepfool.typing import FloatArray, IntArray
 
 
@@ -120,12 +120,11 @@ def test_chunks_give_the_bins_of_a_constant_input_that_all_events_give() -> None
 
 def test_histograms_take_features_of_any_name() -> None:
     table = with_constants()
-    sums = RegionSums(table, Binning.uniform(table, n_bins=5), ["nominal"], [0, 1])
-    sums.fill("nominal", table, Line().scores(table.values))
-    assert {name: h.axes[-1].name for name, h in sums.histograms.items()} == {
-        name: f"{name}_" for name in ("dataset", "region", "variation", "weight")
-    }
-    assert sums.histograms["region"][sum, "all", "nominal", sum].value == pytest.approx(table.weights.sum())
+    sums = data_sums(table, Line(), Binning.uniform(table, n_bins=5), unblind=True)
+    names = ("dataset", "region", "variation", "weight")
+    assert {name: sums.histogram(name).axes[-1].name for name in names} == {name: f"{name}_" for name in names}
+    everything = sums.histogram("region")[{"region": "all"}]
+    assert everything.values(flow=True).sum() == pytest.approx(table.weights.sum())  # type: ignore[union-attr]
 
 
 NARROW = {

@@ -43,8 +43,7 @@ def test_raised_caps_fool_more_and_all_events_still_meet_the_caps(stored: Partit
     assert found.correlation_shift <= ATTACK.max_correlation_shift
     assert raised.result.fooling_ratio == raised.trial.fooling_ratio
     fooled = open_partitions(tmp_path / "adversarial").read().spectators["fooled"]
-    counts = sum(regions["all"]["adversarial"].n_fooled for regions in raised.result.output["fooling"].values())
-    assert fooled.sum() == counts
+    assert fooled.sum() == raised.result.sums.counts().n_fooled
 
 
 def test_trials_beyond_the_caps_are_not_taken(stored: Partitions, monkeypatch: pytest.MonkeyPatch) -> None:

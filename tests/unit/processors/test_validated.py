@@ -14,7 +14,6 @@ from hepfool.attacks.stochastic import Noise
 from hepfool.events import EventTable
 from hepfool.features import Derived
 from hepfool.processors.chunk import attack_table, chunk_rng
-from hepfool.processors.validated import converged, validated
 from hepfool.statistics.comparisons import Figure, Validated
 from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
@@ -50,13 +49,13 @@ def test_one_chunk_says_what_the_same_events_in_memory_say() -> None:
     binning = Binning.uniform(table, n_bins=30)
     out = chunk(table, binning)
     alone = run_attack(ATTACK, CLASSIFIER, table, rng=chunk_rng(3, {}), binning=binning)
-    told, expected = by_place(validated(out)), by_place(alone.validated)
+    told, expected = by_place(out["sums"].validated), by_place(alone.validated)
     assert told.keys() == expected.keys()
     assert {name for name, *_ in told} == {"inputs", "correlations", "observables", "score", "flagged fraction"}
     for place, figure in expected.items():
         assert told[place].value == pytest.approx(figure.value, abs=1e-12)
         assert (told[place].cap, told[place].kept) == (figure.cap, True)
-    assert converged(out) is alone.converged
+    assert out["sums"].converged is alone.converged
     assert alone.converged is not None
 
 
@@ -65,7 +64,7 @@ def test_chunks_are_measured_together() -> None:
     binning, halves = Binning.uniform(table, n_bins=30), np.arange(400) < 200
     parts = [chunk(table.select(half), binning) for half in (halves, ~halves)]
     out = accumulate(parts)
-    found = by_place(validated(out))
+    found = by_place(out["sums"].validated)
     moved = np.empty_like(table.values)
     for half in (halves, ~halves):
         own = table.select(half)
@@ -78,9 +77,10 @@ def test_chunks_are_measured_together() -> None:
         assert found["inputs", region.name, name].value == pytest.approx(distance, abs=1e-12)
     assert found["correlations", region.name, ""].value == pytest.approx(expected.correlation_shift)
     assert 0.0 < found["score", region.name, "score"].value <= found["score", region.name, "score"].cap
-    # Ranges of observables, and with them all edges, differ from chunk to chunk.
-    assert ("observables", region.name, "sum") not in found
-    both = [by_place(validated(accumulate(pair))) for pair in (parts, parts[::-1])]
+    # Ranges of observables, and with them all edges, differ from chunk to chunk: the larger one of both stays.
+    each = [by_place(part["sums"].validated)["observables", region.name, "sum"].value for part in parts]
+    assert found["observables", region.name, "sum"].value == max(each)
+    both = [by_place(accumulate(pair)["sums"].validated) for pair in (parts, parts[::-1])]
     for place, figure in both[0].items():
         assert both[1][place].value == pytest.approx(figure.value, abs=1e-12)
 
@@ -89,18 +89,19 @@ def test_all_chunks_must_have_converged() -> None:
     table = events(300)
     binning = Binning.uniform(table, n_bins=30)
     attack = replace(ATTACK, validation=Validation(score=None), n_iterations=60)
-    whole, short = (chunk(table, binning, a) for a in (attack, replace(attack, n_iterations=11)))
-    assert converged(whole) is True
-    assert converged(short) is False
-    assert converged(accumulate([whole, short])) is False
-    assert converged(accumulate([whole, whole])) is True
+    whole = chunk(table, binning, attack)["sums"]
+    assert whole.converged is True
+    short = replace(whole, converged=False)
+    assert (whole + short).converged is (short + whole).converged is False
+    assert (whole + whole).converged is True
+    assert (whole + replace(whole, converged=None)).converged is None
 
 
 def test_an_attack_that_keeps_nothing_says_nothing() -> None:
     table = events(200)
     out = chunk(table, Binning.uniform(table, n_bins=10), Noise(size=0.1))
-    assert validated(out) == Validated()
-    assert converged(out) is None
+    assert out["sums"].validated == Validated()
+    assert out["sums"].converged is None
 
 
 def test_a_chunk_that_gives_no_caps_is_left_as_it_is() -> None:
@@ -110,4 +111,4 @@ def test_a_chunk_that_gives_no_caps_is_left_as_it_is() -> None:
     attack = CONSERVAttack(validation=Validation.at_power(n_data=100), n_iterations=1)
     out = chunk(few, binning, replace(attack, strategy="frugal"))
     assert list(out["not_attacked"]) == ["no bins or caps of the validation follow from so few events"]
-    assert validated(out) == Validated()
+    assert out["sums"].validated == Validated()
