@@ -12,7 +12,7 @@ stay; signal region events stay within their own energy scale uncertainties.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -237,7 +237,7 @@ def run_demo(
         kept = _keep_score(attacked["test"].nominal, classifier, detector, seed=seed)
     with _step(tell, "Draw and write"):
         files = {"network.pt": partial(save_state, classifier)}
-        figures = _draw(study, attacked["test"], detector, events)
+        figures = _draw(study, attacked["test"], detector, events.scale)
         figures["score_kept"] = _draw_score_kept(attacked["test"], kept, classifier, events)
         written = ("adversarial.root", "adversarial.parquet")
         write_study(study, folder, figures=figures, events=written, files=files, force=force)
@@ -273,12 +273,12 @@ def judge(
     return judged(sums, result=result, adaptive=adaptive, seed=seed)
 
 
-def _draw(study: Study, result: AttackResult, detector: Detector, events: DemoEvents) -> dict[str, Figure]:
+def _draw(study: Study, result: AttackResult, detector: Detector, scale: Mapping[str, float]) -> dict[str, Figure]:
     """Draw what needs detector or data; the rest follows from the study."""
     figures = attack_figures(
-        study.sums, result=result, effects=study.evidence.effects, scale=events.scale, data_label="Pseudo-data"
+        study.sums, result=result, effects=study.evidence.effects, scale=scale, data_label="Pseudo-data"
     )
-    return figures | detector_figures(detector, result, data=events.data, regions=(CONTROL_REGION,))
+    return figures | detector_figures(study.sums, detector=detector, result=result, regions=(CONTROL_REGION,))
 
 
 def _keep_score(table: EventTable, classifier: TorchClassifier, detector: Detector, *, seed: int) -> AttackResult:

@@ -83,7 +83,7 @@ def test_data_in_signal_regions_are_left_out_and_a_detector_is_asked(
     for unblind in (False, True):
         settings = PartitionedAttack(classifier, attack, unblind=unblind, detector=detector)
         sums = settings.run(stored).sums
-        data = sums.histogram("met")[{"dataset": "collisions", "variation": "data"}]
+        data: Any = sums.histogram("met")[{"dataset": "collisions", "variation": "data"}]
         yields[unblind] = (data["low_met", :].sum().value, data["high_met", :].sum().value)
         assert sums.count("flagged", variation="nominal", dataset="signal").weight > 0
     assert yields[False][0] == yields[True][0] > 0

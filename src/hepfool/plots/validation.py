@@ -154,7 +154,7 @@ def plot_threshold_scan(scan: ThresholdScan, *, style: PlotStyle = DEFAULT_STYLE
     Parameters
     ----------
     scan : ThresholdScan
-        From :func:`hepfool.studies.threshold_scan.scan_thresholds`.
+        From :func:`hepfool.sums.scan_thresholds`.
 
     Returns
     -------

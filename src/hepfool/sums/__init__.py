@@ -13,6 +13,7 @@ from hepfool.sums.effects import attack_effect, excess, systematic_effects
 from hepfool.sums.fill import data_sums, sums_of
 from hepfool.sums.record import AttackSums, Count, Key
 from hepfool.sums.regions import score_regions
+from hepfool.sums.thresholds import scan_thresholds
 
 __all__ = [
     "AttackSums",
@@ -21,6 +22,7 @@ __all__ = [
     "attack_effect",
     "data_sums",
     "excess",
+    "scan_thresholds",
     "score_regions",
     "sums_of",
     "systematic_effects",

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hepfool.attacks.base import AttackResult
 from hepfool.defences.detector import Detector
 from hepfool.defences.detector_curves import detector_curves
-from hepfool.events import EventTable
 from hepfool.report import attack_figures
-from hepfool.studies.threshold_scan import scan_thresholds
+from hepfool.sums import AttackSums, data_sums, scan_thresholds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,24 +21,24 @@ __all__ = ["detector_figures", "further_figures"]
 
 
 def detector_figures(
-    detector: Detector,
-    result: AttackResult,
+    sums: AttackSums,
     *,
-    data: EventTable | None = None,
+    detector: Detector | None = None,
+    result: AttackResult | None = None,
     regions: tuple[str, ...] = (),
     style: PlotStyle | None = None,
 ) -> dict[str, Figure]:
     """
-    Draw ROC curve, calibration and scan of the threshold.
+    Draw the scan of a detector's threshold, and with the events ROC curve and calibration.
 
     Parameters
     ----------
-    detector : Detector
+    sums : AttackSums
+        With the scores of the detector; with those of data added where regions are compared.
+    detector : Detector, optional
         Trained on other events.
-    result : AttackResult
+    result : AttackResult, optional
         The attack on the test part.
-    data : EventTable, optional
-        Collision data outside of signal regions.
     regions : tuple of str
         Regions in which data are compared with simulation.
     style : PlotStyle, optional
@@ -48,18 +47,19 @@ def detector_figures(
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        ``detector`` and ``thresholds``; nothing if no event is fooled.
+        ``thresholds``, and ``detector`` with both detector and result; nothing if no event is fooled.
     """
     from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
 
-    if not result.fooled.any():
+    if not sums.count("fooled").n:
         return {}
     style = style or plots.PlotStyle()
-    scan = scan_thresholds(detector, result, data=data, regions=regions)
-    return {
-        "detector": plots.plot_detector(detector_curves(detector, result), style=style)[0],
-        "thresholds": plots.plot_threshold_scan(scan, style=style)[0],
-    }
+    scan = scan_thresholds(sums, regions=regions)
+    figures = {"thresholds": plots.plot_threshold_scan(scan, style=style)[0]}
+    if detector is not None and result is not None:
+        curves = plots.plot_detector(detector_curves(detector, result), style=style)[0]
+        figures = {"detector": curves, **figures}
+    return figures
 
 
 def further_figures(results: Mapping[str, Any], *, style: PlotStyle | None = None) -> dict[str, Figure]:
@@ -91,8 +91,11 @@ def further_figures(results: Mapping[str, Any], *, style: PlotStyle | None = Non
     )
     if detector is not None:
         compared = tuple(fraction.region for fraction in results.get("data_check", ()))
-        data = results["events"].data if compared else None
-        figures |= detector_figures(detector, result, data=data, regions=compared, style=style)
+        sums = results["systematics"].sums
+        if compared:
+            network = results["baseline"].classifier
+            sums += data_sums(results["events"].data, network, result.binning, detector=detector)
+        figures |= detector_figures(sums, detector=detector, result=result, regions=compared, style=style)
     if "spread" in results:
         figures["cross_runs"] = plots.plot_cross_runs(results["spread"], style=style)[0]
     return figures

@@ -10,7 +10,7 @@ import pytest
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import UNLABELLED
-from hepfool.studies.threshold_scan import scan_thresholds
+from hepfool.sums import data_sums, scan_thresholds
 from hepfool.typing import FloatArray
 from tests.specimens import SineClassifier, events
 
@@ -33,7 +33,8 @@ def result() -> AttackResult:
 def test_a_scan_counts_what_the_detector_does_at_every_threshold(result: AttackResult) -> None:
     detector: Any = ByFirstInput()
     thresholds = np.array([0.7, 0.2, 0.4])
-    scan = scan_thresholds(detector, result, thresholds=thresholds)
+    sums = result.sums(SineClassifier(), detector=detector)
+    scan = scan_thresholds(sums, thresholds=thresholds)
     assert scan.thresholds.tolist() == [0.2, 0.4, 0.7]
     assert scan.own == 0.4
     assert scan.checks == ()
@@ -52,9 +53,20 @@ def test_a_scan_counts_what_the_detector_does_at_every_threshold(result: AttackR
 def test_data_are_compared_where_they_may_be(result: AttackResult) -> None:
     data = replace(events(100, seed=5, weighted=False), labels=np.full(100, UNLABELLED))
     detector: Any = ByFirstInput()
-    scan = scan_thresholds(detector, result, data=data, regions=["low_pt"])
+    network = SineClassifier()
+    alone = result.sums(network, detector=detector)
+    sums = alone + data_sums(data, network, result.binning, detector=detector)
+    scan = scan_thresholds(sums, regions=["low_pt"])
     (check,) = scan.checks
     assert len(check.data) == len(scan.thresholds) == len(scan.corrected)
     assert check.n_data == data.region("low_pt").mask.sum()
+    chosen = data.region("low_pt").mask
+    above = detector.score(data.network_values)[chosen] > scan.thresholds[20]
+    assert check.data[20].value == pytest.approx(above.mean())
+    assert check.data[20].error == pytest.approx(above.std() / np.sqrt(chosen.sum()))
     with pytest.raises(ValueError, match="is a signal region"):
-        scan_thresholds(detector, result, data=data, regions=["high_pt"])
+        scan_thresholds(sums, regions=["high_pt"])
+    with pytest.raises(ValueError, match="'low_pt' holds no data event that the detector scored"):
+        scan_thresholds(alone, regions=["low_pt"])
+    with pytest.raises(ValueError, match=r"threshold 0\.123457 lies within a bin"):
+        scan_thresholds(sums, thresholds=np.array([0.5, 0.123457]))

@@ -377,7 +377,8 @@ def test_a_detector_is_drawn(settings: Callable[..., WorkflowConfiguration], tab
     assert len(drawn["thresholds"].axes) == 2
     assert len(further_figures({**results, "data_check": ()})["thresholds"].axes) == 1
     missed = dataclasses.replace(result, fooled=np.zeros_like(result.fooled))
-    assert set(further_figures({**results, "attack": {"test": missed}})) == of_attack
+    nothing = SystematicsOutcome(sums=missed.sums(SineClassifier(), detector=detector))
+    assert set(further_figures({**results, "attack": {"test": missed}, "systematics": nothing})) == of_attack
 
 
 def _texts(figure: Figure) -> str:
