@@ -187,15 +187,24 @@ def test_sums_of_other_attacks_are_refused(parts: list[AttackSums], results: lis
         parts[0] + data_sums(results[1].nominal, SineClassifier(), bins, detector=HalfDetector())
 
 
-def test_figures_of_other_bins_are_the_largest_of_their_attacks(results: list[AttackResult]) -> None:
+def test_figures_of_other_bins_are_those_of_their_common_edges(
+    results: list[AttackResult], together: AttackResult
+) -> None:
     moved = replace(VALIDATION, score=Marginals(max_js_distance=0.05, n_bins=10, n_quantiles=5))
     parts = [sums_of(replace(result, validation=moved), SineClassifier()) for result in results]
-    largest = {f.part: f.value for f in (parts[0] + parts[1]).validated.figures if f.comparison == "score"}
-    for part, value in largest.items():
-        each = [
-            f.value for one in parts[:2] for f in one.validated.figures if (f.comparison, f.part) == ("score", part)
-        ]
-        assert value == max(each)
+    found = {f.part: f.value for f in sum(parts[1:], parts[0]).validated.figures if f.comparison == "score"}
+    expected = {
+        f.part: f.value for f in sums_of(together, SineClassifier()).validated.figures if f.comparison == "score"
+    }
+    assert found == pytest.approx(expected)  # the ten bins of equal width
+
+
+def test_figures_without_common_edges_are_the_largest_of_their_attacks(results: list[AttackResult]) -> None:
+    moved = replace(VALIDATION, correlations=Correlations(max_shift=0.05, kind="distance"))
+    parts = [sums_of(replace(result, validation=moved), SineClassifier()) for result in results]
+    each = [one.value for part in parts for one in part.validated.figures if one.comparison == "correlations"]
+    (value,) = [f.value for f in sum(parts[1:], parts[0]).validated.figures if f.comparison == "correlations"]
+    assert value == max(each) > min(each)
 
 
 def test_an_empty_table_of_data_adds_nothing_but_its_facts(parts: list[AttackSums]) -> None:

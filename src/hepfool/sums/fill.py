@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from hepfool.attacks.base import Attack, AttackResult
 from hepfool.attacks.problem import validation_of
 from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier, threshold_of
-from hepfool.statistics.comparisons import Comparison, Validated
+from hepfool.statistics.comparisons import Validated
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.statistics.exact import ExactSum
 from hepfool.statistics.marginals import Binning
@@ -447,21 +446,17 @@ def _compared(filling: _Filling, result: AttackResult) -> dict[tuple[str, ...], 
     for one in result.comparisons():
         key = (one.name, one.part, one.separately, *one.columns)
         worst = tuple(figure.value for figure in one.figures())
-        edges = _edges(one)
-        found[key] = Compared(one.name, one.part, one.separately, one.columns, one.caps, worst, edges)
-        if edges is not None:
+        known = Compared(one.name, one.part, one.separately, one.columns, one.caps, worst, ())
+        # Bins of score and flag are counted, whatever those of the score are.
+        if one.kind == "pearson" and one.name != "score and flag":
+            bins = b"" if one.binning is None else one.binning.edges.tobytes()
+            known = known._replace(bins=(bins,))
             pair = (one.before, one.after)
             rows = (
                 [summed_moments(values, one.weights, middle_of(result.binning)) for values in pair]
                 if one.binning is None
                 else [one.binning.yields(values, one.weights) for values in pair]
             )
-            filling.add("compared", rows, name="|".join(key))
+            filling.add("compared", rows, name=known.key(bins))
+        found[key] = known
     return dict(sorted(found.items()))
-
-
-def _edges(one: Comparison) -> bytes | None:
-    """Digest of what must agree for the sums of several attacks to mean something; None where there are no sums."""
-    if one.binning is None:
-        return b"" if one.kind == "pearson" else None
-    return hashlib.sha256(one.binning.edges.tobytes()).digest()

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -28,6 +30,9 @@ __all__ = ["N_SCORE_BINS", "AttackSums", "Compared", "Count", "Key"]
 
 #: Bins of a score between 0 and 1, which join to 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24, 25, 30, 40, 50, 60, 75, 100, 120 ... bins.
 N_SCORE_BINS: Final = 600
+
+#: Edges of two bins.
+_TWO_BINS: Final = 3
 
 #: In the order of a report.
 _COMPARISONS: Final = ("inputs", "correlations", "observables", "score", "score and flag", "flagged fraction")
@@ -90,8 +95,9 @@ class Compared(NamedTuple):
     """
     One comparison of a validation, of the events of one part.
 
-    ``worst`` are the largest figures of the attacks that were added; those of all events follow from sums if all attacks compared
-    the same columns in the same bins, ``edges``.  Distance correlations, and bins that each attack chose by itself, have no sums.
+    ``worst`` are the largest figures of the attacks that were added.  Those of all events follow from sums, in the edges that all
+    of ``bins`` have in common, each as bytes, empty for correlations.  Where there are none, as for distance correlations, and for
+    the score together with flags, the largest stays.
     """
 
     comparison: str
@@ -100,14 +106,18 @@ class Compared(NamedTuple):
     columns: tuple[str, ...]
     caps: tuple[float, ...]
     worst: tuple[float, ...]
-    edges: bytes | None
+    bins: tuple[bytes, ...]
 
     def __add__(self, other: Any) -> Compared:
         """Keep the loosest cap and the largest figure."""
-        caps, worst = (
-            tuple(map(max, zip(*pair, strict=True))) for pair in ((self.caps, other.caps), (self.worst, other.worst))
-        )
-        return self._replace(caps=caps, worst=worst, edges=self.edges if self.edges == other.edges else None)
+        pairs = (self.caps, other.caps), (self.worst, other.worst)
+        caps, worst = (tuple(map(max, zip(*pair, strict=True))) for pair in pairs)
+        return self._replace(caps=caps, worst=worst, bins=tuple(sorted({*self.bins, *other.bins})))
+
+    def key(self, bins: bytes) -> str:
+        """Name of the sums in some bins."""
+        digest = hashlib.sha256(bins).hexdigest()[:16]
+        return "|".join((self.comparison, self.part, self.separately, *self.columns, digest))
 
 
 def _same(first: Any, second: Any) -> bool:
@@ -404,15 +414,23 @@ class AttackSums:
         return _COMPARISONS.index(one.comparison), one.columns if one.comparison != "inputs" else (), *place, one.part
 
     def _figures(self, one: Compared) -> Iterable[Figure]:
-        name = "|".join((one.comparison, one.part, one.separately, *one.columns))
-        values = list(one.worst)
-        if one.edges is not None:
-            values = _distances(self.total("compared", name=name), self._middle)
+        values = self._values(one)
         columns = one.columns if len(values) == len(one.columns) and one.comparison != "correlations" else ("",)
         for column, value, cap in zip(columns, values, one.caps, strict=True):
             yield Figure(
                 comparison=one.comparison, part=one.part, separately=one.separately, column=column, value=value, cap=cap
             )
+
+    def _values(self, one: Compared) -> list[float]:
+        found = [self.total("compared", name=one.key(bins)) for bins in one.bins]
+        if len(found) == 1:
+            return _distances(found[0], self._middle)
+        edges = [np.frombuffer(bins).reshape(len(one.columns), -1)[0] for bins in one.bins]
+        common = functools.reduce(np.intersect1d, edges) if edges else np.zeros(0)
+        if len(one.columns) > 1 or len(common) < _TWO_BINS:
+            return list(one.worst)
+        joined = sum(_joined(part, own, common) for part, own in zip(found, edges, strict=True))
+        return _distances(np.asarray(joined), self._middle)
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
@@ -573,6 +591,12 @@ def _restored(row: FloatArray, fill: FloatArray, middle: FloatArray) -> Moments:
     constant = np.abs(np.diag(second)) <= _ROUNDING * np.abs(raw)
     second = np.where(constant[:, None] | constant[None, :], 0.0, second)
     return Moments(about.sum_weights, middle + about.first / about.sum_weights, np.zeros(len(middle)), second)
+
+
+def _joined(contents: FloatArray, edges: FloatArray, common: FloatArray) -> FloatArray:
+    """Join the bins of one column between common edges; the last content is that of missing values."""
+    place = np.append(np.searchsorted(common[1:-1], edges[:-1], side="right"), len(common) - 1)
+    return np.stack([[np.bincount(place, row[0], len(common))] for row in contents])
 
 
 def _distances(found: FloatArray, middle: FloatArray) -> list[float]:
