@@ -531,8 +531,9 @@ def test_every_form_says_which_misclassified_events_moved_and_which_regions_were
     attack = CONSERVAttack(strategy="frugal", n_iterations=3, validation=validation)
     table = dataclasses.replace(nominal, regions=regions, weights=weights)
     result = run_attack(attack, SineClassifier(), table, rng=1)
-    evidence = Evidence.of(result, SineClassifier())
-    summary = summarise(result, evidence, decide(evidence), seed=1)
+    sums = result.sums(SineClassifier())
+    evidence = Evidence.of(sums)
+    summary = summarise(sums, evidence, decide(evidence), seed=1)
     helpers, moved = result.classes != table.labels, result.adversarial.values != table.values
     helpers = helpers & (moved & ~table.missing).any(axis=1)
     assert summary.events["n_helpers"] == helpers.sum() > 0
