@@ -13,10 +13,11 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Literal, Self, cast, get_args
 
 import numpy as np
 
+from hepfool.formula import Formula
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["Derived", "Feature", "FeatureKind", "FeatureSpace"]
@@ -58,12 +59,39 @@ class Derived:
             msg = f"a derived feature needs inputs and a tolerance of at least 0, got {self.inputs}, {self.tolerance}"
             raise ValueError(msg)
 
+    @classmethod
+    def by(cls, formula: str, tolerance: float = 1e-6) -> Self:
+        """
+        State the function as a formula.
+
+        Parameters
+        ----------
+        formula : str
+            Of features, as :class:`hepfool.formula.Formula` reads it.
+        tolerance : float
+            See :class:`Derived`.
+
+        Returns
+        -------
+        Derived
+            The function of the features in the formula.
+
+        Examples
+        --------
+        >>> Derived.by("lepton_pt / tau_pt").inputs
+        ('lepton_pt', 'tau_pt')
+        """
+        function = Formula(formula)
+        return cls(function.inputs, function, tolerance)
+
     def __repr__(self) -> str:
         """Name the function, and its code where it has any: the same in every process, so that a checkpoint is found again."""
         return f"Derived({list(self.inputs)}, {_named(self.function)}, tolerance={self.tolerance:g})"
 
 
 def _named(function: Callable[..., FloatArray]) -> str:
+    if isinstance(function, Formula):
+        return repr(function.text)
     name = f"{getattr(function, '__module__', None) or ''}.{getattr(function, '__qualname__', type(function).__name__)}"
     code = getattr(function, "__code__", None)
     if code is None:

@@ -164,11 +164,12 @@ def in_parts(table: EventTable, parts: Sequence[Part]) -> BoolArray:
 
 
 def leaving(table: EventTable, values: FloatArray) -> BoolArray:
-    """Mark the events whose membership in a region has changed."""
+    """Mark the events that a region's selection judges otherwise than at their nominal values."""
     changed = np.zeros(table.n_events, dtype=np.bool_)
     for region in table.regions:
         if region.select is not None:
-            changed |= np.asarray(region.select(values), dtype=np.bool_) != region.mask
+            now, before = (np.asarray(region.select(v), dtype=np.bool_) for v in (values, table.values))
+            changed |= now != before
     return changed
 
 

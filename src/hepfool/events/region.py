@@ -38,8 +38,8 @@ class Region:
         Attacked events stay on their side of each of these thresholds.
     select : callable, optional
         For selections that are not such cuts: takes attacked values of shape
-        (n_events, n_features) and returns the mask.  Events whose membership
-        would change are returned to nominal.
+        (n_events, n_features) and returns the mask, or the part of it that features decide.  Events for which its
+        answer would change are returned to nominal.
     """
 
     name: str

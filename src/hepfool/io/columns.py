@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from hepfool.exceptions import UnreadableFileError
 from hepfool.io.files import local_path
 
-__all__ = ["FORMATS", "read_columns"]
+__all__ = ["FORMATS", "column_names", "read_columns"]
 
 Columns = dict[str, NDArray[Any]]
 
@@ -59,6 +59,34 @@ def read_columns(path: Path, names: Sequence[str], *, tree: str = "Events") -> C
     FileNotFoundError
         If there is no such file.
     """
+    found: Columns = _read(path, names=list(dict.fromkeys(names)), tree=tree)
+    return found
+
+
+def column_names(path: Path, *, tree: str = "Events") -> list[str]:
+    """
+    List the columns of a file.
+
+    Parameters
+    ----------
+    path, tree
+        As for :func:`read_columns`.
+
+    Returns
+    -------
+    list of str
+        In the order of the file.
+
+    Raises
+    ------
+    ValueError, UnreadableFileError, FileNotFoundError
+        As :func:`read_columns`.
+    """
+    return list(_read(path, names=None, tree=tree))
+
+
+def _read(path: Path, names: Sequence[str] | None, tree: str) -> Any:
+    """Read columns, or list them without names, and say what is wrong with a file."""
     local_path(path)
     reader = next((read for suffix, read in FORMATS.items() if path.name.lower().endswith(suffix)), None)
     if reader is None:
@@ -75,7 +103,7 @@ def read_columns(path: Path, names: Sequence[str], *, tree: str = "Events") -> C
         msg = f"{path} is empty (0 bytes); write it again"
         raise UnreadableFileError(msg)
     try:
-        return reader(path, list(dict.fromkeys(names)), tree)
+        return reader(path, names, tree)
     except UnreadableFileError:
         raise
     except _ColumnError as error:
@@ -107,7 +135,7 @@ def _require(path: Path, names: Sequence[str], available: Sequence[str], what: s
             raise _ColumnError(msg)
 
 
-def _read_root(path: Path, names: Sequence[str], tree: str) -> Columns:
+def _read_root(path: Path, names: Sequence[str] | None, tree: str) -> Any:
     with uproot.open(path) as file:
         size = path.stat().st_size
         if file.file.fEND > size:
@@ -117,6 +145,8 @@ def _read_root(path: Path, names: Sequence[str], tree: str) -> Columns:
         trees = [key for key, kind in kinds.items() if kind.startswith(("TTree", "TNtuple", "ROOT::RNTuple"))]
         _require(path, [tree], trees, "tree")
         found = file[tree]
+        if names is None:
+            return list(found.keys())
         _require(path, names, found.keys(), "branch")
         if "RNTuple" in kinds[tree]:
             # One by one: as names of a list uproot knows no fields of records, such as jet.pt.
@@ -125,14 +155,18 @@ def _read_root(path: Path, names: Sequence[str], tree: str) -> Columns:
         return {name: columns[name] for name in names}
 
 
-def _read_parquet(path: Path, names: Sequence[str], tree: str) -> Columns:  # noqa: ARG001 - one signature for all
+def _read_parquet(path: Path, names: Sequence[str] | None, tree: str) -> Any:  # noqa: ARG001 - one signature for all
     with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        if names is None:
+            return list(file.schema_arrow.names)
         _require(path, names, file.schema_arrow.names, "column")
         return _to_numpy(file.read(columns=list(names)))
 
 
-def _read_csv(path: Path, names: Sequence[str], tree: str) -> Columns:  # noqa: ARG001 - one signature for all
+def _read_csv(path: Path, names: Sequence[str] | None, tree: str) -> Any:  # noqa: ARG001 - one signature for all
     with _opened(path) as content, pyarrow.csv.open_csv(content) as file:
+        if names is None:
+            return list(file.schema.names)
         _require(path, names, file.schema.names, "column")
     options = pyarrow.csv.ConvertOptions(include_columns=list(names))
     with _opened(path) as content:
@@ -171,7 +205,7 @@ def _to_numpy(table: Any) -> Columns:
 
 
 #: Suffixes that can be read, each with its reader.
-FORMATS: dict[str, Callable[[Path, Sequence[str], str], Columns]] = {
+FORMATS: dict[str, Callable[[Path, Sequence[str] | None, str], Any]] = {
     ".root": _read_root,
     ".parquet": _read_parquet,
     ".csv": _read_csv,

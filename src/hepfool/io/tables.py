@@ -8,6 +8,7 @@ that a wrong branch name or a broken file costs seconds and not a night.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import warnings
@@ -22,13 +23,14 @@ import uproot
 from numpy.typing import NDArray
 
 from hepfool.events import EventTable
-from hepfool.events.columns import complete, joined, numbers_of, plain, spectator
-from hepfool.events.exchange import column_names
+from hepfool.events.columns import complete, joined, plain, spectator
+from hepfool.events.exchange import column_names as names_of_columns
 from hepfool.events.labels import classes_of
 from hepfool.exceptions import UnreadableFileError
 from hepfool.features import Feature, FeatureSpace
-from hepfool.io.columns import FORMATS, Columns, read_columns
+from hepfool.io.columns import FORMATS, Columns, column_names, read_columns
 from hepfool.io.files import local_path, written_whole
+from hepfool.io.layout import Layout, Variations
 from hepfool.ranges import check_reals
 from hepfool.typing import FloatArray, IntArray
 
@@ -46,6 +48,8 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
     dataset: str | None = None,
     classes: Mapping[str, int] | None = None,
     spectators: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    variations: Variations | None = None,
     allow_missing: bool = False,
 ) -> EventTable:
     r"""
@@ -56,7 +60,7 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
     paths : str, Path, or iterable of them
         Files ending in ``.root``, ``.parquet``, ``.csv`` or ``.csv.gz``; ``*`` and ``?`` are expanded.
     features : FeatureSpace or iterable of Feature or str
-        Columns that enter the network, in its order.
+        Columns that enter the network, in its order.  A derived one that the first file does not hold is computed.
     label : str, optional
         Column with the true class: whole numbers from 0, booleans, or strings.
     weight : str, optional
@@ -73,6 +77,13 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
         strings are numbered in sorted order, with ``s``, ``sig``, ``signal`` or ``1`` of two strings as class 1.
     spectators : sequence of str
         Further columns that travel along, such as ``run`` and ``event``.
+    columns : mapping of str to str, optional
+        Columns that are computed from those of the files, by formulas as ``{"mt": "sqrt(2 * pt * met * (1 - cos(dphi)))"}``,
+        see :class:`hepfool.formula.Formula`; features, the weight, spectators and variations may be such columns.
+    variations : mapping of str to mapping, optional
+        By systematic source, the columns that take the place of others, up and down, as
+        ``{"jes": {"pt": ["pt_up", "pt_down"]}, "pileup": {"weight": ["weight_up", "weight_down"]}}``, or a single one.
+        What is computed or derived from a replaced column follows.
     allow_missing : bool
         Go on without files that are absent or damaged; they are warned of and listed in the table's metadata.
 
@@ -110,25 +121,33 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
     given = _expand(paths)
     if dataset is None:
         _remark_on_stems(given)
-    wanted = [*space.names, *(name for name in (label, weight) if name is not None), *spectators]
+    available = _available(given, tree) if space.derived else space.names
+    layout = Layout.of(space, weight, columns or {}, variations or {}, available)
+    if label in layout.formulas:
+        msg = (
+            f"label {label!r} is a computed column; name a column of the files, and say by classes what its values mean"
+        )
+        raise ValueError(msg)
+    wanted = layout.sources([*([] if label is None else [label]), *spectators])
     found, missing = _read_parts(given, wanted, tree, allow_missing=allow_missing)
     files, parts = [path for path, _ in found], [part for _, part in found]
     origin = np.repeat([dataset or _stem(path) for path in files], [len(part[wanted[0]]) for part in parts])
-    # File by file, because one file may hold single and another double precision.
-    values = np.concatenate(
-        [np.stack([numbers_of(name, part[name], missing_value) for name in space.names], axis=1) for part in parts]
-    )
+    values = layout.values(parts, missing_value)
     _check_values(values, space)
     table = EventTable.from_arrays(
         values,
         features=space,
         labels=_labels(parts, label, origin, classes),
-        weights=None if weight is None else np.concatenate([_weights(part[weight], weight) for part in parts]),
+        weights=None if weight is None else _weights(layout, parts, weight),
         sentinel=missing_value,
         dataset=origin,
         spectators={
-            name: joined(f"spectator {name!r}", [spectator(name, part[name]) for part in parts]) for name in spectators
+            name: layout.numbers(name, parts, missing_value)
+            if name in layout.formulas
+            else joined(f"spectator {name!r}", [spectator(name, part[name]) for part in parts])
+            for name in spectators
         },
+        **layout.varied(values, parts, missing_value),
         metadata={"files": tuple(str(path) for path in files), **({"missing": missing} if missing else {})},
     )
     _remark_on_roles(space, label, weight)
@@ -209,8 +228,18 @@ def _read_part(path: Path, names: Sequence[str], tree: str) -> Columns:
     return columns
 
 
-def _weights(column: NDArray[Any], name: str) -> FloatArray:
-    return complete(f"weight column {name!r}", column)
+def _available(paths: Sequence[Path], tree: str) -> Sequence[str]:
+    """Columns of the first file that can be read; what is wrong with the others is said when they are."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError, UnreadableFileError):
+            return column_names(path, tree=tree)
+    return ()
+
+
+def _weights(layout: Layout, parts: Sequence[Columns], name: str) -> FloatArray:
+    if name in layout.formulas:
+        return complete(f"weight column {name!r}", layout.numbers(name, parts, None))
+    return np.concatenate([complete(f"weight column {name!r}", part[name]) for part in parts])
 
 
 def _check_values(values: FloatArray, space: FeatureSpace) -> None:
@@ -330,11 +359,11 @@ def check_writable(table: EventTable, extra: Iterable[str] = ()) -> None:
     ValueError
         If two columns have the same name.
     """
-    column_names(table, extra)
+    names_of_columns(table, extra)
 
 
 def _columns(table: EventTable, extra: Mapping[str, NDArray[Any]]) -> Columns:
-    names = column_names(table, extra)
+    names = names_of_columns(table, extra)
     columns: Columns = {
         **dict(zip(table.features.names, table.network_values.T.astype(np.float32), strict=True)),
         names["label"]: table.labels.astype(np.int32),

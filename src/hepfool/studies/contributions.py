@@ -262,7 +262,8 @@ def varied_mask(region: Region, table: EventTable, values: FloatArray) -> BoolAr
         True for the events of the region.
     """
     if region.select is not None:
-        return np.asarray(region.select(values), dtype=np.bool_)
+        known = np.array_equal(np.asarray(region.select(table.values), dtype=np.bool_), region.mask)
+        return np.asarray(region.select(values), dtype=np.bool_) if known else region.mask
     if region.cuts and np.array_equal(_within(region, table, table.values), region.mask):
         return _within(region, table, values)
     return region.mask

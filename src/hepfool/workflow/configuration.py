@@ -21,7 +21,8 @@ from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import DetectorSettings
 from hepfool.events import RegionRole
 from hepfool.events.region import check_cuts
-from hepfool.features import Feature, FeatureKind
+from hepfool.features import Derived, Feature, FeatureKind, FeatureSpace
+from hepfool.formula import Formula
 from hepfool.inference.impact import Optimizer
 from hepfool.inference.templates import Nuisance
 from hepfool.io.files import local_path
@@ -75,6 +76,7 @@ NOT_PICKLED = frozenset({".root", ".parquet", ".csv", ".gz", ".zip", ".npz"})
 
 #: A file that exists; * and ? are allowed.
 InputPath = Annotated[Path, AfterValidator(_found)]
+FormulaText = Annotated[str, AfterValidator(lambda text: Formula(text).text)]
 OutputPath = Annotated[Path, AfterValidator(_placed)]
 
 
@@ -101,6 +103,8 @@ class FeatureConfiguration(_Strict):
     lower: float = -math.inf
     upper: float = math.inf
     kind: FeatureKind = "continuous"
+    derived: FormulaText | None = Field(default=None, description="Formula of other features that it follows from.")
+    tolerance: float = Field(default=1e-6, ge=0, description="Of a derived feature's values in the files.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -116,11 +120,14 @@ class FeatureConfiguration(_Strict):
         Feature
             With name, range and kind.
         """
-        return Feature(**self.model_dump())
+        if self.derived is None:
+            _refuse(self, ("tolerance",), "without derived")
+        given = self.model_dump(exclude={"derived", "tolerance"})
+        return Feature(**given, derived=None if self.derived is None else Derived.by(self.derived, self.tolerance))
 
 
 class RegionConfiguration(_Strict):
-    """A region by cuts on features: ``[lower, upper)``, null for no bound."""
+    """A region by cuts on features, other columns of the files, or ``columns``: ``[lower, upper)``, null for no bound."""
 
     role: RegionRole = "control"
     cuts: dict[str, tuple[float | None, float | None]] = Field(min_length=1)
@@ -154,6 +161,21 @@ class EventsConfiguration(_Strict):
     tree: str = "Events"
     missing_value: float | None = None
     max_events: int | None = Field(default=None, ge=1)
+    allow_missing: bool = Field(
+        default=False, description="Go on without absent or damaged files; the report names them."
+    )
+    columns: dict[str, FormulaText] = Field(
+        default_factory=dict, description="Columns by formulas of those in the files, such as mt: sqrt(2 * pt * met)."
+    )
+    spectators: tuple[str, ...] = Field(default=(), description="Columns that travel along, such as run and event.")
+    variations: dict[str, dict[str, str | tuple[str, str]]] = Field(
+        default_factory=dict,
+        description="By source, the columns in place of others, as jes: {pt: [pt_up, pt_down]}; of the weight column too.",
+    )
+    variation_files: dict[str, tuple[InputPath, ...]] = Field(
+        default_factory=dict,
+        description="By variation, such as jes_up, files with the same events in the same order.",
+    )
     regions: dict[str, RegionConfiguration] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -165,23 +187,25 @@ class EventsConfiguration(_Strict):
         if self.files and (not self.features or self.label is None):
             msg = "files need features, and a label column"
             raise ValueError(msg)
-        layout = {"data_files", "features", "label", "classes", "weight", "tree", "missing_value", "regions"}
-        given = sorted(layout & self.model_fields_set)
+        elsewhere = {"files", "coffea_output", "unsafe_pickle", "max_events"}
+        given = sorted(self.model_fields_set - elsewhere)
         if self.coffea_output is not None and given:
             msg = f"{given[0]} goes with files; a coffea output holds it already"
             raise ValueError(msg)
-        if "tree" in self.model_fields_set and all(
-            path.suffix.lower() in _TREELESS for path in (*self.files, *self.data_files)
-        ):
+        if "tree" in self.model_fields_set and all(path.suffix.lower() in _TREELESS for path in self.every_file):
             msg = "tree has no effect: none of the files is a ROOT file; leave it out"
             raise ValueError(msg)
         for name, region in self.regions.items():
-            unknown = [cut for cut in region.cuts if cut not in {feature.name for feature in self.features}]
-            if unknown:
-                msg = f"regions: {name} cuts on {unknown[0]!r}, which is none of the features"
-                raise ValueError(msg)
             check_cuts(name, region.cuts)
+        if self.features:
+            FeatureSpace(feature.feature() for feature in self.features)
         return self
+
+    @property
+    def every_file(self) -> tuple[Path, ...]:
+        """Flat files of simulation, data and variations, with their patterns."""
+        varied = (path for paths in self.variation_files.values() for path in paths)
+        return (*self.files, *self.data_files, *varied)
 
     def _check_trust(self) -> None:
         path = self.coffea_output
@@ -365,10 +389,11 @@ class WorkflowConfiguration(_Strict):
                 raise ValueError(msg)
         elif flat and self.events is not None and not self.events.data_files:
             _refuse(self, ("data_regions",), "without data_files")
-        if flat and not self.systematics.histograms:
-            _refuse(self.systematics, ("correlations",), "without systematic sources: flat files hold no variations")
-        if flat and self.envelope == "variations":
-            msg = "envelope: variations needs the variations of a coffea output, which flat files do not hold; leave envelope out"
+        varied = self.events is not None and bool(self.events.variations or self.events.variation_files)
+        if flat and not varied and not self.systematics.histograms:
+            _refuse(self.systematics, ("correlations",), "without systematic sources: add variations to events")
+        if flat and not varied and self.envelope == "variations":
+            msg = "envelope: variations has none: events have neither variations nor variation_files; add them, or leave envelope out"
             raise ValueError(msg)
 
     @property

@@ -10,23 +10,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.csv
-import pyarrow.parquet
-import uproot
-
 from hepfool.events import EventTable
-from hepfool.exceptions import UnreadableFileError
+from hepfool.io.columns import column_names
 from hepfool.io.histograms import read_histograms
 from hepfool.models.files import load_torch
 from hepfool.models.protocols import Classifier
 from hepfool.studies.variations import yield_effects
 from hepfool.workflow.configuration import EventsConfiguration, NetworkConfiguration, WorkflowConfiguration
+from hepfool.workflow.sources import readings
 
 __all__ = ["check_inputs", "load_network", "matching_files"]
-
-
-class _AbsentError(ValueError):
-    """A sound file without what is looked for."""
 
 
 def check_inputs(
@@ -101,31 +94,10 @@ def matching_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def _check_events(events: EventsConfiguration) -> None:
-    names = [feature.name for feature in events.features]
-    wanted = [*names, *(name for name in (events.label, events.weight) if name is not None)]
-    for files, columns in ((events.files, wanted), (events.data_files, names)):
-        for path in matching_files(files):
-            try:
-                available = _columns(path, events.tree)
-            except _AbsentError as error:
-                raise ValueError(str(error)) from None
-            except Exception as error:
-                # A damaged file can fail anywhere inside the reading libraries, with any error.
-                msg = f"{path} cannot be opened, is it complete? ({' '.join(str(error).split())})"
-                raise UnreadableFileError(msg) from error
-            _require(path, columns, available, "column")
-
-
-def _columns(path: Path, tree: str) -> list[str]:
-    name = path.name.lower()
-    if name.endswith(".root"):
-        with uproot.open(path) as file:
-            _require(path, [tree], [key.partition(";")[0] for key in file.keys(recursive=True)], "tree")
-            return list(file[tree].keys())
-    if name.endswith(".parquet"):
-        return list(pyarrow.parquet.read_schema(path).names)
-    with pyarrow.csv.open_csv(str(path)) as reader:
-        return list(reader.schema.names)
+    for reading in readings(events) if events.files else ():
+        for path in matching_files(reading.files):
+            available = column_names(path, tree=events.tree)
+            _require(path, reading.sources(available), available, "column")
 
 
 def _require(path: Path, names: Iterable[str], available: list[str], what: str) -> None:
@@ -134,7 +106,7 @@ def _require(path: Path, names: Iterable[str], available: list[str], what: str) 
             close = difflib.get_close_matches(name, available, n=3, cutoff=0.5)
             hint = f"did you mean {', '.join(close)}?" if close else f"there are: {', '.join(available[:20]) or 'none'}"
             msg = f"{path} has no {what} {name!r}; {hint}"
-            raise _AbsentError(msg)
+            raise ValueError(msg)
 
 
 def _check_channel(workspace: Path, channel: str) -> None:

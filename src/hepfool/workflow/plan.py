@@ -309,7 +309,7 @@ def step_keys(
     files: dict[str, list[str]] = {step.name: [] for step in STEPS}
     if configuration.events is not None and table is None:
         events = configuration.events
-        files["events"] = [file_digest(path) for path in matching_files((*events.files, *events.data_files))]
+        files["events"] = [file_digest(path) for path in matching_files(events.every_file)]
         if events.coffea_output is not None:
             files["events"].append(output_digest(events.coffea_output))
     if table is not None:

@@ -9,8 +9,8 @@ Flat ROOT, Parquet and CSV files; or what a coffea run has left: a file of ``cof
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,13 +19,17 @@ from coffea.util import load
 
 from hepfool.attacks.base import AttackResult
 from hepfool.events import EventTable, Region
+from hepfool.events.columns import numbers_of
 from hepfool.features import FeatureSpace
+from hepfool.formula import Formula
+from hepfool.io.layout import Layout
 from hepfool.io.partitions import Partitions, open_partitions
 from hepfool.io.tables import read_table
+from hepfool.typing import BoolArray, FloatArray
 from hepfool.workflow.cache import file_digest
 from hepfool.workflow.configuration import EventsConfiguration
 
-__all__ = ["output_digest", "read_events"]
+__all__ = ["Reading", "output_digest", "read_events", "readings"]
 
 _MANIFEST: Final = "manifest.json"
 _ACCEPTED: Final = (
@@ -68,17 +72,142 @@ def read_events(events: EventsConfiguration | None) -> EventTable:
         raise ValueError(msg)
     if events.coffea_output is not None:
         return _from_output(events.coffea_output)
+    nominal, *others = readings(events)
+    simulated = _with_varied(read_table(nominal.files, **nominal.options), others, events)
+    if not events.data_files:
+        return _with_regions(simulated, events)
+    data = read_table(others[-1].files, **others[-1].options)
+    # Data are what they are under every variation.
+    data = replace(
+        data,
+        shape_variations=dict.fromkeys(simulated.shape_variations, data.values),
+        weight_variations=dict.fromkeys(simulated.weight_variations, data.weights),
+    )
+    return EventTable.concatenate([_with_regions(table, events) for table in (simulated, data)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """
+    Flat files that are read alike.
+
+    Attributes
+    ----------
+    name : str
+        ``simulation``, a variation, or ``data``.
+    files : tuple of Path
+        Names or patterns.
+    options : mapping
+        Of :func:`hepfool.io.tables.read_table`.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    options: Mapping[str, Any]
+
+    def sources(self, available: Iterable[str]) -> list[str]:
+        """
+        List the columns that are read.
+
+        Parameters
+        ----------
+        available : iterable of str
+            Columns of a file.
+
+        Returns
+        -------
+        list of str
+            Names that the file must have.
+        """
+        given = self.options
+        layout = {name: given[name] for name in ("features", "weight", "columns", "variations")}
+        label = given.get("label")
+        return Layout.of(**layout, available=available).sources(
+            [*([] if label is None else [label]), *given["spectators"]]
+        )
+
+
+def readings(events: EventsConfiguration) -> list[Reading]:
+    """
+    Say what is read of flat files.
+
+    Parameters
+    ----------
+    events : EventsConfiguration
+        With files.
+
+    Returns
+    -------
+    list of Reading
+        Simulation, then one per variation in files of its own, then data if there are any.
+
+    Raises
+    ------
+    ValueError
+        If a computed column would have no effect.
+    """
     features = FeatureSpace(feature.feature() for feature in events.features)
-    layout: dict[str, Any] = {
+    cut = [name for region in events.regions.values() for name in region.cuts if name not in features.names]
+    spectators = tuple(dict.fromkeys((*events.spectators, *cut)))
+    replacing = [c for columns in events.variations.values() for given in columns.values() for c in _listed(given)]
+    named = {*features.names, *spectators, *replacing, events.weight}
+    unused = [name for name in events.columns if name not in named]
+    if unused:
+        msg = f"columns: {unused[0]} has no effect: it is not a feature, weight, spectator, variation or cut; leave it out"
+        raise ValueError(msg)
+    simulated: dict[str, Any] = {
+        **{name: getattr(events, name) for name in ("tree", "missing_value", "allow_missing", "label", "classes")},
+        **{name: getattr(events, name) for name in ("weight", "columns", "variations")},
         "features": features,
-        "tree": events.tree,
-        "weight": events.weight,
-        "missing_value": events.missing_value,
+        "spectators": spectators,
     }
-    tables = [read_table(events.files, label=events.label, classes=events.classes, **layout)]
-    if events.data_files:
-        tables.append(read_table(events.data_files, dataset="data", **{**layout, "weight": None}))
-    return EventTable.concatenate([_with_regions(table, events) for table in tables])
+    alone = {**simulated, "columns": _used(events, {*features.names, *spectators, events.weight}), "variations": {}}
+    data = {
+        **{name: value for name, value in alone.items() if name not in {"label", "classes"}},
+        "columns": _used(events, {*features.names, *spectators}),
+        "weight": None,
+        "dataset": "data",
+    }
+    found = [Reading(name="simulation", files=events.files, options=simulated)]
+    found += [Reading(name=name, files=files, options=alone) for name, files in events.variation_files.items()]
+    return [*found, Reading(name="data", files=events.data_files, options=data)] if events.data_files else found
+
+
+def _listed(given: str | Sequence[str]) -> Sequence[str]:
+    return [given] if isinstance(given, str) else given
+
+
+def _used(events: EventsConfiguration, names: set[str | None]) -> dict[str, str]:
+    return {name: formula for name, formula in events.columns.items() if name in names}
+
+
+def _with_varied(nominal: EventTable, others: Sequence[Reading], events: EventsConfiguration) -> EventTable:
+    """Add the variations that stand in files of their own, which hold the same events in the same order."""
+    shapes, weights = dict(nominal.shape_variations), dict(nominal.weight_variations)
+    for reading in (other for other in others if other.name in events.variation_files):
+        table = read_table(reading.files, **reading.options)
+        _check_same_events(reading.name, nominal, table, events.spectators)
+        moved, weighted = (
+            not np.array_equal(getattr(nominal, what), getattr(table, what), equal_nan=True)
+            for what in ("values", "weights")
+        )
+        if moved and weighted:
+            msg = f"variation_files: {reading.name} has other features and other weights; give each in a variation of its own"
+            raise ValueError(msg)
+        (weights if weighted else shapes)[reading.name] = table.weights if weighted else table.values
+    return replace(nominal, shape_variations=shapes, weight_variations=weights)
+
+
+def _check_same_events(name: str, nominal: EventTable, varied: EventTable, spectators: Iterable[str]) -> None:
+    columns = {"label": (nominal.labels, varied.labels)}
+    columns |= {column: (nominal.spectators[column], varied.spectators[column]) for column in spectators}
+    for column, (first, second) in columns.items():
+        if not np.array_equal(first, second):
+            differ = f"{len(second)} events, not {len(first)}" if len(first) != len(second) else f"another {column}"
+            msg = (
+                f"variation_files: {name} holds {differ}; write the events of the nominal selection, in the same order"
+            )
+            raise ValueError(msg)
 
 
 def output_digest(path: Path) -> str:
@@ -152,13 +281,54 @@ def _loaded(path: Path) -> Any:
         raise ValueError(msg) from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """Cuts on features, and on what is computed from features alone."""
+
+    features: tuple[str, ...]
+    cuts: tuple[tuple[str | Formula, float, float], ...]
+
+    def __call__(self, values: FloatArray) -> BoolArray:
+        inside = np.ones(len(values), dtype=np.bool_)
+        for what, lower, upper in self.cuts:
+            names = (what,) if isinstance(what, str) else what.inputs
+            columns = [values[:, self.features.index(name)] for name in names]
+            column = columns[0] if isinstance(what, str) else what(*columns)
+            inside &= (column >= lower) & (column < upper)
+        return inside
+
+
 def _with_regions(table: EventTable, events: EventsConfiguration) -> EventTable:
-    regions = []
-    for name, region in events.regions.items():
-        cuts = {
-            feature: (-np.inf if lower is None else lower, np.inf if upper is None else upper)
-            for feature, (lower, upper) in region.cuts.items()
-        }
-        inside = [(table.column(f) >= lower) & (table.column(f) < upper) for f, (lower, upper) in cuts.items()]
-        regions.append(Region(name, np.logical_and.reduce(inside), region.role, cuts))
-    return replace(table, regions=tuple(regions))
+    return replace(table, regions=tuple(_region(name, table, events) for name in events.regions))
+
+
+def _region(name: str, table: EventTable, events: EventsConfiguration) -> Region:
+    region, features = events.regions[name], table.features.names
+    bounds = {
+        column: (-np.inf if lower is None else lower, np.inf if upper is None else upper)
+        for column, (lower, upper) in region.cuts.items()
+    }
+    mask = np.ones(table.n_events, dtype=np.bool_)
+    cuts, computed = {}, []
+    for column, (lower, upper) in bounds.items():
+        values = table.column(column) if column in features else numbers_of(column, table.spectators[column])
+        mask &= (values >= lower) & (values < upper)
+        if column in features:
+            cuts[column] = (lower, upper)
+        elif column in events.columns:
+            computed += _moving(name, column, (lower, upper), Formula(events.columns[column]), features)
+    every = (*((column, *cut) for column, cut in cuts.items()), *computed)
+    return Region(name, mask, region.role, cuts, _Selection(features, every) if computed else None)
+
+
+def _moving(
+    region: str, column: str, cut: tuple[float, float], formula: Formula, features: tuple[str, ...]
+) -> list[tuple[str | Formula, float, float]]:
+    """Keep a cut on what an attack could change; one that follows from a feature and something else cannot be followed."""
+    others = [name for name in formula.inputs if name not in features]
+    if len(others) == len(formula.inputs):
+        return []
+    if others:
+        msg = f"regions: {region} cuts on {column!r}, which takes features and {others[0]!r}, so that nothing can tell when an attacked event leaves; make {others[0]} a feature of kind fixed, or cut on something else"
+        raise ValueError(msg)
+    return [(formula, *cut)]

@@ -68,7 +68,11 @@ def test_a_file_becomes_records_of_the_package(folder: Path) -> None:
         (("n_data: 300", "n_toys: 3"), "line 14, column 1", "checks.n_data: Field required"),
         (("phi:angle", "phi:wobbly"), "line 6, column 7", "events.features.1.kind: Input should be 'continuous'"),
         (("events.csv", "absent.csv"), "line 3, column 11", "no such file: {folder}/absent.csv"),
-        (("met: [70", "mt: [70"), "line 9, column 3", "high_met cuts on 'mt', which is none of the features"),
+        (
+            ("  label:", "  columns: {mt: met +}\n  label:"),
+            "line 8, column 13",
+            "columns.mt: formula 'met +' cannot be read",
+        ),
         (("[70, null]", "[70, 10]"), "line 2, column 1", "cuts on 'met' from 70.0 to 10.0, which no event passes"),
         (("[70, null]", "[.nan, null]"), "line 2, column 1", "cuts on 'met' from nan to None, which no event passes"),
         (
