@@ -143,7 +143,8 @@ def test_missing_files_are_allowed_and_named_in_the_report(run: Run, donut: Path
 def test_from_a_root_file_to_a_report(run: Run, donut: Path, tmp_path: Path) -> None:
     result = run(weight="w")
     assert result.exit_code == 0, result.output
-    assert "INVESTIGATE" in result.stdout
+    assert "INCOMPLETE" in result.stdout
+    assert "give physics systematics that vary the inputs" in " ".join(result.stdout.replace("│", "").split())
     out = tmp_path / "out"
     summary = json.loads((out / "summary.json").read_text())
     assert summary["events"]["n_events"] == 600

@@ -205,7 +205,7 @@ def test_envelope_excess_and_adaptive_attack_stand_beside_the_systematics(
     assert "| systematics with their correlations | 0.0280 ± 0.0014 |" in text
     assert "| largest systematic | 0.0160 |" in text
     assert "| excess of the attack over the systematics | 0.0213 ± 0.0050 |" in text
-    assert "If the attack knows the detector, the verdict stays INVESTIGATE" in text
+    assert "If the attack knows the detector, the verdict becomes INVESTIGATE" in text
 
 
 def test_the_tables_for_a_note_tell_how_stable_the_verdict_is(summary: Summary) -> None:

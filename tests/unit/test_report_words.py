@@ -62,7 +62,7 @@ def test_a_reviewer_is_told_why(shifted_result: AttackResult, sign_classifier: C
         (
             None,
             False,
-            "verdict is INVESTIGATE: the study was given no assigned uncertainty to compare the attack with.",
+            "verdict is INCOMPLETE: the study was given no assigned uncertainty to compare the attack with. An input is lacking; give physics systematics that vary the inputs, such as energy scales.",
         ),
         (0.01, True, "1.7% of the events, is to be added as an uncertainty"),
     ],
@@ -82,7 +82,8 @@ def test_every_decision_is_explained(
 
 def test_every_open_criterion_is_a_reason(shifted_result: AttackResult, sign_classifier: Classifier) -> None:
     sums = shifted_result.sums(sign_classifier)
-    evidence = dataclasses.replace(Evidence.of(sums), n_iterations=9)
+    found = Evidence.of(sums)
+    evidence = dataclasses.replace(found, corrected=found.attack, n_iterations=9)
     text = verdict_in_words(summarise(sums, evidence, decide(evidence)))
     assert "no physics systematic to compare this with" in text[1]
     for reason in (

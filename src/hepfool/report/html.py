@@ -74,12 +74,15 @@ _GLOSSARY = {
     "Physics systematics": "The uncertainties that the analysis assigns already, such as energy scales.",
 }
 
-_SHOWN_STATUS = {"passed": "fulfilled", "failed": "not fulfilled", "not evaluated": "not evaluated"}
+_SHOWN_STATUS = {"passed": "fulfilled", "failed": "not fulfilled"} | {
+    same: same for same in ("not evaluated", "not needed")
+}
 
 _MEANING_FOR_REVIEW = {
     "COVERED": "No action is needed for the approval.",
     "INVESTIGATE": "The analysers should explain the points below before the approval.",
     "ASSIGN": "The analysers should add the uncertainty given below.",
+    "INCOMPLETE": "The analysers should give what is lacking, and run the study again.",
 }
 
 

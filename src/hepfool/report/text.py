@@ -23,7 +23,7 @@ __all__ = ["summary_markdown", "summary_table"]
 #: What Markdown, or the mathematics in it, takes for more than a character.
 #: (an underscore only beside what is no letter or digit).
 _MARKUP = re.compile(r"[\\`*\[\]|~$#]|(?<![^\W_])_|_(?![^\W_])")
-_COLOURS = {"COVERED": "green", "INVESTIGATE": "yellow", "ASSIGN": "magenta"}
+_COLOURS = {"COVERED": "green", "INVESTIGATE": "yellow", "ASSIGN": "magenta", "INCOMPLETE": "cyan"}
 
 
 def summary_markdown(summary: Summary, figures: tuple[str, ...] = ()) -> str:

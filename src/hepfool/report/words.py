@@ -181,10 +181,12 @@ def _decision(summary: Summary) -> Iterator[str]:
     if verdict["decision"] == "COVERED":
         yield _COVERED
         return
-    criteria = [c for c in verdict["criteria"] if c["decisive"] and c["status"] != "passed"]
+    criteria = [c for c in verdict["criteria"] if c["decisive"] and c["status"] not in {"passed", "not needed"}]
     reasons = [_OPEN.get((c["name"], c["status"]), c["sentence"]) for c in criteria]
     yield f"This is why the verdict is {verdict['decision']}: {'; '.join(reasons)}."
-    if verdict["decision"] == "INVESTIGATE":
+    if verdict["decision"] == "INCOMPLETE":
+        yield f"{verdict['meaning'].capitalize()}."
+    elif verdict["decision"] == "INVESTIGATE":
         yield from (_WORST_CASE, *_advice(summary))
     else:
         size = verdict["size_flips"]

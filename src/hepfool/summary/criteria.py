@@ -65,9 +65,15 @@ class Criterion(ABC):
         return " ".join((inspect.getdoc(type(self)) or "").partition("\n\n")[0].split())
 
     @property
+    def lacking(self) -> str:
+        """Input without which it cannot be judged; empty if nothing lacks or nothing is asked."""
+        return ""
+
+    @property
     def status(self) -> str:
-        """``passed``, ``failed`` or ``not evaluated``."""
-        return {True: "passed", False: "failed", None: "not evaluated"}[self.passed]
+        """``passed``, ``failed``, ``not evaluated``, or ``not needed`` where there is nothing to ask."""
+        open_one = "not evaluated" if self.lacking or not self.decisive else "not needed"
+        return {True: "passed", False: "failed", None: open_one}[self.passed]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +106,14 @@ class FoolingWithinSystematics(Criterion):
         return cls(
             fooling=evidence.remaining.flips or Measured(math.nan, math.nan),
             corrected=evidence.corrected is not None,
-            systematics=None if added is None else added.flips,
+            systematics=None if added is None or all(e.flips is None for e in evidence.effects) else added.flips,
             max_ratio=thresholds.max_systematics_ratio,
         )
+
+    @property
+    def lacking(self) -> str:
+        """Variations that can flip an event."""
+        return "" if self.systematics else "physics systematics that vary the inputs, such as energy scales"
 
     @property
     def passed(self) -> bool | None:
@@ -116,7 +127,7 @@ class FoolingWithinSystematics(Criterion):
         """Both fractions."""
         name = "corrected fooling ratio" if self.corrected else "fooling ratio (no detector)"
         if self.systematics is None:
-            return f"{name} {self.fooling}, but no physics systematic was given"
+            return f"{name} {self.fooling}, but no physics systematic that varies the inputs was given"
         return f"{name} {self.fooling}, systematics {self.systematics}, allowed ratio {self.max_ratio:g}"
 
 
@@ -133,12 +144,15 @@ class FlaggedFractionsAgree(Criterion):
         Accepted difference beyond statistics, dimensionless.
     n_sigma : float
         Accepted standard deviations on top.
+    detector : bool
+        Whether there is one whose flags count.
     """
 
     decisive: ClassVar[bool] = True
     fractions: tuple[FlaggedFraction, ...]
     tolerance: float
     n_sigma: float
+    detector: bool
 
     @classmethod
     def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
@@ -147,7 +161,13 @@ class FlaggedFractionsAgree(Criterion):
             fractions=evidence.fractions,
             tolerance=thresholds.flagged_tolerance,
             n_sigma=thresholds.flagged_n_sigma,
+            detector=evidence.corrected is not None,
         )
+
+    @property
+    def lacking(self) -> str:
+        """Data, where a detector's flags are subtracted."""
+        return "data in a control or validation region" if self.detector and not self.fractions else ""
 
     @property
     def passed(self) -> bool | None:
@@ -161,7 +181,11 @@ class FlaggedFractionsAgree(Criterion):
     def numbers(self) -> str:
         """Each region's fractions."""
         if not self.fractions:
-            return "no data in a control region was given"
+            return (
+                "no data in a control region was given"
+                if self.detector
+                else "no detector, whose flags would be subtracted"
+            )
         regions = [f"{f.region}: data {f.data}, simulation {f.simulation}" for f in self.fractions]
         return f"{'; '.join(regions)}; allowed difference {self.tolerance:g} + {self.n_sigma:g} σ"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From criteria to one of three decisions."""
+"""From criteria to one of four decisions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from hepfool.summary.evidence import Evidence, Thresholds
 
 __all__ = ["Decision", "Sensitivity", "Verdict", "decide"]
 
-#: Nothing to add, look closer, or assign an uncertainty.
-Decision = Literal["COVERED", "INVESTIGATE", "ASSIGN"]
+#: Nothing to add, look closer, assign an uncertainty, or give what is lacking.
+Decision = Literal["COVERED", "INVESTIGATE", "ASSIGN", "INCOMPLETE"]
 
 _MEANINGS: Mapping[Decision, str] = {
     "COVERED": "the physics systematics already assigned cover what remains of the attack; nothing to add",
     "INVESTIGATE": "find out why before the network's answer is trusted beyond the assigned systematics",
     "ASSIGN": "after the investigation, assign the uncovered part of the shift as an uncertainty",
+    "INCOMPLETE": "an input is lacking",
 }
 
 
@@ -39,7 +40,7 @@ class Sensitivity:
         Field of :class:`~hepfool.summary.Thresholds`.
     used, changed : float
         Its value, and the one tried instead.
-    decision : {"COVERED", "INVESTIGATE", "ASSIGN"}
+    decision : {"COVERED", "INVESTIGATE", "ASSIGN", "INCOMPLETE"}
         With the changed value.
     """
 
@@ -56,7 +57,7 @@ class Verdict:
 
     Attributes
     ----------
-    decision : {"COVERED", "INVESTIGATE", "ASSIGN"}
+    decision : {"COVERED", "INVESTIGATE", "ASSIGN", "INCOMPLETE"}
         What to do.
     criteria : tuple of Criterion
         Every criterion with its numbers and thresholds.
@@ -67,7 +68,7 @@ class Verdict:
         systematics as large as the shift by the attack.
     sensitivity : tuple of Sensitivity
         The decision with each threshold by itself 50 % lower and higher.
-    adaptive : {"COVERED", "INVESTIGATE", "ASSIGN"}, optional
+    adaptive : {"COVERED", "INVESTIGATE", "ASSIGN", "INCOMPLETE"}, optional
         The decision if the attack knows the detector; None if no such attack was made.
     adaptive_flips : Measured, optional
         Fooled and not flagged fraction of that attack.
@@ -84,12 +85,18 @@ class Verdict:
     @property
     def meaning(self) -> str:
         """What the decision asks for."""
-        return _MEANINGS[self.decision]
+        missing = f"; give {', and '.join(self.lacking)}" if self.decision == "INCOMPLETE" else ""
+        return f"{_MEANINGS[self.decision]}{missing}"
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Inputs without which a decisive criterion cannot be judged."""
+        return tuple(c.lacking for c in self.criteria if c.decisive and c.lacking)
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Decisive criteria that did not pass, with their numbers."""
-        open_ones = [c for c in self.criteria if c.decisive and c.passed is not True]
+        open_ones = [c for c in self.criteria if c.decisive and (c.passed is False or c.lacking)]
         return tuple(f"{type(c).__name__} {c.status}: {c.numbers}" for c in open_ones)
 
     @property
@@ -128,7 +135,8 @@ def decide(evidence: Evidence, thresholds: Thresholds | None = None, *, investig
     Returns
     -------
     Verdict
-        ``COVERED`` if every decisive criterion passes.  Else ``INVESTIGATE``, or
+        ``COVERED`` if every decisive criterion passes; one about a detector is not needed without one.
+        ``INCOMPLETE`` if none fails, but an input is lacking.  Else ``INVESTIGATE``, or
         ``ASSIGN`` if investigated; an unfinished attack has no size to assign, nor has one that the physics
         systematics cover. The size counts flagged events only if the detector was seen to agree in
         data and simulation.
@@ -151,7 +159,9 @@ def decide(evidence: Evidence, thresholds: Thresholds | None = None, *, investig
 
 def _judge(evidence: Evidence, thresholds: Thresholds, *, investigated: bool) -> Verdict:
     criteria = tuple(criterion.of(evidence, thresholds) for criterion in CRITERIA)
-    if all(criterion.passed is True for criterion in criteria if criterion.decisive):
+    decisive = [criterion for criterion in criteria if criterion.decisive]
+    failed, lacking = any(c.passed is False for c in decisive), any(c.lacking for c in decisive)
+    if not (failed or lacking):
         return Verdict(decision="COVERED", criteria=criteria)
     finished = all(criterion.passed for criterion in criteria if isinstance(criterion, AttackFinished))
     # A detector that answers differently in data covers nothing.
@@ -160,7 +170,7 @@ def _judge(evidence: Evidence, thresholds: Thresholds, *, investigated: bool) ->
     flips, yields = _uncovered_flips(effect, evidence.total), _uncovered_yields(effect, evidence.total)
     something = any(size > 0.0 for size in (flips or 0.0, *yields.values()))
     if not (investigated and finished and something):
-        return Verdict(decision="INVESTIGATE", criteria=criteria)
+        return Verdict(decision="INVESTIGATE" if failed else "INCOMPLETE", criteria=criteria)
     return Verdict(decision="ASSIGN", criteria=criteria, size_flips=flips, size_yields=yields)
 
 

@@ -28,6 +28,7 @@ from hepfool.summary import (
     summarise,
     summary_schema,
 )
+from hepfool.summary.criteria import FlaggedFractionsAgree
 from hepfool.sums import AttackSums
 
 
@@ -63,9 +64,8 @@ def test_covered_needs_every_decisive_criterion(evidence: Evidence) -> None:
     ("change", "reason"),
     [
         ({"effects": (systematic(0.001),)}, "FoolingWithinSystematics failed"),
-        ({"effects": ()}, "FoolingWithinSystematics not evaluated"),
+        ({"effects": (systematic(0.001),), "fractions": ()}, "FoolingWithinSystematics failed"),
         ({"fractions": (DISAGREEING,)}, "FlaggedFractionsAgree failed"),
-        ({"fractions": ()}, "FlaggedFractionsAgree not evaluated"),
         ({"iterations_done": 2, "n_iterations": 3}, "AttackFinished failed"),
     ],
 )
@@ -81,10 +81,43 @@ def test_whatever_is_open_is_investigated(change: dict[str, object], reason: str
         assert max(investigated.size_flips or 0.0, *investigated.size_yields.values()) > 0.0
 
 
+YIELDS_ONLY = dataclasses.replace(systematic(0.0, 0.1), kind="weight", flips=None)
+SYSTEMATICS = "physics systematics that vary the inputs, such as energy scales"
+DATA = "data in a control or validation region"
+
+
+@pytest.mark.parametrize(
+    ("change", "lacking"),
+    [
+        ({"effects": ()}, (SYSTEMATICS,)),
+        ({"effects": (YIELDS_ONLY,)}, (SYSTEMATICS,)),
+        ({"fractions": ()}, (DATA,)),
+        ({"effects": (), "fractions": ()}, (SYSTEMATICS, DATA)),
+    ],
+)
+def test_what_lacks_an_input_is_incomplete(
+    change: dict[str, object], lacking: tuple[str, ...], evidence: Evidence
+) -> None:
+    with_detector = dataclasses.replace(evidence, corrected=evidence.attack)
+    verdict = decide(dataclasses.replace(with_detector, **change))  # type: ignore[arg-type]
+    assert (verdict.decision, verdict.lacking) == ("INCOMPLETE", lacking)
+    assert verdict.meaning == f"an input is lacking; give {', and '.join(lacking)}"
+    assert len(verdict.reasons) == len(lacking)
+
+
+def test_without_a_detector_no_data_are_asked_for(evidence: Evidence) -> None:
+    verdict = decide(dataclasses.replace(evidence, fractions=()))
+    assert (verdict.decision, verdict.reasons) == ("COVERED", ())
+    (criterion,) = (c for c in verdict.criteria if isinstance(c, FlaggedFractionsAgree))
+    assert (criterion.status, criterion.numbers) == ("not needed", "no detector, whose flags would be subtracted")
+
+
 def test_nothing_is_assigned_where_everything_is_covered(evidence: Evidence) -> None:
     attack = dataclasses.replace(evidence.attack, flips=Measured(0.02), yield_shift={})
-    covered = dataclasses.replace(evidence, attack=attack, effects=(systematic(0.05),), fractions=())
+    covered = dataclasses.replace(evidence, attack=attack, effects=(systematic(0.05),), fractions=(DISAGREEING,))
     assert decide(covered, investigated=True).decision == "INVESTIGATE"
+    lacking = dataclasses.replace(covered, corrected=attack, fractions=())
+    assert decide(lacking, investigated=True).decision == "INCOMPLETE"
 
 
 def test_a_detector_that_differs_in_data_covers_nothing(evidence: Evidence) -> None:
