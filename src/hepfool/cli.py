@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # loaded late, so that --help stays quick
     from hepfool.attacks.base import Iteration
     from hepfool.attacks.conserv import CONSERVAttack
     from hepfool.events import EventTable
+    from hepfool.workflow.configuration import EventsConfiguration
 
 __all__ = ["main"]
 
@@ -157,6 +158,26 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--allow-missing", is_flag=True, help="Go on without absent or damaged files; the report names them.")
 @click.option("--max-events", type=int, help="Attack a random part of so many events.")
 @click.option(
+    "--variation",
+    multiple=True,
+    metavar="SOURCE:COLUMN=UP[,DOWN]",
+    help="Columns in place of a feature or the weight under a systematic variation; several COLUMNs of a SOURCE one by one.",
+)
+@click.option("--derived", multiple=True, metavar="NAME=FORMULA", help="A feature that follows from others.")
+@click.option(
+    "--column",
+    multiple=True,
+    metavar="NAME=FORMULA",
+    help="A column computed from others, for cuts, variations or the weight.",
+)
+@click.option(
+    "--region",
+    multiple=True,
+    metavar="NAME:ROLE:COLUMN=LOW..HIGH[,...]",
+    help="A control, validation or signal region by cuts; leave LOW or HIGH out for no bound.",
+)
+@click.option("--investigated", is_flag=True, help="You have looked into it: assign what the systematics do not cover.")
+@click.option(
     "--model", required=True, metavar="FILE", help="Network: exported program (.pt2) or state dictionary (.pt)."
 )
 @click.option("--network", metavar="NAME", help="Reference network that a state dictionary belongs to.")
@@ -202,7 +223,14 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         part = thin(_table(files, options), options["max_events"], seed=options["seed"])
         with _progress(configuration.n_iterations) as progress:
             kept = Checkpointed(configuration, options["checkpoint"]) if options["checkpoint"] else configuration
-            study = run_table_attack(part, classifier, kept, seed=options["seed"], progress=progress)
+            study = run_table_attack(
+                part,
+                classifier,
+                kept,
+                seed=options["seed"],
+                investigated=options["investigated"],
+                progress=progress,
+            )
         if checks is not None:
             study = with_checks(study, checks, seed=options["seed"])
             if options["frontier"] and not study.sums.interrupted:
@@ -231,13 +259,38 @@ def _configuration(options: Mapping[str, Any]) -> CONSERVAttack:
 
 
 def _table(files: tuple[str, ...], options: Mapping[str, Any]) -> EventTable:
-    from hepfool.io.tables import read_table  # noqa: PLC0415 - loaded late, so that --help stays quick
+    from hepfool.workflow.sources import read_events  # noqa: PLC0415 - loaded late, so that --help stays quick
 
-    as_given = {name: options[name] for name in ("label", "weight", "tree", "missing_value", "allow_missing")}
-    classes = _classes(options["classes"])
-    table = read_table(files, features=_features(options["features"]), classes=classes, **as_given)
-    remark_effects(options, table, classes)
+    events = _events(files, options)
+    table = read_events(events)
+    remark_effects(options, table, events.classes)
     return table
+
+
+def _events(files: tuple[str, ...], options: Mapping[str, Any]) -> EventsConfiguration:
+    """State the events as a configuration file does."""
+    from hepfool.features import FeatureSpace  # noqa: PLC0415 - loaded late, so that --help stays quick
+    from hepfool.workflow.configuration import EventsConfiguration, checked  # noqa: PLC0415
+
+    derived = dict(_pair("--derived", text) for text in options["derived"])
+    features = FeatureSpace(_features(options["features"]))
+    unknown = [name for name in derived if name not in features.names]
+    if unknown:
+        msg = f"--derived {unknown[0]} is none of the features; add it to --features"
+        raise ValueError(msg)
+    given = {name: options[name] for name in ("label", "weight", "missing_value", "allow_missing")}
+    if any(file.lower().endswith(".root") for file in files):
+        given["tree"] = options["tree"]
+    return checked(
+        EventsConfiguration,
+        **given,
+        files=files,
+        features=[{"name": f.name, "kind": f.kind, "derived": derived.get(f.name)} for f in features],
+        classes=_classes(options["classes"]),
+        columns=dict(_pair("--column", text) for text in options["column"]),
+        variations=_variations(options["variation"]),
+        regions=dict(_region(text) for text in options["region"]),
+    )
 
 
 @main.command()
@@ -325,6 +378,42 @@ def _features(text: str) -> list[Feature]:
             raise ValueError(msg)
     parts = [name.rpartition(":") if ":" in name else (name, "", "continuous") for name in names if name]
     return [Feature(name=name, kind=cast("FeatureKind", kind)) for name, _, kind in parts]
+
+
+def _pair(option: str, text: str, *, rule: str = "NAME=FORMULA") -> tuple[str, str]:
+    name, equals, rest = (part.strip() for part in text.partition("="))
+    if not (name and equals and rest):
+        msg = f"{option} {text!r} is not {rule}; see --help"
+        raise ValueError(msg)
+    return name, rest
+
+
+def _variations(texts: Iterable[str]) -> dict[str, dict[str, str | list[str]]]:
+    """Read ``jes:pt=pt_up,pt_down``."""
+    found: dict[str, dict[str, str | list[str]]] = {}
+    for text in texts:
+        place, columns = _pair("--variation", text, rule="SOURCE:COLUMN=UP[,DOWN]")
+        source, colon, column = place.partition(":")
+        if not (source and colon and column):
+            msg = f"--variation {text!r} is not SOURCE:COLUMN=UP[,DOWN]; see --help"
+            raise ValueError(msg)
+        up, comma, down = columns.partition(",")
+        found.setdefault(source, {})[column] = [up, down] if comma else up
+    return found
+
+
+def _region(text: str) -> tuple[str, dict[str, Any]]:
+    """Read ``sr:signal:mt=..70,n_jets=2..``."""
+    name, role, cuts = (*text.split(":", 2), "", "")[:3]
+    found: dict[str, tuple[str | None, str | None]] = {}
+    for cut in cuts.split(","):
+        column, bounds = _pair("--region", cut, rule="NAME:ROLE:COLUMN=LOW..HIGH[,...]")
+        low, dots, high = bounds.partition("..")
+        if not (name and role and dots):
+            msg = f"--region {text!r} is not NAME:ROLE:COLUMN=LOW..HIGH[,...]; see --help"
+            raise ValueError(msg)
+        found[column] = (low or None, high or None)
+    return name, {"role": role, "cuts": found}
 
 
 def _classes(text: str | None) -> dict[str, int] | None:

@@ -13,9 +13,18 @@ import math
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import DetectorSettings
@@ -32,6 +41,8 @@ from hepfool.training import TrainingSettings
 from hepfool.validation import Validation
 from hepfool.workflow.attack_configuration import AttackSettings
 
+Model = TypeVar("Model", bound=BaseModel)
+
 __all__ = [
     "EventsConfiguration",
     "FeatureConfiguration",
@@ -45,8 +56,45 @@ __all__ = [
     "SpreadConfiguration",
     "SystematicsConfiguration",
     "WorkflowConfiguration",
+    "checked",
     "workflow_schema",
 ]
+
+
+#: In a context: paths are a command line's, and whoever opens the files says what is wrong with them.
+_AS_GIVEN = "as_given"
+
+
+def checked(model: type[Model], **given: Any) -> Model:
+    """
+    Make a part of a configuration from the options of a command.
+
+    Parameters
+    ----------
+    model : type
+        Of the part.
+    **given
+        Its fields; paths stay as they are.
+
+    Returns
+    -------
+    model
+        The part.
+
+    Raises
+    ------
+    ValueError
+        In one line, with the names of the fields.
+    """
+    try:
+        return model.model_validate(given, context={_AS_GIVEN: True})
+    except ValidationError as error:
+        problems = (
+            f"{'.'.join(map(str, entry['loc']))}{': ' * bool(entry['loc'])}{entry['msg'].removeprefix('Value error, ')}"
+            for entry in error.errors()
+        )
+        msg = "; ".join(problems)
+        raise ValueError(msg) from error
 
 
 def _placed(path: Path, info: ValidationInfo) -> Path:
@@ -54,6 +102,8 @@ def _placed(path: Path, info: ValidationInfo) -> Path:
 
 
 def _found(path: Path, info: ValidationInfo) -> Path:
+    if (info.context or {}).get(_AS_GIVEN):
+        return local_path(path)
     placed = _placed(path, info)
     if not placed.exists() and not (glob.has_magic(str(placed)) and glob.glob(str(placed))):  # noqa: PTH207 - absolute patterns
         msg = f"no such file: {placed}"

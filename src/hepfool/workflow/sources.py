@@ -153,7 +153,9 @@ def readings(events: EventsConfiguration) -> list[Reading]:
     named = {*features.names, *spectators, *replacing, events.weight}
     unused = [name for name in events.columns if name not in named]
     if unused:
-        msg = f"columns: {unused[0]} has no effect: it is not a feature, weight, spectator, variation or cut; leave it out"
+        msg = (
+            f"column={unused[0]} has no effect: it is not a feature, weight, spectator, variation or cut; leave it out"
+        )
         raise ValueError(msg)
     simulated: dict[str, Any] = {
         **{name: getattr(events, name) for name in ("tree", "missing_value", "allow_missing", "label", "classes")},

@@ -190,7 +190,7 @@ def test_data_have_regions_and_no_label_weight_or_variation(
         ({"variations": {"jes": {"pt": ["pt_up", "pt"], "met": "pt"}}}, "give every column one other, or two"),
         ({"variations": {"jes": {}}}, "'jes' replaces nothing"),
         ({"variations": {"jes": {"pt": ["pt_up", "pt_don"]}}}, "has no column 'pt_don'; did you mean w_down, pt_up"),
-        ({"columns": {"mt": "pt + met"}}, "columns: mt has no effect"),
+        ({"columns": {"mt": "pt + met"}}, "column=mt has no effect"),
         ({"columns": {"mt": "pt + mass"}, "spectators": ["mt"]}, "has no column 'mass'"),
         (
             {"columns": {"a": "pt + met", "b": "2 * a"}, "spectators": ["a", "b"]},
