@@ -231,8 +231,7 @@ def run_demo(
     with _step(tell, "Evaluate the checks"):
         study = with_checks(study, checks, seed=seed)
     if frontier is not None:
-        envelope = signal_region_envelope(events.test)
-        study = _scanned(study, classifier, checks, seed=seed, envelope=envelope, path=frontier, tell=tell)
+        study = _scanned(study, classifier, checks, seed=seed, path=frontier, tell=tell)
     with _step(tell, "Attack with the score kept"):
         kept = _keep_score(attacked["test"].nominal, classifier, detector, seed=seed)
     with _step(tell, "Draw and write"):

@@ -85,7 +85,7 @@ class RunPlan:
     fractions: tuple[float, float, float] = (0.5, 0.25, 0.25)
     adaptive: bool = True
     binning: Callable[[EventTable], Binning] | None = None
-    envelope: Callable[[EventTable], Envelope] | None = None
+    envelope: Callable[[EventTable], Envelope | None] | None = None
 
     def __post_init__(self) -> None:
         """Check the fractions."""
@@ -275,8 +275,8 @@ def study_key(*parts: object) -> str:
 def _bounds_key(plan: RunPlan, table: EventTable) -> tuple[str, ...]:
     """Name bins and bounds, which are functions, by what they give; nothing where there are none."""
     arrays = [] if plan.binning is None else [plan.binning(table).edges]
-    if plan.envelope is not None:
-        envelope = plan.envelope(table)
+    envelope = None if plan.envelope is None else plan.envelope(table)
+    if envelope is not None:
         arrays += [envelope.lower, envelope.upper]
     return tuple(hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays)
 

@@ -387,8 +387,8 @@ class WorkflowConfiguration(_Strict):
     attack: AttackSettings = Field(default_factory=partial(CONSERVAttack, validation=Validation()))
     target: Literal["correct", "all"] | int = "correct"
     envelope: Literal["none", "variations"] = Field(
-        default="none",
-        description="Bounds of events outside of control and validation regions: their shape variations.",
+        default="variations",
+        description="Bounds of events outside of control and validation regions: their shape variations, if there are any.",
     )
     quantile_bins: int | None = Field(
         default=None,
@@ -442,7 +442,7 @@ class WorkflowConfiguration(_Strict):
         varied = self.events is not None and bool(self.events.variations or self.events.variation_files)
         if flat and not varied and not self.systematics.histograms:
             _refuse(self.systematics, ("correlations",), "without systematic sources: add variations to events")
-        if flat and not varied and self.envelope == "variations":
+        if flat and not varied and "envelope" in self.model_fields_set and self.envelope == "variations":
             msg = "envelope: variations has none: events have neither variations nor variation_files; add them, or leave envelope out"
             raise ValueError(msg)
 

@@ -187,9 +187,7 @@ def _attack_parts(given: StepInput) -> dict[str, AttackResult]:
 
 
 def _envelope(configuration: WorkflowConfiguration, table: EventTable) -> Envelope | None:
-    if configuration.envelope == "none":
-        return None
-    return signal_region_envelope(table)
+    return None if configuration.envelope == "none" else signal_region_envelope(table)
 
 
 def _binning(configuration: WorkflowConfiguration, table: EventTable) -> Binning:

@@ -148,7 +148,7 @@ def run_table_attack(
     Parameters
     ----------
     table : EventTable
-        Labelled events, with variations if there are any.
+        Labelled events, with variations if there are any, which bound the events outside of control and validation regions.
     classifier : Classifier
         The network.
     attack : Attack
@@ -176,7 +176,8 @@ def run_table_attack(
     """
     check_shown(table)
     rng = np.random.default_rng(seed)
-    result = run_attack(attack, classifier, table, rng=rng, target=target, progress=progress)
+    envelope = signal_region_envelope(table)
+    result = run_attack(attack, classifier, table, rng=rng, target=target, envelope=envelope, progress=progress)
     sums = result.sums(classifier)
     return judged(sums, result=result, thresholds=thresholds, investigated=investigated, seed=seed)
 
@@ -305,7 +306,6 @@ def with_frontier(
     *,
     seed: int,
     factors: Iterable[float] = FACTORS,
-    envelope: Envelope | None = None,
     path: str | Path | None = None,
     progress: Callable[[FrontierPoint], None] | None = None,
 ) -> Study:
@@ -324,8 +324,6 @@ def with_frontier(
         Of the other attacks and their toys.
     factors : iterable of float
         Of the caps.
-    envelope : Envelope, optional
-        Per-event bounds that the attack was given.
     path : str or Path, optional
         File of finished points, from which the same call goes on.
     progress : callable, optional
@@ -353,27 +351,31 @@ def with_frontier(
         result.nominal,
         settings,
         seed=seed,
-        operating=OperatingPoint(result=result, checks=study.detection, envelope=envelope),
+        operating=OperatingPoint(
+            result=result, checks=study.detection, envelope=signal_region_envelope(result.nominal)
+        ),
         path=path,
         progress=progress,
     )
     return replace(study, frontier=frontier, summary=replace(study.summary, frontier=frontier_record(frontier)))
 
 
-def signal_region_envelope(table: EventTable) -> Envelope:
+def signal_region_envelope(table: EventTable) -> Envelope | None:
     """
     Bound events by their shape variations where nothing is validated, and nowhere else.
 
     Parameters
     ----------
     table : EventTable
-        Events with regions and shape variations.
+        Events.
 
     Returns
     -------
-    Envelope
-        Infinite in control and validation regions.
+    Envelope or None
+        Infinite in control and validation regions; None without shape variations, or if every event is in such a region.
     """
+    if not table.shape_variations or table.constrained.all():
+        return None
     varied = Envelope.from_variations(table)
     constrained = table.constrained[:, np.newaxis]
     return replace(

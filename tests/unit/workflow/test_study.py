@@ -16,6 +16,8 @@ from hepfool.models.blackbox import FiniteDifference
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import CheckSettings
 from hepfool.workflow import draw_study, judged, run_table_attack, thin, with_checks, with_frontier, write_study
+from hepfool.workflow.study import signal_region_envelope
+from tests.specimens import SineClassifier, events
 
 
 @pytest.fixture
@@ -139,3 +141,19 @@ def test_what_needs_events_says_so_where_only_sums_are_left(
     folder = write_study(study, tmp_path / "out")
     assert (folder / "histograms.zip").is_file()
     assert not (folder / "adversarial.root").exists()
+
+
+def test_variations_bound_the_events_of_a_signal_region_and_no_others() -> None:
+    table = events(400)
+    shifted = table.values.copy()
+    shifted[:, 0] *= 1.01
+    varied = dataclasses.replace(table, shape_variations={"scale_up": shifted})
+    study = run_table_attack(varied, SineClassifier(), CONSERVAttack(n_iterations=1), seed=1)
+    assert study.result is not None
+    moved = study.result.adversarial.values
+    free = varied.constrained
+    low, high = (np.fmin(table.values, shifted) - 1e-3, np.fmax(table.values, shifted) + 1e-3)
+    beyond = np.asarray((moved < low) | (moved > high)).any(axis=1)
+    assert np.any(beyond & free)
+    assert not np.any(beyond & ~free)
+    assert signal_region_envelope(table) is None
