@@ -429,6 +429,7 @@ _TRIED: dict[str, tuple[str, dict[str, str | None]]] = {
     "--max-correlation-change": ("1e-5", {}),
     "--max-correlation-shift": ("0.003", {}),
     "--strategy": ("frugal", {"step": None}),
+    "--direction": ("loss", {}),
 }
 
 

@@ -75,7 +75,7 @@ def _model(
     """Make a model that a file can hold of a record; ``more`` are further fields, or other types of its own."""
     hints = get_type_hints(type(defaults))
     found: dict[str, Any] = {
-        field.name: (hints[field.name], getattr(defaults, field.name))
+        field.name: (hints[field.name], _number(getattr(defaults, field.name)))
         for field in dataclasses.fields(defaults)
         if field.name not in without
     }
@@ -92,6 +92,11 @@ def _model(
         __validators__={"checked": cast("Any", model_validator(mode="after")(checked))},
         **found,
     )
+
+
+def _number(default: Any) -> Any:
+    """Take a default for what it is worth: a schema knows no numbers of other types."""
+    return int(default) if isinstance(default, int) and not isinstance(default, bool) else default
 
 
 def _given(model: BaseModel) -> dict[str, Any]:
