@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
-from hepfool.workflow import WorkflowConfiguration, run_workflow
+from hepfool.workflow import Study, run_workflow
 
 FEATURES = tuple((Path(__file__).parent / "features.txt").read_text().split())
 
 
-def configuration(file: Path, output: Path, *, quick: bool) -> WorkflowConfiguration:
+def configuration(file: Path, output: Path, *, quick: bool) -> Study:
     """Say what is to be done; the fields are those of a file for `hepfool workflow`."""
     content: dict[str, Any] = {
         "output": output.resolve(),
@@ -49,7 +49,7 @@ def configuration(file: Path, output: Path, *, quick: bool) -> WorkflowConfigura
         "frontier": {"factors": [0.5, 1.0] if quick else [0.1, 0.25, 0.5, 1.0]},
         "report": {"experiment": "ATLAS", "label": "Open Data", "events": []},
     }
-    return WorkflowConfiguration.model_validate(content)
+    return Study.model_validate(content)
 
 
 @click.command()

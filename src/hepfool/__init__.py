@@ -4,7 +4,7 @@ Find the deviations that pass an analysis's validation and still fool its networ
 
 Start with :class:`EventTable` (your events), a classifier from
 ``hepfool.models`` (your network), an attack from ``hepfool.attacks`` and
-:func:`run_attack`.  Inside coffea use ``hepfool.processors``.
+:func:`run_attack`; a :class:`Study` is the whole procedure.  Inside coffea use ``hepfool.processors``.
 
 The names below are loaded when they are first asked for, so that importing the package costs nothing and
 PyTorch is needed by :class:`TorchClassifier` alone.
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hepfool.features import Derived, Feature, FeatureSpace
     from hepfool.models.pytorch import TorchClassifier
     from hepfool.validation import Correlations, Marginals, Validation
+    from hepfool.workflow.configuration import Study
 
 __all__ = [
     "AttackResult",
@@ -37,6 +38,7 @@ __all__ = [
     "FeatureSpace",
     "Marginals",
     "Region",
+    "Study",
     "TorchClassifier",
     "Validation",
     "__version__",
@@ -55,6 +57,7 @@ _MODULES = {
     "FeatureSpace": "hepfool.features",
     "Marginals": "hepfool.validation",
     "Region": "hepfool.events",
+    "Study": "hepfool.workflow.configuration",
     "TorchClassifier": "hepfool.models.pytorch",
     "Validation": "hepfool.validation",
     "best_single_cut": "hepfool.events",

@@ -50,7 +50,7 @@ from hepfool.validation import Validation
 from hepfool.workflow.figures import detector_figures
 from hepfool.workflow.study import (
     FACTORS,
-    Study,
+    Outcome,
     judged,
     signal_region_envelope,
     with_checks,
@@ -245,7 +245,7 @@ def run_demo(
 
 def judge(
     result: AttackResult, classifier: TorchClassifier, detector: Detector, *, data: EventTable, seed: int
-) -> Study:
+) -> Outcome:
     """
     Put attack, detector, systematics and data side by side.
 
@@ -264,7 +264,7 @@ def judge(
 
     Returns
     -------
-    Study
+    Outcome
         With the verdict.
     """
     sums = result.sums(classifier, detector=detector) + data_sums(data, classifier, result.binning, detector=detector)
@@ -272,7 +272,7 @@ def judge(
     return judged(sums, result=result, adaptive=adaptive, seed=seed)
 
 
-def _draw(study: Study, result: AttackResult, detector: Detector, scale: Mapping[str, float]) -> dict[str, Figure]:
+def _draw(study: Outcome, result: AttackResult, detector: Detector, scale: Mapping[str, float]) -> dict[str, Figure]:
     """Draw what needs detector or data; the rest follows from the study."""
     figures = attack_figures(
         study.sums, result=result, effects=study.evidence.effects, scale=scale, data_label="Pseudo-data"
@@ -325,8 +325,8 @@ def _adaptive(
 
 
 def _scanned(
-    study: Study, classifier: TorchClassifier, checks: CheckSettings, *, tell: Progress, **options: Any
-) -> Study:
+    study: Outcome, classifier: TorchClassifier, checks: CheckSettings, *, tell: Progress, **options: Any
+) -> Outcome:
     """Repeat attack and checks for tighter and looser caps."""
     with _step(tell, "Scan tighter and looser caps") as advance:
         finished = itertools.count(1)

@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from coffea.nanoevents import NanoAODSchema
+from coffea.nanoevents import BaseSchema, NanoAODSchema
 from coffea.processor import IterativeExecutor, Runner
 from coffea.util import save
 
-from hepfool import workflow
+from hepfool import CONSERVAttack, Study, workflow
+from hepfool.models.blackbox import FiniteDifference
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.passes import TableProcessor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
 from hepfool.workflow import read_configuration, run_workflow
+from hepfool.workflow.configuration import SplitConfiguration
+from tests.toy_analysis import Logistic, ToyAnalysis
 
 pytestmark = [
     pytest.mark.torch,
@@ -24,6 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning"),
 ]
 
+UNSPLIT = SplitConfiguration(train=0.0, validation=0.0)
 CONFIGURATION = """\
 output: report
 events: {coffea_output: out.coffea, unsafe_pickle: true, max_events: 4000}
@@ -65,3 +70,25 @@ def test_from_a_coffea_output_to_a_verdict(tmp_path: Path, monkeypatch: pytest.M
     (criterion,) = (c for c in record["verdict"]["criteria"] if c["name"] == "FlaggedFractionsAgree")
     assert criterion["numbers"].startswith("high_mt: data ")
     assert run_workflow(configuration, force=True).to_json() == summary.to_json()
+
+
+def test_a_study_runs_coffea_itself(
+    toy_fileset: dict[str, Any],
+    analysis: ToyAnalysis,
+    classifier: Logistic,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workflow.study, "draw_study", lambda _, **__: {})
+    monkeypatch.setattr(workflow.procedure, "further_figures", lambda *_, **__: {})
+    runner = Runner(IterativeExecutor(status=False), schema=BaseSchema)
+    study = Study(output=tmp_path / "report", attack=CONSERVAttack(n_iterations=1), detector=None, split=UNSPLIT)
+    network = FiniteDifference(classifier, step=[0.1, 0.1, 0.1])
+    found = study.run(analysis=analysis, runner=runner, fileset=toy_fileset, classifier=network)
+    assert set(found.fooling["datasets"]) == {"signal", "background"}
+    table = run_processor(runner, toy_fileset, TableProcessor(analysis))["table"]
+    assert study.run(table=table, classifier=network, force=True).to_json() == found.to_json()
+    with pytest.raises(ValueError, match="events come from a table, or from analysis, runner and fileset"):
+        study.run(table=table, runner=runner)
+    with pytest.raises(ValueError, match="events come from a table, or from analysis, runner and fileset"):
+        study.run(analysis=analysis)

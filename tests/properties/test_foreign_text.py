@@ -31,7 +31,7 @@ from hepfool.models.blackbox import CallableClassifier
 from hepfool.plots.style import PlotStyle
 from hepfool.printable import printable
 from hepfool.report import sum_histograms, summary_html, summary_latex, summary_markdown, summary_table
-from hepfool.workflow.study import Study, run_table_attack, write_study
+from hepfool.workflow.study import Outcome, run_table_attack, write_study
 
 HOSTILE = (
     "m[lead]",
@@ -66,7 +66,7 @@ names = st.one_of(
 )
 
 
-def study(name: str, *, label: str = "", unit: str = "") -> Study:
+def study(name: str, *, label: str = "", unit: str = "") -> Outcome:
     """Attack events whose feature, dataset, region and systematic have this name."""
     rng = np.random.default_rng(1)
     values = rng.normal(size=(60, 2))

@@ -4,18 +4,18 @@ The procedure from events to a verdict.
 
 You have a table and a network: :func:`run_table_attack` attacks, measures systematics in the same units and judges;
 you have sums from many workers: :func:`judged` judges them; :func:`write_study` draws and writes.  You want everything, from files or a coffea output to the report:
-:func:`read_configuration` and :func:`run_workflow`, or the command ``hepfool workflow``.
+:meth:`Study.from_yaml` and :meth:`Study.run`, or the command ``hepfool workflow``.
 """
 
 from __future__ import annotations
 
-from hepfool.workflow.configuration import WorkflowConfiguration, workflow_schema
+from hepfool.workflow.configuration import Study, workflow_schema
 from hepfool.workflow.configuration_file import read_configuration
 from hepfool.workflow.inputs import check_inputs
 from hepfool.workflow.plan import PlannedStep, plan_workflow
 from hepfool.workflow.procedure import run_workflow
 from hepfool.workflow.study import (
-    Study,
+    Outcome,
     draw_study,
     judged,
     run_table_attack,
@@ -27,9 +27,9 @@ from hepfool.workflow.study import (
 )
 
 __all__ = [
+    "Outcome",
     "PlannedStep",
     "Study",
-    "WorkflowConfiguration",
     "check_inputs",
     "draw_study",
     "judged",

@@ -28,15 +28,16 @@ from pydantic import (
 
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import DetectorSettings
-from hepfool.events import RegionRole
+from hepfool.events import EventTable, RegionRole
 from hepfool.events.region import check_cuts
 from hepfool.features import Derived, Feature, FeatureKind, FeatureSpace
 from hepfool.formula import Formula
 from hepfool.inference.impact import Optimizer
 from hepfool.inference.templates import Nuisance
 from hepfool.io.files import local_path
+from hepfool.processors.analysis import Analysis
 from hepfool.statistics.checks import CheckSettings
-from hepfool.summary import Thresholds
+from hepfool.summary import Summary, Thresholds
 from hepfool.training import TrainingSettings
 from hepfool.validation import Validation
 from hepfool.workflow.attack_configuration import AttackSettings
@@ -54,8 +55,8 @@ __all__ = [
     "ReportConfiguration",
     "SplitConfiguration",
     "SpreadConfiguration",
+    "Study",
     "SystematicsConfiguration",
-    "WorkflowConfiguration",
     "checked",
     "workflow_schema",
 ]
@@ -375,8 +376,17 @@ class ReportConfiguration(_Strict):
     events: tuple[str, ...] = ("adversarial.root",)
 
 
-class WorkflowConfiguration(_Strict):
-    """Everything that ``hepfool workflow`` does; see the fields."""
+class Study(_Strict):
+    """
+    A whole study: where events and network come from, what is kept and attacked, and what is made of the result.
+
+    From a file by :meth:`from_yaml`, or in Python by keyword; ``hepfool workflow`` runs the same.
+
+    Examples
+    --------
+    >>> Study(output="report", attack={"strategy": "frugal"}, detector=None).attack.strategy
+    'frugal'
+    """
 
     output: OutputPath = Field(description="Folder of the report.")
     work: OutputPath | None = Field(default=None, description="Folder of finished steps; <output>-work by default.")
@@ -446,6 +456,72 @@ class WorkflowConfiguration(_Strict):
             msg = "envelope: variations has none: events have neither variations nor variation_files; add them, or leave envelope out"
             raise ValueError(msg)
 
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Study:
+        """
+        Read a study from a file, see :func:`hepfool.workflow.read_configuration`.
+
+        Parameters
+        ----------
+        path : str or Path
+            Paths in the file are relative to its folder.
+
+        Returns
+        -------
+        Study
+            Checked, with the defaults.
+        """
+        from hepfool.workflow.configuration_file import read_configuration  # noqa: PLC0415 - which reads this model
+
+        return read_configuration(path)
+
+    def run(
+        self,
+        *,
+        table: EventTable | None = None,
+        analysis: Analysis | None = None,
+        runner: Any = None,
+        fileset: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Summary:
+        """
+        Go from events to a report; the same call goes on after an interrupt.
+
+        Parameters
+        ----------
+        table : EventTable, optional
+            Events in place of files.
+        analysis : Analysis, optional
+            Builds the table in coffea, with ``runner`` and ``fileset``.
+        runner : coffea.processor.Runner, optional
+            With the executor and schema of your choice.
+        fileset : mapping, optional
+            As coffea takes it.
+        **options
+            ``classifier``, ``from_step``, ``force`` and ``progress`` of :func:`hepfool.workflow.run_workflow`.
+
+        Returns
+        -------
+        Summary
+            What was measured, with the verdict.
+
+        Raises
+        ------
+        ValueError
+            If the events have two sources or half of one, or do not fit to the study.
+        """
+        from hepfool.processors.completeness import run_processor  # noqa: PLC0415 - for those who run coffea
+        from hepfool.processors.passes import TableProcessor  # noqa: PLC0415
+        from hepfool.workflow.procedure import run_workflow  # noqa: PLC0415 - which reads this model
+
+        given = (analysis, runner, fileset)
+        if any(part is not None for part in given):
+            if table is not None or any(part is None for part in given):
+                msg = "events come from a table, or from analysis, runner and fileset together; give one of the two"
+                raise ValueError(msg)
+            table = run_processor(runner, fileset or {}, TableProcessor(analysis))["table"]
+        return run_workflow(self, table=table, **options)
+
     @property
     def work_folder(self) -> Path:
         """Where finished steps are kept."""
@@ -466,7 +542,7 @@ def workflow_schema() -> dict[str, Any]:
     >>> workflow_schema()["properties"]["seed"]["default"]
     1
     """
-    schema: dict[str, Any] = _plain(WorkflowConfiguration.model_json_schema())
+    schema: dict[str, Any] = _plain(Study.model_json_schema())
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

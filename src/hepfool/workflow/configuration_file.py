@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from hepfool.workflow.configuration import WorkflowConfiguration
+from hepfool.workflow.configuration import Study
 from hepfool.workflow.yaml_nodes import compose, plain, position
 
 __all__ = ["read_configuration"]
@@ -19,7 +19,7 @@ _UNKNOWN = "there is no such setting; see hepfool workflow --schema"
 _UNKNOWN_TYPES = ("extra_forbidden", "unexpected_keyword_argument")
 
 
-def read_configuration(path: str | Path) -> WorkflowConfiguration:
+def read_configuration(path: str | Path) -> Study:
     """
     Read a YAML file.
 
@@ -30,7 +30,7 @@ def read_configuration(path: str | Path) -> WorkflowConfiguration:
 
     Returns
     -------
-    WorkflowConfiguration
+    Study
         Checked, with the defaults.
 
     Raises
@@ -47,7 +47,7 @@ def read_configuration(path: str | Path) -> WorkflowConfiguration:
         msg = f"{path}{', ' if told.startswith('line') else ' '}{told}"
         raise ValueError(msg) from error
     try:
-        found = WorkflowConfiguration.model_validate(content, context={"folder": path.parent})
+        found = Study.model_validate(content, context={"folder": path.parent})
     except ValidationError as error:
         problems = [
             _problem(node, entry["loc"], _UNKNOWN if entry["type"] in _UNKNOWN_TYPES else entry["msg"])

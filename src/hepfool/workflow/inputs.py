@@ -16,21 +16,19 @@ from hepfool.io.histograms import read_histograms
 from hepfool.models.files import load_torch
 from hepfool.models.protocols import Classifier
 from hepfool.studies.variations import yield_effects
-from hepfool.workflow.configuration import EventsConfiguration, NetworkConfiguration, WorkflowConfiguration
+from hepfool.workflow.configuration import EventsConfiguration, NetworkConfiguration, Study
 from hepfool.workflow.sources import readings
 
 __all__ = ["check_inputs", "load_network", "matching_files"]
 
 
-def check_inputs(
-    configuration: WorkflowConfiguration, table: EventTable | None = None, classifier: Classifier | None = None
-) -> None:
+def check_inputs(configuration: Study, table: EventTable | None = None, classifier: Classifier | None = None) -> None:
     """
     Open every file, and look for every tree, column and channel.
 
     Parameters
     ----------
-    configuration : WorkflowConfiguration
+    configuration : Study
         What is asked for.
     table, classifier : optional
         Events and network in place of files.

@@ -11,7 +11,7 @@ from hepfool.events import EventTable
 from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.workflow.cache import StepCache, file_digest, step_key, table_digest
-from hepfool.workflow.configuration import WorkflowConfiguration
+from hepfool.workflow.configuration import Study
 from hepfool.workflow.inputs import matching_files
 from hepfool.workflow.sources import output_digest
 
@@ -41,19 +41,19 @@ class Step:
     title: str
     needs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
-    wanted: Callable[[WorkflowConfiguration], bool] = lambda _: True
-    seconds: Callable[[WorkflowConfiguration, int, int], float] = lambda *_: 5.0
+    wanted: Callable[[Study], bool] = lambda _: True
+    seconds: Callable[[Study, int, int], float] = lambda *_: 5.0
 
 
-def _attack_seconds(c: WorkflowConfiguration, n_events: int, n_features: int) -> float:
+def _attack_seconds(c: Study, n_events: int, n_features: int) -> float:
     return 1.0 + 2e-6 * n_events * n_features * c.attack.n_iterations
 
 
-def _test_share(c: WorkflowConfiguration) -> float:
+def _test_share(c: Study) -> float:
     return 1.0 - c.split.train - c.split.validation
 
 
-def _check_seconds(c: WorkflowConfiguration, n_features: int) -> float:
+def _check_seconds(c: Study, n_features: int) -> float:
     if c.checks is None:
         return 0.0
     pairs = n_features * (n_features - 1) / 2 if "projection" in c.checks.checks else 0
@@ -65,7 +65,7 @@ def _check_seconds(c: WorkflowConfiguration, n_features: int) -> float:
 _EPOCH_SECONDS: Final = 2e-5
 
 
-def _spread_seconds(c: WorkflowConfiguration, n_events: int, n_features: int) -> float:
+def _spread_seconds(c: Study, n_events: int, n_features: int) -> float:
     if c.spread is None or c.detector is None:
         return 0.0
     epochs = c.network.training.max_epochs + c.detector.training.max_epochs
@@ -196,7 +196,7 @@ class PlannedStep:
 
 
 def plan_workflow(
-    configuration: WorkflowConfiguration,
+    configuration: Study,
     *,
     table: EventTable | None = None,
     classifier: Classifier | None = None,
@@ -207,7 +207,7 @@ def plan_workflow(
 
     Parameters
     ----------
-    configuration : WorkflowConfiguration
+    configuration : Study
         What is asked for.
     table, classifier : optional
         As for :func:`run_workflow`.
@@ -240,13 +240,13 @@ def plan_workflow(
     return tuple(planned)
 
 
-def wanted_steps(configuration: WorkflowConfiguration) -> Iterator[Step]:
+def wanted_steps(configuration: Study) -> Iterator[Step]:
     """
     Choose the steps that a configuration asks for.
 
     Parameters
     ----------
-    configuration : WorkflowConfiguration
+    configuration : Study
         All settings.
 
     Returns
@@ -257,13 +257,13 @@ def wanted_steps(configuration: WorkflowConfiguration) -> Iterator[Step]:
     return (step for step in STEPS if step.wanted(configuration))
 
 
-def repeated_steps(configuration: WorkflowConfiguration, from_step: str | None) -> frozenset[str]:
+def repeated_steps(configuration: Study, from_step: str | None) -> frozenset[str]:
     """
     Name the steps to do again.
 
     Parameters
     ----------
-    configuration : WorkflowConfiguration
+    configuration : Study
         All settings.
     from_step : str, optional
         The first of them; none when left out.
@@ -287,15 +287,13 @@ def repeated_steps(configuration: WorkflowConfiguration, from_step: str | None) 
     return frozenset(names[names.index(from_step) :])
 
 
-def step_keys(
-    configuration: WorkflowConfiguration, table: EventTable | None, classifier: Classifier | None
-) -> dict[str, str]:
+def step_keys(configuration: Study, table: EventTable | None, classifier: Classifier | None) -> dict[str, str]:
     """
     Fingerprint every step that is kept.
 
     Parameters
     ----------
-    configuration : WorkflowConfiguration
+    configuration : Study
         All settings.
     table, classifier : optional
         Events and network in place of files.
@@ -330,9 +328,7 @@ def step_keys(
     return keys
 
 
-def _size(
-    configuration: WorkflowConfiguration, table: EventTable | None, record: Mapping[str, Any] | None
-) -> tuple[int, int] | None:
+def _size(configuration: Study, table: EventTable | None, record: Mapping[str, Any] | None) -> tuple[int, int] | None:
     """Numbers of events and features, as far as they are known before the events are read."""
     if record is not None:
         return record["n_events"], record["n_features"]

@@ -24,11 +24,11 @@ from hepfool.plots.style import PlotStyle
 from hepfool.report import check_output
 from hepfool.summary import Summary, detection_record, frontier_record, spread_record
 from hepfool.workflow.cache import StepCache
-from hepfool.workflow.configuration import WorkflowConfiguration
+from hepfool.workflow.configuration import Study
 from hepfool.workflow.figures import further_figures
 from hepfool.workflow.plan import STEPS, Step, repeated_steps, step_keys, wanted_steps
 from hepfool.workflow.steps import WORK, StepInput
-from hepfool.workflow.study import Study, judged, with_impact, write_study
+from hepfool.workflow.study import Outcome, judged, with_impact, write_study
 
 __all__ = ["run_workflow"]
 
@@ -37,7 +37,7 @@ Progress = Callable[[str, float], None]
 
 
 def run_workflow(
-    configuration: WorkflowConfiguration,
+    configuration: Study,
     *,
     table: EventTable | None = None,
     classifier: Classifier | None = None,
@@ -50,7 +50,7 @@ def run_workflow(
 
     Parameters
     ----------
-    configuration : WorkflowConfiguration
+    configuration : Study
         From :func:`~hepfool.workflow.read_configuration`, or made in Python.
     table : EventTable, optional
         Simulated events, and data without labels, in place of files.
@@ -131,9 +131,7 @@ def _do(step: Step, key: str, cache: StepCache, given: StepInput) -> Any:
     return result if kept is None else kept
 
 
-def _report(
-    configuration: WorkflowConfiguration, results: Mapping[str, Any], keys: Mapping[str, str], *, force: bool
-) -> Summary:
+def _report(configuration: Study, results: Mapping[str, Any], keys: Mapping[str, str], *, force: bool) -> Summary:
     study = _study(configuration, results)
     style = _style(configuration)
     record = {
@@ -156,11 +154,11 @@ def _report(
     return study.summary
 
 
-def _style(configuration: WorkflowConfiguration) -> PlotStyle:
+def _style(configuration: Study) -> PlotStyle:
     return PlotStyle(experiment=configuration.report.experiment, label=configuration.report.label)
 
 
-def _study(configuration: WorkflowConfiguration, results: Mapping[str, Any]) -> Study:
+def _study(configuration: Study, results: Mapping[str, Any]) -> Outcome:
     adaptive, systematics = results.get("adaptive"), results["systematics"]
     study = judged(
         systematics.sums,
@@ -181,7 +179,7 @@ def _study(configuration: WorkflowConfiguration, results: Mapping[str, Any]) -> 
     return _with_demanded(study, results)
 
 
-def _with_demanded(study: Study, results: Mapping[str, Any]) -> Study:
+def _with_demanded(study: Outcome, results: Mapping[str, Any]) -> Outcome:
     """Add what only some configurations ask for."""
     if "frontier" in results:
         frontier = results["frontier"]

@@ -42,7 +42,7 @@ from hepfool.studies.systematics import attack_effect, total
 from hepfool.studies.variations import yield_effects
 from hepfool.summary import FlaggedFraction
 from hepfool.training import Epoch, auroc, fit
-from hepfool.workflow.configuration import WorkflowConfiguration
+from hepfool.workflow.configuration import Study
 from hepfool.workflow.inputs import load_network
 from hepfool.workflow.outcomes import AdaptiveOutcome, Baseline, EventParts, FitOutcome, SystematicsOutcome
 from hepfool.workflow.sources import read_events
@@ -58,7 +58,7 @@ class StepInput:
 
     Attributes
     ----------
-    configuration : WorkflowConfiguration
+    configuration : Study
         All settings.
     results : mapping of str to object
         Results of earlier steps by name.
@@ -70,7 +70,7 @@ class StepInput:
         Takes the finished fraction.
     """
 
-    configuration: WorkflowConfiguration
+    configuration: Study
     results: Mapping[str, Any]
     table: EventTable | None
     classifier: Classifier | None
@@ -186,11 +186,11 @@ def _attack_parts(given: StepInput) -> dict[str, AttackResult]:
     return results
 
 
-def _envelope(configuration: WorkflowConfiguration, table: EventTable) -> Envelope | None:
+def _envelope(configuration: Study, table: EventTable) -> Envelope | None:
     return None if configuration.envelope == "none" else signal_region_envelope(table)
 
 
-def _binning(configuration: WorkflowConfiguration, table: EventTable) -> Binning:
+def _binning(configuration: Study, table: EventTable) -> Binning:
     bins, n_bins = bins_of(configuration.attack, table), configuration.quantile_bins
     return bins if n_bins is None else bins.united(Binning.quantiles(table, n_bins=n_bins))
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FACTORS",
-    "Study",
+    "Outcome",
     "check_shown",
     "draw_study",
     "judged",
@@ -63,7 +63,7 @@ FACTORS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Study:
+class Outcome:
     """
     A finished attack with its judgement.
 
@@ -141,7 +141,7 @@ def run_table_attack(
     thresholds: Thresholds | None = None,
     investigated: bool = False,
     progress: Callable[[Iteration], None] | None = None,
-) -> Study:
+) -> Outcome:
     """
     Attack a table, measure its systematics alike, and judge.
 
@@ -166,7 +166,7 @@ def run_table_attack(
 
     Returns
     -------
-    Study
+    Outcome
         Events, effects and verdict.
 
     Raises
@@ -190,7 +190,7 @@ def judged(
     investigated: bool = False,
     seed: int | None = None,
     **given: Any,
-) -> Study:
+) -> Outcome:
     """
     Judge an attack by its sums, wherever its events are.
 
@@ -211,12 +211,12 @@ def judged(
 
     Returns
     -------
-    Study
+    Outcome
         To be drawn and written; what needs events is left out without them.
     """
     evidence = Evidence.of(sums, **given)
     verdict = decide(evidence, thresholds, investigated=investigated)
-    return Study(sums=sums, evidence=evidence, summary=summarise(sums, evidence, verdict, seed=seed), result=result)
+    return Outcome(sums=sums, evidence=evidence, summary=summarise(sums, evidence, verdict, seed=seed), result=result)
 
 
 def check_shown(table: EventTable) -> None:
@@ -251,13 +251,13 @@ def check_shown(table: EventTable) -> None:
         check_labels(titles)
 
 
-def with_checks(study: Study, settings: CheckSettings, *, seed: int) -> Study:
+def with_checks(study: Outcome, settings: CheckSettings, *, seed: int) -> Outcome:
     """
     Add which check would have caught the attack.
 
     Parameters
     ----------
-    study : Study
+    study : Outcome
         A finished study.
     settings : CheckSettings
         The validation, with the number of data events.
@@ -266,41 +266,41 @@ def with_checks(study: Study, settings: CheckSettings, *, seed: int) -> Study:
 
     Returns
     -------
-    Study
+    Outcome
         With the table, also in its summary.
     """
     detection = _events(study, "the power of checks").checks(settings, rng=np.random.default_rng(seed))
     return replace(study, detection=detection, summary=replace(study.summary, detection=detection_record(detection)))
 
 
-def _events(study: Study, what: str) -> AttackResult:
+def _events(study: Outcome, what: str) -> AttackResult:
     if study.result is None:
         msg = f"{what} needs the events, of which this study has only sums; attack them with scope='dataset', or run_table_attack"
         raise ValueError(msg)
     return study.result
 
 
-def with_impact(study: Study, impact: Impact) -> Study:
+def with_impact(study: Outcome, impact: Impact) -> Outcome:
     """
     Add what the attack costs in the analyst's fit.
 
     Parameters
     ----------
-    study : Study
+    study : Outcome
         A finished study.
     impact : Impact
         From :func:`hepfool.inference.expected_impact`.
 
     Returns
     -------
-    Study
+    Outcome
         With the impact, also in its summary.
     """
     return replace(study, impact=impact, summary=replace(study.summary, impact=impact_record(impact)))
 
 
 def with_frontier(
-    study: Study,
+    study: Outcome,
     classifier: Classifier,
     settings: CheckSettings,
     *,
@@ -308,13 +308,13 @@ def with_frontier(
     factors: Iterable[float] = FACTORS,
     path: str | Path | None = None,
     progress: Callable[[FrontierPoint], None] | None = None,
-) -> Study:
+) -> Outcome:
     """
     Add what the attack gains if it may be noticed more easily.
 
     Parameters
     ----------
-    study : Study
+    study : Outcome
         A finished study with its checks, see :func:`with_checks`; its attack is the point at factor 1.
     classifier : Classifier
         The attacked network.
@@ -331,7 +331,7 @@ def with_frontier(
 
     Returns
     -------
-    Study
+    Outcome
         With the scan, also in its summary.
 
     Raises
@@ -385,13 +385,13 @@ def signal_region_envelope(table: EventTable) -> Envelope | None:
     )
 
 
-def draw_study(study: Study, *, style: PlotStyle | None = None) -> dict[str, Figure]:
+def draw_study(study: Outcome, *, style: PlotStyle | None = None) -> dict[str, Figure]:
     """
     Draw marginals, correlations, scores and fooling ratios, and checks, frontier and impacts if there are any.
 
     Parameters
     ----------
-    study : Study
+    study : Outcome
         A finished study.
     style : PlotStyle, optional
         Experiment and label; CMS by default.
@@ -438,7 +438,7 @@ def _bars_per_dataset(sums: AttackSums) -> list[tuple[str, float, float]]:
 
 
 def write_study(
-    study: Study,
+    study: Outcome,
     folder: str | Path,
     *,
     style: PlotStyle | None = None,
@@ -450,7 +450,7 @@ def write_study(
 
     Parameters
     ----------
-    study : Study
+    study : Outcome
         A finished study.
     folder : str or Path
         Folder to make.

@@ -11,7 +11,7 @@ import yaml
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.features import Derived, Feature
 from hepfool.validation import Correlations, Marginals, Validation
-from hepfool.workflow import WorkflowConfiguration, read_configuration, workflow_schema
+from hepfool.workflow import Study, read_configuration, workflow_schema
 
 GOOD = """\
 output: report
@@ -267,7 +267,7 @@ def test_a_file_keeps_the_score_unless_it_says_otherwise(folder: Path) -> None:
 
 def test_a_validation_with_functions_can_be_dumped(folder: Path) -> None:
     observed = Validation(observables={"sum": Marginals(of=Derived(["tau_pt", "met"], np.add))})
-    configuration = WorkflowConfiguration(output=folder / "report", attack=CONSERVAttack(validation=observed))
+    configuration = Study(output=folder / "report", attack=CONSERVAttack(validation=observed))
     record = configuration.model_dump(mode="json")["attack"]["validation"]
     assert record["observables"]["sum"]["of"]["inputs"] == ["tau_pt", "met"]
     json.dumps(record)

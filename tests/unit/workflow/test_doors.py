@@ -18,12 +18,12 @@ from click.testing import CliRunner
 from coffea.util import save
 from torch import nn
 
-from hepfool import cli
+from hepfool import Study, cli
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
 from hepfool.models.files import export_program, load_torch
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.workflow import procedure, read_configuration, run_table_attack, run_workflow, study
+from hepfool.workflow import procedure, run_table_attack, study
 from hepfool.workflow.configuration import EventsConfiguration, checked
 from hepfool.workflow.sources import read_events
 
@@ -94,9 +94,9 @@ def by_coffea_output(folder: Path, shift: float | None, *, investigated: bool) -
     return _called(["workflow", str(_configuration(folder, output, investigated))], folder)
 
 
-def by_coffea_table(folder: Path, shift: float | None, *, investigated: bool) -> str:
-    configuration = read_configuration(_configuration(folder, None, investigated))
-    return str(run_workflow(configuration, table=table_of(folder, shift)).verdict["decision"])
+def by_study(folder: Path, shift: float | None, *, investigated: bool) -> str:
+    plan = Study.from_yaml(_configuration(folder, None, investigated))
+    return str(plan.run(table=table_of(folder, shift)).verdict["decision"])
 
 
 def _configuration(folder: Path, source: dict[str, Any] | None, investigated: bool) -> Path:
@@ -122,7 +122,7 @@ def _called(arguments: list[str], folder: Path) -> str:
 
 @pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 @pytest.mark.parametrize("answer", ANSWERS)
-@pytest.mark.parametrize("door", [by_python, by_attack, by_workflow, by_coffea_output, by_coffea_table])
+@pytest.mark.parametrize("door", [by_python, by_attack, by_workflow, by_coffea_output, by_study])
 def test_every_door_can_give_every_answer(door: Callable[..., str], answer: str, folder: Path) -> None:
     shift, investigated = ANSWERS[answer]
     assert door(folder, shift, investigated=investigated) == answer

@@ -16,7 +16,7 @@ from hepfool.attacks.checks import leaving
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import EventTable
 from hepfool.studies.contributions import varied_mask
-from hepfool.workflow.configuration import EventsConfiguration, WorkflowConfiguration
+from hepfool.workflow.configuration import EventsConfiguration, Study
 from hepfool.workflow.inputs import check_inputs
 from hepfool.workflow.sources import read_events
 from tests.specimens import SineClassifier
@@ -55,7 +55,7 @@ def read(tmp_path: Path, content: Content) -> Callable[..., EventTable]:
     def reader(**changes: Any) -> EventTable:
         given = {"files": files, "features": features, "label": "signal", "weight": "w", **changes}
         events = EventsConfiguration.model_validate(given)
-        check_inputs(WorkflowConfiguration(output=tmp_path / "out", events=events))
+        check_inputs(Study(output=tmp_path / "out", events=events))
         return read_events(events)
 
     return reader

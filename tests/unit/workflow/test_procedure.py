@@ -30,7 +30,7 @@ from hepfool.studies.systematics import Measured
 from hepfool.summary import FlaggedFraction
 from hepfool.training import TrainingSettings, fit
 from hepfool.typing import FloatArray
-from hepfool.workflow import WorkflowConfiguration, plan_workflow, run_workflow
+from hepfool.workflow import Study, plan_workflow, run_workflow
 from hepfool.workflow.figures import further_figures
 from hepfool.workflow.outcomes import Baseline, EventParts, SystematicsOutcome
 from tests.specimens import FEATURES, SineClassifier, events
@@ -64,10 +64,10 @@ def table() -> EventTable:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Callable[..., WorkflowConfiguration]:
+def settings(tmp_path: Path) -> Callable[..., Study]:
     """A configuration with few iterations, and changes of it."""
 
-    def configure(**changes: Any) -> WorkflowConfiguration:
+    def configure(**changes: Any) -> Study:
         content = {
             "output": tmp_path / "report",
             "seed": 5,
@@ -75,12 +75,12 @@ def settings(tmp_path: Path) -> Callable[..., WorkflowConfiguration]:
             "detector": {"hidden": [8], "training": {"max_epochs": 2}},
             "checks": {"n_data": 200, "checks": ["chi2", "correlations"], "n_toys": 20},
         }
-        return WorkflowConfiguration.model_validate({**content, **changes})
+        return Study.model_validate({**content, **changes})
 
     return configure
 
 
-def steps_done(configuration: WorkflowConfiguration, table: EventTable, **options: Any) -> tuple[list[str], Any]:
+def steps_done(configuration: Study, table: EventTable, **options: Any) -> tuple[list[str], Any]:
     """Run, and tell which steps were not taken from the folder."""
     started: list[str] = []
     names = {step.title: step.name for step in plan_workflow(configuration, table=table)}
@@ -95,9 +95,7 @@ def steps_done(configuration: WorkflowConfiguration, table: EventTable, **option
     return started, summary
 
 
-def test_the_whole_procedure_ends_in_a_report(
-    settings: Callable[..., WorkflowConfiguration], table: EventTable
-) -> None:
+def test_the_whole_procedure_ends_in_a_report(settings: Callable[..., Study], table: EventTable) -> None:
     configuration = settings()
     started, summary = steps_done(configuration, table)
     assert tuple(started) == STEPS
@@ -122,9 +120,7 @@ def test_the_whole_procedure_ends_in_a_report(
     assert not list(configuration.work_folder.glob("unfinished*"))
 
 
-def test_only_what_depends_on_a_change_is_done_again(
-    settings: Callable[..., WorkflowConfiguration], table: EventTable
-) -> None:
+def test_only_what_depends_on_a_change_is_done_again(settings: Callable[..., Study], table: EventTable) -> None:
     first = steps_done(settings(), table)[1]
     done, again = steps_done(settings(), table)
     assert done == ["report"]
@@ -151,7 +147,7 @@ def test_only_what_depends_on_a_change_is_done_again(
 @pytest.mark.faults
 @pytest.mark.parametrize("stop", [1, 4, 5, 7])
 def test_an_interrupted_run_goes_on_with_the_same_result(
-    stop: int, settings: Callable[..., WorkflowConfiguration], table: EventTable, monkeypatch: pytest.MonkeyPatch
+    stop: int, settings: Callable[..., Study], table: EventTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     iterate, calls = CONSERVAttack.iterate, 0
 
@@ -186,7 +182,7 @@ def test_an_interrupted_run_goes_on_with_the_same_result(
 
 
 def test_a_plan_tells_what_is_finished_and_how_long_the_rest_takes(
-    settings: Callable[..., WorkflowConfiguration], table: EventTable
+    settings: Callable[..., Study], table: EventTable
 ) -> None:
     classifier = SineClassifier()
     before = {step.name: step for step in plan_workflow(settings(), table=table, classifier=classifier)}
@@ -207,7 +203,7 @@ def test_a_plan_tells_what_is_finished_and_how_long_the_rest_takes(
 
 
 @pytest.mark.faults
-def test_a_damaged_step_is_done_again(settings: Callable[..., WorkflowConfiguration], table: EventTable) -> None:
+def test_a_damaged_step_is_done_again(settings: Callable[..., Study], table: EventTable) -> None:
     _, first = steps_done(settings(), table)
     (kept,) = settings().work_folder.glob("attack-*.pkl")
     content = bytearray(kept.read_bytes())
@@ -220,7 +216,7 @@ def test_a_damaged_step_is_done_again(settings: Callable[..., WorkflowConfigurat
 
 
 def test_a_full_disk_costs_only_what_is_kept(
-    settings: Callable[..., WorkflowConfiguration], table: EventTable, monkeypatch: pytest.MonkeyPatch
+    settings: Callable[..., Study], table: EventTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -234,7 +230,7 @@ def test_a_full_disk_costs_only_what_is_kept(
     assert steps_done(plain, table)[1].to_json() == first.to_json()
 
 
-def test_two_runs_do_not_share_a_work_folder(settings: Callable[..., WorkflowConfiguration], table: EventTable) -> None:
+def test_two_runs_do_not_share_a_work_folder(settings: Callable[..., Study], table: EventTable) -> None:
     plain = settings(detector=None, checks=None)
     plain.work_folder.mkdir(parents=True)
     with claimed(plain.work_folder), pytest.raises(ValueError, match=rf"is in use by process {os.getpid()} on "):
@@ -242,9 +238,7 @@ def test_two_runs_do_not_share_a_work_folder(settings: Callable[..., WorkflowCon
     steps_done(plain, table)
 
 
-def test_without_a_detector_there_is_less_to_do(
-    settings: Callable[..., WorkflowConfiguration], table: EventTable
-) -> None:
+def test_without_a_detector_there_is_less_to_do(settings: Callable[..., Study], table: EventTable) -> None:
     done, summary = steps_done(settings(detector=None, checks=None, split={"train": 0, "validation": 0}), table)
     assert done == ["events", "baseline", "attack", "systematics", "report"]
     assert summary.events["n_events"] == 1200
@@ -253,7 +247,7 @@ def test_without_a_detector_there_is_less_to_do(
 
 
 def test_quantile_bins_constrain_what_uniform_bins_do_not_see(
-    settings: Callable[..., WorkflowConfiguration], table: EventTable
+    settings: Callable[..., Study], table: EventTable
 ) -> None:
     changes = {"detector": None, "split": {"train": 0, "validation": 0}, "checks": {"n_data": 200, "checks": ["ks"]}}
     strict = {"n_iterations": 2, "n_bins": 5, "max_js_distance": 0.01, "beta": 20.0, "validation": None}
@@ -266,9 +260,7 @@ def test_quantile_bins_constrain_what_uniform_bins_do_not_see(
     assert powers[1] < powers[0]
 
 
-def test_a_network_is_trained_where_none_is_given(
-    settings: Callable[..., WorkflowConfiguration], table: EventTable
-) -> None:
+def test_a_network_is_trained_where_none_is_given(settings: Callable[..., Study], table: EventTable) -> None:
     network = {"hidden": [8], "training": {"max_epochs": 8, "batch_size": 100}}
     configuration = settings(network=network, detector=None, checks=None)
     run_workflow(configuration, table=table)
@@ -279,7 +271,7 @@ def test_a_network_is_trained_where_none_is_given(
 
 
 def test_a_frontier_and_a_fit_are_added_on_demand(
-    settings: Callable[..., WorkflowConfiguration], table: EventTable, tmp_path: Path
+    settings: Callable[..., Study], table: EventTable, tmp_path: Path
 ) -> None:
     pytest.importorskip("pyhf")
     samples = [
@@ -318,7 +310,7 @@ def test_a_frontier_and_a_fit_are_added_on_demand(
 
 @pytest.mark.filterwarnings("ignore:the network's accuracy:hepfool.exceptions.NetworkWarning")  # hardly trained
 def test_trainings_are_repeated_on_demand(
-    settings: Callable[..., WorkflowConfiguration], table: EventTable, monkeypatch: pytest.MonkeyPatch
+    settings: Callable[..., Study], table: EventTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = {"hidden": [8], "training": {"max_epochs": 2, "batch_size": 100}}
     attack = {"n_iterations": 2, "n_bins": 20, "max_js_distance": 0.05, "beta": 20.0, "validation": None}
@@ -353,7 +345,7 @@ def test_trainings_are_repeated_on_demand(
         run_workflow(configuration, table=table, classifier=SineClassifier(), force=True)
 
 
-def test_a_detector_is_drawn(settings: Callable[..., WorkflowConfiguration], table: EventTable) -> None:
+def test_a_detector_is_drawn(settings: Callable[..., Study], table: EventTable) -> None:
     data, simulation = table.select(table.labels == UNLABELLED), table.select(table.labels != UNLABELLED)
     attack = CONSERVAttack(n_iterations=2, n_bins=20, max_js_distance=0.05, beta=20.0)
     result = run_attack(attack, SineClassifier(), simulation, rng=np.random.default_rng(1))
@@ -507,10 +499,10 @@ def test_a_dry_run_opens_everything(change: tuple[str, str], message: str, files
 )
 def test_settings_that_no_step_reads_are_refused(change: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
-        WorkflowConfiguration(output=tmp_path / "report", **change)
+        Study(output=tmp_path / "report", **change)
 
 
 def test_the_command_prints_its_schema() -> None:
     shown = CliRunner().invoke(cli.main, ["workflow", "--schema"])
-    assert json.loads(shown.stdout)["title"] == "WorkflowConfiguration"
+    assert json.loads(shown.stdout)["title"] == "Study"
     assert "name a configuration file" in CliRunner().invoke(cli.main, ["workflow"]).stderr

@@ -16,7 +16,7 @@ from hepfool.io.partitions import write_partitions
 from hepfool.io.store import Store, write_store
 from hepfool.workflow import sources
 from hepfool.workflow.cache import table_digest
-from hepfool.workflow.configuration import NOT_PICKLED, EventsConfiguration, WorkflowConfiguration
+from hepfool.workflow.configuration import NOT_PICKLED, EventsConfiguration, Study
 from hepfool.workflow.plan import plan_workflow
 from hepfool.workflow.sources import output_digest, read_events
 from tests.specimens import SineClassifier, events
@@ -50,7 +50,7 @@ def test_a_folder_is_another_input_when_its_events_are(table: EventTable, tmp_pa
     assert output_digest(tmp_path) == first
     write_partitions(tmp_path, [table.select(np.arange(1199))])
     assert output_digest(tmp_path) != first
-    configuration = WorkflowConfiguration(output=tmp_path / "out", events=EventsConfiguration(coffea_output=tmp_path))
+    configuration = Study(output=tmp_path / "out", events=EventsConfiguration(coffea_output=tmp_path))
     assert plan_workflow(configuration)[0].name == "events"
 
 
