@@ -112,7 +112,8 @@ def scaled_to(attack: CONSERVAttack, n_events: int, *, published_n_events: int) 
     Returns
     -------
     CONSERVAttack
-        Distances scale like their sampling floor, :math:`1/\sqrt n`, the change of one move like :math:`1/n`.
+        Distances scale like their sampling floor, :math:`1/\sqrt n`, the change of one move like :math:`1/n`.  A distance above
+        1, the largest there is, becomes no cap.
 
     Examples
     --------
@@ -123,10 +124,11 @@ def scaled_to(attack: CONSERVAttack, n_events: int, *, published_n_events: int) 
         msg = f"numbers of events must be positive, got {n_events} and {published_n_events}"
         raise ValueError(msg)
     ratio = published_n_events / n_events
+    distance = attack.max_js_distance * math.sqrt(ratio)
     return replace(
         attack,
         validation=None if attack.validation is None else attack.validation.scaled(math.sqrt(ratio)),
-        max_js_distance=attack.max_js_distance * math.sqrt(ratio),
+        max_js_distance=distance if distance <= 1.0 else math.inf,
         max_js_change=attack.max_js_change * ratio,
         max_correlation_change=attack.max_correlation_change * ratio,
     )
