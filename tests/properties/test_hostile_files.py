@@ -150,7 +150,9 @@ def test_damaged_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
 def test_damaged_partitions_are_refused(tmp_path: Path) -> None:
     write_partitions(tmp_path, [_table()])
     rng = random.Random(7)
-    for path in sorted(tmp_path.iterdir()):
+    files = sorted(tmp_path.iterdir())
+    assert {path.suffix for path in files} == {".json", ".parquet"}
+    for path in files:
         content = path.read_bytes()
         for k in range(100):
             path.write_bytes(_mutated(content, rng))

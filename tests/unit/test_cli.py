@@ -118,6 +118,7 @@ def test_the_shown_defaults_are_those_of_the_attack() -> None:
     assert kept.correlations is not None
     defaults |= {"max_js_distance": kept.inputs.max_js_distance, "n_bins": kept.inputs.n_bins}
     defaults |= {"max_correlation_shift": kept.correlations.max_shift}
+    assert cli._ATTACK_OPTIONS
     for option, kind, shown, _ in cli._ATTACK_OPTIONS:
         name = option.removeprefix("--").replace("-", "_")
         assert name in defaults

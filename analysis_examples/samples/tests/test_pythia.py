@@ -76,6 +76,7 @@ def test_every_component_gives_candidates_and_the_same_ones_again(dataset: objec
     pytest.importorskip("pythia8mc")
     pytest.importorskip("fastjet")
     (chosen,) = [each for each in DATASETS if each is dataset]
+    assert chosen.components
     for component in chosen.components[:3]:
         runs = []
         for _ in range(2):

@@ -209,6 +209,7 @@ def test_along_the_loss_all_other_classes_count() -> None:
 
 
 def test_published_attacks_are_sound() -> None:
+    assert "higgs" in PRESETS
     for preset in PRESETS.values():
         assert dataclasses.replace(preset) == preset
 

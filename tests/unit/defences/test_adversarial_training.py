@@ -95,6 +95,7 @@ def test_it_hardens_against_the_attack(training: AdversarialTraining) -> None:
 
 def test_the_loss_on_clean_events_is_recorded(training: AdversarialTraining) -> None:
     validation = table(2)
+    assert training.iterations
     for iteration in training.iterations:
         scores = iteration.classifier.scores(validation.values)
         expected = training.auroc - auroc(validation.labels, scores, validation.weights)

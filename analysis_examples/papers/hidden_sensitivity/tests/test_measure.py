@@ -191,6 +191,7 @@ def test_every_move_stays_within_the_envelope(monkeypatch: pytest.MonkeyPatch) -
     kept = recorded(monkeypatch)
     settings = replace(SETTINGS, attack=replace(SETTINGS.attack, max_js_distance=0.1, max_correlation_shift=0.02))  # type: ignore[type-var]
     run_hidden_sensitivity(classifier, table, envelope, rng=np.random.default_rng(1), settings=settings)
+    assert len(kept) > 3
     for result in kept:
         reached = table.values + travel(table.features, table.values, result.adversarial.values)
         present = ~table.missing

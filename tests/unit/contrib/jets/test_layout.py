@@ -32,6 +32,7 @@ def shaken(values: Any, rng: np.random.Generator) -> Any:
 
 def test_the_hardest_come_first_and_the_rest_is_missing(jets: Any) -> None:
     values = LAYOUT.pad(jets).reshape(len(jets), 6, 3)
+    assert set(ak.num(jets.constituents) > 6) == {False, True}
     for row, jet in zip(values, jets.constituents.to_list(), strict=True):
         hardest = sorted(jet, key=lambda c: -c["pt"])[:6]
         assert row[: len(hardest)].tolist() == [[c["pt"], c["eta"], c["phi"]] for c in hardest]

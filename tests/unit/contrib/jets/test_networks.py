@@ -114,6 +114,7 @@ def test_observables_are_standardised(table: EventTable) -> None:
 
 
 def test_classifiers_find_the_width_and_come_back_from_a_file(tmp_path: Path) -> None:
+    assert set(JET_NETWORKS) == {"high_level_jets", "particle_flow_jets"}
     for name, build in JET_NETWORKS.items():
         classifier = TorchClassifier(build(sigmoid=True), output="probability")
         assert classifier.n_features == 192
