@@ -25,8 +25,8 @@ STRATEGIES = ("paper", "frugal")
 KINDS = ("plain", "distance", "derived", "observables")
 GROUPS = ("union", "regions", "overlapping", "processes", "inputs by process", "no inputs")
 WAYS = ("one by one", "ahead", "repaired")
-#: Problems per combination, of those that may be tried: negative weights may leave a group of few events without a sum.
-N_PROBLEMS, SEEDS = 2, range(12)
+#: Problems per combination, of the seeds that may be tried: negative weights may leave a group of few events without a sum.
+N_PROBLEMS, SEEDS = 1, range(12)
 REFUSALS = ("the weighted variance of", "constrained events sum to")
 
 
