@@ -179,7 +179,6 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
     """Attack the events of ROOT, Parquet or CSV FILEs and write a report."""
     with _user_errors() as received:
         # Everything below is loaded late, so that --help stays quick.
-        from hepfool.attacks.checkpoint import Checkpointed  # noqa: PLC0415
         from hepfool.io.files import check_writable_folder  # noqa: PLC0415
         from hepfool.models.files import load_torch  # noqa: PLC0415
         from hepfool.plots.style import PlotStyle  # noqa: PLC0415
@@ -201,8 +200,8 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         )
         part = thin(_table(files, options), options["max_events"], seed=options["seed"])
         with _progress(configuration.n_iterations) as progress:
-            kept = Checkpointed(configuration, options["checkpoint"]) if options["checkpoint"] else configuration
-            study = run_table_attack(part, classifier, kept, seed=options["seed"], progress=progress)
+            seed, resume = options["seed"], options["checkpoint"] or None
+            study = run_table_attack(part, classifier, configuration, seed=seed, progress=progress, resume=resume)
         if checks is not None:
             study = with_checks(study, checks, seed=options["seed"])
             if options["frontier"] and not study.result.interrupted:

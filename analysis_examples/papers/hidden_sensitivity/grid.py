@@ -27,10 +27,11 @@ from analysis_examples.papers.hidden_sensitivity.records import (
     TrainedSensitivity,
 )
 from hepfool.events import Envelope, EventTable
+from hepfool.identity import table_digest
 from hepfool.io.verified import kept_or_none, read_verified_json, write_verified_json
 from hepfool.models.protocols import Classifier
 from hepfool.studies.contributions import Measured
-from hepfool.studies.runs import study_key, table_digest
+from hepfool.studies.runs import study_key
 from hepfool.training import auroc
 
 __all__ = ["Architecture", "Task", "Trainer", "run_sensitivity_grid"]

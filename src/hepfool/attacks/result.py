@@ -320,7 +320,7 @@ class AttackResult:
         DetectionTable
             The strongest check first.
         """
-        stated = getattr(getattr(self.attack, "attack", self.attack), "validation", None)
+        stated = getattr(self.attack, "validation", None)
         return run_checks(self.comparisons(validation or stated or Validation()), settings, rng=rng)
 
 

@@ -28,9 +28,10 @@ from hepfool.attacks.transfer import transferred
 from hepfool.defences.adaptive import DefendedClassifier
 from hepfool.defences.detector import DetectorReport, evaluate
 from hepfool.events import EventTable
+from hepfool.identity import table_digest
 from hepfool.io.verified import kept_or_none, read_verified_json, write_verified_json
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
-from hepfool.studies.runs import Run, RunPlan, Splits, attack_events, prepare_run, split_events, study_key, table_digest
+from hepfool.studies.runs import Run, RunPlan, Splits, attack_events, prepare_run, split_events, study_key
 from hepfool.training import auroc
 from hepfool.typing import BoolArray, FloatArray
 

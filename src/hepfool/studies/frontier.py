@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepfool.attacks.base import Attack, AttackResult, run_attack
-from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import Envelope, EventTable
 from hepfool.io.verified import belongs_here, kept_or_none, read_verified_json, write_verified_json
@@ -144,9 +143,7 @@ class OperatingPoint:
         bool
             Whether all its settings agree.
         """
-        own = self.result.attack
-        own = own.attack if isinstance(own, Checkpointed) else own
-        return repr(own) == repr(attack)
+        return repr(self.result.attack) == repr(attack)
 
 
 def scaled_caps(attack: CONSERVAttack, factors: Iterable[float]) -> dict[float, CONSERVAttack]:

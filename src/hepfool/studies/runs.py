@@ -22,9 +22,9 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from hepfool.attacks.base import Attack, AttackResult, run_attack
-from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.defences.detector import Detector, DetectorSettings, read_detector, train_detector, write_detector
 from hepfool.events import Envelope, EventTable
+from hepfool.identity import table_digest
 from hepfool.io.verified import kept_or_none, read_verified, write_verified
 from hepfool.io.versions import code_version
 from hepfool.models.modules import strip_activation
@@ -41,7 +41,6 @@ __all__ = [
     "prepare_run",
     "split_events",
     "study_key",
-    "table_digest",
 ]
 
 #: Training, validation and test events.
@@ -219,39 +218,17 @@ def attack_events(plan: RunPlan, classifier: Classifier, table: EventTable, *, s
     parts = (repr(plan.attack), repr(plan.target), classifier.digest, table_digest(table), seed)
     key = study_key("attack", *parts, *_bounds_key(plan, table))
     result = run_attack(
-        Checkpointed(plan.attack, folder / f"attack-{key}.zip", renew=True),
+        plan.attack,
         classifier,
         table,
         rng=np.random.default_rng(seed),
         target=plan.target,
         envelope=None if plan.envelope is None else plan.envelope(table),
         binning=None if plan.binning is None else plan.binning(table),
+        resume=folder / f"attack-{key}",
     )
     _finished(interrupted=result.interrupted)
     return result
-
-
-def table_digest(table: EventTable) -> str:
-    """
-    Name events by their content.
-
-    Parameters
-    ----------
-    table : EventTable
-        Events.
-
-    Returns
-    -------
-    str
-        SHA-256 of features, values, labels, weights and regions.
-    """
-    features = table.features
-    text = [features.names, features.lower.tolist(), features.upper.tolist(), [f.kind for f in features]]
-    text += [table.sentinel, [(region.name, region.role) for region in table.regions]]
-    digest = hashlib.sha256(repr(text).encode())
-    for array in (table.values, table.labels, table.weights, *(region.mask for region in table.regions)):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def study_key(*parts: object) -> str:

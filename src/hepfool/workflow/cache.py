@@ -19,65 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
-import numpy as np
-from numpy.typing import NDArray
 
-from hepfool.events import EventTable
 from hepfool.exceptions import UnreadableFileError
 from hepfool.io.files import check_writable_folder, remove_leftovers
 from hepfool.io.verified import kept_or_none, read_verified, read_verified_json, write_verified, write_verified_json
 from hepfool.io.versions import code_version
-from hepfool.processors.identity import identity
 
-__all__ = ["StepCache", "file_digest", "step_key", "table_digest"]
+__all__ = ["StepCache", "step_key"]
 
 _SHOWN = 16
 #: Seconds after which the unfinished state of a step with other settings is given up.
 _STALE = 7 * 86_400.0
-
-
-def file_digest(path: Path) -> str:
-    """
-    Fingerprint of a file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    str
-        SHA-256 of its content.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def table_digest(table: EventTable) -> str:
-    """
-    Fingerprint of events.
-
-    Parameters
-    ----------
-    table : EventTable
-        The events.
-
-    Returns
-    -------
-    str
-        SHA-256 of features, values, labels, weights, datasets, regions and variations, and of the code of functions
-        among them.
-    """
-    features = [(f.name, f.unit, f.lower, f.upper, f.kind, identity(f.derived)) for f in table.features]
-    regions = [(r.name, r.role, sorted(r.cuts.items()), identity(r.select)) for r in table.regions]
-    sha = hashlib.sha256(repr((features, regions, table.datasets, table.sentinel)).encode())
-    columns: dict[str, NDArray[Any]] = {"values": table.values, "labels": table.labels, "weights": table.weights}
-    columns |= {"datasets": table.dataset_index, **{f"region {r.name}": r.mask for r in table.regions}}
-    for name, array in (*columns.items(), *table.shape_variations.items(), *table.weight_variations.items()):
-        sha.update(f"{name} {array.shape} {array.dtype}".encode())
-        sha.update(np.ascontiguousarray(array).tobytes())
-    return sha.hexdigest()
 
 
 def step_key(name: str, configuration: Mapping[str, Any], inputs: Iterable[str]) -> str:

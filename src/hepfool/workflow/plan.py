@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hepfool.events import EventTable
+from hepfool.identity import file_digest, table_digest
 from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
-from hepfool.workflow.cache import StepCache, file_digest, step_key, table_digest
+from hepfool.workflow.cache import StepCache, step_key
 from hepfool.workflow.configuration import WorkflowConfiguration
 from hepfool.workflow.inputs import matching_files
 from hepfool.workflow.sources import output_digest

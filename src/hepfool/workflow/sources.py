@@ -20,9 +20,9 @@ from coffea.util import load
 from hepfool.attacks.base import AttackResult
 from hepfool.events import EventTable, Region
 from hepfool.features import FeatureSpace
+from hepfool.identity import file_digest
 from hepfool.io.partitions import Partitions, open_partitions
 from hepfool.io.tables import read_table
-from hepfool.workflow.cache import file_digest
 from hepfool.workflow.configuration import EventsConfiguration
 
 __all__ = ["output_digest", "read_events"]

@@ -21,7 +21,6 @@ import numpy as np
 from torch import nn
 
 from hepfool.attacks.base import AttackResult, Iteration, run_attack
-from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.problem import bins_of
 from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, train_detector
@@ -169,9 +168,8 @@ def _attack_parts(given: StepInput) -> dict[str, AttackResult]:
         def tell(iteration: Iteration, before: int = k) -> None:
             given.progress((before + iteration.index / iteration.n_iterations) / len(names))
 
-        path = given.scratch(f"-{name}.zip")
         result = run_attack(
-            Checkpointed(configuration.attack, path, renew=True),
+            configuration.attack,
             given.results["baseline"].classifier,
             parts[name],
             rng=given.rng(f"attack {name}"),
@@ -179,11 +177,12 @@ def _attack_parts(given: StepInput) -> dict[str, AttackResult]:
             envelope=_envelope(configuration, parts[name]),
             binning=_binning(configuration, parts[name]),
             progress=tell,
+            resume=given.scratch(f"-{name}"),
         )
         if result.interrupted:
             raise KeyboardInterrupt
         # Times belong to a run, not to its result.
-        results[name] = replace(result, attack=configuration.attack, history=())
+        results[name] = replace(result, history=())
     return results
 
 
@@ -217,13 +216,14 @@ def _attack_both(given: StepInput) -> AdaptiveOutcome:
     configuration, naive = given.configuration, given.results["attack"]["test"]
     classifier, detector = given.results["baseline"].classifier, given.results["detector"]
     outcome = attack_defended(
-        Checkpointed(configuration.attack, given.scratch(".zip"), renew=True),
+        configuration.attack,
         DefendedClassifier(classifier=classifier, detector=detector),
         naive.nominal,
         rng=given.rng("adaptive"),
         target=configuration.target,
         envelope=_envelope(configuration, naive.nominal),
         naive=naive,
+        resume=given.scratch(""),
     )
     if outcome.adaptive_result.interrupted:
         raise KeyboardInterrupt

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hepfool.attacks.base import Attack, AttackResult, Iteration, Target, run_attack
-from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import Envelope, EventTable
 from hepfool.inference.impact import Impact, impact_record
@@ -130,7 +129,7 @@ def thin(table: EventTable, max_events: int | None, *, seed: int) -> EventTable:
     return table.select(np.sort(np.random.default_rng(seed).choice(table.n_events, size=max_events, replace=False)))
 
 
-def run_table_attack(
+def run_table_attack(  # noqa: PLR0913 - options of run_attack
     table: EventTable,
     classifier: Classifier,
     attack: Attack,
@@ -140,6 +139,7 @@ def run_table_attack(
     thresholds: Thresholds | None = None,
     investigated: bool = False,
     progress: Callable[[Iteration], None] | None = None,
+    resume: str | Path | None = None,
 ) -> Study:
     """
     Attack a table, measure its systematics alike, and judge.
@@ -162,6 +162,8 @@ def run_table_attack(
         See :func:`hepfool.summary.decide`.
     progress : callable, optional
         Called after each iteration.
+    resume : str or Path, optional
+        File of finished iterations, see :func:`hepfool.run_attack`.
 
     Returns
     -------
@@ -175,7 +177,7 @@ def run_table_attack(
     """
     check_shown(table)
     rng = np.random.default_rng(seed)
-    result = run_attack(attack, classifier, table, rng=rng, target=target, progress=progress)
+    result = run_attack(attack, classifier, table, rng=rng, target=target, progress=progress, resume=resume)
     varied = bool(table.shape_variations or table.weight_variations)
     effects = run_systematics(classifier, table, attacked=result.attacked) if varied else ()
     excess = run_excess(result, classifier) if varied else None
@@ -303,7 +305,6 @@ def with_frontier(
         If the attack has no caps to scale or was not checked, or the file belongs to another scan.
     """
     result, attack = study.result, study.result.attack
-    attack = attack.attack if isinstance(attack, Checkpointed) else attack
     if not isinstance(attack, CONSERVAttack) or study.detection is None:
         msg = f"a scan of caps needs a CONSERVAttack and its checks, got {attack!r}; call with_checks first"
         raise ValueError(msg)

@@ -217,7 +217,7 @@ def compositions(result: AttackResult, classifier: Classifier) -> tuple[Composit
         All attacked events first; regions without attacked events are left out.  Empty for an attack that looks at single
         events only, and keeps nothing of the data set.
     """
-    attack: Any = getattr(result.attack, "attack", result.attack)
+    attack: Any = result.attack
     if not isinstance(attack, CONSERVAttack):
         return ()
     kinds, limits = _kinds(result, classifier, attack.kept), _limits(result, classifier, attack)

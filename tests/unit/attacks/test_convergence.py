@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from hepfool.attacks.base import AttackResult, Iteration, run_attack
-from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.convergence import PATIENCE, Progress
 from hepfool.attacks.gradient import PGD
@@ -113,11 +112,11 @@ def test_a_checkpointed_attack_converges_at_the_same_iteration(tmp_path: Path, a
         if iteration.index == after:
             raise KeyboardInterrupt
 
-    expected, kept = run(ATTACK), Checkpointed(ATTACK, tmp_path / "attack.zip")
+    expected, path = run(ATTACK), tmp_path / "attack.zip"
     assert expected.iterations_done > PATIENCE + 1
-    part = run(kept, progress=stop)
+    part = run(ATTACK, progress=stop, resume=path)
     assert (part.converged, part.iterations_done) == (False, after)
     for _ in range(2):  # the second time everything is in the file
-        whole = run(kept)
+        whole = run(ATTACK, resume=path)
         assert np.array_equal(whole.adversarial.values, expected.adversarial.values, equal_nan=True)
         assert (whole.converged, whole.iterations_done) == (True, expected.iterations_done)

@@ -13,12 +13,13 @@ from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.gradient import PGD
 from hepfool.defences.detector import DetectorReport, DetectorSettings
 from hepfool.events import Envelope, EventTable
+from hepfool.identity import table_digest
 from hepfool.models.networks import Standardise, mlp
 from hepfool.samples.toys import donut
 from hepfool.statistics.marginals import Binning
 from hepfool.studies import runs as runs_module
 from hepfool.studies.cross_run import CrossRuns, run_cross_runs
-from hepfool.studies.runs import RunPlan, attack_events, prepare_run, split_events, study_key, table_digest
+from hepfool.studies.runs import RunPlan, attack_events, prepare_run, split_events, study_key
 from hepfool.training import Epoch, TrainingSettings
 from hepfool.typing import FloatArray
 

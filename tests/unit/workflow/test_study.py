@@ -9,7 +9,6 @@ import pytest
 from matplotlib.figure import Figure
 
 from hepfool.attacks.base import AttackResult, Iteration
-from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
 from hepfool.models.blackbox import FiniteDifference
@@ -102,7 +101,7 @@ def test_a_scan_of_the_caps_goes_to_summary_and_figures(
     attack = CONSERVAttack(n_iterations=1, n_bins=10, max_js_distance=0.05)
     settings, path = CheckSettings(n_data=300.0, checks=("chi2",)), tmp_path / "scan.json"
     table, classifier = shifted_result.nominal, FiniteDifference(sign_classifier, [0.05, 0.05])
-    study = run_table_attack(table, classifier, Checkpointed(attack, tmp_path / "attack.zip"), seed=7)
+    study = run_table_attack(table, classifier, attack, seed=7, resume=tmp_path / "attack.zip")
     with pytest.raises(ValueError, match="call with_checks first"):
         with_frontier(study, classifier, settings, seed=1)
     checked = with_checks(study, settings, seed=1)
