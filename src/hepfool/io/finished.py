@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 from hepfool.exceptions import UnreadableFileError
 from hepfool.io.files import check_writable_folder, remove_leftovers, written_whole
@@ -75,6 +75,8 @@ class Finished:
         What is done again where the file is damaged, such as ``the scan``.
     own : bool
         Whether the name follows from the key, so that nobody else can have put a file there.
+    named : str
+        What a message tells to delete, such as a folder; the file by default.
     tell : callable
         Takes what a user should know; a warning by default.
 
@@ -92,6 +94,7 @@ class Finished:
     key: Mapping[str, str]
     what: str
     own: bool = False
+    named: str = ""
     tell: Callable[[str], None] = _warn
 
     def load(self, decode: Callable[[bytes], _Content]) -> _Content | None:
@@ -114,7 +117,7 @@ class Finished:
             If the file belongs to other work, or is none of this store.
         """
         if not (self.own or _begins_as_ours(self.path)):
-            msg = f"{self.path} holds no finished work of this version of hepfool; delete it, or name another file"
+            msg = f"{self.named or self.path} holds no finished work of this version of hepfool; delete it, or name another"
             raise ValueError(msg)
         found = kept_or_none(_read, self.path, what=self.what, tell=self.tell)
         if found is None:
@@ -122,7 +125,10 @@ class Finished:
         header, content = found
         differing = [name for name in {**header["key"], **self.key} if header["key"].get(name) != self.key.get(name)]
         if differing:
-            msg = f"{self.path} belongs to another run: {', '.join(differing)} differ; delete it to start anew, or name another"
+            msg = (
+                f"{self.named or self.path} belongs to another run: {', '.join(differing)} differ; delete it to start anew, "
+                "or name another"
+            )
             raise ValueError(msg)
         return kept_or_none(lambda _: decode(content), self.path, what=self.what, tell=self.tell)
 
@@ -142,11 +148,11 @@ class Finished:
         bool
             Whether it was written.  If not, it is said once until the folder takes a file again.
         """
-        header = json.dumps({"key": dict(self.key), "sha256": _digest(content), "record": record}).encode()
+        header = json.dumps({"key": dict(self.key), "sha256": _digest(content), "record": record}).encode() + b"\n"
         folder = self.path.parent
         try:
             with written_whole(self.path, force=True) as temporary:
-                temporary.write_bytes(b"%s%s\n%s\n%s" % (_MARK, _digest(header).encode(), header, content))
+                temporary.write_bytes(b"%s%s\n%s%s" % (_MARK, _digest(header).encode(), header, content))
         except OSError as error:
             if folder not in _full:
                 _full.add(folder)
@@ -226,10 +232,9 @@ class WorkFolder:
         paths = self.path.glob(f"{name}-*") if key is None else [self.part(name, key).path]
         for path in sorted(filter(Path.is_file, paths), key=lambda path: path.stat().st_mtime, reverse=True):
             try:
-                record: dict[str, Any] = _read_header(path)["record"]
+                return _read_record(path)
             except UnreadableFileError:  # only times are read from it
                 continue
-            return record
         return None
 
     def scratch(self, name: str, key: str, suffix: str = "") -> Path:
@@ -300,21 +305,26 @@ def kept_or_none(
         return None
 
 
-def _read_header(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     with path.open("rb") as file:
-        mark, line = file.readline().rstrip(b"\n"), file.readline().rstrip(b"\n")
-    if mark != _MARK + _digest(line).encode():
-        raise UnreadableFileError(_damaged(path))
+        header, content = _header(file), file.read()
+    if header["sha256"] != _digest(content):
+        raise UnreadableFileError(_damaged(file))
+    return header, content
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        record: dict[str, Any] = _header(file)["record"]
+    return record
+
+
+def _header(file: BinaryIO) -> dict[str, Any]:
+    mark, line = file.readline(), file.readline()
+    if mark != b"%s%s\n" % (_MARK, _digest(line).encode()):
+        raise UnreadableFileError(_damaged(file))
     header: dict[str, Any] = json.loads(line)
     return header
-
-
-def _read(path: Path) -> tuple[dict[str, Any], bytes]:
-    header = _read_header(path)
-    content = path.read_bytes().split(b"\n", 2)[2]
-    if header["sha256"] != _digest(content):
-        raise UnreadableFileError(_damaged(path))
-    return header, content
 
 
 def _begins_as_ours(path: Path) -> bool:
@@ -324,8 +334,8 @@ def _begins_as_ours(path: Path) -> bool:
         return file.read(len(_MARK)) in {b"", _MARK}
 
 
-def _damaged(path: Path) -> str:
-    return f"{path} is damaged or was written by another version"
+def _damaged(file: BinaryIO) -> str:
+    return f"{file.name} is damaged or was written by another version"
 
 
 def _digest(content: bytes) -> str:

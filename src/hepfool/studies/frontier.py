@@ -10,21 +10,20 @@ it, and all other points have its events, bins and bounds.
 
 from __future__ import annotations
 
-import hashlib
+import json
 import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import Envelope, EventTable
-from hepfool.io.verified import belongs_here, kept_or_none, read_verified_json, write_verified_json
+from hepfool.identity import identity, table_digest
+from hepfool.io.finished import Finished
 from hepfool.io.versions import code_version
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import STANDARD_CHECKS, CheckSettings, DetectionTable
@@ -235,7 +234,8 @@ def run_frontier(
     if operating is not None:
         _check_operating(operating, attacks, classifier, table)
     key = _key(classifier, table, settings, seed, operating)
-    known = {} if path is None else _read(Path(path), key)
+    kept = None if path is None else Finished(path=Path(path), key=key, what="the scan")
+    known: dict[str, Any] = (kept and kept.load(json.loads)) or {}
     points = []
     for factor, attack in sorted(attacks.items()):
         name = f"{factor!r} {attack!r}"
@@ -245,8 +245,8 @@ def run_frontier(
             else:
                 point = _point(factor, attack, classifier, table, settings, seed, operating)
             known[name] = asdict(point)
-            if path is not None:
-                _write(Path(path), {"key": key, "points": known})
+            if kept is not None:
+                kept.save(json.dumps(known).encode())
         points.append(_from_record(known[name]))
         if progress is not None:
             progress(points[-1])
@@ -310,49 +310,17 @@ def _key(
     classifier: Classifier, table: EventTable, settings: CheckSettings, seed: int, operating: OperatingPoint | None
 ) -> dict[str, str]:
     """Name everything but the attack that a point depends on."""
-    arrays = (table.values, table.weights, table.labels, *(region.mask for region in table.regions))
     key = {
         "code": code_version(),
         "network": classifier.digest,
-        "events": _digest(*arrays),
+        "events": table_digest(table),
         "validation": repr(settings),
         "seed": str(seed),
         "operating point": "",
     }
     if operating is not None:
         result, envelope = operating.result, operating.envelope
-        bounds = () if envelope is None else (envelope.lower, envelope.upper)
-        parts = (result.attacked, result.binning.edges, result.adversarial.values, *bounds)
-        checks = hashlib.sha256(repr(operating.checks).encode()).hexdigest()
-        key["operating point"] = f"{_digest(*parts)} {checks}"
+        bounds = None if envelope is None else (envelope.lower, envelope.upper)
+        parts = (result.attacked, result.binning.edges, result.adversarial.values, bounds, repr(operating.checks))
+        key["operating point"] = identity(parts)
     return key
-
-
-def _digest(*arrays: NDArray[Any]) -> str:
-    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
-
-
-def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:
-    if not belongs_here(path):
-        msg = f"{path} is no scan of caps; name another file"
-        raise ValueError(msg)
-    stored = kept_or_none(read_verified_json, path, what="the scan")
-    if stored is None:
-        return {}
-    differing = [name for name in key if stored["key"].get(name) != key[name]]
-    if differing:
-        msg = (
-            f"{path} belongs to another scan: {', '.join(differing)} differ; "
-            "delete it to start anew, or name another file"
-        )
-        raise ValueError(msg)
-    points: dict[str, Any] = stored["points"]
-    return points
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    try:
-        write_verified_json(path, content)
-    except OSError as error:
-        msg = f"finished points cannot be kept in {path} ({error.strerror or error}); the scan goes on without"
-        warnings.warn(msg, UserWarning, stacklevel=3)

@@ -10,6 +10,7 @@ kept is never done again, so that an interrupted run goes on where it was.
 from __future__ import annotations
 
 import json
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,14 +18,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+
 from hepfool.defences.detector import evaluate
 from hepfool.events import EventTable
+from hepfool.io.finished import Finished, WorkFolder
 from hepfool.io.owners import claimed
 from hepfool.models.protocols import Classifier
 from hepfool.plots.style import PlotStyle
 from hepfool.report import check_output
 from hepfool.summary import Evidence, Summary, decide, frontier_record, spread_record, summarise
-from hepfool.workflow.cache import StepCache
 from hepfool.workflow.configuration import WorkflowConfiguration
 from hepfool.workflow.figures import further_figures
 from hepfool.workflow.plan import STEPS, Step, repeated_steps, step_keys, wanted_steps
@@ -83,17 +86,18 @@ def run_workflow(
     if classifier is not None and configuration.spread is not None:
         msg = "spread trains networks by the settings of network; leave spread or the passed network out"
         raise ValueError(msg)
-    cache, keys = StepCache(configuration.work_folder), step_keys(configuration, table, classifier)
+    cache, keys = WorkFolder(configuration.work_folder), step_keys(configuration, table, classifier)
     again = repeated_steps(configuration, from_step)
     cache.prepare()
-    with claimed(cache.folder):
+    with claimed(cache.path):
         results: dict[str, Any] = {}
         tell = progress or (lambda *_: None)
         for step in wanted_steps(configuration):
             if step.name not in keys:
                 continue
             key = keys[step.name]
-            result = None if step.name in again else cache.load(step.name, key)
+            part = cache.part(step.name, key, what=f"the step {step.name!r}")
+            result = None if step.name in again else part.load(_unpickled)
             if result is None:
                 tell(step.title, 0.0)
                 given = StepInput(
@@ -104,32 +108,36 @@ def run_workflow(
                     scratch=partial(cache.scratch, step.name, key),
                     progress=partial(tell, step.title),
                 )
-                result = _do(step, key, cache, given)
+                result = _do(step, part, given)
+                if part.path.is_file():
+                    cache.tidy(step.name, key)
                 tell(step.title, 1.0)
             results[step.name] = result
         tell(STEPS[-1].title, 0.0)
         start = time.perf_counter()
         summary = _report(configuration, results, keys, force=force)
-        cache.save("report", "latest", None, seconds=time.perf_counter() - start)
+        cache.part("report", "latest").save(b"", seconds=time.perf_counter() - start)
         cache.tidy()
         tell(STEPS[-1].title, 1.0)
     return summary
 
 
-def _do(step: Step, key: str, cache: StepCache, given: StepInput) -> Any:
+def _do(step: Step, part: Finished, given: StepInput) -> Any:
     start = time.perf_counter()
     result = WORK[step.name](given)
     size = {}
     if step.name == "events":
         parts = result.simulation
         size = {"n_events": sum(part.n_events for part in parts.values()), "n_features": parts["test"].n_features}
-    cache.save(step.name, key, result, seconds=time.perf_counter() - start, **size)
-    if not cache.holds(step.name, key):
+    if not part.save(cloudpickle.dumps(result), seconds=time.perf_counter() - start, **size):
         return result
-    cache.tidy(step.name, key)
     # From the file, so that a run that went on gives the same bits.
-    kept = cache.load(step.name, key)
+    kept = part.load(_unpickled)
     return result if kept is None else kept
+
+
+def _unpickled(content: bytes) -> Any:
+    return pickle.loads(content)  # noqa: S301 - our own results, with the digest that we gave them
 
 
 def _report(

@@ -288,7 +288,7 @@ def _scan_frontier(given: StepInput) -> Frontier:
         operating=OperatingPoint(
             result=result, checks=given.results["checks"], envelope=_envelope(configuration, result.nominal)
         ),
-        path=given.scratch(".json"),
+        path=given.scratch(""),
         progress=lambda _: given.progress(next(finished) / len(attacks)),
     )
 

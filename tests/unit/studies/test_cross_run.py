@@ -14,12 +14,13 @@ from hepfool.attacks.gradient import PGD
 from hepfool.defences.detector import DetectorReport, DetectorSettings
 from hepfool.events import Envelope, EventTable
 from hepfool.identity import table_digest
+from hepfool.io.finished import key_of
 from hepfool.models.networks import Standardise, mlp
 from hepfool.samples.toys import donut
 from hepfool.statistics.marginals import Binning
 from hepfool.studies import runs as runs_module
 from hepfool.studies.cross_run import CrossRuns, run_cross_runs
-from hepfool.studies.runs import RunPlan, attack_events, prepare_run, split_events, study_key
+from hepfool.studies.runs import RunPlan, attack_events, prepare_run, split_events
 from hepfool.training import Epoch, TrainingSettings
 from hepfool.typing import FloatArray
 
@@ -264,4 +265,4 @@ def test_keys_tell_events_apart() -> None:
     moved[7, 1] += 1e-12
     others = [events.with_values(moved), replace(events, weights=2 * events.weights), replace(events, sentinel=-1.0)]
     assert len({table_digest(t) for t in (events, *others)}) == 4
-    assert study_key("a", 1) != study_key("a", 2)
+    assert key_of("a", 1) != key_of("a", 2)
