@@ -36,7 +36,7 @@ from rich.table import Table
 from hepfool._version import __version__
 from hepfool.command_line import check_effects, in_options, remark_effects
 from hepfool.features import Feature, FeatureKind
-from hepfool.interrupts import Received, command_to_go_on, stopped_by_signals
+from hepfool.interrupts import Interrupted, Received, command_to_go_on, stopped_by_signals
 
 if TYPE_CHECKING:  # loaded late, so that --help stays quick
     from hepfool.attacks.base import Iteration
@@ -344,7 +344,7 @@ def _classes(text: str | None) -> dict[str, int] | None:
 @contextmanager
 def _user_errors() -> Iterator[Received]:
     """Turn what the user can repair into one line and exit status 2, and signals into a clean end."""
-    with warnings.catch_warnings(), stopped_by_signals(lambda _: KeyboardInterrupt()) as received:
+    with warnings.catch_warnings(), stopped_by_signals(lambda _: Interrupted()) as received:
         warnings.showwarning = _show_warning
         if any(option.startswith("error") for option in sys.warnoptions):
             _show_warnings_as_usual()

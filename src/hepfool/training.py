@@ -29,6 +29,7 @@ from torch.nn import functional
 from torch.utils.data import TensorDataset
 
 from hepfool.events import EventTable
+from hepfool.interrupts import Interrupted
 from hepfool.models.modules import floating_dtype, strip_activation
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.ranges import check_counts
@@ -220,7 +221,7 @@ def fit(
         net.fit(samples[0])
     if not stopping.best_epoch_:
         if all(np.isfinite(epoch.validation_loss) for epoch in recorder.history):
-            raise KeyboardInterrupt
+            raise Interrupted
         msg = "training ended without a finite validation loss; lower the learning rate and check the inputs"
         raise ValueError(msg)
     negative = np.minimum(train.weights, 0.0)

@@ -19,6 +19,7 @@ import numpy as np
 from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.attacks.transfer import transferred
 from hepfool.events import EventTable
+from hepfool.interrupts import completed
 from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.ranges import check_counts
@@ -279,16 +280,13 @@ class _Loop:
     def train(self, added: list[EventTable]) -> TorchClassifier:
         events = EventTable.concatenate([self.clean, *added])
         seed = int(self.rng.integers(2**31))
-        result = fit(lambda: self.network(events), events, self.validation, seed=seed, settings=self.settings.training)
-        if result.interrupted:
-            raise KeyboardInterrupt
-        return result.classifier
+        settings = self.settings.training
+        return completed(
+            fit(lambda: self.network(events), events, self.validation, seed=seed, settings=settings)
+        ).classifier
 
     def attack(self, attack: Attack, classifier: TorchClassifier, events: EventTable) -> AttackResult:
-        result = run_attack(attack, classifier, events, rng=self.rng, target=self.settings.target)
-        if result.interrupted:
-            raise KeyboardInterrupt
-        return result
+        return completed(run_attack(attack, classifier, events, rng=self.rng, target=self.settings.target))
 
     def judged(
         self,

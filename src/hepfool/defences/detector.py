@@ -95,6 +95,11 @@ class Detector:
     hidden: tuple[int, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether its training was stopped before the end."""
+        return bool(self.provenance.get("interrupted"))
+
     def score(self, values: FloatArray) -> FloatArray:
         """
         Probability that an event is adversarial.

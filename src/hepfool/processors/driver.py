@@ -24,7 +24,7 @@ from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, R
 
 from hepfool.attacks.problem import n_bins_of
 from hepfool.exceptions import IncompleteInputError, WorkerLostError
-from hepfool.interrupts import stopped_by_signals
+from hepfool.interrupts import completed, stopped_by_signals
 from hepfool.io.owners import claimed
 from hepfool.processors.analysis import Analysis
 from hepfool.processors.checkpoint import RunCheckpoint
@@ -160,8 +160,8 @@ def run_analysis(  # noqa: PLR0913 - of a run
             processor.resume = kept.folder / "iterations"
         out = passes.run("attack", processor)
     result = out.get("result")
-    if result is not None and result.interrupted and kept:
-        raise KeyboardInterrupt  # whoever gave a checkpoint wants all iterations, later
+    if result is not None and kept:
+        completed(result)  # whoever gave a checkpoint wants all iterations, later
     completeness = Completeness(expected=inputs.expected, processed=out["processed"], bad=inputs.bad)
     provenance = run_provenance(
         runner,

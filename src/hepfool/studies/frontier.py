@@ -23,6 +23,7 @@ from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import Envelope, EventTable
 from hepfool.identity import identity, table_digest
+from hepfool.interrupts import completed
 from hepfool.io.finished import Finished
 from hepfool.io.versions import code_version
 from hepfool.models.protocols import Classifier
@@ -225,7 +226,7 @@ def run_frontier(
     ValueError
         If there is no attack or no standard check, the file belongs to another network, table, validation, operating
         point or seed, or the operating point is one of another attack, network or table.
-    KeyboardInterrupt
+    Interrupted
         If an attack was interrupted; the points before it are in the file.
     """
     if not attacks or not set(settings.checks) & set(STANDARD_CHECKS):
@@ -280,9 +281,7 @@ def _point(
     if operating is not None:
         own = operating.result
         conditions = {"target": own.attacked, "binning": own.binning, "envelope": operating.envelope}
-    result = run_attack(attack, classifier, table, rng=np.random.default_rng(seed), **conditions)
-    if result.interrupted:
-        raise KeyboardInterrupt
+    result = completed(run_attack(attack, classifier, table, rng=np.random.default_rng(seed), **conditions))
     checks = result.checks(settings, rng=np.random.default_rng([seed, 1]))
     return _measured(factor, result, checks, classifier)
 

@@ -25,6 +25,7 @@ from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.defences.detector import Detector, DetectorSettings, read_detector, train_detector, write_detector
 from hepfool.events import Envelope, EventTable
 from hepfool.identity import identity, table_digest
+from hepfool.interrupts import completed
 from hepfool.io.finished import WorkFolder, kept_or_none, key_of
 from hepfool.models.modules import strip_activation
 from hepfool.models.protocols import Classifier
@@ -159,7 +160,7 @@ def prepare_run(plan: RunPlan, splits: Splits, *, seed: int, folder: Path) -> Ru
     ValueError
         If a part cannot be made; see :func:`~hepfool.training.fit`,
         :func:`~hepfool.attacks.base.run_attack` and :func:`~hepfool.defences.detector.train_detector`.
-    KeyboardInterrupt
+    Interrupted
         If a part was interrupted: half a training is no part of a study.
     """
     classifier = _network(plan, splits, _stage_seed(seed, "network"), folder)
@@ -175,8 +176,7 @@ def prepare_run(plan: RunPlan, splits: Splits, *, seed: int, folder: Path) -> Ru
             for stage, table in zip(("training", "validation"), splits, strict=False)
         ]
         trained = train_detector(*results, seed=_stage_seed(seed, "detector"), settings=plan.detector)
-        _finished(interrupted=trained.provenance["interrupted"])
-        write_detector(trained, path)
+        write_detector(completed(trained), path)
         # Always from the file, so that a study that went on gives the same bits.
         detector = read_detector(path, device=device)
     return Run(classifier=classifier, detector=detector)
@@ -208,7 +208,7 @@ def attack_events(plan: RunPlan, classifier: Classifier, table: EventTable, *, s
     ------
     ValueError
         If the events cannot be attacked.
-    KeyboardInterrupt
+    Interrupted
         If the attack was interrupted.
     """
     parts = (repr(plan.attack), repr(plan.target), classifier.digest, table_digest(table), seed)
@@ -223,8 +223,7 @@ def attack_events(plan: RunPlan, classifier: Classifier, table: EventTable, *, s
         binning=None if plan.binning is None else plan.binning(table),
         resume=WorkFolder(folder).part("attack", key).path,
     )
-    _finished(interrupted=result.interrupted)
-    return result
+    return completed(result)
 
 
 def _bounds_key(plan: RunPlan, table: EventTable) -> tuple[str, ...]:
@@ -247,8 +246,7 @@ def _network(plan: RunPlan, splits: Splits, seed: int, folder: Path) -> TorchCla
     kept = WorkFolder(folder).part("network", key, what="the training of the network")
     state = kept.load(bytes)
     if state is None:
-        result = fit(start, train, validation, seed=seed, settings=plan.training)
-        _finished(interrupted=result.interrupted)
+        result = completed(fit(start, train, validation, seed=seed, settings=plan.training))
         state = _parameters(result.classifier)
         kept.save(state)
     network = copy.deepcopy(start)
@@ -264,8 +262,3 @@ def _parameters(classifier: TorchClassifier) -> bytes:
 
 def _stage_seed(seed: int, stage: str) -> int:
     return int(np.random.SeedSequence(seed, spawn_key=(_STAGES.index(stage),)).generate_state(1)[0])
-
-
-def _finished(*, interrupted: bool) -> None:
-    if interrupted:
-        raise KeyboardInterrupt

@@ -78,7 +78,7 @@ def run_workflow(
         If the events, the network or the settings do not fit together.
     FileExistsError
         If the report exists and ``force`` is False.
-    KeyboardInterrupt
+    Interrupted
         After an interrupt; the same call goes on from the steps, and within an attack from the iterations, that are done.
     """
     check_output(configuration.output, force=force)

@@ -26,6 +26,7 @@ from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, train_detector
 from hepfool.events import UNLABELLED, Envelope, EventTable
 from hepfool.inference import attack_patch, expected_impact, score_templates
+from hepfool.interrupts import completed
 from hepfool.io.histograms import read_histograms
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier
@@ -143,9 +144,7 @@ def _load_or_train(given: StepInput) -> Baseline:
             settings=settings.training,
             progress=tell,
         )
-        if trained.interrupted:
-            raise KeyboardInterrupt
-        classifier = trained.classifier
+        classifier = completed(trained).classifier
     test = parts["test"]
     several = len(np.unique(test.labels)) == classifier.n_classes
     area = auroc(test.labels, classifier.scores(test.network_values), test.weights) if several else float("nan")
@@ -179,10 +178,8 @@ def _attack_parts(given: StepInput) -> dict[str, AttackResult]:
             progress=tell,
             resume=given.scratch(f"-{name}"),
         )
-        if result.interrupted:
-            raise KeyboardInterrupt
         # Times belong to a run, not to its result.
-        results[name] = replace(result, history=())
+        results[name] = replace(completed(result), history=())
     return results
 
 
@@ -206,9 +203,7 @@ def _make_detector(given: StepInput) -> Detector:
 
     seed = given.configuration.seed
     detector = train_detector(attacks["train"], attacks["validation"], seed=seed, settings=settings, progress=tell)
-    if detector.provenance["interrupted"]:
-        raise KeyboardInterrupt
-    return detector
+    return completed(detector)
 
 
 def _attack_both(given: StepInput) -> AdaptiveOutcome:
@@ -225,10 +220,8 @@ def _attack_both(given: StepInput) -> AdaptiveOutcome:
         naive=naive,
         resume=given.scratch(""),
     )
-    if outcome.adaptive_result.interrupted:
-        raise KeyboardInterrupt
-    flagged = detector.flags(outcome.adaptive_result.adversarial.network_values)
-    effect = attack_effect(outcome.adaptive_result, classifier, flagged=flagged)
+    result = completed(outcome.adaptive_result)
+    effect = attack_effect(result, classifier, flagged=detector.flags(result.adversarial.network_values))
     return AdaptiveOutcome(effect=effect, naive=outcome.naive, adaptive=outcome.adaptive)
 
 
