@@ -39,9 +39,9 @@ from hepfool.features import Feature, FeatureKind
 from hepfool.interrupts import Interrupted, Received, command_to_go_on, stopped_by_signals
 
 if TYPE_CHECKING:  # loaded late, so that --help stays quick
-    from hepfool.attacks.base import Iteration
     from hepfool.attacks.conserv import CONSERVAttack
     from hepfool.events import EventTable
+    from hepfool.typing import ProgressCallback
 
 __all__ = ["main"]
 
@@ -392,7 +392,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 @contextmanager
-def _progress(n_iterations: int) -> Iterator[Callable[[Iteration], None]]:
+def _progress(n_iterations: int) -> Iterator[ProgressCallback]:
     """Show each iteration's numbers and the time left."""
     columns = (
         TextColumn("Attack"),
@@ -404,18 +404,14 @@ def _progress(n_iterations: int) -> Iterator[Callable[[Iteration], None]]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=n_iterations)
 
-        def show(iteration: Iteration) -> None:
-            numbers = (
-                f"fooled {iteration.fooling_ratio:.1%}, max JSD {iteration.max_js_distance:.4f}, "
-                f"ΔFN {iteration.correlation_shift:.4f}"
-            )
-            bar.update(task, completed=iteration.index, description=numbers)
+        def show(figures: str, fraction: float) -> None:
+            bar.update(task, completed=round(fraction * n_iterations), description=figures)
 
         yield show
 
 
 @contextmanager
-def _steps() -> Iterator[Callable[[str, float], None]]:
+def _steps() -> Iterator[ProgressCallback]:
     """Show one bar per step, from the first step on: until then coffea shows its own."""
     columns = (TextColumn("{task.description:40}"), BarColumn(bar_width=20), TimeElapsedColumn())
     bar = Progress(*columns, console=Console(stderr=True))

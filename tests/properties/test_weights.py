@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hepfool.attacks.base import AttackResult, Iteration, run_attack
+from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
 from hepfool.statistics.bins import merge_negative
@@ -92,12 +92,16 @@ def test_an_attack_on_signed_weights_keeps_its_caps_or_is_refused_before_it_star
         max_correlation_shift=SHIFT_CAP,
         strategy=strategy,  # type: ignore[arg-type]
     )
-    started: list[Iteration] = []
+    started: list[tuple[str, float]] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:
             result = run_attack(
-                attack, SineClassifier(), table, rng=np.random.default_rng(seed), progress=started.append
+                attack,
+                SineClassifier(),
+                table,
+                rng=np.random.default_rng(seed),
+                progress=lambda *told: started.append(told),
             )
         except ValueError:
             result = None

@@ -32,6 +32,7 @@ from hepfool.io.finished import WorkFolder, key_of
 from hepfool.models.protocols import Classifier
 from hepfool.studies.contributions import Measured
 from hepfool.training import auroc
+from hepfool.typing import ProgressCallback
 
 __all__ = ["Architecture", "Task", "Trainer", "run_sensitivity_grid"]
 
@@ -107,7 +108,7 @@ def run_sensitivity_grid(
     seed: int,
     n_trainings: int = 3,
     folder: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> SensitivityGrid:
     """
     Train and measure every architecture on every task, several times.
@@ -123,7 +124,7 @@ def run_sensitivity_grid(
     folder : str or pathlib.Path, optional
         Where finished trainings stay; without it they are forgotten.
     progress : callable, optional
-        Called with the finished and all trainings.
+        Called with each training, in words, and the finished fraction.
 
     Returns
     -------
@@ -155,7 +156,7 @@ def run_sensitivity_grid(
                 found.append(_kept(task, architecture, digest, _seed(seed, k), path))
                 done += 1
                 if progress is not None:
-                    progress(done, n_jobs)
+                    progress(f"{architecture.name} on {task.name}", done / n_jobs)
             cells[task.name, architecture.name] = tuple(found)
     return SensitivityGrid(cells=cells, absent={(t.name, name): why for t in tasks for name, why in t.absent.items()})
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +42,7 @@ from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.remarks import remark_on_ranges
 from hepfool.statistics.weights import check_sums
-from hepfool.typing import BoolArray, FloatArray
+from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
 __all__ = [
     "Attack",
@@ -69,7 +68,7 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
     envelope: Envelope | None = None,
     binning: Binning | None = None,
     executor: Submits | None = None,
-    progress: Callable[[Iteration], None] | None = None,
+    progress: ProgressCallback | None = None,
     resume: str | Path | None = None,
 ) -> AttackResult:
     """
@@ -98,7 +97,7 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
         ``concurrent.futures``, or ``client.get_executor()`` of dask, whose threads or processes get all events; the result has
         the bits of a run without.  By default as many threads of this process as numba may use.
     progress : callable, optional
-        Called with an :class:`Iteration` after each one; also fills the result's history.
+        Called after each iteration with its figures in words and the finished fraction; also fills the result's history.
     resume : str or Path, optional
         File of finished iterations: the same call goes on from there, to the same bits.  Delete it to start anew.
 
@@ -204,7 +203,7 @@ def _iterate(
     attack: Attack,
     problem: AttackProblem,
     rng: np.random.Generator,
-    progress: Callable[[Iteration], None] | None,
+    progress: ProgressCallback | None,
     kept: Iterations | None,
 ) -> tuple[FloatArray, tuple[Iteration, ...], int, bool | None]:
     start = time.perf_counter()
@@ -218,7 +217,7 @@ def _iterate(
                 kept.save(values, done)
             if progress is not None:
                 history.append(_measure(problem, values, done, attack.n_iterations, time.perf_counter() - start))
-                progress(history[-1])
+                progress(str(history[-1]), done / attack.n_iterations)
     except KeyboardInterrupt:
         if not done:
             raise

@@ -61,6 +61,10 @@ class Iteration:
     correlation_shift: float
     seconds: float
 
+    def __str__(self) -> str:
+        """Name the figures, to show how an attack goes on."""
+        return f"fooled {self.fooling_ratio:.1%}, max JSD {self.max_js_distance:.4f}, ΔFN {self.correlation_shift:.4f}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoolingCounts:

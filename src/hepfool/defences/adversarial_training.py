@@ -25,6 +25,7 @@ from hepfool.models.pytorch import TorchClassifier
 from hepfool.ranges import check_counts
 from hepfool.statistics.roc import auroc_difference
 from hepfool.training import Network, TrainingSettings, auroc, fit
+from hepfool.typing import ProgressCallback
 
 __all__ = [
     "AdversarialTraining",
@@ -163,7 +164,7 @@ def train_adversarially(
     judge: Attack,
     seed: int,
     settings: AdversarialTrainingSettings | None = None,
-    progress: Callable[[Retraining], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> AdversarialTraining:
     """
     Run the loop.
@@ -183,7 +184,7 @@ def train_adversarially(
     settings : AdversarialTrainingSettings, optional
         How to train.
     progress : callable, optional
-        Called with the record of each iteration.
+        Called with the fooling ratio of each iteration, in words, and the finished fraction.
 
     Returns
     -------
@@ -212,7 +213,7 @@ def train_adversarially(
             victim = initial if settings.against == "initial" else iteration.classifier
             stopped = "auroc" if iteration.auroc_loss > settings.max_auroc_loss else ""
             if progress is not None:
-                progress(iteration)
+                progress(f"fooled {iteration.fooling_ratio:.1%}", len(iterations) / settings.n_iterations)
     except KeyboardInterrupt:
         stopped = "interrupted"
     return AdversarialTraining(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ from hepfool.io.finished import WorkFolder, key_of
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
 from hepfool.studies.runs import Run, RunPlan, Splits, attack_events, prepare_run, split_events
 from hepfool.training import auroc
-from hepfool.typing import BoolArray, FloatArray
+from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
 __all__ = ["CrossRuns", "Knowledge", "MatrixMean", "run_cross_runs"]
 
@@ -207,7 +207,7 @@ def run_cross_runs(
     n_splits: int = 1,
     folder: str | Path | None = None,
     n_workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> CrossRuns:
     """
     Train, attack and judge every combination.
@@ -229,7 +229,7 @@ def run_cross_runs(
     n_workers : int
         Processes; each uses one thread if there are several.
     progress : callable, optional
-        Called with the finished and all jobs.
+        Called with the present step and the finished fraction of all jobs.
 
     Returns
     -------
@@ -257,13 +257,13 @@ def run_cross_runs(
             "loky", n_jobs=n_workers, **({"inner_max_num_threads": 1} if n_workers > 1 else {})
         ):
             # All runs exist before the first is judged.
-            for work in (_prepare, _judge_row):
+            for work, step in ((_prepare, "Train and attack"), (_judge_row, "Judge")):
                 rows = []
                 for row in joblib.Parallel(return_as="generator")(joblib.delayed(work)(job) for job in jobs):
                     rows.append(row)
                     done += 1
                     if progress is not None:
-                        progress(done, 2 * len(jobs))
+                        progress(step, done / (2 * len(jobs)))
     return _collected([row for row in rows if row is not None], n_splits, seed)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from hepfool.io.versions import code_version
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import STANDARD_CHECKS, CheckSettings, DetectionTable
 from hepfool.studies.systematics import Measured, attack_effect
+from hepfool.typing import ProgressCallback
 
 __all__ = ["Frontier", "FrontierPoint", "OperatingPoint", "run_frontier", "scaled_caps"]
 
@@ -190,7 +191,7 @@ def run_frontier(
     seed: int,
     operating: OperatingPoint | None = None,
     path: str | Path | None = None,
-    progress: Callable[[FrontierPoint], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Frontier:
     """
     Run every attack of a scan and check it.
@@ -214,7 +215,7 @@ def run_frontier(
     path : str or Path, optional
         File of finished points, from which the same call goes on; delete it to start anew.
     progress : callable, optional
-        Called with each point, also with those from the file.
+        Called with each point, in words, and the finished fraction; also with points from the file.
 
     Returns
     -------
@@ -250,7 +251,7 @@ def run_frontier(
                 kept.save(json.dumps(known).encode())
         points.append(_from_record(known[name]))
         if progress is not None:
-            progress(points[-1])
+            progress(f"caps × {factor:g}: fooled {points[-1].fooling.value:.1%}", len(points) / len(attacks))
     return Frontier(points=tuple(points), n_data=settings.n_data, level=settings.level)
 
 

@@ -28,6 +28,7 @@ from hepfool.models.protocols import Classifier
 from hepfool.plots.style import PlotStyle
 from hepfool.report import check_output
 from hepfool.summary import Evidence, Summary, decide, frontier_record, spread_record, summarise
+from hepfool.typing import ProgressCallback
 from hepfool.workflow.configuration import WorkflowConfiguration
 from hepfool.workflow.figures import further_figures
 from hepfool.workflow.plan import STEPS, Step, repeated_steps, step_keys, wanted_steps
@@ -35,9 +36,6 @@ from hepfool.workflow.steps import WORK, StepInput
 from hepfool.workflow.study import Study, with_impact, write_study
 
 __all__ = ["run_workflow"]
-
-#: Called with the name of a step and the finished fraction of it.
-Progress = Callable[[str, float], None]
 
 
 def run_workflow(
@@ -47,7 +45,7 @@ def run_workflow(
     classifier: Classifier | None = None,
     from_step: str | None = None,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Summary:
     """
     Go from events to a report.
@@ -106,7 +104,7 @@ def run_workflow(
                     table=table,
                     classifier=classifier,
                     scratch=partial(cache.scratch, step.name, key),
-                    progress=partial(tell, step.title),
+                    progress=partial(_of_step, tell, step.title),
                 )
                 result = _do(step, part, given)
                 if part.path.is_file():
@@ -120,6 +118,10 @@ def run_workflow(
         cache.tidy()
         tell(STEPS[-1].title, 1.0)
     return summary
+
+
+def _of_step(tell: ProgressCallback, title: str, _: str, fraction: float) -> None:
+    tell(title, fraction)
 
 
 def _do(step: Step, part: Finished, given: StepInput) -> Any:

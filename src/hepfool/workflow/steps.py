@@ -13,14 +13,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from hepfool.attacks.base import AttackResult, Iteration, run_attack
+from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.problem import bins_of
 from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, train_detector
@@ -42,7 +41,8 @@ from hepfool.studies.runs import RunPlan
 from hepfool.studies.systematics import attack_effect, run_systematics, total
 from hepfool.studies.variations import yield_effects
 from hepfool.summary import FlaggedFraction
-from hepfool.training import Epoch, auroc, fit
+from hepfool.training import auroc, fit
+from hepfool.typing import ProgressCallback
 from hepfool.workflow.configuration import WorkflowConfiguration
 from hepfool.workflow.inputs import load_network
 from hepfool.workflow.outcomes import AdaptiveOutcome, Baseline, EventParts, FitOutcome, SystematicsOutcome
@@ -68,7 +68,7 @@ class StepInput:
     scratch : callable
         Gives the path of a file for unfinished work from the end of its name.
     progress : callable
-        Takes the finished fraction.
+        Takes what is done now and the finished fraction of the step.
     """
 
     configuration: WorkflowConfiguration
@@ -76,7 +76,7 @@ class StepInput:
     table: EventTable | None
     classifier: Classifier | None
     scratch: Callable[[str], Path]
-    progress: Callable[[float], None]
+    progress: ProgressCallback
 
     def rng(self, name: str) -> np.random.Generator:
         """
@@ -132,17 +132,13 @@ def _load_or_train(given: StepInput) -> Baseline:
         if not min(train.n_events, parts["validation"].n_events):
             msg = "split: a network needs training and validation events; name the file of a trained one, or split otherwise"
             raise ValueError(msg)
-
-        def tell(epoch: Epoch) -> None:
-            given.progress(epoch.index / settings.training.max_epochs)
-
         trained = fit(
             partial(_untrained, train, hidden=settings.hidden),
             train,
             parts["validation"],
             seed=given.configuration.seed,
             settings=settings.training,
-            progress=tell,
+            progress=given.progress,
         )
         classifier = completed(trained).classifier
     test = parts["test"]
@@ -164,8 +160,8 @@ def _attack_parts(given: StepInput) -> dict[str, AttackResult]:
     results = {}
     for k, name in enumerate(names):
 
-        def tell(iteration: Iteration, before: int = k) -> None:
-            given.progress((before + iteration.index / iteration.n_iterations) / len(names))
+        def tell(found: str, fraction: float, before: int = k) -> None:
+            given.progress(found, (before + fraction) / len(names))
 
         result = run_attack(
             configuration.attack,
@@ -197,12 +193,10 @@ def _binning(configuration: WorkflowConfiguration, table: EventTable) -> Binning
 def _make_detector(given: StepInput) -> Detector:
     """Train on the attacks on the training and the validation part."""
     settings, attacks = given.configuration.detector, given.results["attack"]
-
-    def tell(epoch: Epoch) -> None:
-        given.progress(epoch.index / (1 if settings is None else settings.training.max_epochs))
-
     seed = given.configuration.seed
-    detector = train_detector(attacks["train"], attacks["validation"], seed=seed, settings=settings, progress=tell)
+    detector = train_detector(
+        attacks["train"], attacks["validation"], seed=seed, settings=settings, progress=given.progress
+    )
     return completed(detector)
 
 
@@ -271,7 +265,6 @@ def _scan_frontier(given: StepInput) -> Frontier:
     if configuration.frontier is None or configuration.checks is None:  # pragma: no cover - not planned
         raise ValueError
     attacks = scaled_caps(configuration.attack, configuration.frontier.factors)
-    finished = count(1)
     return run_frontier(
         attacks,
         given.results["baseline"].classifier,
@@ -282,7 +275,7 @@ def _scan_frontier(given: StepInput) -> Frontier:
             result=result, checks=given.results["checks"], envelope=_envelope(configuration, result.nominal)
         ),
         path=given.scratch(""),
-        progress=lambda _: given.progress(next(finished) / len(attacks)),
+        progress=given.progress,
     )
 
 
@@ -310,7 +303,7 @@ def _repeat_trainings(given: StepInput) -> CrossRuns:
         n_runs=configuration.spread.n_runs,
         n_splits=configuration.spread.n_splits,
         folder=configuration.work_folder / "trainings",
-        progress=lambda done, jobs: given.progress(done / jobs),
+        progress=given.progress,
     )
 
 

@@ -8,14 +8,14 @@ units and judges; :func:`write_study` draws and writes the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hepfool.attacks.base import Attack, AttackResult, Iteration, Target, run_attack
+from hepfool.attacks.base import Attack, AttackResult, Target, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import Envelope, EventTable
 from hepfool.inference.impact import Impact, impact_record
@@ -25,7 +25,7 @@ from hepfool.printable import printable
 from hepfool.report import EXTRA_COLUMNS, write_report
 from hepfool.statistics.checks import CheckSettings, DetectionTable
 from hepfool.studies.excess import run_excess
-from hepfool.studies.frontier import Frontier, FrontierPoint, OperatingPoint, run_frontier, scaled_caps
+from hepfool.studies.frontier import Frontier, OperatingPoint, run_frontier, scaled_caps
 from hepfool.studies.systematics import Measured, SystematicEffect, run_systematics
 from hepfool.summary import (
     Evidence,
@@ -36,6 +36,7 @@ from hepfool.summary import (
     frontier_record,
     summarise,
 )
+from hepfool.typing import ProgressCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -138,7 +139,7 @@ def run_table_attack(  # noqa: PLR0913 - options of run_attack
     target: Target = "correct",
     thresholds: Thresholds | None = None,
     investigated: bool = False,
-    progress: Callable[[Iteration], None] | None = None,
+    progress: ProgressCallback | None = None,
     resume: str | Path | None = None,
 ) -> Study:
     """
@@ -161,9 +162,9 @@ def run_table_attack(  # noqa: PLR0913 - options of run_attack
     investigated : bool
         See :func:`hepfool.summary.decide`.
     progress : callable, optional
-        Called after each iteration.
+        Called after each iteration, as in :func:`hepfool.run_attack`.
     resume : str or Path, optional
-        File of finished iterations, see :func:`hepfool.run_attack`.
+        File of finished iterations.
 
     Returns
     -------
@@ -270,7 +271,7 @@ def with_frontier(
     factors: Iterable[float] = FACTORS,
     envelope: Envelope | None = None,
     path: str | Path | None = None,
-    progress: Callable[[FrontierPoint], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Study:
     """
     Add what the attack gains if it may be noticed more easily.
@@ -292,7 +293,7 @@ def with_frontier(
     path : str or Path, optional
         File of finished points, from which the same call goes on.
     progress : callable, optional
-        Called with each point.
+        Called after each point with its figures in words, and the finished fraction.
 
     Returns
     -------

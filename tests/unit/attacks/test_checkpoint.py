@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hepfool.attacks import checkpoint
-from hepfool.attacks.base import AttackResult, Iteration, run_attack
+from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.gradient import PGD
 from hepfool.events import Envelope
@@ -29,8 +29,8 @@ def run(attack: Any, *, seed: int = 1, n_events: int = 200, **options: Any) -> A
 
 
 def interrupted(after: int) -> Any:
-    def stop(iteration: Iteration) -> None:
-        if iteration.index == after:
+    def stop(figures: str, fraction: float) -> None:
+        if fraction >= after / ATTACK.n_iterations:
             raise KeyboardInterrupt
 
     return stop

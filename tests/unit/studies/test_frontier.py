@@ -135,13 +135,19 @@ def test_finished_points_are_not_run_again(table: EventTable, tmp_path: Path, mo
         return original(factor, *arguments)
 
     monkeypatch.setattr(frontier, "_point", count)
-    shown: list[FrontierPoint] = []
+    shown: list[tuple[str, float]] = []
     again = run_frontier(
-        scaled_caps(ATTACK, [0.5, 1.0]), SineClassifier(), table, SETTINGS, seed=3, path=path, progress=shown.append
+        scaled_caps(ATTACK, [0.5, 1.0]),
+        SineClassifier(),
+        table,
+        SETTINGS,
+        seed=3,
+        path=path,
+        progress=lambda *told: shown.append(told),
     )
     assert again == whole
     assert ran == [0.5]
-    assert tuple(shown) == again.points
+    assert [(text.partition(":")[0], done) for text, done in shown] == [("caps × 0.5", 0.5), ("caps × 1", 1.0)]
     # Another attack at the same factor is another point.
     other = scaled_caps(replace(ATTACK, n_iterations=1), [1.0])
     assert run_frontier(other, SineClassifier(), table, SETTINGS, seed=3, path=path).points != whole.points[1:]

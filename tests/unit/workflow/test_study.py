@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from hepfool.attacks.base import AttackResult, Iteration
+from hepfool.attacks.base import AttackResult
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
 from hepfool.models.blackbox import FiniteDifference
@@ -31,8 +31,10 @@ def varied(shifted_result: AttackResult) -> EventTable:
 def test_systematics_are_measured_on_the_attacked_events(
     varied: EventTable, shifted_result: AttackResult, sign_classifier: Classifier
 ) -> None:
-    seen: list[Iteration] = []
-    study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7, target=0, progress=seen.append)
+    seen: list[tuple[str, float]] = []
+    study = run_table_attack(
+        varied, sign_classifier, shifted_result.attack, seed=7, target=0, progress=lambda *told: seen.append(told)
+    )
     assert len(seen) == 1
     np.testing.assert_array_equal(study.result.attacked, varied.labels == 0)
     effects = {effect.name: effect for effect in study.evidence.effects}
@@ -62,9 +64,11 @@ def test_names_that_could_not_be_written_stop_before_the_attack(
     table = EventTable.from_arrays(
         nominal.values, labels=nominal.labels, features=["pt", "met"], spectators={"pt": nominal.weights}
     )
-    seen: list[Iteration] = []
+    seen: list[tuple[str, float]] = []
     with pytest.raises(ValueError, match="two columns would be called pt"):
-        run_table_attack(table, sign_classifier, shifted_result.attack, seed=7, progress=seen.append)
+        run_table_attack(
+            table, sign_classifier, shifted_result.attack, seed=7, progress=lambda *told: seen.append(told)
+        )
     assert not seen
 
 
