@@ -20,7 +20,8 @@ from analysis_examples.samples.nanoaod import RunSummary, round_collections, rou
 from analysis_examples.samples.pythia import EventGenerator, ProcessSettings, final_visible
 from analysis_examples.samples.truth import four_momenta
 from hepfool.extras import import_extra
-from hepfool.samples.manifest import ComponentRecord, Entry, Manifest, digest
+from hepfool.identity import file_digest
+from hepfool.samples.manifest import ComponentRecord, Entry, Manifest
 
 __all__ = ["TASKS", "JetDataset", "JetSelection", "hardest_photon", "leading_jet", "produce_jets"]
 
@@ -279,7 +280,7 @@ def _store(
     }
     entry = Entry(
         file=path.name,
-        sha256=digest(path),
+        sha256=file_digest(path),
         request=request,
         metadata=metadata,
         n_events=len(jets),

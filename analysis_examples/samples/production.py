@@ -23,8 +23,9 @@ from analysis_examples.samples.processes import Component, Dataset
 from analysis_examples.samples.pythia import EventGenerator, ProcessSettings
 from analysis_examples.samples.reconstruction import LARGEST_WEIGHT, reconstruct
 from analysis_examples.samples.selection import select_lepton_tau
+from hepfool.identity import file_digest
 from hepfool.samples.htautau import PSEUDODATA
-from hepfool.samples.manifest import ComponentRecord, Entry, Manifest, digest
+from hepfool.samples.manifest import ComponentRecord, Entry, Manifest
 
 __all__ = ["produce_pseudodata", "produce_simulation"]
 
@@ -230,5 +231,5 @@ def _store(manifest: Manifest, name: str, events: ak.Array, summary: RunSummary,
     write_nanoaod(partial, events, summary=summary)
     partial.replace(path)
     n_selected = int(ak.sum(select_lepton_tau(events)))
-    entry = Entry(file=path.name, sha256=digest(path), n_events=len(events), n_selected=n_selected, **fields)
+    entry = Entry(file=path.name, sha256=file_digest(path), n_events=len(events), n_selected=n_selected, **fields)
     manifest.add(name, entry)

@@ -36,12 +36,12 @@ from rich.table import Table
 from hepfool._version import __version__
 from hepfool.command_line import check_effects, in_options, remark_effects
 from hepfool.features import Feature, FeatureKind
-from hepfool.interrupts import Received, command_to_go_on, stopped_by_signals
+from hepfool.interrupts import Interrupted, Received, command_to_go_on, stopped_by_signals
 
 if TYPE_CHECKING:  # loaded late, so that --help stays quick
-    from hepfool.attacks.base import Iteration
     from hepfool.attacks.conserv import CONSERVAttack
     from hepfool.events import EventTable
+    from hepfool.typing import ProgressCallback
     from hepfool.workflow.configuration import EventsConfiguration
 
 __all__ = ["main"]
@@ -200,7 +200,6 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
     """Attack the events of ROOT, Parquet or CSV FILEs and write a report."""
     with _user_errors() as received:
         # Everything below is loaded late, so that --help stays quick.
-        from hepfool.attacks.checkpoint import Checkpointed  # noqa: PLC0415
         from hepfool.io.files import check_writable_folder  # noqa: PLC0415
         from hepfool.models.files import load_torch  # noqa: PLC0415
         from hepfool.plots.style import PlotStyle  # noqa: PLC0415
@@ -222,14 +221,14 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         )
         part = thin(_table(files, options), options["max_events"], seed=options["seed"])
         with _progress(configuration.n_iterations) as progress:
-            kept = Checkpointed(configuration, options["checkpoint"]) if options["checkpoint"] else configuration
             study = run_table_attack(
                 part,
                 classifier,
-                kept,
+                configuration,
                 seed=options["seed"],
                 investigated=options["investigated"],
                 progress=progress,
+                resume=options["checkpoint"] or None,
             )
         if checks is not None:
             study = with_checks(study, checks, seed=options["seed"])
@@ -434,7 +433,7 @@ def _classes(text: str | None) -> dict[str, int] | None:
 @contextmanager
 def _user_errors() -> Iterator[Received]:
     """Turn what the user can repair into one line and exit status 2, and signals into a clean end."""
-    with warnings.catch_warnings(), stopped_by_signals(lambda _: KeyboardInterrupt()) as received:
+    with warnings.catch_warnings(), stopped_by_signals(lambda _: Interrupted()) as received:
         warnings.showwarning = _show_warning
         if any(option.startswith("error") for option in sys.warnoptions):
             _show_warnings_as_usual()
@@ -482,7 +481,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 @contextmanager
-def _progress(n_iterations: int) -> Iterator[Callable[[Iteration], None]]:
+def _progress(n_iterations: int) -> Iterator[ProgressCallback]:
     """Show each iteration's numbers and the time left."""
     columns = (
         TextColumn("Attack"),
@@ -494,18 +493,14 @@ def _progress(n_iterations: int) -> Iterator[Callable[[Iteration], None]]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=n_iterations)
 
-        def show(iteration: Iteration) -> None:
-            numbers = (
-                f"fooled {iteration.fooling_ratio:.1%}, max JSD {iteration.max_js_distance:.4f}, "
-                f"ΔFN {iteration.correlation_shift:.4f}"
-            )
-            bar.update(task, completed=iteration.index, description=numbers)
+        def show(figures: str, fraction: float) -> None:
+            bar.update(task, completed=round(fraction * n_iterations), description=figures)
 
         yield show
 
 
 @contextmanager
-def _steps() -> Iterator[Callable[[str, float], None]]:
+def _steps() -> Iterator[ProgressCallback]:
     """Show one bar per step, from the first step on: until then coffea shows its own."""
     columns = (TextColumn("{task.description:40}"), BarColumn(bar_width=20), TimeElapsedColumn())
     bar = Progress(*columns, console=Console(stderr=True))

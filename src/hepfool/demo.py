@@ -11,8 +11,7 @@ stay; signal region events stay within their own energy scale uncertainties.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +25,7 @@ from matplotlib.figure import Figure
 from sklearn.model_selection import train_test_split
 from torch import nn
 
-from hepfool.attacks.base import AttackResult, Iteration, run_attack
+from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, train_detector
@@ -45,24 +44,14 @@ from hepfool.studies.region_yields import region_yields, score_variable
 from hepfool.studies.systematics import SystematicEffect, attack_effect
 from hepfool.summary import Summary
 from hepfool.sums import data_sums
-from hepfool.training import Epoch, TrainingSettings, fit
+from hepfool.training import TrainingSettings, fit
+from hepfool.typing import ProgressCallback
 from hepfool.validation import Validation
 from hepfool.workflow.figures import detector_figures
-from hepfool.workflow.study import (
-    FACTORS,
-    Outcome,
-    judged,
-    signal_region_envelope,
-    with_checks,
-    with_frontier,
-    write_study,
-)
+from hepfool.workflow.study import Outcome, judged, signal_region_envelope, with_checks, with_frontier, write_study
 from hepfool.worst_case.composition import compositions
 
 __all__ = ["ATTACK", "DemoEvents", "read_events", "run_demo", "train_network"]
-
-#: Called with the name of a step and the finished fraction of it.
-Progress = Callable[[str, float], None]
 
 CONTROL_REGION: Final = "high_mt"
 PRETRAINED: Final = htautau.DATA_FOLDER / "network.pt"
@@ -155,7 +144,7 @@ def read_events(*, seed: int) -> DemoEvents:
     )
 
 
-def train_network(events: DemoEvents, *, seed: int, progress: Callable[[Epoch], None] | None = None) -> TorchClassifier:
+def train_network(events: DemoEvents, *, seed: int, progress: ProgressCallback | None = None) -> TorchClassifier:
     """
     Train the baseline network.
 
@@ -166,7 +155,7 @@ def train_network(events: DemoEvents, *, seed: int, progress: Callable[[Epoch], 
     seed : int
         Of initial parameters and order of events.
     progress : callable, optional
-        Called after each epoch.
+        Called after each epoch, see :func:`hepfool.training.fit`.
 
     Returns
     -------
@@ -185,7 +174,7 @@ def run_demo(
     pretrained: bool = False,
     seed: int = 1,
     frontier: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Summary:
     """
     Run the study and write its report.
@@ -218,7 +207,7 @@ def run_demo(
         )
     else:
         with _step(tell, "Train the network") as advance:
-            classifier = train_network(events, seed=seed, progress=lambda e: advance(e.index / TRAINING.max_epochs))
+            classifier = train_network(events, seed=seed, progress=advance)
     attacked = {
         name: _attack(name, part, classifier, seed=seed, tell=tell)
         for name, part in (("training", events.train), ("validation", events.validation), ("test", events.test))
@@ -325,17 +314,16 @@ def _adaptive(
 
 
 def _scanned(
-    study: Outcome, classifier: TorchClassifier, checks: CheckSettings, *, tell: Progress, **options: Any
+    study: Outcome, classifier: TorchClassifier, checks: CheckSettings, *, tell: ProgressCallback, **options: Any
 ) -> Outcome:
     """Repeat attack and checks for tighter and looser caps."""
     with _step(tell, "Scan tighter and looser caps") as advance:
-        finished = itertools.count(1)
         return with_frontier(
             study,
             classifier,
             checks,
             **options,
-            progress=lambda _: advance(next(finished) / len(FACTORS)),
+            progress=advance,
         )
 
 
@@ -343,20 +331,18 @@ def _network(preprocessing: Standardise) -> nn.Module:
     return mlp(len(FEATURES), HIDDEN, preprocessing=preprocessing)
 
 
-def _attack(name: str, part: EventTable, classifier: TorchClassifier, *, seed: int, tell: Progress) -> AttackResult:
+def _attack(
+    name: str, part: EventTable, classifier: TorchClassifier, *, seed: int, tell: ProgressCallback
+) -> AttackResult:
     with _step(tell, f"Attack the {name} events") as advance:
-
-        def show(iteration: Iteration) -> None:
-            advance(iteration.index / ATTACK.n_iterations)
-
         rng = np.random.default_rng(seed)
-        return run_attack(ATTACK, classifier, part, rng=rng, envelope=signal_region_envelope(part), progress=show)
+        return run_attack(ATTACK, classifier, part, rng=rng, envelope=signal_region_envelope(part), progress=advance)
 
 
 @contextmanager
-def _step(tell: Progress, name: str) -> Iterator[Callable[[float], None]]:
+def _step(tell: ProgressCallback, name: str) -> Iterator[ProgressCallback]:
     tell(name, 0.0)
-    yield partial(tell, name)
+    yield lambda _, fraction: tell(name, fraction)
     tell(name, 1.0)
 
 

@@ -11,12 +11,47 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
-__all__ = ["Received", "command_to_go_on", "stopped_by_signals"]
+__all__ = ["Interrupted", "Received", "command_to_go_on", "completed", "stopped_by_signals"]
+
+_Result = TypeVar("_Result", bound="_Interruptible")
 
 #: Those that would end the process on the spot: of batch systems before they kill, and of a terminal that is closed.
 _NAMES: Final = ("SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2")
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped before it was complete, by Ctrl-C or a signal; the same call goes on from what it kept."""
+
+
+class _Interruptible(Protocol):
+    @property
+    def interrupted(self) -> bool: ...
+
+
+def completed(result: _Result) -> _Result:
+    """
+    Refuse half a result as a part of something larger.
+
+    Parameters
+    ----------
+    result : object
+        Of a training or an attack.
+
+    Returns
+    -------
+    object
+        The same.
+
+    Raises
+    ------
+    Interrupted
+        If ``result.interrupted``.
+    """
+    if result.interrupted:
+        raise Interrupted
+    return result
 
 
 @dataclass(slots=True)

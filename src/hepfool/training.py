@@ -29,10 +29,11 @@ from torch.nn import functional
 from torch.utils.data import TensorDataset
 
 from hepfool.events import EventTable
+from hepfool.interrupts import Interrupted
 from hepfool.models.modules import floating_dtype, strip_activation
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.ranges import check_counts
-from hepfool.typing import FloatArray, IntArray
+from hepfool.typing import FloatArray, IntArray, ProgressCallback
 
 __all__ = ["Epoch", "Network", "TrainingResult", "TrainingSettings", "auroc", "fit"]
 
@@ -111,6 +112,10 @@ class Epoch:
     validation_auroc: float
     seconds: float
 
+    def __str__(self) -> str:
+        """Name the figures, to show how a training goes on."""
+        return f"epoch {self.index}: validation loss {self.validation_loss:.4f}, AUROC {self.validation_auroc:.4f}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingResult:
@@ -162,7 +167,7 @@ def fit(
     *,
     seed: int,
     settings: TrainingSettings | None = None,
-    progress: Callable[[Epoch], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> TrainingResult:
     """
     Train a network to tell classes apart.
@@ -182,7 +187,7 @@ def fit(
     settings : TrainingSettings, optional
         How to train.
     progress : callable, optional
-        Called with the record of each finished epoch.
+        Called with the figures of each finished epoch, in words, and the finished fraction.
 
     Returns
     -------
@@ -213,14 +218,14 @@ def fit(
             _tensors(table, name, n_classes, settings, dtype)
             for name, table in (("training", train), ("validation", validation))
         ]
-        recorder = _EpochRecorder(validation, progress, settings.checkpoints)
+        recorder = _EpochRecorder(validation, progress, settings)
         # A fraction of zero: every smaller loss counts.
         stopping = EarlyStopping(patience=settings.patience, threshold=0.0, load_best=True, sink=noop)
         net = _net(start, samples[1], settings, [("recorder", recorder), ("stopping", stopping)])
         net.fit(samples[0])
     if not stopping.best_epoch_:
         if all(np.isfinite(epoch.validation_loss) for epoch in recorder.history):
-            raise KeyboardInterrupt
+            raise Interrupted
         msg = "training ended without a finite validation loss; lower the learning rate and check the inputs"
         raise ValueError(msg)
     negative = np.minimum(train.weights, 0.0)
@@ -325,12 +330,10 @@ class _WeightedCrossEntropy(nn.Module):
 class _EpochRecorder(Callback):  # type: ignore[misc]  # skorch has no types
     """Keeps the records of the epochs, from the outputs that the validation loss needs anyway."""
 
-    def __init__(
-        self, validation: EventTable, progress: Callable[[Epoch], None] | None, checkpoints: tuple[int, ...]
-    ) -> None:
+    def __init__(self, validation: EventTable, progress: ProgressCallback | None, settings: TrainingSettings) -> None:
         self.labels, self.weights = validation.labels, validation.weights
         self.progress = progress
-        self.checkpoints = checkpoints
+        self.settings = settings
         self.modules: dict[int, nn.Module] = {}
         self.history: list[Epoch] = []
         self.outputs: list[torch.Tensor] = []
@@ -356,10 +359,10 @@ class _EpochRecorder(Callback):  # type: ignore[misc]  # skorch has no types
             seconds=last["dur"],
         )
         self.history.append(epoch)
-        if epoch.index in self.checkpoints:
+        if epoch.index in self.settings.checkpoints:
             self.modules[epoch.index] = copy.deepcopy(net.module_)
         if self.progress is not None:
-            self.progress(epoch)
+            self.progress(str(epoch), epoch.index / self.settings.max_epochs)
 
 
 def _tensors(

@@ -17,7 +17,6 @@ import uproot
 from coffea.nanoevents import BaseSchema, NanoAODSchema
 from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, Runner, SimpleCheckpointer
 
-from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import Detector
 from hepfool.events import UNLABELLED, EventTable
@@ -32,7 +31,6 @@ from hepfool.processors.passes import RangeProcessor
 from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
-from hepfool.statistics.marginals import Binning
 from hepfool.sums import Key
 from hepfool.workflow import run_table_attack
 from tests.toy_analysis import Logistic, Push, ToyAnalysis
@@ -205,14 +203,6 @@ def test_a_checkpointer_that_confuses_passes_is_refused(
     runner = _runner(checkpointer=SimpleCheckpointer(str(tmp_path)))
     with pytest.raises(ValueError, match="does not tell one pass from another"):
         run_analysis(runner, toy_fileset, ToyAnalysis(), plan, scope=scope)
-
-
-def test_one_file_cannot_keep_an_attack_of_every_chunk(tmp_path: Path) -> None:
-    kept = Checkpointed(Push(), tmp_path / "a.zip")
-    with pytest.raises(ValueError, match="give run_analysis a checkpoint"):
-        ChunkProcessor(ToyAnalysis(), Logistic(), kept, binning=Binning(np.array([[0.0, 1.0]] * 3)))
-    with pytest.raises(ValueError, match="give run_analysis a checkpoint"):
-        run_analysis(_runner(), {}, ToyAnalysis(), AttackPlan(Logistic(), kept), scope="chunk")
 
 
 @dataclass(frozen=True)

@@ -656,14 +656,18 @@ def test_a_changed_bit_in_a_checkpoint(
         content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
         chunk.write_bytes(content)
     result = run(iterative(), listed(files), checkpoint=checkpoint)
-    assert caplog.text.count("is damaged; its chunk is processed again") == 13
+    assert caplog.text.count("; its chunk is done again") == 13
     row("changed bit in every chunk", "found by digest; processed again", result)
-    key = checkpoint / "run.json"
+    key = checkpoint / "run"
     content = bytearray(key.read_bytes())
-    content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
+    content[rng.integers(30, len(content))] ^= 1 << int(rng.integers(8))
     key.write_bytes(content)
-    with pytest.raises(ValueError, match=r"run\.json is damaged .*; delete its folder to start anew"):
-        run(iterative(), listed(files), checkpoint=checkpoint)
+    with pytest.warns(UserWarning, match=r"run is damaged .*; the key of the run is done again"):
+        row(
+            "changed bit in the key",
+            "found; every chunk has it too",
+            run(iterative(), listed(files), checkpoint=checkpoint),
+        )
 
 
 def test_a_damaged_chunk_is_processed_again_and_a_foreign_one_refused(
@@ -676,5 +680,5 @@ def test_a_damaged_chunk_is_processed_again_and_a_foreign_one_refused(
     (checkpoint / "attack" / f".{uuid.uuid4().hex}.chunk").touch()
     assert run(iterative(), listed(files), checkpoint=checkpoint).digest == clean.digest
     second.write_bytes((checkpoint / "ranges" / second.name).read_bytes())
-    with pytest.raises(Exception, match=rf"{second.name} was written by another run"):
+    with pytest.raises(Exception, match=rf"{second.name} belongs to another run: pass differ"):
         run(iterative(), listed(files), checkpoint=checkpoint)

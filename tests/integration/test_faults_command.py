@@ -207,5 +207,5 @@ def test_a_full_disk_under_the_checkpoint_of_an_attack(inputs: Path, tmp_path: P
     process = started(arguments, "unshare", "-rm", "sh", "-c", inner, "sh")
     status, errors = finished(process)
     assert status == 0, errors
-    assert errors.count("finished iterations cannot be kept in") == 1
+    assert errors.count("finished work cannot be kept in") == 1
     row("full disk under --checkpoint", "said once; ran to the end", tmp_path / "out")

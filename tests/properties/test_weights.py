@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from hepfool.attacks.base import AttackResult, Iteration, run_attack
+from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
 from hepfool.statistics.marginals import Binning
@@ -176,12 +176,13 @@ def test_an_attack_on_signed_weights_keeps_its_caps_or_is_refused_for_the_reason
     )
     network = SineClassifier()
     problem = _problem(table, network.predict(table.network_values) == table.labels)
-    started: list[Iteration] = []
+    started: list[tuple[str, float]] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
 
         def attacked() -> AttackResult:
-            return run_attack(attack, network, table, rng=np.random.default_rng(seed), progress=started.append)
+            rng = np.random.default_rng(seed)
+            return run_attack(attack, network, table, rng=rng, progress=lambda *told: started.append(told))
 
         if problem is not None:
             with pytest.raises(ValueError, match=re.escape(problem)):

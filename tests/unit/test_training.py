@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from hepfool.events import EventTable
 from hepfool.models.networks import Standardise, mlp
-from hepfool.training import Epoch, TrainingSettings, auroc, fit
+from hepfool.training import TrainingSettings, auroc, fit
 
 pytestmark = pytest.mark.torch
 
@@ -40,10 +41,11 @@ def validation() -> EventTable:
 
 
 def test_it_learns_and_returns_the_best_epoch(train: EventTable, validation: EventTable) -> None:
-    seen: list[Epoch] = []
-    result = fit(NETWORK, train, validation, seed=3, settings=QUICK, progress=seen.append)
+    seen: list[tuple[str, float]] = []
+    result = fit(NETWORK, train, validation, seed=3, settings=QUICK, progress=lambda *told: seen.append(told))
     assert result.validation_auroc > 0.95
-    assert tuple(seen) == result.history
+    assert seen == [(str(epoch), epoch.index / QUICK.max_epochs) for epoch in result.history]
+    assert re.fullmatch(r"epoch 1: validation loss 0\.\d{4}, AUROC 0\.\d{4}", seen[0][0])
     losses = [epoch.validation_loss for epoch in result.history]
     assert result.best_epoch == 1 + int(np.argmin(losses))
     loss, _ = result.classifier.loss_and_gradient(validation.values, validation.labels)
@@ -138,8 +140,8 @@ def test_a_last_batch_of_one_event_is_left_out(train: EventTable) -> None:
 
 
 def test_an_interrupt_keeps_the_finished_epochs(train: EventTable, validation: EventTable) -> None:
-    def interrupt(epoch: Epoch) -> None:
-        if epoch.index == last:
+    def interrupt(found: str, fraction: float) -> None:
+        if fraction >= last / QUICK.max_epochs:
             raise KeyboardInterrupt
 
     last = 3

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 import hepfool as hf
 from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.problem import n_bins_of
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import EventTable, Region
@@ -155,14 +154,10 @@ def test_an_attack_that_keeps_nothing_says_nothing_of_it() -> None:
     assert not result.validated.figures
 
 
-def test_the_bins_of_the_validation_are_those_of_the_attack_and_its_checkpoint(tmp_path: Any) -> None:
+def test_the_bins_of_the_validation_are_those_of_the_attack() -> None:
     table, validation = events(300), Validation(inputs=Marginals(n_bins=7, n_quantiles=4))
     plain = attack(table, validation, n_iterations=1)
     assert np.array_equal(plain.binning.edges, validation.binning(table).edges)
-    wrapped = Checkpointed(plain.attack, tmp_path / "attack.zip")
-    kept = run_attack(wrapped, CLASSIFIER, table, rng=1)
-    assert np.array_equal(kept.binning.edges, plain.binning.edges)
-    assert kept.validated.figures == plain.validated.figures
 
 
 def test_a_checkpoint_of_an_observable_is_found_again_by_another_process() -> None:
@@ -303,7 +298,7 @@ def test_bins_from_ranges_alone_are_as_many_as_the_validation_has() -> None:
     table = events(300)
     validation = Validation(inputs=Marginals(n_bins=7, n_quantiles=4))
     stated = hf.CONSERVAttack(validation=validation)
-    assert n_bins_of(stated) == n_bins_of(Checkpointed(stated, "attack.zip")) == validation.input_binning(table).n_bins
+    assert n_bins_of(stated) == validation.input_binning(table).n_bins
     assert n_bins_of(hf.CONSERVAttack(n_bins=31)) == n_bins_of(Noise(size=0.1, n_bins=31)) == 31
 
 

@@ -100,7 +100,7 @@ def main(file: Path | None, output: Path, runs: int, iterations: int, seed: int,
                 settings=settings(n_iterations, quick=quick),
             )
         )
-        bar(k + 1, n_runs)
+        bar("Train and attack", (k + 1) / n_runs)
         losses = ", ".join(f"{it.fooling_ratio:.3f} ({it.auroc_loss:+.4f})" for it in trainings[-1].iterations)
         click.echo(f"validation: {trainings[-1].fooling_ratio:.3f} -> fooling ratio (AUROC lost) {losses}")
     judged = judge(trainings, splits, seed, quick=quick)

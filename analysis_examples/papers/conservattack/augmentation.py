@@ -69,14 +69,8 @@ def main(file: Path | None, output: Path, seeds: int, seed: int, names: tuple[st
     for name, attack in attacks(quick=quick).items():
         if names and name not in names:
             continue
-        bar, done = Bar(name), [0]
         plan = AugmentationPlan(network=network, attack=attack, n_train=n_train, n_seeds=n_seeds, training=training)
-
-        def tell(_: object, done: list[int] = done, bar: Bar = bar) -> None:
-            done[0] += 1
-            bar(done[0], n_seeds)
-
-        found = run_augmentation(plan, *splits, seed=seed, progress=tell)
+        found = run_augmentation(plan, *splits, seed=seed, progress=Bar(name))
         show(name, found)
         save(plot_augmentation(found, style=STYLE)[0], output, f"augmentation_{name}")
 

@@ -9,7 +9,6 @@ events, displaced at random by as much: what it gains is due to more and smeared
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -21,9 +20,11 @@ from hepfool.attacks.limits import travel
 from hepfool.attacks.stochastic import Noise
 from hepfool.defences.adversarial_training import successes
 from hepfool.events import EventTable
+from hepfool.interrupts import completed
 from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.training import Network, TrainingSettings, auroc, fit
+from hepfool.typing import ProgressCallback
 
 __all__ = ["Augmentation", "AugmentationPlan", "AugmentedRun", "PairedGain", "noisy_control", "run_augmentation"]
 
@@ -167,7 +168,7 @@ def run_augmentation(
     test: EventTable,
     *,
     seed: int,
-    progress: Callable[[AugmentedRun], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Augmentation:
     """
     Train without, with adversarial and with noisy events, for every seed.
@@ -183,7 +184,7 @@ def run_augmentation(
     seed : int
         Same seed, same result; the three trainings of a repetition start from the same random state.
     progress : callable, optional
-        Called with each finished repetition.
+        Called with the present step and the finished fraction.
 
     Returns
     -------
@@ -194,7 +195,7 @@ def run_augmentation(
     ------
     ValueError
         If there are too few training events, or an attack fools none.
-    KeyboardInterrupt
+    Interrupted
         If a training or an attack was interrupted.
     """
     if plan.n_train is not None and plan.n_train > train.n_events:
@@ -204,7 +205,7 @@ def run_augmentation(
     for rng in np.random.default_rng(seed).spawn(plan.n_seeds):
         runs.append(_run(plan, train, validation, test, rng))
         if progress is not None:
-            progress(runs[-1])
+            progress("Train and attack", len(runs) / plan.n_seeds)
     return Augmentation(runs=tuple(runs), n_test=test.n_events, seed=seed)
 
 
@@ -245,16 +246,12 @@ def _run(
 
     def trained(*added: EventTable) -> tuple[TorchClassifier, float]:
         sample = EventTable.concatenate([events, *added])
-        result = fit(lambda: plan.network(sample), sample, validation, seed=seed, settings=plan.training)
-        if result.interrupted:
-            raise KeyboardInterrupt
+        result = completed(fit(lambda: plan.network(sample), sample, validation, seed=seed, settings=plan.training))
         scores = result.classifier.scores(test.network_values)
         return result.classifier, auroc(test.labels, scores, test.weights)
 
     classifier, baseline = trained()
-    attacked = run_attack(plan.attack, classifier, events, rng=rng, target=plan.target)
-    if attacked.interrupted:
-        raise KeyboardInterrupt
+    attacked = completed(run_attack(plan.attack, classifier, events, rng=rng, target=plan.target))
     added = successes(attacked)
     if not added.n_events:
         msg = "the attack fooled no training event, so there is nothing to add; attack more strongly"

@@ -174,15 +174,15 @@ def show_cross_runs(title: str, runs: CrossRuns) -> None:
 
 
 class Bar:
-    """Progress of a study: call it with finished and all jobs."""
+    """Progress of a study: call it with the present step and the finished fraction."""
 
     def __init__(self, title: str) -> None:
         self.progress = Progress()
         self.task = self.progress.add_task(title, total=1.0)
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, _: str, fraction: float) -> None:
         """Advance."""
-        self.progress.update(self.task, completed=done / total)
+        self.progress.update(self.task, completed=fraction)
         self.progress.refresh()
 
 

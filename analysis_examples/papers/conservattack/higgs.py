@@ -113,7 +113,7 @@ def main(file: Path | None, output: Path, runs: int, seed: int, *, quick: bool) 
             result = run_attack(attack, trained.classifier, test, rng=np.random.default_rng(seed))
             plain[name].append(measured(result))
         regions.append(regional(cases["Table 3"], trained.classifier, with_regions(test, cut), seed))
-        bar(k + 1, n_runs)
+        bar("Train and attack", (k + 1) / n_runs)
     note = f"{test.n_events} test events, {n_runs} trainings, seed {seed}"
     studies = [Trainings(name, gathered(rows), TABLE_3 if name == "Table 3" else {}) for name, rows in plain.items()]
     click.echo(f"AUROC {np.mean(areas):.4f} ± {np.std(areas, ddof=1):.4f}")

@@ -92,7 +92,7 @@ def attack_trainings(splits: Splits, n_runs: int, seed: int, *, quick: bool) -> 
         for name, attack in attacks(quick=quick).items():
             result = run_attack(attack, trained.classifier, splits[2], rng=np.random.default_rng(seed))
             rows[name].append(measured(result))
-        bar(k + 1, n_runs)
+        bar("Train and attack", (k + 1) / n_runs)
     return [Trainings(name, gathered(found), TABLE_12 if name == CAPPED else {}) for name, found in rows.items()]
 
 

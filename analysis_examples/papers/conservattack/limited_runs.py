@@ -9,7 +9,7 @@ and not to the number of events.  A learning curve beside it shows what more eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -19,12 +19,13 @@ from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import DetectorReport, DetectorSettings, evaluate, train_detector
 from hepfool.events import EventTable
+from hepfool.interrupts import completed
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.statistics.compatibility import distance_correlation_shift
 from hepfool.studies.runs import Splits, split_events
 from hepfool.studies.systematics import Measured
 from hepfool.training import Network, TrainingSettings, fit
-from hepfool.typing import FloatArray
+from hepfool.typing import FloatArray, ProgressCallback
 
 __all__ = ["LimitedAttack", "LimitedData", "LimitedDataPlan", "LimitedRun", "run_limited_data"]
 
@@ -251,7 +252,7 @@ class LimitedData:
 
 
 def run_limited_data(
-    plan: LimitedDataPlan, table: EventTable, *, seed: int, progress: Callable[[int, int], None] | None = None
+    plan: LimitedDataPlan, table: EventTable, *, seed: int, progress: ProgressCallback | None = None
 ) -> LimitedData:
     """
     Run all attacks on the same few events, several times.
@@ -265,7 +266,7 @@ def run_limited_data(
     seed : int
         Same seed, same result; runs do not depend on their number.
     progress : callable, optional
-        Called with the finished and all runs.
+        Called with the present step and the finished fraction.
 
     Returns
     -------
@@ -276,23 +277,21 @@ def run_limited_data(
     ------
     ValueError
         If there are too few events, or an attack fools too few of them.
-    KeyboardInterrupt
+    Interrupted
         If an attack or a training was interrupted.
     """
     runs = []
     for k in range(plan.n_runs):
         runs.append(_run(plan, table, np.random.SeedSequence(seed, spawn_key=(k,))))
         if progress is not None:
-            progress(len(runs), plan.n_runs)
+            progress("Train and attack", len(runs) / plan.n_runs)
     return LimitedData(runs=tuple(runs), n_events=plan.n_events, sizes=plan.sizes, seed=seed)
 
 
 def _run(plan: LimitedDataPlan, table: EventTable, seeds: np.random.SeedSequence) -> LimitedRun:
     split, training, draw, *seeds_left = (int(number) for number in seeds.generate_state(5))
     splits = split_events(table, plan.fractions, split)
-    result = fit(lambda: plan.network(splits[0]), *splits[:2], seed=training, settings=plan.training)
-    if result.interrupted:
-        raise KeyboardInterrupt
+    result = completed(fit(lambda: plan.network(splits[0]), *splits[:2], seed=training, settings=plan.training))
     few = _few(splits, plan.n_events, np.random.default_rng(draw))
     # The same seed for every attack: they differ in nothing else.
     attacks = {
@@ -317,13 +316,12 @@ def _limited(
 ) -> LimitedAttack:
     rng = np.random.default_rng(seed)
     *known, test = _attacked(plan, attack, classifier, few, rng)
-    detector = train_detector(*known, seed=seed, settings=plan.detector)
-    _finished(interrupted=detector.provenance["interrupted"])
+    detector = completed(train_detector(*known, seed=seed, settings=plan.detector))
     adaptive = None
     if plan.adaptive:
         defended = DefendedClassifier(classifier=classifier, detector=detector)
         attacked = attack_defended(attack, defended, few[2], rng=rng, target=plan.target, naive=test)
-        _finished(interrupted=attacked.adaptive_result.interrupted)
+        completed(attacked.adaptive_result)
         adaptive = attacked.adaptive
     found = test.compatibility
     return LimitedAttack(
@@ -358,22 +356,17 @@ def _curve(plan: LimitedDataPlan, classifier: TorchClassifier, splits: Splits, s
             clean=(clean, validation.nominal),
             settings=plan.detector,
         )
-        _finished(interrupted=detector.provenance["interrupted"])
-        reports.append(evaluate(detector, test))
+        reports.append(evaluate(completed(detector), test))
     return tuple(reports)
 
 
 def _attacked(
     plan: LimitedDataPlan, attack: Attack, classifier: TorchClassifier, splits: Splits, rng: np.random.Generator
 ) -> tuple[AttackResult, AttackResult, AttackResult]:
-    first, second, third = (run_attack(attack, classifier, part, rng=rng, target=plan.target) for part in splits)
-    _finished(interrupted=first.interrupted or second.interrupted or third.interrupted)
+    first, second, third = (
+        completed(run_attack(attack, classifier, part, rng=rng, target=plan.target)) for part in splits
+    )
     return first, second, third
-
-
-def _finished(*, interrupted: bool) -> None:
-    if interrupted:
-        raise KeyboardInterrupt
 
 
 def _mean(values: FloatArray) -> Measured:

@@ -9,7 +9,7 @@ named by the digest of everything that they depend on, so that a study goes on w
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,11 +27,12 @@ from analysis_examples.papers.hidden_sensitivity.records import (
     TrainedSensitivity,
 )
 from hepfool.events import Envelope, EventTable
-from hepfool.io.verified import kept_or_none, read_verified_json, write_verified_json
+from hepfool.identity import identity, table_digest
+from hepfool.io.finished import WorkFolder, key_of
 from hepfool.models.protocols import Classifier
 from hepfool.studies.contributions import Measured
-from hepfool.studies.runs import study_key, table_digest
 from hepfool.training import auroc
+from hepfool.typing import ProgressCallback
 
 __all__ = ["Architecture", "Task", "Trainer", "run_sensitivity_grid"]
 
@@ -98,12 +99,7 @@ class Task:
     def digest(self) -> str:
         """Digest of all events, variations, uncertainties and settings."""
         tables = [table_digest(table) for table in (self.train, self.validation, self.test)]
-        arrays = hashlib.sha256()
-        for name, values in sorted(self.test.shape_variations.items()):
-            arrays.update(name.encode() + np.ascontiguousarray(values).tobytes())
-        for bound in (self.envelope.lower, self.envelope.upper):
-            arrays.update(np.ascontiguousarray(bound).tobytes())
-        return study_key(_KIND, *tables, arrays.hexdigest(), repr(self.settings))
+        return key_of(_KIND, *tables, identity((self.envelope.lower, self.envelope.upper)), repr(self.settings))
 
 
 def run_sensitivity_grid(
@@ -112,7 +108,7 @@ def run_sensitivity_grid(
     seed: int,
     n_trainings: int = 3,
     folder: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> SensitivityGrid:
     """
     Train and measure every architecture on every task, several times.
@@ -128,7 +124,7 @@ def run_sensitivity_grid(
     folder : str or pathlib.Path, optional
         Where finished trainings stay; without it they are forgotten.
     progress : callable, optional
-        Called with the finished and all trainings.
+        Called with each training, in words, and the finished fraction.
 
     Returns
     -------
@@ -148,7 +144,7 @@ def run_sensitivity_grid(
     _check(tasks, n_trainings)
     path = None if folder is None else Path(folder)
     if path is not None:
-        path.mkdir(parents=True, exist_ok=True)
+        WorkFolder(path).prepare()
     n_jobs = n_trainings * sum(len(task.architectures) for task in tasks)
     cells: dict[tuple[str, str], tuple[TrainedSensitivity, ...]] = {}
     done = 0
@@ -160,7 +156,7 @@ def run_sensitivity_grid(
                 found.append(_kept(task, architecture, digest, _seed(seed, k), path))
                 done += 1
                 if progress is not None:
-                    progress(done, n_jobs)
+                    progress(f"{architecture.name} on {task.name}", done / n_jobs)
             cells[task.name, architecture.name] = tuple(found)
     return SensitivityGrid(cells=cells, absent={(t.name, name): why for t in tasks for name, why in t.absent.items()})
 
@@ -180,20 +176,19 @@ def _check(tasks: Sequence[Task], n_trainings: int) -> None:
 
 def _kept(task: Task, architecture: Architecture, digest: str, seed: int, folder: Path | None) -> TrainedSensitivity:
     """Measure one training, unless the folder holds the result."""
-    key = study_key(_KIND, digest, architecture.name, architecture.settings, seed)
-    path = None if folder is None else folder / f"sensitivity-{key}.json"
-    kept = (
-        None if path is None else kept_or_none(_read, path, what=f"training of {architecture.name!r} on {task.name!r}")
-    )
-    if kept is not None:
-        return kept
+    key = key_of(_KIND, digest, architecture.name, architecture.settings, seed)
+    what = f"training of {architecture.name!r} on {task.name!r}"
+    kept = None if folder is None else WorkFolder(folder).part("sensitivity", key, what=what)
+    found = None if kept is None else kept.load(_read)
+    if found is not None:
+        return found
     try:
         run = _measured(task, architecture, seed)
     except ValueError as error:
         error.add_note(f"in {architecture.name!r} on {task.name!r}, seed {seed}")
         raise
-    if path is not None:
-        write_verified_json(path, asdict(run))
+    if kept is not None:
+        kept.save(json.dumps(asdict(run)).encode())
     return run
 
 
@@ -205,16 +200,12 @@ def _measured(task: Task, architecture: Architecture, seed: int) -> TrainedSensi
     return TrainedSensitivity(seed=seed, auroc=area, found=found)
 
 
-def _read(path: Path) -> TrainedSensitivity:
-    try:
-        content = read_verified_json(path)
-        found = content["found"]
-        parts: dict[str, Any] = {name: _sensitivity(found[name]) for name in get_args(Quantity)}
-        parts |= {name: Preservation(**found[name]) for name in ("attacked", "drawn")}
-        return TrainedSensitivity(**{**content, "found": HiddenSensitivity(**{**found, **parts})})
-    except (LookupError, TypeError, ValueError) as error:
-        msg = f"{path} holds no finished training ({type(error).__name__}: {error})"
-        raise ValueError(msg) from error
+def _read(content: bytes) -> TrainedSensitivity:
+    record = json.loads(content)
+    found = record["found"]
+    parts: dict[str, Any] = {name: _sensitivity(found[name]) for name in get_args(Quantity)}
+    parts |= {name: Preservation(**found[name]) for name in ("attacked", "drawn")}
+    return TrainedSensitivity(**{**record, "found": HiddenSensitivity(**{**found, **parts})})
 
 
 def _sensitivity(content: dict[str, Any]) -> Sensitivity:

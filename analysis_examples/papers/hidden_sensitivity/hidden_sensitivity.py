@@ -305,7 +305,7 @@ def main(output: Path, sample: Path | None, trainings: int | None, *, quick: boo
             seed=SEED,
             n_trainings=trainings or size.trainings,
             folder=output / "trainings",
-            progress=lambda done, total: update(completed=done / total),
+            progress=lambda _, fraction: update(completed=fraction),
         )
     show(grid)
     figure, _ = plot_hidden_sensitivity(grid, style=PlotStyle(experiment="plain", label=""))

@@ -26,6 +26,7 @@ from hepfool.attacks.limits import travel
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import ConstraintError
+from hepfool.interrupts import completed
 from hepfool.models.protocols import Classifier
 from hepfool.ranges import check_counts
 from hepfool.studies.contributions import (
@@ -140,10 +141,9 @@ def run_hidden_sensitivity(
     _check_variations(table, envelope)
     targets = (settings.target, *_sides(classifier, table, settings))
     attacks = [
-        run_attack(settings.attack, classifier, table, rng=rng, target=target, envelope=envelope) for target in targets
+        completed(run_attack(settings.attack, classifier, table, rng=rng, target=target, envelope=envelope))
+        for target in targets
     ]
-    if any(result.interrupted for result in attacks):
-        raise KeyboardInterrupt
     attacked = attacks[0].attacked
     draws = [
         replace(

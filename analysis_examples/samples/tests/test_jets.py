@@ -15,7 +15,8 @@ from analysis_examples.samples import jets as command
 from analysis_examples.samples.jet_production import TASKS, JetSelection, hardest_photon, leading_jet, produce_jets
 from hepfool.contrib.jets import ConstituentLayout
 from hepfool.exceptions import MissingExtraError
-from hepfool.samples.manifest import Manifest, digest
+from hepfool.identity import file_digest
+from hepfool.samples.manifest import Manifest
 
 SELECTION = JetSelection(radius=1.0, smallest_pt=100.0, smallest_mass=20.0, n_constituents=4)
 
@@ -111,10 +112,10 @@ def test_the_command_makes_jets_and_keeps_them(tmp_path: Path) -> None:
     assert CliRunner().invoke(command.main, arguments, catch_exceptions=False).exit_code == 0
     assert list(command.fileset(tmp_path, "zqq")) == ["Dijet", "ZGamma"]
     assert command.fileset(tmp_path, "ttww") == {}
-    before = {path.name: digest(path) for path in tmp_path.iterdir()}
+    before = {path.name: file_digest(path) for path in tmp_path.iterdir()}
     assert sorted(before) == ["Dijet.root", "ZGamma.root", "manifest.json"]
     assert CliRunner().invoke(command.main, arguments, catch_exceptions=False).exit_code == 0
-    assert {path.name: digest(path) for path in tmp_path.iterdir()} == before
+    assert {path.name: file_digest(path) for path in tmp_path.iterdir()} == before
     for name, entry in command.manifest(tmp_path).items():
         jets = command.read_jets(tmp_path / f"{name}.root")
         assert len(jets) == entry["n_events"] >= 20

@@ -17,8 +17,9 @@ from analysis_examples.samples.production import produce_pseudodata, produce_sim
 from analysis_examples.samples.pythia import EventGenerator, ProcessSettings, final_visible
 from analysis_examples.samples.reconstruction import TAU_EFFICIENCY, reconstruct
 from hepfool.exceptions import MissingExtraError
+from hepfool.identity import file_digest
 from hepfool.samples import htautau
-from hepfool.samples.manifest import Manifest, digest
+from hepfool.samples.manifest import Manifest
 
 PROCESS = ProcessSettings(name="ggH", settings=("HiggsSM:gg2H=on",))
 
@@ -97,10 +98,10 @@ def test_the_command_makes_a_dataset_and_keeps_it(tmp_path: Path) -> None:
     arguments = ["--output", str(tmp_path), "--events", "100", "--seed", "3", "--dataset", "ggH"]
     assert CliRunner().invoke(main, arguments, catch_exceptions=False).exit_code == 0
     assert list(htautau.fileset(tmp_path)) == ["ggH"]
-    before = {path.name: digest(path) for path in tmp_path.iterdir()}
+    before = {path.name: file_digest(path) for path in tmp_path.iterdir()}
     assert sorted(before) == ["ggH.root", "manifest.json"]
     assert CliRunner().invoke(main, arguments, catch_exceptions=False).exit_code == 0
-    assert {path.name: digest(path) for path in tmp_path.iterdir()} == before
+    assert {path.name: file_digest(path) for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.slow

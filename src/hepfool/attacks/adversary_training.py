@@ -37,7 +37,7 @@ from hepfool.models.pytorch import TorchClassifier
 from hepfool.ranges import check_counts
 from hepfool.statistics.kolmogorov import ks_distance
 from hepfool.statistics.marginals import Binning
-from hepfool.typing import BoolArray, FloatArray
+from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
 __all__ = ["RESPONSE", "AdversaryEpoch", "AdversarySettings", "Observable", "TrainedAdversary", "train_adversary"]
 
@@ -236,7 +236,7 @@ def train_adversary(
     seed: int,
     observables: Sequence[Observable] = (),
     settings: AdversarySettings | None = None,
-    progress: Callable[[AdversaryEpoch], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> TrainedAdversary:
     """
     Train a network that perturbs signal and background alike.
@@ -258,7 +258,7 @@ def train_adversary(
     settings : AdversarySettings, optional
         Bounds, losses and training.
     progress : callable, optional
-        Called with the record of each finished epoch.
+        Called with the fooling ratio of each finished epoch, in words, and the finished fraction.
 
     Returns
     -------
@@ -305,7 +305,7 @@ def train_adversary(
 
 
 def _epochs(
-    trainer: _Trainer, judge: _Judge, progress: Callable[[AdversaryEpoch], None] | None
+    trainer: _Trainer, judge: _Judge, progress: ProgressCallback | None
 ) -> tuple[list[AdversaryEpoch], tuple[AdversaryEpoch, AdversarialNetwork] | None]:
     """Train until nothing better comes, and return all epochs and the best one within the limits."""
     settings = trainer.settings
@@ -321,7 +321,7 @@ def _epochs(
             if epoch.admissible and (best is None or epoch.fooling_ratio > best[0].fooling_ratio):
                 best = (epoch, attack)
             if progress is not None:
-                progress(epoch)
+                progress(f"epoch {index}: fooled {epoch.fooling_ratio:.1%}", index / settings.max_epochs)
             if index - (best[0].index if best else 0) >= settings.patience:
                 break
     except KeyboardInterrupt:

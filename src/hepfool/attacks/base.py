@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from hepfool.attacks.bounds import Bounds
+from hepfool.attacks.checkpoint import Iterations
 from hepfool.attacks.checks import (
     Target,
     attacked_events,
@@ -41,7 +42,7 @@ from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.remarks import remark_on_ranges
 from hepfool.statistics.weights import check_sums
-from hepfool.typing import BoolArray, FloatArray
+from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
 __all__ = [
     "Attack",
@@ -67,7 +68,8 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
     envelope: Envelope | None = None,
     binning: Binning | None = None,
     executor: Submits | None = None,
-    progress: Callable[[Iteration], None] | None = None,
+    progress: ProgressCallback | None = None,
+    resume: str | Path | None = None,
 ) -> AttackResult:
     """
     Attack the events of a table.
@@ -95,7 +97,9 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
         ``concurrent.futures``, or ``client.get_executor()`` of dask, whose threads or processes get all events; the result has
         the bits of a run without.  By default as many threads of this process as numba may use.
     progress : callable, optional
-        Called with an :class:`Iteration` after each one; also fills the result's history.
+        Called after each iteration with its figures in words and the finished fraction; also fills the result's history.
+    resume : str or Path, optional
+        File of finished iterations: the same call goes on from there, to the same bits.  Delete it to start anew.
 
     Returns
     -------
@@ -105,14 +109,16 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
     Raises
     ------
     ValueError
-        If the input cannot be attacked; nothing was started then.
+        If the input cannot be attacked, or the file to go on from belongs to another attack, network, table or seed;
+        nothing was started then.
     ConstraintError
         If the attack broke a promise about ranges, regions or fixed values.
 
     Warns
     -----
     UserWarning
-        If one bin holds nearly all of a feature, or single precision does not resolve its range.
+        If one bin holds nearly all of a feature, or single precision does not resolve its range; if the file to go on from is
+        damaged, or cannot be written.
 
     Examples
     --------
@@ -156,7 +162,8 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
     for remark in remarks:
         warnings.warn(remark, NetworkWarning, stacklevel=2)
     state = str(rng.bit_generator.state)
-    values, history, done, converged = _iterate(attack, problem, rng, progress)
+    kept = None if resume is None else Iterations.of(resume, attack, problem, rng)
+    values, history, done, converged = _iterate(attack, problem, rng, progress, kept)
     verify(problem, values)
     adversarial = table.with_values(values)
     adversarial_scores = classifier.scores(adversarial.network_values)
@@ -196,25 +203,25 @@ def _iterate(
     attack: Attack,
     problem: AttackProblem,
     rng: np.random.Generator,
-    progress: Callable[[Iteration], None] | None,
+    progress: ProgressCallback | None,
+    kept: Iterations | None,
 ) -> tuple[FloatArray, tuple[Iteration, ...], int, bool | None]:
     start = time.perf_counter()
-    values: FloatArray = problem.table.values
     history: list[Iteration] = []
-    done, converged = 0, False
+    values, done = (problem.table.values, 0) if kept is None else kept.restore()
     try:
-        for iteration in range(attack.n_iterations):
-            values = _step_within_regions(attack, problem, values, iteration, rng)
-            done = iteration + 1
+        while done < attack.n_iterations and not problem.progress.converged:
+            values = _step_within_regions(attack, problem, values, done, rng)
+            done += 1
+            if kept is not None:
+                kept.save(values, done)
             if progress is not None:
                 history.append(_measure(problem, values, done, attack.n_iterations, time.perf_counter() - start))
-                progress(history[-1])
-            if converged := problem.progress.converged:
-                break
+                progress(str(history[-1]), done / attack.n_iterations)
     except KeyboardInterrupt:
         if not done:
             raise
-    return values, tuple(history), done, converged if problem.progress.asked else None
+    return values, tuple(history), done, problem.progress.converged if problem.progress.asked else None
 
 
 def _enveloped(envelope: Envelope | None) -> BoolArray:

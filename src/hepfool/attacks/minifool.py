@@ -8,20 +8,20 @@ too (``target="all"``).  :func:`scan_strength` shows from which multiple of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy
 
-from hepfool.attacks.base import AttackProblem, AttackResult, run_attack
+from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.attacks.checks import Target
 from hepfool.attacks.gradient import margin_and_slope
 from hepfool.attacks.limits import MoveUnits, admissible, check_size, movable, sizes, travel
 from hepfool.events import Envelope, EventTable
 from hepfool.models.protocols import Classifier
 from hepfool.ranges import check_counts
-from hepfool.typing import BoolArray, FloatArray
+from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
 __all__ = ["MiniFool", "StrengthScan", "scan_strength"]
 
@@ -265,7 +265,7 @@ def scan_strength(
     *,
     target: Target = "correct",
     envelope: Envelope | None = None,
-    progress: Callable[[float, AttackResult], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> StrengthScan:
     """
     Repeat the attack at growing strengths.
@@ -285,7 +285,7 @@ def scan_strength(
     envelope : Envelope, optional
         Per-event bounds; they do not grow with the strength.
     progress : callable, optional
-        Called with each strength and its result.
+        Called with each strength and its fooling ratio, in words, and the finished fraction.
 
     Returns
     -------
@@ -314,7 +314,7 @@ def scan_strength(
         flips[result.fooled & np.isinf(flips)] = strength
         attacked = result.attacked
         if progress is not None:
-            progress(float(strength), result)
+            progress(f"strength {strength:g}: fooled {ratio:.1%}", (k + 1) / len(points))
     flips[~attacked] = np.nan
     return StrengthScan(
         attack=attack,

@@ -194,14 +194,14 @@ def validation_of(attack: Attack) -> Validation | None:
     Parameters
     ----------
     attack : Attack
-        Any attack, also one that is kept in a checkpoint.
+        Any attack.
 
     Returns
     -------
     Validation or None
         None for an attack that keeps nothing.
     """
-    kept: Validation | None = getattr(_inner(attack), "kept", None)
+    kept: Validation | None = getattr(attack, "kept", None)
     return kept
 
 
@@ -239,11 +239,6 @@ def n_bins_of(attack: Attack) -> int:
     int
         Where a validation adds bins of equal content, as many bins in all as it has.
     """
-    stated: Validation | None = getattr(_inner(attack), "validation", None)
+    stated: Validation | None = getattr(attack, "validation", None)
     inputs = None if stated is None else stated.inputs
     return attack.n_bins if inputs is None else inputs.n_bins + max(inputs.n_quantiles - 1, 0)
-
-
-def _inner(attack: Attack) -> Any:
-    """Return what a checkpoint keeps, or the attack itself."""
-    return getattr(attack, "attack", attack)

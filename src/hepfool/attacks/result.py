@@ -65,6 +65,10 @@ class Iteration:
     correlation_shift: float
     seconds: float
 
+    def __str__(self) -> str:
+        """Name the figures, to show how an attack goes on."""
+        return f"fooled {self.fooling_ratio:.1%}, max JSD {self.max_js_distance:.4f}, ΔFN {self.correlation_shift:.4f}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoolingCounts:
@@ -344,7 +348,7 @@ class AttackResult:
         DetectionTable
             The strongest check first.
         """
-        stated = getattr(getattr(self.attack, "attack", self.attack), "validation", None)
+        stated = getattr(self.attack, "validation", None)
         return run_checks(self.comparisons(validation or stated or Validation()), settings, rng=rng)
 
 

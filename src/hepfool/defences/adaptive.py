@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy import special
@@ -230,6 +231,7 @@ def attack_defended(
     target: Target = "correct",
     envelope: Envelope | None = None,
     naive: AttackResult | None = None,
+    resume: str | Path | None = None,
 ) -> AdaptiveAttack:
     """
     Attack the classifier alone and then the defended system, with the same attack.
@@ -250,6 +252,8 @@ def attack_defended(
         Per-event bounds.
     naive : AttackResult, optional
         The attack on the classifier alone, if it was run before; the bins of its marginals are used for both.
+    resume : str or Path, optional
+        File of finished iterations of the attack on the defended system, see :func:`hepfool.run_attack`.
 
     Returns
     -------
@@ -269,7 +273,14 @@ def attack_defended(
         msg = "the naive attack is one on other events or another network; leave it out to run it here"
         raise ValueError(msg)
     adaptive = run_attack(
-        attack, defended, table, rng=second, target=naive.attacked, envelope=envelope, binning=naive.binning
+        attack,
+        defended,
+        table,
+        rng=second,
+        target=naive.attacked,
+        envelope=envelope,
+        binning=naive.binning,
+        resume=resume,
     )
     # Both are judged alike: classifier and detector one after the other.
     judged = transferred(adaptive, defended.classifier, attacked=adaptive.attacked)

@@ -19,11 +19,13 @@ import numpy as np
 from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.attacks.transfer import transferred
 from hepfool.events import EventTable
+from hepfool.interrupts import completed
 from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.ranges import check_counts
 from hepfool.statistics.roc import auroc_difference
 from hepfool.training import Network, TrainingSettings, auroc, fit
+from hepfool.typing import ProgressCallback
 
 __all__ = [
     "AdversarialTraining",
@@ -162,7 +164,7 @@ def train_adversarially(
     judge: Attack,
     seed: int,
     settings: AdversarialTrainingSettings | None = None,
-    progress: Callable[[Retraining], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> AdversarialTraining:
     """
     Run the loop.
@@ -182,7 +184,7 @@ def train_adversarially(
     settings : AdversarialTrainingSettings, optional
         How to train.
     progress : callable, optional
-        Called with the record of each iteration.
+        Called with the fooling ratio of each iteration, in words, and the finished fraction.
 
     Returns
     -------
@@ -211,7 +213,7 @@ def train_adversarially(
             victim = initial if settings.against == "initial" else iteration.classifier
             stopped = "auroc" if iteration.auroc_loss > settings.max_auroc_loss else ""
             if progress is not None:
-                progress(iteration)
+                progress(f"fooled {iteration.fooling_ratio:.1%}", len(iterations) / settings.n_iterations)
     except KeyboardInterrupt:
         stopped = "interrupted"
     return AdversarialTraining(
@@ -279,16 +281,13 @@ class _Loop:
     def train(self, added: list[EventTable]) -> TorchClassifier:
         events = EventTable.concatenate([self.clean, *added])
         seed = int(self.rng.integers(2**31))
-        result = fit(lambda: self.network(events), events, self.validation, seed=seed, settings=self.settings.training)
-        if result.interrupted:
-            raise KeyboardInterrupt
-        return result.classifier
+        settings = self.settings.training
+        return completed(
+            fit(lambda: self.network(events), events, self.validation, seed=seed, settings=settings)
+        ).classifier
 
     def attack(self, attack: Attack, classifier: TorchClassifier, events: EventTable) -> AttackResult:
-        result = run_attack(attack, classifier, events, rng=self.rng, target=self.settings.target)
-        if result.interrupted:
-            raise KeyboardInterrupt
-        return result
+        return completed(run_attack(attack, classifier, events, rng=self.rng, target=self.settings.target))
 
     def judged(
         self,

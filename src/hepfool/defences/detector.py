@@ -13,7 +13,7 @@ A detector is kept in a folder (:func:`write_detector`) as parameters and plain 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,8 +29,8 @@ from hepfool.io.verified import read_verified_json, write_verified_json
 from hepfool.models.files import load_torch, save_state
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.training import Epoch, TrainingSettings, auroc, fit
-from hepfool.typing import BoolArray, FloatArray
+from hepfool.training import TrainingSettings, auroc, fit
+from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
 __all__ = [
     "Detector",
@@ -94,6 +94,11 @@ class Detector:
     features: tuple[str, ...]
     hidden: tuple[int, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether its training was stopped before the end."""
+        return bool(self.provenance.get("interrupted"))
 
     def score(self, values: FloatArray) -> FloatArray:
         """
@@ -193,7 +198,7 @@ def train_detector(
     seed: int,
     clean: tuple[EventTable, EventTable] | None = None,
     settings: DetectorSettings | None = None,
-    progress: Callable[[Epoch], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Detector:
     """
     Train on nominal against fooled events, and set the threshold.
@@ -210,7 +215,7 @@ def train_detector(
     settings : DetectorSettings, optional
         Network, required efficiency and training.
     progress : callable, optional
-        Called with the record of each finished epoch.
+        Called with the figures of each finished epoch, in words, and the finished fraction.
 
     Returns
     -------

@@ -22,10 +22,9 @@ from typing import Any, Literal
 from coffea.nanoevents import NanoAODSchema
 from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, Runner
 
-from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.problem import n_bins_of
 from hepfool.exceptions import IncompleteInputError, WorkerLostError
-from hepfool.interrupts import stopped_by_signals
+from hepfool.interrupts import completed, stopped_by_signals
 from hepfool.io.owners import claimed
 from hepfool.processors.analysis import Analysis
 from hepfool.processors.checkpoint import RunCheckpoint
@@ -35,7 +34,7 @@ from hepfool.processors.handles import Handle
 from hepfool.processors.inputs import Completeness, Inputs, open_fileset, quiet_retries
 from hepfool.processors.passes import RangeProcessor, Ranges
 from hepfool.processors.plan import AttackPlan, RunSettings
-from hepfool.processors.processor import AttackProcessor, ChunkProcessor, check_repeatable
+from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 from hepfool.processors.provenance import run_key, run_provenance
 from hepfool.processors.threads import limited_threads
 from hepfool.processors.worker import Failure, WorkerPass
@@ -142,17 +141,11 @@ def run_analysis(  # noqa: PLR0913 - of a run
     if scope not in {"dataset", "chunk"}:
         msg = f"scope {scope!r} is unknown; use 'dataset' or 'chunk'"
         raise ValueError(msg)
-    if scope == "chunk":
-        check_repeatable(plan.attack)
     runner = _own_runner(runner)
     with watched_workers(runner.pre_executor, what="the opening of the files", patience=settings.patience):
         inputs = open_fileset(runner, fileset, treename=treename, allow_missing=allow_missing)
     key = run_key(inputs, analysis, plan, scope)
-    kept = None
-    if checkpoint is not None:
-        kept = RunCheckpoint.open(checkpoint, key)
-        if scope == "dataset" and not isinstance(plan.attack, Checkpointed):
-            plan = dataclasses.replace(plan, attack=Checkpointed(plan.attack, kept.folder / "attack.zip", renew=True))
+    kept = None if checkpoint is None else RunCheckpoint.open(checkpoint, key)
     with ExitStack() as stack:
         stack.enter_context(stopped_by_signals(lambda number: SystemExit(128 + number)))
         if kept:
@@ -163,11 +156,13 @@ def run_analysis(  # noqa: PLR0913 - of a run
         if scope == "chunk" and plan.binning is None:
             ranges = passes.run("ranges", RangeProcessor(analysis))["ranges"]
             plan = dataclasses.replace(plan, binning=ranges.binning(n_bins_of(plan.attack)))
-        processor = AttackProcessor if scope == "dataset" else ChunkProcessor
-        out = passes.run("attack", processor(analysis, **vars(plan)))
+        processor = (AttackProcessor if scope == "dataset" else ChunkProcessor)(analysis, **vars(plan))
+        if isinstance(processor, AttackProcessor) and kept:
+            processor.resume = kept.folder / "iterations"
+        out = passes.run("attack", processor)
     result = out.get("result")
-    if result is not None and result.interrupted and kept:
-        raise KeyboardInterrupt  # whoever gave a checkpoint wants all iterations, later
+    if result is not None and kept:
+        completed(result)  # whoever gave a checkpoint wants all iterations, later
     completeness = Completeness(expected=inputs.expected, processed=out["processed"], bad=inputs.bad)
     provenance = run_provenance(
         runner,

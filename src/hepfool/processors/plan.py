@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -62,7 +63,12 @@ class AttackPlan:
         require_classifier(self.classifier)
 
     def attacked(
-        self, table: EventTable, *, rng: np.random.Generator | None = None, target: Target | None = None
+        self,
+        table: EventTable,
+        *,
+        rng: np.random.Generator | None = None,
+        target: Target | None = None,
+        resume: str | Path | None = None,
     ) -> AttackResult:
         """
         Attack the events of one table.
@@ -75,6 +81,8 @@ class AttackPlan:
             In place of the seed's.
         target : {"correct", "all"}, int or BoolArray, optional
             In place of the plan's.
+        resume : str or Path, optional
+            File of finished iterations.
 
         Returns
         -------
@@ -89,6 +97,7 @@ class AttackPlan:
             target=self.target if target is None else target,
             envelope=self.envelope(table) if self.envelope else None,
             binning=self.binning,
+            resume=resume,
         )
 
 

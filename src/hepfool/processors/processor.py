@@ -17,12 +17,12 @@ chunks that could not be attacked, by reason.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from coffea.processor import ProcessorABC
 
 from hepfool.attacks.base import Attack
-from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.models.protocols import Classifier
 from hepfool.processors.analysis import Analysis
 from hepfool.processors.chunk import (
@@ -56,6 +56,11 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
         Of :class:`~hepfool.processors.plan.AttackPlan`: ``seed``, ``target``, ``envelope``, ``binning``, ``detector``,
         ``unblind``.
 
+    Attributes
+    ----------
+    resume : str or Path, optional
+        File of finished iterations, from which the attack goes on.
+
     Notes
     -----
     The final output also holds the ``result`` (:class:`~hepfool.attacks.base.AttackResult`).
@@ -64,10 +69,11 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
     def __init__(self, analysis: Analysis, classifier: Classifier, attack: Attack, **options: Any) -> None:
         self.plan: AttackPlan | None = AttackPlan(classifier, attack, **options)
         self.tables = TableProcessor(analysis, unblind=self.plan.unblind)
+        self.resume: str | Path | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep the network from workers, which only select events."""
-        return {"plan": None, "tables": self.tables}
+        return {"plan": None, "tables": self.tables, "resume": None}
 
     def process(self, events: Any) -> dict[str, Any]:
         """Select the events of one chunk."""
@@ -83,7 +89,7 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
             read = sum(sum(files.values()) for files in accumulator["processed"].values())
             msg = f"no labelled event was selected among {read} read; nothing can be attacked. Check the selection"
             raise ValueError(msg)
-        result = self.plan.attacked(labelled)
+        result = self.plan.attacked(labelled, resume=self.resume)
         plan = replace(self.plan, binning=result.binning)
         sums = result.sums(plan.classifier, detector=plan.detector)
         if data is not None:
@@ -111,7 +117,6 @@ class ChunkProcessor(ProcessorABC):  # type: ignore[misc]
     def __init__(self, analysis: Analysis, classifier: Classifier, attack: Attack, **options: Any) -> None:
         self.analysis, self.plan = analysis, AttackPlan(classifier, attack, **options)
         binning_of(self.plan)
-        check_repeatable(attack)
 
     def process(self, events: Any) -> dict[str, Any]:
         """Select and attack the events of one chunk."""
@@ -123,10 +128,3 @@ class ChunkProcessor(ProcessorABC):  # type: ignore[misc]
         warn_of_network(accumulator["remarks"])
         warn_of_unattacked(accumulator)
         return accumulator
-
-
-def check_repeatable(attack: Attack) -> None:
-    """Refuse an attack that keeps its iterations in one file."""
-    if isinstance(attack, Checkpointed):
-        msg = "an attack of chunks runs many times, which one file cannot keep; give run_analysis a checkpoint"
-        raise ValueError(msg)  # noqa: TRY004 - another attack, not another type

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from coffea.processor import Runner
 
-from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.identity import code_digest, identity
 from hepfool.io.versions import installed_versions
 from hepfool.processors.analysis import Analysis
-from hepfool.processors.identity import chunks_digest, code_digest, fileset_digest, identity
+from hepfool.processors.filesets import canonical
 from hepfool.processors.inputs import Inputs
 from hepfool.processors.plan import AttackPlan
 
@@ -20,18 +21,17 @@ __all__ = ["run_key", "run_provenance"]
 
 def run_key(inputs: Inputs, analysis: Analysis, plan: AttackPlan, scope: str) -> dict[str, str]:
     """Name everything that a chunk's output depends on."""
-    attack = plan.attack.attack if isinstance(plan.attack, Checkpointed) else plan.attack
     binning = None if plan.binning is None else plan.binning.edges
     detector = plan.detector
     return {
         "analysis": identity(analysis),
-        "attack": identity((attack, scope, plan.target, plan.unblind, plan.envelope, binning)),
+        "attack": identity((plan.attack, scope, plan.target, plan.unblind, plan.envelope, binning)),
         "network": plan.classifier.digest,
         "detector": "" if detector is None else identity((detector.classifier, detector.threshold)),
         "seed": str(plan.seed),
-        "fileset": fileset_digest(inputs.chunks),
-        "chunks": chunks_digest(inputs.chunks),
-        "code": code_digest(*(part for part in (analysis, attack, plan.envelope) if part is not None)),
+        "fileset": _fileset_digest(inputs.chunks),
+        "chunks": _chunks_digest(inputs.chunks),
+        "code": code_digest(*(part for part in (analysis, plan.attack, plan.envelope) if part is not None)),
         "versions": identity(installed_versions()),
     }
 
@@ -71,3 +71,19 @@ def run_provenance(
         "passes": report["passes"],
         "completeness": report["completeness"],
     }
+
+
+def _fileset_digest(chunks: Iterable[Any]) -> str:
+    """Name the input wherever it lies; size and header position in a file's metadata tell an update in place."""
+    files: dict[tuple[str, str, str, str], list[Any]] = {}
+    for chunk in chunks:
+        key = chunk.dataset, PurePath(canonical(chunk.filename)).name, bytes(chunk.fileuuid).hex(), chunk.treename
+        metadata = {name: value for name, value in (chunk.usermeta or {}).items() if name != "chunk_index"}
+        entry = files.setdefault(key, [0, identity(metadata)])
+        entry[0] += len(chunk)
+    return identity(files)
+
+
+def _chunks_digest(chunks: Iterable[Any]) -> str:
+    """Name the way the input is cut, however a file is named."""
+    return identity([(c.dataset, canonical(c.filename), c.treename, c.entrystart, c.entrystop) for c in chunks])

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from hepfool.identity import file_digest
 from hepfool.io.verified import read_verified_json, write_verified_json
 
 __all__ = ["foreign_files", "update_manifest", "write_manifest"]
@@ -25,7 +25,7 @@ def write_manifest(folder: Path) -> None:
     folder : Path
         Of the report.
     """
-    files = {str(path.relative_to(folder)): _digest(path) for path in _files(folder)}
+    files = {str(path.relative_to(folder)): file_digest(path) for path in _files(folder)}
     write_verified_json(folder / _NAME, {**_FORMAT, "files": files})
 
 
@@ -42,7 +42,7 @@ def update_manifest(folder: Path, written: Iterable[Path]) -> None:
     """
     manifest = _read(folder)
     if manifest is not None:
-        added = {str(path.relative_to(folder)): _digest(path) for path in written}
+        added = {str(path.relative_to(folder)): file_digest(path) for path in written}
         write_verified_json(folder / _NAME, {**manifest, "files": {**manifest["files"], **added}})
 
 
@@ -65,7 +65,7 @@ def foreign_files(folder: Path) -> list[str]:
     found = []
     for path in _files(folder):
         name = str(path.relative_to(folder))
-        unchanged = not path.is_symlink() and path.is_file() and (name == _NAME or files.get(name) == _digest(path))
+        unchanged = not path.is_symlink() and path.is_file() and (name == _NAME or files.get(name) == file_digest(path))
         if name not in files or not unchanged:
             found.append(name)
     return found
@@ -82,8 +82,3 @@ def _read(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return manifest if {key: manifest.get(key) for key in _FORMAT} == _FORMAT else None
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ComponentRecord", "Entry", "Manifest", "digest"]
+from hepfool.identity import file_digest
+
+__all__ = ["ComponentRecord", "Entry", "Manifest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,21 +142,4 @@ class Manifest:
         if entry is None or entry["request"] != request:
             return False
         path = self.folder / entry["file"]
-        return path.exists() and digest(path) == str(entry["sha256"])
-
-
-def digest(path: Path) -> str:
-    """
-    SHA-256 of a file.
-
-    Parameters
-    ----------
-    path : Path
-        File to read.
-
-    Returns
-    -------
-    str
-        Hexadecimal digest.
-    """
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        return path.exists() and file_digest(path) == str(entry["sha256"])

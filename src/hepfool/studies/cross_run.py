@@ -12,9 +12,10 @@ a folder, so that a study goes on where it was stopped, and grows with ``n_runs`
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,11 +29,12 @@ from hepfool.attacks.transfer import transferred
 from hepfool.defences.adaptive import DefendedClassifier
 from hepfool.defences.detector import DetectorReport, evaluate
 from hepfool.events import EventTable
-from hepfool.io.verified import kept_or_none, read_verified_json, write_verified_json
+from hepfool.identity import table_digest
+from hepfool.io.finished import WorkFolder, key_of
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
-from hepfool.studies.runs import Run, RunPlan, Splits, attack_events, prepare_run, split_events, study_key, table_digest
+from hepfool.studies.runs import Run, RunPlan, Splits, attack_events, prepare_run, split_events
 from hepfool.training import auroc
-from hepfool.typing import BoolArray, FloatArray
+from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
 __all__ = ["CrossRuns", "Knowledge", "MatrixMean", "run_cross_runs"]
 
@@ -205,7 +207,7 @@ def run_cross_runs(
     n_splits: int = 1,
     folder: str | Path | None = None,
     n_workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> CrossRuns:
     """
     Train, attack and judge every combination.
@@ -227,7 +229,7 @@ def run_cross_runs(
     n_workers : int
         Processes; each uses one thread if there are several.
     progress : callable, optional
-        Called with the finished and all jobs.
+        Called with the present step and the finished fraction of all jobs.
 
     Returns
     -------
@@ -255,13 +257,13 @@ def run_cross_runs(
             "loky", n_jobs=n_workers, **({"inner_max_num_threads": 1} if n_workers > 1 else {})
         ):
             # All runs exist before the first is judged.
-            for work in (_prepare, _judge_row):
+            for work, step in ((_prepare, "Train and attack"), (_judge_row, "Judge")):
                 rows = []
                 for row in joblib.Parallel(return_as="generator")(joblib.delayed(work)(job) for job in jobs):
                     rows.append(row)
                     done += 1
                     if progress is not None:
-                        progress(done, 2 * len(jobs))
+                        progress(step, done / (2 * len(jobs)))
     return _collected([row for row in rows if row is not None], n_splits, seed)
 
 
@@ -327,17 +329,22 @@ def _cell(job: _Job, attacked: AttackResult, judging: Run) -> DetectorReport:
     """Judge one attack by one run, or read what was found before."""
     tables = map(table_digest, (attacked.nominal, attacked.adversarial))
     judge = (judging.classifier.digest, judging.detector.classifier.digest, judging.detector.threshold)
-    key = study_key("cell", *tables, attacked.classifier_digest, repr(job.plan.target), *judge)
-    path = job.folder / f"cell-{key}.json"
-    content = kept_or_none(read_verified_json, path, what="this attack against this detector")
-    if content is not None:
-        by_class = {int(label): value for label, value in content["clean_efficiency_by_class"].items()}
-        return DetectorReport(**{**content, "clean_efficiency_by_class": by_class})
+    key = key_of("cell", *tables, attacked.classifier_digest, repr(job.plan.target), *judge)
+    kept = WorkFolder(job.folder).part("cell", key, what="this attack against this detector")
+    found = kept.load(_report)
+    if found is not None:
+        return found
     everything = attacked.attacked if job.plan.target == "all" else None
     result = transferred(attacked, judging.classifier, attacked=everything)
     report = evaluate(judging.detector, result)
-    write_verified_json(path, asdict(report))
+    kept.save(json.dumps(asdict(report)).encode())
     return report
+
+
+def _report(content: bytes) -> DetectorReport:
+    record = json.loads(content)
+    by_class = {int(label): value for label, value in record["clean_efficiency_by_class"].items()}
+    return DetectorReport(**{**record, "clean_efficiency_by_class": by_class})
 
 
 def _collected(rows: list[_Row], n_splits: int, seed: int) -> CrossRuns:
@@ -380,6 +387,5 @@ def _folder(folder: str | Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
     else:
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        yield path
+        WorkFolder(Path(folder)).prepare()
+        yield Path(folder)

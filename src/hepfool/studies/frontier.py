@@ -10,26 +10,26 @@ it, and all other points have its events, bins and bounds.
 
 from __future__ import annotations
 
-import hashlib
+import json
 import math
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hepfool.attacks.base import Attack, AttackResult, run_attack
-from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import Envelope, EventTable
-from hepfool.io.verified import belongs_here, kept_or_none, read_verified_json, write_verified_json
+from hepfool.identity import identity, table_digest
+from hepfool.interrupts import completed
+from hepfool.io.finished import Finished
 from hepfool.io.versions import code_version
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import STANDARD_CHECKS, CheckSettings, DetectionTable
 from hepfool.studies.systematics import Measured, attack_effect
+from hepfool.typing import ProgressCallback
 
 __all__ = ["Frontier", "FrontierPoint", "OperatingPoint", "run_frontier", "scaled_caps"]
 
@@ -144,9 +144,7 @@ class OperatingPoint:
         bool
             Whether all its settings agree.
         """
-        own = self.result.attack
-        own = own.attack if isinstance(own, Checkpointed) else own
-        return repr(own) == repr(attack)
+        return repr(self.result.attack) == repr(attack)
 
 
 def scaled_caps(attack: CONSERVAttack, factors: Iterable[float]) -> dict[float, CONSERVAttack]:
@@ -193,7 +191,7 @@ def run_frontier(
     seed: int,
     operating: OperatingPoint | None = None,
     path: str | Path | None = None,
-    progress: Callable[[FrontierPoint], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Frontier:
     """
     Run every attack of a scan and check it.
@@ -217,7 +215,7 @@ def run_frontier(
     path : str or Path, optional
         File of finished points, from which the same call goes on; delete it to start anew.
     progress : callable, optional
-        Called with each point, also with those from the file.
+        Called with each point, in words, and the finished fraction; also with points from the file.
 
     Returns
     -------
@@ -229,7 +227,7 @@ def run_frontier(
     ValueError
         If there is no attack or no standard check, the file belongs to another network, table, validation, operating
         point or seed, or the operating point is one of another attack, network or table.
-    KeyboardInterrupt
+    Interrupted
         If an attack was interrupted; the points before it are in the file.
     """
     if not attacks or not set(settings.checks) & set(STANDARD_CHECKS):
@@ -238,7 +236,8 @@ def run_frontier(
     if operating is not None:
         _check_operating(operating, attacks, classifier, table)
     key = _key(classifier, table, settings, seed, operating)
-    known = {} if path is None else _read(Path(path), key)
+    kept = None if path is None else Finished(path=Path(path), key=key, what="the scan")
+    known: dict[str, Any] = (kept and kept.load(json.loads)) or {}
     points = []
     for factor, attack in sorted(attacks.items()):
         name = f"{factor!r} {attack!r}"
@@ -248,11 +247,11 @@ def run_frontier(
             else:
                 point = _point(factor, attack, classifier, table, settings, seed, operating)
             known[name] = asdict(point)
-            if path is not None:
-                _write(Path(path), {"key": key, "points": known})
+            if kept is not None:
+                kept.save(json.dumps(known).encode())
         points.append(_from_record(known[name]))
         if progress is not None:
-            progress(points[-1])
+            progress(f"caps × {factor:g}: fooled {points[-1].fooling.value:.1%}", len(points) / len(attacks))
     return Frontier(points=tuple(points), n_data=settings.n_data, level=settings.level)
 
 
@@ -283,9 +282,7 @@ def _point(
     if operating is not None:
         own = operating.result
         conditions = {"target": own.attacked, "binning": own.binning, "envelope": operating.envelope}
-    result = run_attack(attack, classifier, table, rng=np.random.default_rng(seed), **conditions)
-    if result.interrupted:
-        raise KeyboardInterrupt
+    result = completed(run_attack(attack, classifier, table, rng=np.random.default_rng(seed), **conditions))
     checks = result.checks(settings, rng=np.random.default_rng([seed, 1]))
     return _measured(factor, result, checks, classifier)
 
@@ -313,49 +310,17 @@ def _key(
     classifier: Classifier, table: EventTable, settings: CheckSettings, seed: int, operating: OperatingPoint | None
 ) -> dict[str, str]:
     """Name everything but the attack that a point depends on."""
-    arrays = (table.values, table.weights, table.labels, *(region.mask for region in table.regions))
     key = {
         "code": code_version(),
         "network": classifier.digest,
-        "events": _digest(*arrays),
+        "events": table_digest(table),
         "validation": repr(settings),
         "seed": str(seed),
         "operating point": "",
     }
     if operating is not None:
         result, envelope = operating.result, operating.envelope
-        bounds = () if envelope is None else (envelope.lower, envelope.upper)
-        parts = (result.attacked, result.binning.edges, result.adversarial.values, *bounds)
-        checks = hashlib.sha256(repr(operating.checks).encode()).hexdigest()
-        key["operating point"] = f"{_digest(*parts)} {checks}"
+        bounds = None if envelope is None else (envelope.lower, envelope.upper)
+        parts = (result.attacked, result.binning.edges, result.adversarial.values, bounds, repr(operating.checks))
+        key["operating point"] = identity(parts)
     return key
-
-
-def _digest(*arrays: NDArray[Any]) -> str:
-    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
-
-
-def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:
-    if not belongs_here(path):
-        msg = f"{path} is no scan of caps; name another file"
-        raise ValueError(msg)
-    stored = kept_or_none(read_verified_json, path, what="the scan")
-    if stored is None:
-        return {}
-    differing = [name for name in key if stored["key"].get(name) != key[name]]
-    if differing:
-        msg = (
-            f"{path} belongs to another scan: {', '.join(differing)} differ; "
-            "delete it to start anew, or name another file"
-        )
-        raise ValueError(msg)
-    points: dict[str, Any] = stored["points"]
-    return points
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    try:
-        write_verified_json(path, content)
-    except OSError as error:
-        msg = f"finished points cannot be kept in {path} ({error.strerror or error}); the scan goes on without"
-        warnings.warn(msg, UserWarning, stacklevel=3)

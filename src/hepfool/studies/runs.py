@@ -10,10 +10,10 @@ another study is never mistaken for it.  No file holds pickled code.
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,11 +22,11 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from hepfool.attacks.base import Attack, AttackResult, run_attack
-from hepfool.attacks.checkpoint import Checkpointed
 from hepfool.defences.detector import Detector, DetectorSettings, read_detector, train_detector, write_detector
 from hepfool.events import Envelope, EventTable
-from hepfool.io.verified import kept_or_none, read_verified, write_verified
-from hepfool.io.versions import code_version
+from hepfool.identity import identity, table_digest
+from hepfool.interrupts import completed
+from hepfool.io.finished import WorkFolder, kept_or_none, key_of
 from hepfool.models.modules import strip_activation
 from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
@@ -40,8 +40,6 @@ __all__ = [
     "attack_events",
     "prepare_run",
     "split_events",
-    "study_key",
-    "table_digest",
 ]
 
 #: Training, validation and test events.
@@ -162,26 +160,23 @@ def prepare_run(plan: RunPlan, splits: Splits, *, seed: int, folder: Path) -> Ru
     ValueError
         If a part cannot be made; see :func:`~hepfool.training.fit`,
         :func:`~hepfool.attacks.base.run_attack` and :func:`~hepfool.defences.detector.train_detector`.
-    KeyboardInterrupt
+    Interrupted
         If a part was interrupted: half a training is no part of a study.
     """
     classifier = _network(plan, splits, _stage_seed(seed, "network"), folder)
     bounds = (digest for table in splits[:2] for digest in _bounds_key(plan, table))
     settings = (repr(plan.attack), repr(plan.target), repr(plan.detector), seed, *bounds)
-    key = study_key("detector", classifier.digest, *map(table_digest, splits[:2]), *settings)
-    path = folder / f"detector-{key}"
+    key = key_of("detector", classifier.digest, *map(table_digest, splits[:2]), *settings)
+    path = WorkFolder(folder).part("detector", key).path
     device = plan.detector.training.device
-    detector = kept_or_none(
-        lambda found: read_detector(found, device=device), path, what="the training of the detector"
-    )
+    detector = kept_or_none(partial(read_detector, device=device), path, what="the training of the detector")
     if detector is None:
         results = [
             attack_events(plan, classifier, table, seed=_stage_seed(seed, stage), folder=folder)
             for stage, table in zip(("training", "validation"), splits, strict=False)
         ]
         trained = train_detector(*results, seed=_stage_seed(seed, "detector"), settings=plan.detector)
-        _finished(interrupted=trained.provenance["interrupted"])
-        write_detector(trained, path)
+        write_detector(completed(trained), path)
         # Always from the file, so that a study that went on gives the same bits.
         detector = read_detector(path, device=device)
     return Run(classifier=classifier, detector=detector)
@@ -213,63 +208,22 @@ def attack_events(plan: RunPlan, classifier: Classifier, table: EventTable, *, s
     ------
     ValueError
         If the events cannot be attacked.
-    KeyboardInterrupt
+    Interrupted
         If the attack was interrupted.
     """
     parts = (repr(plan.attack), repr(plan.target), classifier.digest, table_digest(table), seed)
-    key = study_key("attack", *parts, *_bounds_key(plan, table))
+    key = key_of("attack", *parts, *_bounds_key(plan, table))
     result = run_attack(
-        Checkpointed(plan.attack, folder / f"attack-{key}.zip", renew=True),
+        plan.attack,
         classifier,
         table,
         rng=np.random.default_rng(seed),
         target=plan.target,
         envelope=None if plan.envelope is None else plan.envelope(table),
         binning=None if plan.binning is None else plan.binning(table),
+        resume=WorkFolder(folder).part("attack", key).path,
     )
-    _finished(interrupted=result.interrupted)
-    return result
-
-
-def table_digest(table: EventTable) -> str:
-    """
-    Name events by their content.
-
-    Parameters
-    ----------
-    table : EventTable
-        Events.
-
-    Returns
-    -------
-    str
-        SHA-256 of features, values, labels, weights and regions.
-    """
-    features = table.features
-    text = [features.names, features.lower.tolist(), features.upper.tolist(), [f.kind for f in features]]
-    text += [table.sentinel, [(region.name, region.role) for region in table.regions]]
-    digest = hashlib.sha256(repr(text).encode())
-    for array in (table.values, table.labels, table.weights, *(region.mask for region in table.regions)):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-def study_key(*parts: object) -> str:
-    """
-    Name a part of a study by what it depends on.
-
-    Parameters
-    ----------
-    *parts : object
-        Texts, numbers and digests.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits; a package that has changed gives another name.
-    """
-    text = "\n".join(str(part) for part in (code_version(), *parts))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return completed(result)
 
 
 def _bounds_key(plan: RunPlan, table: EventTable) -> tuple[str, ...]:
@@ -278,7 +232,7 @@ def _bounds_key(plan: RunPlan, table: EventTable) -> tuple[str, ...]:
     envelope = None if plan.envelope is None else plan.envelope(table)
     if envelope is not None:
         arrays += [envelope.lower, envelope.upper]
-    return tuple(hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays)
+    return tuple(map(identity, arrays))
 
 
 def _network(plan: RunPlan, splits: Splits, seed: int, folder: Path) -> TorchClassifier:
@@ -288,14 +242,13 @@ def _network(plan: RunPlan, splits: Splits, seed: int, folder: Path) -> TorchCla
         start = strip_activation(plan.network(train), train.n_features)
     # A function has no digest, the network that it builds has one.
     initial = TorchClassifier(start, n_features=train.n_features).digest
-    key = study_key("network", initial, repr(plan.training), table_digest(train), table_digest(validation), seed)
-    path = folder / f"network-{key}.state"
-    state = kept_or_none(read_verified, path, what="the training of the network")
+    key = key_of("network", initial, repr(plan.training), table_digest(train), table_digest(validation), seed)
+    kept = WorkFolder(folder).part("network", key, what="the training of the network")
+    state = kept.load(bytes)
     if state is None:
-        result = fit(start, train, validation, seed=seed, settings=plan.training)
-        _finished(interrupted=result.interrupted)
+        result = completed(fit(start, train, validation, seed=seed, settings=plan.training))
         state = _parameters(result.classifier)
-        write_verified(path, state)
+        kept.save(state)
     network = copy.deepcopy(start)
     network.load_state_dict(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True))
     return TorchClassifier(network, n_features=train.n_features, device=plan.training.device)
@@ -309,8 +262,3 @@ def _parameters(classifier: TorchClassifier) -> bytes:
 
 def _stage_seed(seed: int, stage: str) -> int:
     return int(np.random.SeedSequence(seed, spawn_key=(_STAGES.index(stage),)).generate_state(1)[0])
-
-
-def _finished(*, interrupted: bool) -> None:
-    if interrupted:
-        raise KeyboardInterrupt

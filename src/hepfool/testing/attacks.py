@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import Attack, AttackResult, Iteration, run_attack
+from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.events import Envelope
 from hepfool.statistics.compatibility import compare
 from hepfool.testing.specimens import SineClassifier, events
@@ -126,8 +126,8 @@ class AttackConformance:
         """Ctrl-C after an iteration gives a result of the iterations before it."""
         done = min(2, attack.n_iterations)
 
-        def stop(iteration: Iteration) -> None:
-            if iteration.index == done:
+        def stop(_: str, fraction: float) -> None:
+            if fraction >= done / attack.n_iterations:
                 raise KeyboardInterrupt
 
         result = _attacked(attack, progress=stop)

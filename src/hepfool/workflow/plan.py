@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hepfool.events import EventTable
+from hepfool.identity import file_digest, table_digest
+from hepfool.io.finished import WorkFolder, key_of
 from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
-from hepfool.workflow.cache import StepCache, file_digest, step_key, table_digest
 from hepfool.workflow.configuration import Study
 from hepfool.workflow.inputs import matching_files
 from hepfool.workflow.sources import output_digest
@@ -224,12 +225,14 @@ def plan_workflow(
     ValueError
         If there is no such step.
     """
-    cache, keys = StepCache(configuration.work_folder), step_keys(configuration, table, classifier)
+    cache, keys = WorkFolder(configuration.work_folder), step_keys(configuration, table, classifier)
     again = repeated_steps(configuration, from_step)
     size = _size(configuration, table, cache.record("events", keys["events"]))
     planned = []
     for step in wanted_steps(configuration):
-        finished = step.name in keys and step.name not in again and cache.holds(step.name, keys[step.name])
+        finished = (
+            step.name in keys and step.name not in again and cache.part(step.name, keys[step.name]).path.is_file()
+        )
         former = cache.record(step.name)
         seconds, basis = None, "unknown"
         if former is not None:
@@ -324,7 +327,7 @@ def step_keys(configuration: Study, table: EventTable | None, classifier: Classi
     for step in wanted_steps(configuration):
         if step is not STEPS[-1]:
             inputs = [*files[step.name], *(keys[name] for name in step.needs if name in keys)]
-            keys[step.name] = step_key(step.name, {name: settings[name] for name in step.settings}, inputs)
+            keys[step.name] = key_of(step.name, {name: settings[name] for name in step.settings}, inputs)
     return keys
 
 

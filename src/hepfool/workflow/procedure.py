@@ -10,6 +10,7 @@ kept is never done again, so that an interrupted run goes on where it was.
 from __future__ import annotations
 
 import json
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,13 +18,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+
 from hepfool.events import EventTable
+from hepfool.io.finished import Finished, WorkFolder
 from hepfool.io.owners import claimed
 from hepfool.models.protocols import Classifier
 from hepfool.plots.style import PlotStyle
 from hepfool.report import check_output
 from hepfool.summary import Summary, detection_record, frontier_record, spread_record
-from hepfool.workflow.cache import StepCache
+from hepfool.typing import ProgressCallback
 from hepfool.workflow.configuration import Study
 from hepfool.workflow.figures import further_figures
 from hepfool.workflow.plan import STEPS, Step, repeated_steps, step_keys, wanted_steps
@@ -31,9 +35,6 @@ from hepfool.workflow.steps import WORK, StepInput
 from hepfool.workflow.study import Outcome, judged, with_impact, write_study
 
 __all__ = ["run_workflow"]
-
-#: Called with the name of a step and the finished fraction of it.
-Progress = Callable[[str, float], None]
 
 
 def run_workflow(
@@ -43,7 +44,7 @@ def run_workflow(
     classifier: Classifier | None = None,
     from_step: str | None = None,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Summary:
     """
     Go from events to a report.
@@ -74,7 +75,7 @@ def run_workflow(
         If the events, the network or the settings do not fit together.
     FileExistsError
         If the report exists and ``force`` is False.
-    KeyboardInterrupt
+    Interrupted
         After an interrupt; the same call goes on from the steps, and within an attack from the iterations, that are done.
     """
     check_output(configuration.output, force=force)
@@ -82,17 +83,18 @@ def run_workflow(
     if classifier is not None and configuration.spread is not None:
         msg = "spread trains networks by the settings of network; leave spread or the passed network out"
         raise ValueError(msg)
-    cache, keys = StepCache(configuration.work_folder), step_keys(configuration, table, classifier)
+    cache, keys = WorkFolder(configuration.work_folder), step_keys(configuration, table, classifier)
     again = repeated_steps(configuration, from_step)
     cache.prepare()
-    with claimed(cache.folder):
+    with claimed(cache.path):
         results: dict[str, Any] = {}
         tell = progress or (lambda *_: None)
         for step in wanted_steps(configuration):
             if step.name not in keys:
                 continue
             key = keys[step.name]
-            result = None if step.name in again else cache.load(step.name, key)
+            part = cache.part(step.name, key, what=f"the step {step.name!r}")
+            result = None if step.name in again else part.load(_unpickled)
             if result is None:
                 tell(step.title, 0.0)
                 given = StepInput(
@@ -101,34 +103,42 @@ def run_workflow(
                     table=table,
                     classifier=classifier,
                     scratch=partial(cache.scratch, step.name, key),
-                    progress=partial(tell, step.title),
+                    progress=partial(_of_step, tell, step.title),
                 )
-                result = _do(step, key, cache, given)
+                result = _do(step, part, given)
+                if part.path.is_file():
+                    cache.tidy(step.name, key)
                 tell(step.title, 1.0)
             results[step.name] = result
         tell(STEPS[-1].title, 0.0)
         start = time.perf_counter()
         summary = _report(configuration, results, keys, force=force)
-        cache.save("report", "latest", None, seconds=time.perf_counter() - start)
+        cache.part("report", "latest").save(b"", seconds=time.perf_counter() - start)
         cache.tidy()
         tell(STEPS[-1].title, 1.0)
     return summary
 
 
-def _do(step: Step, key: str, cache: StepCache, given: StepInput) -> Any:
+def _of_step(tell: ProgressCallback, title: str, _: str, fraction: float) -> None:
+    tell(title, fraction)
+
+
+def _do(step: Step, part: Finished, given: StepInput) -> Any:
     start = time.perf_counter()
     result = WORK[step.name](given)
     size = {}
     if step.name == "events":
         parts = result.simulation
         size = {"n_events": sum(part.n_events for part in parts.values()), "n_features": parts["test"].n_features}
-    cache.save(step.name, key, result, seconds=time.perf_counter() - start, **size)
-    if not cache.holds(step.name, key):
+    if not part.save(cloudpickle.dumps(result), seconds=time.perf_counter() - start, **size):
         return result
-    cache.tidy(step.name, key)
     # From the file, so that a run that went on gives the same bits.
-    kept = cache.load(step.name, key)
+    kept = part.load(_unpickled)
     return result if kept is None else kept
+
+
+def _unpickled(content: bytes) -> Any:
+    return pickle.loads(content)  # noqa: S301 - our own results, with the digest that we gave them
 
 
 def _report(configuration: Study, results: Mapping[str, Any], keys: Mapping[str, str], *, force: bool) -> Summary:

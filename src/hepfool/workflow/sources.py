@@ -22,11 +22,11 @@ from hepfool.events import EventTable, Region
 from hepfool.events.columns import numbers_of
 from hepfool.features import FeatureSpace
 from hepfool.formula import Formula
+from hepfool.identity import file_digest
 from hepfool.io.layout import Layout
 from hepfool.io.partitions import Partitions, open_partitions
 from hepfool.io.tables import read_table
 from hepfool.typing import BoolArray, FloatArray
-from hepfool.workflow.cache import file_digest
 from hepfool.workflow.configuration import EventsConfiguration
 
 __all__ = ["Reading", "output_digest", "read_events", "readings"]

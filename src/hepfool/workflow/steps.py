@@ -13,20 +13,19 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from hepfool.attacks.base import AttackResult, Iteration, run_attack
-from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.problem import bins_of
 from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, train_detector
 from hepfool.events import UNLABELLED, Envelope, EventTable
 from hepfool.inference import attack_patch, expected_impact, score_templates
+from hepfool.interrupts import completed
 from hepfool.io.histograms import read_histograms
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier
@@ -41,7 +40,8 @@ from hepfool.studies.runs import RunPlan
 from hepfool.studies.systematics import attack_effect, total
 from hepfool.studies.variations import yield_effects
 from hepfool.summary import FlaggedFraction
-from hepfool.training import Epoch, auroc, fit
+from hepfool.training import auroc, fit
+from hepfool.typing import ProgressCallback
 from hepfool.workflow.configuration import Study
 from hepfool.workflow.inputs import load_network
 from hepfool.workflow.outcomes import AdaptiveOutcome, Baseline, EventParts, FitOutcome, SystematicsOutcome
@@ -67,7 +67,7 @@ class StepInput:
     scratch : callable
         Gives the path of a file for unfinished work from the end of its name.
     progress : callable
-        Takes the finished fraction.
+        Takes what is done now and the finished fraction of the step.
     """
 
     configuration: Study
@@ -75,7 +75,7 @@ class StepInput:
     table: EventTable | None
     classifier: Classifier | None
     scratch: Callable[[str], Path]
-    progress: Callable[[float], None]
+    progress: ProgressCallback
 
     def rng(self, name: str) -> np.random.Generator:
         """
@@ -131,21 +131,15 @@ def _load_or_train(given: StepInput) -> Baseline:
         if not min(train.n_events, parts["validation"].n_events):
             msg = "split: a network needs training and validation events; name the file of a trained one, or split otherwise"
             raise ValueError(msg)
-
-        def tell(epoch: Epoch) -> None:
-            given.progress(epoch.index / settings.training.max_epochs)
-
         trained = fit(
             partial(_untrained, train, hidden=settings.hidden),
             train,
             parts["validation"],
             seed=given.configuration.seed,
             settings=settings.training,
-            progress=tell,
+            progress=given.progress,
         )
-        if trained.interrupted:
-            raise KeyboardInterrupt
-        classifier = trained.classifier
+        classifier = completed(trained).classifier
     test = parts["test"]
     several = len(np.unique(test.labels)) == classifier.n_classes
     area = auroc(test.labels, classifier.scores(test.network_values), test.weights) if several else float("nan")
@@ -165,12 +159,11 @@ def _attack_parts(given: StepInput) -> dict[str, AttackResult]:
     results = {}
     for k, name in enumerate(names):
 
-        def tell(iteration: Iteration, before: int = k) -> None:
-            given.progress((before + iteration.index / iteration.n_iterations) / len(names))
+        def tell(found: str, fraction: float, before: int = k) -> None:
+            given.progress(found, (before + fraction) / len(names))
 
-        path = given.scratch(f"-{name}.zip")
         result = run_attack(
-            Checkpointed(configuration.attack, path, renew=True),
+            configuration.attack,
             given.results["baseline"].classifier,
             parts[name],
             rng=given.rng(f"attack {name}"),
@@ -178,11 +171,10 @@ def _attack_parts(given: StepInput) -> dict[str, AttackResult]:
             envelope=_envelope(configuration, parts[name]),
             binning=_binning(configuration, parts[name]),
             progress=tell,
+            resume=given.scratch(f"-{name}"),
         )
-        if result.interrupted:
-            raise KeyboardInterrupt
         # Times belong to a run, not to its result.
-        results[name] = replace(result, attack=configuration.attack, history=())
+        results[name] = replace(completed(result), history=())
     return results
 
 
@@ -198,15 +190,11 @@ def _binning(configuration: Study, table: EventTable) -> Binning:
 def _make_detector(given: StepInput) -> Detector:
     """Train on the attacks on the training and the validation part."""
     settings, attacks = given.configuration.detector, given.results["attack"]
-
-    def tell(epoch: Epoch) -> None:
-        given.progress(epoch.index / (1 if settings is None else settings.training.max_epochs))
-
     seed = given.configuration.seed
-    detector = train_detector(attacks["train"], attacks["validation"], seed=seed, settings=settings, progress=tell)
-    if detector.provenance["interrupted"]:
-        raise KeyboardInterrupt
-    return detector
+    detector = train_detector(
+        attacks["train"], attacks["validation"], seed=seed, settings=settings, progress=given.progress
+    )
+    return completed(detector)
 
 
 def _attack_both(given: StepInput) -> AdaptiveOutcome:
@@ -214,18 +202,17 @@ def _attack_both(given: StepInput) -> AdaptiveOutcome:
     configuration, naive = given.configuration, given.results["attack"]["test"]
     classifier, detector = given.results["baseline"].classifier, given.results["detector"]
     outcome = attack_defended(
-        Checkpointed(configuration.attack, given.scratch(".zip"), renew=True),
+        configuration.attack,
         DefendedClassifier(classifier=classifier, detector=detector),
         naive.nominal,
         rng=given.rng("adaptive"),
         target=configuration.target,
         envelope=_envelope(configuration, naive.nominal),
         naive=naive,
+        resume=given.scratch(""),
     )
-    if outcome.adaptive_result.interrupted:
-        raise KeyboardInterrupt
-    flagged = detector.flags(outcome.adaptive_result.adversarial.network_values)
-    effect = attack_effect(outcome.adaptive_result, classifier, flagged=flagged)
+    result = completed(outcome.adaptive_result)
+    effect = attack_effect(result, classifier, flagged=detector.flags(result.adversarial.network_values))
     return AdaptiveOutcome(effect=effect, naive=outcome.naive, adaptive=outcome.adaptive)
 
 
@@ -272,7 +259,6 @@ def _scan_frontier(given: StepInput) -> Frontier:
     if configuration.frontier is None or configuration.checks is None:  # pragma: no cover - not planned
         raise ValueError
     attacks = scaled_caps(configuration.attack, configuration.frontier.factors)
-    finished = count(1)
     return run_frontier(
         attacks,
         given.results["baseline"].classifier,
@@ -282,8 +268,8 @@ def _scan_frontier(given: StepInput) -> Frontier:
         operating=OperatingPoint(
             result=result, checks=given.results["checks"], envelope=_envelope(configuration, result.nominal)
         ),
-        path=given.scratch(".json"),
-        progress=lambda _: given.progress(next(finished) / len(attacks)),
+        path=given.scratch(""),
+        progress=given.progress,
     )
 
 
@@ -311,7 +297,7 @@ def _repeat_trainings(given: StepInput) -> CrossRuns:
         n_runs=configuration.spread.n_runs,
         n_splits=configuration.spread.n_splits,
         folder=configuration.work_folder / "trainings",
-        progress=lambda done, jobs: given.progress(done / jobs),
+        progress=given.progress,
     )
 
 

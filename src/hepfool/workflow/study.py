@@ -8,15 +8,14 @@ units and judges; :func:`write_study` draws and writes the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hepfool.attacks.base import Attack, AttackResult, Iteration, Target, run_attack
-from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.attacks.base import Attack, AttackResult, Target, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import Envelope, EventTable
 from hepfool.inference.impact import Impact, impact_record
@@ -25,7 +24,7 @@ from hepfool.models.protocols import Classifier
 from hepfool.printable import printable
 from hepfool.report import EXTRA_COLUMNS, write_report
 from hepfool.statistics.checks import CheckSettings, DetectionTable
-from hepfool.studies.frontier import Frontier, FrontierPoint, OperatingPoint, run_frontier, scaled_caps
+from hepfool.studies.frontier import Frontier, OperatingPoint, run_frontier, scaled_caps
 from hepfool.studies.systematics import Measured, SystematicEffect
 from hepfool.summary import (
     Evidence,
@@ -37,6 +36,7 @@ from hepfool.summary import (
     summarise,
 )
 from hepfool.sums import AttackSums
+from hepfool.typing import ProgressCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,7 +131,7 @@ def thin(table: EventTable, max_events: int | None, *, seed: int) -> EventTable:
     return table.select(np.sort(np.random.default_rng(seed).choice(table.n_events, size=max_events, replace=False)))
 
 
-def run_table_attack(
+def run_table_attack(  # noqa: PLR0913 - options of run_attack
     table: EventTable,
     classifier: Classifier,
     attack: Attack,
@@ -140,7 +140,8 @@ def run_table_attack(
     target: Target = "correct",
     thresholds: Thresholds | None = None,
     investigated: bool = False,
-    progress: Callable[[Iteration], None] | None = None,
+    progress: ProgressCallback | None = None,
+    resume: str | Path | None = None,
 ) -> Outcome:
     """
     Attack a table, measure its systematics alike, and judge.
@@ -162,7 +163,9 @@ def run_table_attack(
     investigated : bool
         See :func:`hepfool.summary.decide`.
     progress : callable, optional
-        Called after each iteration.
+        Called after each iteration, as in :func:`hepfool.run_attack`.
+    resume : str or Path, optional
+        File of finished iterations.
 
     Returns
     -------
@@ -177,7 +180,9 @@ def run_table_attack(
     check_shown(table)
     rng = np.random.default_rng(seed)
     envelope = signal_region_envelope(table)
-    result = run_attack(attack, classifier, table, rng=rng, target=target, envelope=envelope, progress=progress)
+    result = run_attack(
+        attack, classifier, table, rng=rng, target=target, envelope=envelope, progress=progress, resume=resume
+    )
     sums = result.sums(classifier)
     return judged(sums, result=result, thresholds=thresholds, investigated=investigated, seed=seed)
 
@@ -307,7 +312,7 @@ def with_frontier(
     seed: int,
     factors: Iterable[float] = FACTORS,
     path: str | Path | None = None,
-    progress: Callable[[FrontierPoint], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Outcome:
     """
     Add what the attack gains if it may be noticed more easily.
@@ -327,7 +332,7 @@ def with_frontier(
     path : str or Path, optional
         File of finished points, from which the same call goes on.
     progress : callable, optional
-        Called with each point.
+        Called after each point with its figures in words, and the finished fraction.
 
     Returns
     -------
@@ -341,7 +346,6 @@ def with_frontier(
     """
     result = _events(study, "a scan of caps")
     attack = result.attack
-    attack = attack.attack if isinstance(attack, Checkpointed) else attack
     if not isinstance(attack, CONSERVAttack) or study.detection is None:
         msg = f"a scan of caps needs a CONSERVAttack and its checks, got {attack!r}; call with_checks first"
         raise ValueError(msg)

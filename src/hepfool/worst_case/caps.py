@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Final
 
 from hepfool.attacks.base import Attack
 from hepfool.attacks.conserv import CONSERVAttack
@@ -32,7 +32,7 @@ def attack_caps(attack: Attack, validated: Validated | None = None) -> dict[str,
     Parameters
     ----------
     attack : Attack
-        Any attack, also one that is kept in a checkpoint.
+        Any attack.
     validated : Validated, optional
         Figures of the attack beside their caps.
 
@@ -46,10 +46,9 @@ def attack_caps(attack: Attack, validated: Validated | None = None) -> dict[str,
     >>> attack_caps(CONSERVAttack(max_js_distance=0.02))
     {'max_js_distance': 0.02}
     """
-    inner: Any = getattr(attack, "attack", attack)
-    if not isinstance(inner, CONSERVAttack):
+    if not isinstance(attack, CONSERVAttack):
         return {}
-    caps = {name: value for name in _CAPS if math.isfinite(value := getattr(inner, name))}
+    caps = {name: value for name in _CAPS if math.isfinite(value := getattr(attack, name))}
     for figure in () if validated is None else validated.figures:
         name = _OF.get(figure.comparison)
         if name is not None and math.isfinite(figure.cap):

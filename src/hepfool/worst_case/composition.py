@@ -256,7 +256,7 @@ def composition_weights(result: AttackResult, classifier: Classifier) -> tuple[W
     caps : mapping of str to (float, str)
         By part in which the score is compared.
     """
-    attack: Any = getattr(result.attack, "attack", result.attack)
+    attack: Any = result.attack
     if not isinstance(attack, CONSERVAttack) or len(result.classes) != result.nominal.n_events:
         return {}, {}
     table = result.nominal

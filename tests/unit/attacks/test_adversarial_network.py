@@ -13,7 +13,6 @@ from torch import nn
 
 from hepfool.attacks.adversarial_network import AdversarialNetwork, PerturbationNetwork
 from hepfool.attacks.adversary_training import (
-    AdversaryEpoch,
     AdversarySettings,
     Observable,
     TrainedAdversary,
@@ -231,8 +230,8 @@ def test_several_classes() -> None:
 
 
 def test_an_interrupt_returns_the_finished_epochs() -> None:
-    def stop(epoch: AdversaryEpoch) -> None:
-        if epoch.index == 2:
+    def stop(found: str, fraction: float) -> None:
+        if fraction >= 2 / SETTINGS.max_epochs:
             raise KeyboardInterrupt
 
     result = trained(progress=stop)

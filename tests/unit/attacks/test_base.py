@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import Iteration, run_attack
+from hepfool.attacks.base import run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import EventTable, Region
@@ -189,7 +189,7 @@ def test_attacked_weights_that_cancel_are_refused_before_the_first_iteration() -
     weights[0] = 0.5
     target = np.zeros(100, dtype=bool)
     target[1:3] = True
-    history: list[Iteration] = []
+    history: list[tuple[str, float]] = []
     with pytest.raises(ValueError, match=r"attacked events do not sum to a positive number \(.*2 attacked ones of 0"):
         run_attack(
             NOISE,
@@ -197,7 +197,7 @@ def test_attacked_weights_that_cancel_are_refused_before_the_first_iteration() -
             table(weights=weights),
             rng=np.random.default_rng(1),
             target=target,
-            progress=history.append,
+            progress=lambda *told: history.append(told),
         )
     assert not history
 

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult, Iteration, run_attack
-from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.attacks import checkpoint
+from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.gradient import PGD
 from hepfool.events import Envelope
-from hepfool.io.store import Store, read_store, write_store
+from hepfool.io.files import written_whole
+from hepfool.io.finished import Finished
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
@@ -26,8 +29,8 @@ def run(attack: Any, *, seed: int = 1, n_events: int = 200, **options: Any) -> A
 
 
 def interrupted(after: int) -> Any:
-    def stop(iteration: Iteration) -> None:
-        if iteration.index == after:
+    def stop(figures: str, fraction: float) -> None:
+        if fraction >= after / ATTACK.n_iterations:
             raise KeyboardInterrupt
 
     return stop
@@ -39,16 +42,17 @@ def test_going_on_gives_the_same_bits(tmp_path: Path, after: int, strategy: str)
     attack = ATTACK if strategy == "paper" else replace(ATTACK, strategy="frugal", n_candidates=None)
     expected = run(attack).adversarial.values
     path = tmp_path / "attack.zip"
-    part = run(Checkpointed(attack, path), progress=interrupted(after))
+    part = run(attack, resume=path, progress=interrupted(after))
     assert part.iterations_done == after
     assert not np.array_equal(part.adversarial.values, expected, equal_nan=True)
-    whole = run(Checkpointed(attack, path))
+    whole = run(attack, resume=path)
     assert np.array_equal(whole.adversarial.values, expected, equal_nan=True)
-    assert np.array_equal(run(Checkpointed(attack, path)).adversarial.values, expected, equal_nan=True)
+    assert np.array_equal(run(attack, resume=path).adversarial.values, expected, equal_nan=True)
 
 
 def test_the_result_says_which_attack_it_was(tmp_path: Path) -> None:
-    assert run(Checkpointed(ATTACK, tmp_path / "attack.zip")).provenance == run(ATTACK).provenance
+    kept = run(ATTACK, resume=tmp_path / "attack.zip")
+    assert (kept.attack, kept.provenance) == (ATTACK, run(ATTACK).provenance)
 
 
 def test_finished_iterations_are_not_repeated(tmp_path: Path) -> None:
@@ -59,9 +63,8 @@ def test_finished_iterations_are_not_repeated(tmp_path: Path) -> None:
             Counting.calls += 1
             return super().margin_and_gradient(*arguments)
 
-    attack = Checkpointed(ATTACK, tmp_path / "attack.zip")
     for expected in (4, 4):
-        run_attack(attack, Counting(), events(200), rng=np.random.default_rng(1))
+        run_attack(ATTACK, Counting(), events(200), rng=np.random.default_rng(1), resume=tmp_path / "attack.zip")
         assert Counting.calls == expected
 
 
@@ -76,37 +79,47 @@ def test_finished_iterations_are_not_repeated(tmp_path: Path) -> None:
 )
 def test_a_foreign_checkpoint_is_refused_by_name(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     path = tmp_path / "attack.zip"
-    run(Checkpointed(ATTACK, path))
+    run(ATTACK, resume=path)
     attack = changed.pop("attack", ATTACK)
     with pytest.raises(ValueError, match=f"belongs to another run: {message}"):
-        run(Checkpointed(attack, path), **changed)
+        run(attack, resume=path, **changed)
 
 
 def test_an_envelope_that_is_a_unit_belongs_to_the_run(tmp_path: Path) -> None:
     """Far beyond the ranges it changes no bound, but the length of the steps."""
-    attack = Checkpointed(PGD(step=1e-6, unit="envelope"), tmp_path / "attack.zip")
+    attack, path = PGD(step=1e-6, unit="envelope"), tmp_path / "attack.zip"
     sigma = np.array([1e6, 1e6, 0.1, 1e6, 1e6, 1e6])
-    run(attack, envelope=Envelope.absolute(events(200), sigma))
+    run(attack, resume=path, envelope=Envelope.absolute(events(200), sigma))
     sigma[0] *= 2.0
     with pytest.raises(ValueError, match="belongs to another run: envelope differ"):
-        run(attack, envelope=Envelope.absolute(events(200), sigma))
+        run(attack, resume=path, envelope=Envelope.absolute(events(200), sigma))
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+@pytest.mark.faults
+@pytest.mark.parametrize("position", [0.3, 0.6, 0.99])
+def test_a_changed_bit_is_said_and_the_attack_begun_anew(tmp_path: Path, position: float) -> None:
     path = tmp_path / "attack.zip"
-    run(Checkpointed(ATTACK, path))
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="no sound archive"):
-        run(Checkpointed(ATTACK, path))
-
-
-def test_a_damaged_checkpoint_of_our_own_is_begun_anew(tmp_path: Path) -> None:
-    path = tmp_path / "attack.zip"
-    expected = run(Checkpointed(ATTACK, path)).adversarial.values
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.warns(UserWarning, match=r"attack\.zip is no sound archive .*; the attack is done again"):
-        again = run(Checkpointed(ATTACK, path, renew=True)).adversarial.values
+    expected = run(ATTACK, resume=path).adversarial.values
+    content = bytearray(path.read_bytes())
+    content[int(position * len(content))] ^= 1
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"attack\.zip is damaged .*; the attack is done again"):
+        again = run(ATTACK, resume=path).adversarial.values
     assert np.array_equal(again, expected, equal_nan=True)
+
+
+def test_the_file_is_read_once_and_the_events_are_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    for owner, name in ((checkpoint, "table_digest"), (Finished, "load")):
+        original = getattr(owner, name)
+
+        def counted(*arguments: Any, name: str = name, original: Any = original) -> Any:
+            calls.append(name)
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, name, counted)
+    run(ATTACK, resume=tmp_path / "attack.zip")
+    assert sorted(calls) == ["load", "table_digest"]
 
 
 @pytest.mark.faults
@@ -117,47 +130,29 @@ def test_a_disk_that_is_full_for_a_while_is_said_once_and_costs_no_iteration(
     expected = run(ATTACK).adversarial.values
     path, calls = tmp_path / "attack.zip", []
 
-    def full(*arguments: Any, **options: Any) -> None:
+    @contextmanager
+    def full(*arguments: Any, **options: Any) -> Iterator[Path]:
         calls.append(1)
         if len(calls) <= until:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write_store(*arguments, **options)
+        with written_whole(*arguments, **options) as temporary:
+            yield temporary
 
-    monkeypatch.setattr("hepfool.attacks.checkpoint.write_store", full)
-    with pytest.warns(
-        UserWarning, match=r"cannot be kept in .* \(No space left on device\); the attack goes on"
-    ) as said:
-        values = run(Checkpointed(ATTACK, path)).adversarial.values
+    monkeypatch.setattr("hepfool.io.finished.written_whole", full)
+    with pytest.warns(UserWarning, match=r"cannot be kept in .* \(No space left on device\); the run goes on") as said:
+        values = run(ATTACK, resume=path).adversarial.values
     assert len(said) == 1
     assert np.array_equal(values, expected, equal_nan=True)
     assert path.exists() == (until < ATTACK.n_iterations)
     monkeypatch.undo()
-    assert np.array_equal(run(Checkpointed(ATTACK, path)).adversarial.values, expected, equal_nan=True)
+    assert np.array_equal(run(ATTACK, resume=path).adversarial.values, expected, equal_nan=True)
 
 
-@pytest.mark.faults
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        {},
-        {"key": []},
-        {"key": {}, "iterations_done": 1, "random_state": {}},
-        {"key": {"seed": "x"}, "iterations_done": "many", "random_state": {}},
-        {"key": {"seed": "x"}, "iterations_done": 1, "random_state": {"bit_generator": "os.system"}},
-    ],
-)
-def test_an_archive_that_is_no_checkpoint_is_refused(tmp_path: Path, metadata: dict[str, Any]) -> None:
+def test_a_file_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "attack.zip"
-    write_store(path, Store(arrays={"values": np.zeros((200, 6))}, metadata=metadata))
-    with pytest.raises(ValueError, match="is no checkpoint of an attack"):
-        run(Checkpointed(ATTACK, path))
-
-
-@pytest.mark.faults
-def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "attack.zip"
-    run(Checkpointed(ATTACK, path))
-    store = read_store(path)
-    write_store(path, Store(arrays={"values": np.zeros((2, 6))}, metadata=store.metadata), force=True)
-    with pytest.raises(ValueError, match=r"values of shape \(2, 6\), expected \(200, 6\)"):
-        run(Checkpointed(ATTACK, path))
+    path.write_text("pt,eta\n")
+    with pytest.raises(
+        ValueError, match="holds no finished work of this version of hepfool; delete it, or name another"
+    ):
+        run(ATTACK, resume=path)
+    assert path.read_text() == "pt,eta\n"

@@ -192,11 +192,9 @@ def test_flip_strengths_are_those_of_the_scan(scan: tuple[EventTable, StrengthSc
     _, found = scan
     assert set(found.flip_strengths[np.isfinite(found.flip_strengths)]) <= set(found.strengths)
     assert 0.0 < np.isinf(found.flip_strengths).mean() < 0.5
-    seen: list[float] = []
-    part = scan_strength(
-        found.attack, SineClassifier(), events(300), [1.0], progress=lambda strength, _: seen.append(strength)
-    )
-    assert seen == [1.0]
+    seen: list[tuple[str, float]] = []
+    part = scan_strength(found.attack, SineClassifier(), events(300), [1.0], progress=lambda *told: seen.append(told))
+    assert seen == [(f"strength 1: fooled {part.fooling_ratios[0]:.1%}", 1.0)]
     assert np.isnan(part.flip_strengths).sum() == 300 - part.n_attacked > 0
 
 

@@ -15,7 +15,6 @@ from hepfool.defences import adversarial_training as module
 from hepfool.defences.adversarial_training import (
     AdversarialTraining,
     AdversarialTrainingSettings,
-    Retraining,
     auroc_loss,
     successes,
     train_adversarially,
@@ -160,8 +159,8 @@ def test_same_seed_same_networks(training: AdversarialTraining) -> None:
 
 
 def test_an_interrupt_keeps_the_finished_iterations() -> None:
-    def interrupt(iteration: Retraining) -> None:
-        if iteration.index == 2:
+    def interrupt(found: str, fraction: float) -> None:
+        if fraction >= 2 / SETTINGS.n_iterations:
             raise KeyboardInterrupt
 
     found = train(progress=interrupt)

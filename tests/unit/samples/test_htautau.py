@@ -11,8 +11,8 @@ import uproot
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
 from analysis_examples.samples.selection import select_lepton_tau
+from hepfool.identity import file_digest
 from hepfool.samples import htautau
-from hepfool.samples.manifest import digest
 
 SIMULATION = ("TTbar", "VBFH", "WJets", "ZTauTau", "ggH")
 EVERYTHING = (*SIMULATION, "pseudodata")
@@ -44,7 +44,7 @@ def test_filesets_are_what_coffea_wants() -> None:
 def test_files_are_undamaged_and_small(entries: dict[str, Any]) -> None:
     assert sorted(entries) == sorted(EVERYTHING)
     for entry in entries.values():
-        assert digest(htautau.DATA_FOLDER / entry["file"]) == entry["sha256"]
+        assert file_digest(htautau.DATA_FOLDER / entry["file"]) == entry["sha256"]
     assert sum(path.stat().st_size for path in htautau.DATA_FOLDER.iterdir()) < 5 * MEGABYTE
 
 

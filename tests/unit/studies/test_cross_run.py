@@ -13,13 +13,15 @@ from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.gradient import PGD
 from hepfool.defences.detector import DetectorReport, DetectorSettings
 from hepfool.events import Envelope, EventTable
+from hepfool.identity import table_digest
+from hepfool.io.finished import key_of
 from hepfool.models.networks import Standardise, mlp
 from hepfool.samples.toys import donut
 from hepfool.statistics.marginals import Binning
 from hepfool.studies import runs as runs_module
 from hepfool.studies.cross_run import CrossRuns, run_cross_runs
-from hepfool.studies.runs import RunPlan, attack_events, prepare_run, split_events, study_key, table_digest
-from hepfool.training import Epoch, TrainingSettings
+from hepfool.studies.runs import RunPlan, attack_events, prepare_run, split_events
+from hepfool.training import TrainingSettings
 from hepfool.typing import FloatArray
 
 pytestmark = pytest.mark.torch
@@ -182,8 +184,8 @@ def test_an_interrupted_training_is_no_part_of_a_study(
     original = getattr(runs_module, part)
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
-        def stop(epoch: Epoch) -> None:
-            if epoch.index == 2:
+        def stop(found: str, fraction: float) -> None:
+            if fraction >= 2 / QUICK.max_epochs:
                 raise KeyboardInterrupt
 
         return original(*arguments, **options, progress=stop)
@@ -198,15 +200,13 @@ def test_an_interrupted_training_is_no_part_of_a_study(
 @pytest.mark.slow
 def test_processes_give_the_same(study: CrossRuns) -> None:
     told = []
-    parallel = run_cross_runs(
-        PLAN, table(), seed=1, n_runs=3, n_workers=2, progress=lambda done, of: told.append((done, of))
-    )
+    parallel = run_cross_runs(PLAN, table(), seed=1, n_runs=3, n_workers=2, progress=lambda *step: told.append(step))
     # Rounding differs between processes, and early stopping or a detector's threshold may make more of it.
     np.testing.assert_allclose(parallel.auroc, study.auroc, atol=0.01)
     np.testing.assert_allclose(parallel.matrix("fooling_ratio"), study.matrix("fooling_ratio"), atol=0.05)
     np.testing.assert_allclose(parallel.matrix(), study.matrix(), atol=0.15)
     assert (parallel.correct == study.correct).mean() > 0.97
-    assert told == [(k + 1, 6) for k in range(6)]
+    assert told == [(step, (k + 1) / 6) for k, step in enumerate(3 * ["Train and attack"] + 3 * ["Judge"])]
 
 
 def test_splits_differ_and_keep_the_classes() -> None:
@@ -263,4 +263,4 @@ def test_keys_tell_events_apart() -> None:
     moved[7, 1] += 1e-12
     others = [events.with_values(moved), replace(events, weights=2 * events.weights), replace(events, sentinel=-1.0)]
     assert len({table_digest(t) for t in (events, *others)}) == 4
-    assert study_key("a", 1) != study_key("a", 2)
+    assert key_of("a", 1) != key_of("a", 2)

@@ -22,6 +22,7 @@ from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import DetectorSettings, train_detector
 from hepfool.events import UNLABELLED, EventTable
+from hepfool.io.finished import WorkFolder
 from hepfool.io.owners import claimed
 from hepfool.io.tables import read_table
 from hepfool.models.files import export_program
@@ -196,7 +197,8 @@ def test_a_plan_tells_what_is_finished_and_how_long_the_rest_takes(
     assert [step.name for step in after if not step.finished] == ["report"]
     assert {step.basis for step in after} == {"recorded"}
     attack = next(step for step in after if step.name == "attack")
-    stored = json.loads(next(settings().work_folder.glob("attack-*.json")).read_text())
+    stored = WorkFolder(settings().work_folder).record("attack")
+    assert stored is not None
     assert attack.seconds == stored["seconds"] > 0
     again = plan_workflow(settings(), table=table, classifier=classifier, from_step="adaptive")
     assert [step.name for step in again if step.finished] == ["events", "baseline", "attack", "detector"]
@@ -205,11 +207,11 @@ def test_a_plan_tells_what_is_finished_and_how_long_the_rest_takes(
 @pytest.mark.faults
 def test_a_damaged_step_is_done_again(settings: Callable[..., Study], table: EventTable) -> None:
     _, first = steps_done(settings(), table)
-    (kept,) = settings().work_folder.glob("attack-*.pkl")
+    (kept,) = settings().work_folder.glob("attack-*")
     content = bytearray(kept.read_bytes())
     content[len(content) // 2] ^= 1
     kept.write_bytes(content)
-    with pytest.warns(UserWarning, match=r"attack-.*pkl is damaged .*; the step 'attack' is done again"):
+    with pytest.warns(UserWarning, match=r"attack-\w* is damaged .*; the step 'attack' is done again"):
         done, again = steps_done(settings(), table)
     assert done == ["attack", "report"]
     assert again.to_json() == first.to_json()
@@ -218,14 +220,15 @@ def test_a_damaged_step_is_done_again(settings: Callable[..., Study], table: Eve
 def test_a_full_disk_costs_only_what_is_kept(
     settings: Callable[..., Study], table: EventTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     plain = settings(detector=None, checks=None)
     with monkeypatch.context() as patch:
-        patch.setattr("hepfool.workflow.cache.write_verified", full)
-        with pytest.warns(UserWarning, match=r"steps cannot be kept in .*report-work \(No space left on device\)"):
+        patch.setattr("hepfool.io.finished.written_whole", full)
+        with pytest.warns(UserWarning, match=r"cannot be kept in .*report-work.* \(No space left on device\)") as said:
             _, first = steps_done(plain, table)
+    assert len([one for one in said if "cannot be kept" in str(one.message)]) == 1
     assert not list(plain.work_folder.glob("attack-*"))
     assert steps_done(plain, table)[1].to_json() == first.to_json()
 

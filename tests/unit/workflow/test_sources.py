@@ -12,10 +12,10 @@ from hepfool.attacks.base import run_attack
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import EventTable
 from hepfool.exceptions import IncompleteInputError
+from hepfool.identity import table_digest
 from hepfool.io.partitions import write_partitions
 from hepfool.io.store import Store, write_store
 from hepfool.workflow import sources
-from hepfool.workflow.cache import table_digest
 from hepfool.workflow.configuration import NOT_PICKLED, EventsConfiguration, Study
 from hepfool.workflow.plan import plan_workflow
 from hepfool.workflow.sources import output_digest, read_events

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from hepfool.attacks.base import AttackResult, Iteration
-from hepfool.attacks.checkpoint import Checkpointed
+from hepfool.attacks.base import AttackResult
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
 from hepfool.models.blackbox import FiniteDifference
@@ -34,8 +33,10 @@ def varied(shifted_result: AttackResult) -> EventTable:
 def test_systematics_are_measured_on_the_attacked_events(
     varied: EventTable, shifted_result: AttackResult, sign_classifier: Classifier
 ) -> None:
-    seen: list[Iteration] = []
-    study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7, target=0, progress=seen.append)
+    seen: list[tuple[str, float]] = []
+    study = run_table_attack(
+        varied, sign_classifier, shifted_result.attack, seed=7, target=0, progress=lambda *told: seen.append(told)
+    )
     assert len(seen) == 1
     assert study.result is not None
     np.testing.assert_array_equal(study.result.attacked, varied.labels == 0)
@@ -66,9 +67,11 @@ def test_names_that_could_not_be_written_stop_before_the_attack(
     table = EventTable.from_arrays(
         nominal.values, labels=nominal.labels, features=["pt", "met"], spectators={"pt": nominal.weights}
     )
-    seen: list[Iteration] = []
+    seen: list[tuple[str, float]] = []
     with pytest.raises(ValueError, match="two columns would be called pt"):
-        run_table_attack(table, sign_classifier, shifted_result.attack, seed=7, progress=seen.append)
+        run_table_attack(
+            table, sign_classifier, shifted_result.attack, seed=7, progress=lambda *told: seen.append(told)
+        )
     assert not seen
 
 
@@ -105,7 +108,7 @@ def test_a_scan_of_the_caps_goes_to_summary_and_figures(
     attack = CONSERVAttack(n_iterations=1, n_bins=10, max_js_distance=0.05)
     settings, path = CheckSettings(n_data=300.0, checks=("chi2",)), tmp_path / "scan.json"
     table, classifier = shifted_result.nominal, FiniteDifference(sign_classifier, [0.05, 0.05])
-    study = run_table_attack(table, classifier, Checkpointed(attack, tmp_path / "attack.zip"), seed=7)
+    study = run_table_attack(table, classifier, attack, seed=7, resume=tmp_path / "attack.zip")
     with pytest.raises(ValueError, match="call with_checks first"):
         with_frontier(study, classifier, settings, seed=1)
     checked = with_checks(study, settings, seed=1)

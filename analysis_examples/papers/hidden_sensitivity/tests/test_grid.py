@@ -50,14 +50,15 @@ def task(*architectures: Architecture, name: str = "first", seed: int = 1, sigma
 def test_cells_hold_one_measurement_per_training() -> None:
     trained = Trainings()
     mlp, pfn = Architecture(name="MLP", train=trained), Architecture(name="PFN", train=trained)
-    calls: list[tuple[int, int]] = []
+    calls: list[tuple[str, float]] = []
     grid = run_sensitivity_grid(
         [task(mlp, pfn), task(mlp, name="second", seed=2, absent={"PFN": "no constituents"})],
         seed=3,
         n_trainings=3,
-        progress=lambda done, total: calls.append((done, total)),
+        progress=lambda *told: calls.append(told),
     )
-    assert calls == [(k, 9) for k in range(1, 10)]
+    assert [done for _, done in calls] == [k / 9 for k in range(1, 10)]
+    assert calls[0][0] == "MLP on first"
     assert (grid.tasks, grid.architectures) == (("first", "second"), ("MLP", "PFN"))
     assert grid.absent == {("second", "PFN"): "no constituents"}
     runs = grid.cells["first", "MLP"]

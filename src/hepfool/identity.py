@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Digests of what a result depends on: configuration, code and input."""
+"""Digests of what a result depends on: configuration, code, events and files."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import types
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hepfool.events import EventTable
 from hepfool.io.versions import code_version
-from hepfool.processors.filesets import canonical
 
-__all__ = ["chunks_digest", "code_digest", "fileset_digest", "identity"]
+__all__ = ["code_digest", "file_digest", "identity", "table_digest"]
 
 
 def identity(value: Any) -> str:
@@ -76,45 +76,45 @@ def code_digest(*objects: Any) -> str:
     return sha.hexdigest()
 
 
-def fileset_digest(chunks: Iterable[Any]) -> str:
+def table_digest(table: EventTable) -> str:
     """
-    Fingerprint of the input, wherever it lies.
+    Fingerprint of events.
 
     Parameters
     ----------
-    chunks : iterable of coffea.processor.executor.WorkItem
-        All chunks, with the UUID of each file as it was opened.
+    table : EventTable
+        The events.
 
     Returns
     -------
     str
-        Hexadecimal SHA-256 of dataset, file name, UUID, tree, entries and metadata of every file; among these are
-        its size and the position of the tree's header, which an update in place changes.
+        Hexadecimal SHA-256 of features, values, labels, weights, datasets, regions and variations, and of the code of
+        functions among them.
     """
-    files: dict[tuple[str, str, str, str], list[Any]] = {}
-    for chunk in chunks:
-        key = chunk.dataset, PurePath(canonical(chunk.filename)).name, bytes(chunk.fileuuid).hex(), chunk.treename
-        metadata = {name: value for name, value in (chunk.usermeta or {}).items() if name != "chunk_index"}
-        entry = files.setdefault(key, [0, identity(metadata)])
-        entry[0] += len(chunk)
-    return identity(files)
+    features = [(f.name, f.unit, f.lower, f.upper, f.kind, f.derived) for f in table.features]
+    regions = [(r.name, r.role, r.mask, r.cuts, r.select) for r in table.regions]
+    columns = (table.values, table.labels, table.weights, table.dataset_index)
+    # In their order: an envelope may follow the first variation.
+    variations = [list(named.items()) for named in (table.shape_variations, table.weight_variations)]
+    return identity((features, regions, table.datasets, table.sentinel, columns, variations))
 
 
-def chunks_digest(chunks: Iterable[Any]) -> str:
+def file_digest(path: Path) -> str:
     """
-    Fingerprint of the way the input is cut.
+    Fingerprint of a file.
 
     Parameters
     ----------
-    chunks : iterable of coffea.processor.executor.WorkItem
-        All chunks in their order.
+    path : Path
+        The file.
 
     Returns
     -------
     str
-        Hexadecimal SHA-256 of full file names, the same however a file is named, and entry ranges.
+        Hexadecimal SHA-256 of its content.
     """
-    return identity([(c.dataset, canonical(c.filename), c.treename, c.entrystart, c.entrystop) for c in chunks])
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _describe(value: Any, seen: tuple[int, ...]) -> Iterable[str]:  # noqa: C901, PLR0912 - one case per kind
@@ -135,6 +135,7 @@ def _describe(value: Any, seen: tuple[int, ...]) -> Iterable[str]:  # noqa: C901
     elif isinstance(value, AbstractSet):
         yield from sorted(identity(item) for item in value)
     elif isinstance(value, list | tuple):
+        yield str(len(value))
         for item in value:
             yield from _describe(item, inside)
     elif isinstance(value, functools.partial):

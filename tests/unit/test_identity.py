@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.processors.identity import code_digest, identity
+from hepfool.identity import code_digest, identity
 from hepfool.samples.htautau_analysis import HiggsToTauTau
 
 
@@ -67,7 +67,7 @@ def test_a_network_is_its_own_digest() -> None:
 
 def test_every_process_finds_the_same() -> None:
     program = (
-        "from hepfool.processors.identity import identity\n"
+        "from hepfool.identity import identity\n"
         "from hepfool.samples.htautau_analysis import HiggsToTauTau\n"
         "print(identity((HiggsToTauTau(sum_weights={'a': 1.0}), {'a', 'b', 'c'}, lambda x: x in {'u', 'v', 'w'})))"
     )
