@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 from collections.abc import Iterator
@@ -67,19 +66,6 @@ def pytest_generate_tests(metafunc: Any) -> None:
     if "attempt" in metafunc.fixturenames:
         tries = 10 if metafunc.config.option.markexpr == "faults" else 1
         metafunc.parametrize("attempt", range(int(os.environ.get("HEPFOOL_FAULT_TRIES", tries))))
-
-
-@pytest.fixture(scope="session")
-def dcor(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Library that compiles itself on import; two processes at once would break what they share in numba's cache."""
-    import numba
-
-    folder = tmp_path_factory.mktemp("numba")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(numba.config, "CACHE_DIR", str(folder))
-        library = importlib.import_module("dcor")
-    assert any(folder.rglob("*.nbi")), "dcor was imported before, with a cache that others share"
-    return library
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -74,3 +75,16 @@ def pytest_terminal_summary() -> None:
     Console(width=150).print(table)
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps([asdict(figure) for figure in _FIGURES], indent=2) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def dcor(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Library that compiles itself on import; two processes at once would break what they share in numba's cache."""
+    import numba
+
+    folder = tmp_path_factory.mktemp("numba")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(numba.config, "CACHE_DIR", str(folder))
+        library = importlib.import_module("dcor")
+    assert any(folder.rglob("*.nbi")), "dcor was imported before, with a cache that others share"
+    return library
