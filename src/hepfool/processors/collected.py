@@ -145,6 +145,7 @@ def collect(  # noqa: PLR0913 - all that an event has
         raise ValueError(msg)
     if selection is not None and selected is None and not regions:
         selected = tuple(selection.names)
+    _check_selection(selection, selected, regions or {})
     chosen = _mask("selected", selected, selection)
     rows = _Rows(len(next(iter(columns.values()))) if chosen is None else int(chosen.sum()), chosen)
     columns = {name: rows.cut(name, column) for name, column in columns.items()}
@@ -302,6 +303,19 @@ def _source(metadata: Mapping[str, Any]) -> dict[str, Any]:
         "start": int(metadata["entrystart"]),
         "stop": int(metadata["entrystop"]),
     }
+
+
+def _check_selection(selection: Any, selected: Any, regions: Mapping[str, Any]) -> None:
+    """Refuse a selection none of whose cuts is named."""
+    conditions = [selected]
+    for name, given in regions.items():
+        conditions += [name] if isinstance(given, str) or len(given) == 1 else given[1:]
+    if selection is not None and not any(
+        isinstance(one, str) or (isinstance(one, list | tuple) and any(isinstance(cut, str) for cut in one))
+        for one in conditions
+    ):
+        msg = f"selection has no effect: neither selected= nor a region names one of its cuts ({', '.join(selection.names)})"
+        raise ValueError(msg)
 
 
 def _mask(what: str, where: Any, selection: Any) -> BoolArray | None:

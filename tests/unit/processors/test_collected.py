@@ -193,6 +193,7 @@ def test_neighbours_and_empty_chunks_are_not_counted_twice() -> None:
         ({"weights": [1.0], "weight_variations": True}, "takes them from coffea's Weights"),
         ({"regions": {"low": "control"}}, r"there is no cut 'low'; selection= has none"),
         ({"regions": {"lw": "control"}, "selection": Cuts()}, r"no cut 'lw'; selection= has trigger, low, b"),
+        ({"regions": {"all": ("control", [True] * 4)}, "selection": Cuts()}, "selection has no effect"),
         ({"regions": {"low": ("sideband", "low")}, "selection": Cuts()}, "role 'sideband' is unknown"),
         ({"regions": {"low": ("control", [1, 0, 1, 0])}}, "not True or False"),
         ({"variations": {"jes_up": {"jet": [1.0] * 4}}}, "columns jet are no features"),
