@@ -309,7 +309,7 @@ def _check_selection(selection: Any, selected: Any, regions: Mapping[str, Any]) 
     """Refuse a selection none of whose cuts is named."""
     conditions = [selected]
     for name, given in regions.items():
-        conditions += [name] if isinstance(given, str) or len(given) == 1 else given[1:]
+        conditions += [name] if isinstance(given, str) or len(given) == 1 else list(given)[1:]
     if selection is not None and not any(
         isinstance(one, str) or (isinstance(one, list | tuple) and any(isinstance(cut, str) for cut in one))
         for one in conditions

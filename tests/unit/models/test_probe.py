@@ -339,13 +339,13 @@ def activation(net: nn.Sequential) -> nn.Module:
     return nn.Sigmoid() if net[-1].out_features == 1 else nn.Softmax(dim=-1)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 1000),
     hidden=st.integers(1, 8),
     n_outputs=st.integers(1, 4),
     n_events=st.integers(1, 40),
-    fault=st.sampled_from(["none", "dropout", "batch"]),
+    fault=st.sampled_from(["none", "dropout", "batch", "sigmoid"]),
 )
 def test_scores_do_not_depend_on_how_a_network_is_given(
     seed: int, hidden: int, n_outputs: int, n_events: int, fault: str
@@ -368,9 +368,13 @@ def test_scores_do_not_depend_on_how_a_network_is_given(
             "none": nn.Identity(),
             "dropout": After(same, 3, before=functional.dropout),
             "batch": nn.BatchNorm1d(3, track_running_stats=False),
+            "sigmoid": After(torch.sigmoid, n_outputs, slope=5.0),
         }[fault]
         if fault == "none":
             run_attack(NOISE, TorchClassifier(nn.Sequential(broken, large)), table, rng=1, target="all")
+        elif fault == "sigmoid":
+            with pytest.warns(NetworkWarning, match="lies between 0 and 1, though it is said to be a logit"):
+                attack_all(TorchClassifier(broken), table)
         else:
             with pytest.raises(ValueError, match="answer to"):
                 attack_all(TorchClassifier(nn.Sequential(broken, large), n_features=3), table)
