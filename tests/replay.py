@@ -186,6 +186,8 @@ class Truth:
         if so_far is IMPOSSIBLE:
             return so_far
         item = self.compared[place]
+        if item.column >= 0 and item.price == 0.0 and np.isinf((item.cap, self.attack.max_js_change)).all():
+            return so_far
         now, then = self.measured(place, before), self.measured(place, after)
         old, new = self.apart(place, now), self.apart(place, then)
         cost, noise, allowed, surely = so_far
@@ -409,6 +411,8 @@ class Replay:
             self.rows = self._moved(self.rows, i, j, new)
 
     def _still(self, turn: Turn, value: float) -> bool:
-        """Whether what was chosen ahead is still admissible and better than staying."""
+        """Whether what was chosen ahead is still wanted, admissible and better than staying."""
+        if not self._able(turn, self.taken):
+            return False
         verdict = self._judged(turn, self.rows, self.taken, value)
         return verdict.allowed and verdict.cost - verdict.noise <= self._limit(turn, self.rows)

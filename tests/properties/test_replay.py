@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hepfool.attacks.bounds import Bounds
+from hepfool.attacks.checks import check_parts, in_parts
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.problem import AttackProblem
 from hepfool.events import Envelope, EventTable, Region
@@ -126,10 +127,13 @@ def some_problem(rng: np.random.Generator, attack: CONSERVAttack, table: EventTa
     classifier = SineClassifier(weights=np.array([1.0, 0.5, 0.7, 0.3, 1.2]), scales=scales, offset=0.0)
     envelope = Envelope.absolute(table, rng.uniform(0.3, 1.0) * scales * (scales > 0)) if rng.uniform() < 0.25 else None
     bare = attack.validation or Validation()
+    wanted = rng.uniform(size=table.n_events) < 0.9
+    unusable = attack.kept.unusable(table)
+    check_parts(table, unusable, wanted)
     return AttackProblem(
         table=table,
         classifier=classifier,
-        attacked=rng.uniform(size=table.n_events) < 0.9,
+        attacked=wanted & ~in_parts(table, unusable),
         classes=classifier.predict(table.network_values),
         constrained=table.constrained,
         bounds=Bounds.of(table, envelope),

@@ -234,7 +234,7 @@ def run_checks(
     for comparison in comparisons:
         parts.setdefault(comparison.part, []).append(comparison)
     if not parts:
-        msg = "this validation compares nothing, so that nothing can be checked; name inputs, score, observables or correlations"
+        msg = "no part of the validation has a positive total weight, so that nothing can be checked; join regions or processes, or add events"
         raise ValueError(msg)
     rows, without = [], []
     for name in list(parts):
