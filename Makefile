@@ -37,7 +37,7 @@ demo: $(STAMP) ## Run a small study end to end into demo-output/
 
 test: $(STAMP) ## Run the tests, the doctests and the image comparisons
 	@rm -f $(ENDED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --mpl -n $(TEST_WORKERS) $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --mpl -n $(TEST_WORKERS) --dist worksteal $(TEST_ARGS)
 	@test -e $(ENDED) || { echo "pytest stopped before the end of the tests" >&2; exit 1; }
 
 test-examples: $(STAMP) ## Run the tests of the samples and studies in analysis_examples
