@@ -79,6 +79,11 @@ class Formula:
             raise ValueError(msg)
         object.__setattr__(self, "inputs", tuple(names))
 
+    @property
+    def uses_pi(self) -> bool:
+        """Whether the number ``pi`` stands in it, which a column of that name could be taken for."""
+        return any(isinstance(node, ast.Name) and node.id == "pi" for node in ast.walk(_parsed(self.text)))
+
     def __call__(self, *columns: FloatArray) -> FloatArray:
         """
         Compute the column.

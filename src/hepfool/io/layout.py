@@ -62,7 +62,9 @@ class Layout:
             if nested:
                 msg = f"column {name!r} takes {nested[0]!r}, which is computed itself; write its formula out"
                 raise ValueError(msg)
-        there = {*formulas, *available}
+        in_files = set(available)
+        _check_names(formulas, in_files)
+        there = {*formulas, *in_files}
         computed = tuple(j for j in features.derived if features.names[j] not in there)
         named = _named(variations)
         layout = cls(features=features, weight=weight, formulas=formulas, variations=named, computed=computed)
@@ -147,6 +149,17 @@ class Layout:
             for j, feature in enumerate(self.features)
             if feature.name in moved or (feature.derived and not moved.isdisjoint(feature.derived.inputs))
         }
+
+
+def _check_names(formulas: Mapping[str, Formula], in_files: set[str]) -> None:
+    """Refuse names that could mean a column of the files as well."""
+    for name, formula in formulas.items():
+        if name in in_files:
+            msg = f"column {name!r} is computed, but the files hold a column of this name too; give the computed one another name"
+            raise ValueError(msg)
+        if formula.uses_pi and "pi" in in_files:
+            msg = f"column {name!r}: pi in {formula.text!r} is the number 3.14159…, but the files hold a column 'pi'; write the number, or rename the column"
+            raise ValueError(msg)
 
 
 def _named(variations: Variations) -> dict[str, dict[str, str]]:

@@ -121,7 +121,7 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
     given = _expand(paths)
     if dataset is None:
         _remark_on_stems(given)
-    available = _available(given, tree) if space.derived else space.names
+    available = _available(given, tree) if space.derived or columns else space.names
     layout = Layout.of(space, weight, columns or {}, variations or {}, available)
     if label in layout.formulas:
         msg = (

@@ -196,7 +196,11 @@ def test_data_have_regions_and_no_label_weight_or_variation(
             {"columns": {"a": "pt + met", "b": "2 * a"}, "spectators": ["a", "b"]},
             "'b' takes 'a', which is computed itself",
         ),
-        ({"columns": {"signal": "njets"}, "spectators": ["signal"]}, "label 'signal' is a computed column"),
+        (
+            {"columns": {"truth": "njets + 0"}, "label": "truth", "spectators": ["truth"]},
+            "label 'truth' is a computed column",
+        ),
+        ({"columns": {"event": "njets + 0"}, "spectators": ["event"]}, "'event' is computed, but the files hold"),
         ({"columns": {"x": "sqrt(pt - 60)"}, "spectators": ["x"]}, "gives nan in"),
         (
             {"columns": {"x": "pt + njets"}, "regions": {"cr": {"cuts": {"x": [50, None]}}}},
@@ -211,3 +215,13 @@ def test_layouts_that_mean_nothing_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         read(**change)
+
+
+def test_the_number_pi_is_not_taken_for_a_column(
+    read: Callable[..., EventTable], content: Content, tmp_path: Path
+) -> None:
+    table = read(columns={"turn": "2 * pi + 0 * pt"}, spectators=["turn"])
+    np.testing.assert_allclose(table.spectators["turn"], 2 * np.pi)
+    files = [write(tmp_path / "pi.parquet", {**content, "pi": content["pt"]})]
+    with pytest.raises(ValueError, match="the files hold a column 'pi'"):
+        read(files=files, columns={"turn": "2 * pi + 0 * pt"}, spectators=["turn"])
