@@ -10,7 +10,7 @@ __all__ = ["check_counts", "check_reals"]
 
 def check_counts(settings: object, *names: str) -> None:
     """
-    Refuse what is no whole number, or below 1.
+    Refuse what is not a whole number, or below 1.
 
     Parameters
     ----------

@@ -326,7 +326,7 @@ class _Fails(ProcessorABC):  # type: ignore[misc]
 @pytest.mark.faults
 @pytest.mark.filterwarnings("ignore:Skipping bad file")
 def test_chunks_that_the_runner_skips_are_counted(toy_fileset: dict[str, Any]) -> None:
-    with pytest.raises(IncompleteInputError, match=r"signal_1.root: 100 of 300 events .* 200 lack"):
+    with pytest.raises(IncompleteInputError, match=r"signal_1.root: 100 of 300 events .* 200 are missing"):
         run_processor(_runner(skipbadfiles=True), toy_fileset, _Fails())
 
 

@@ -114,8 +114,8 @@ def test_weights_that_are_infinite_are_found() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"classes": {0: 0.5, 1: 1}}, "class 0.5 of 0 is no whole number"),
-        ({"classes": {0: "0", 1: 1}}, "class '0' of 0 is no whole number"),
+        ({"classes": {0: 0.5, 1: 1}}, "class 0.5 of 0 is not a whole number"),
+        ({"classes": {0: "0", 1: 1}}, "class '0' of 0 is not a whole number"),
         ({"classes": {0: 1, "0": 0, 1: 1}}, "'0' has the classes 1 and 0"),
         ({"labels": None, "classes": {0: 0}}, "there are no labels"),
         ({"labels": np.where(LABELS, 15, -15)}, r"pass classes=\{'-15': 0, '15': 1\}"),
@@ -155,8 +155,8 @@ def test_names_of_another_kind_are_refused(call: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ((row for row in VALUES), "a generator is no table"),
-        ([{"a": 1.0}, {"a": 2.0}], "a list is no table"),
+        ((row for row in VALUES), "a generator is not a table"),
+        ([{"a": 1.0}, {"a": 2.0}], "a list is not a table"),
         (torch.ones(2, 3, requires_grad=True), "cannot be read as one array"),
         (ak.Array([{"a": 1}, {"a": "x"}]), "column 'a' holds union"),
     ],

@@ -39,7 +39,7 @@ Target = Literal["correct", "all"] | int | BoolArray
 
 
 def check_input(classifier: Classifier, table: EventTable) -> None:
-    """Refuse a table that cannot be attacked, and what is no classifier."""
+    """Refuse a table that cannot be attacked, and what is not a classifier."""
     require_classifier(classifier)
     if not table.n_events:
         msg = "the table holds no events; nothing can be attacked"

@@ -152,7 +152,7 @@ class DetectorReport:
     clean_efficiency_by_class : mapping of int to float
         Of the nominal events of each label.
     efficiency_fooled, efficiency_unfooled, efficiency_adversarial : float
-        Of adversarial events that are fooled, that were attacked in vain, and of both.
+        Of adversarial events that are fooled, that were attacked without success, and of both.
     fooling_ratio : float
         Fooled over attacked.
     corrected_fooling_ratio, corrected_fooling_ratio_error : float
@@ -404,7 +404,9 @@ def write_detector(detector: Detector, folder: str | Path) -> None:
     folder = Path(folder)
     foreign = sorted({found.name for found in folder.iterdir()} - _FILES) if folder.is_dir() else []
     if foreign:
-        msg = f"{folder} holds {foreign[0]}, which is no part of a detector, so it is not replaced; name another folder"
+        msg = (
+            f"{folder} holds {foreign[0]}, which is not part of a detector, so it is not replaced; name another folder"
+        )
         raise FileExistsError(msg)
     record = _Record(
         features=detector.features,

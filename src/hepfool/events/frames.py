@@ -35,7 +35,7 @@ def named_columns(values: Any) -> Named | None:
     if names:
         return Named({name: values[name] for name in names})
     if hasattr(values, "columns") or hasattr(values, "column_names"):
-        msg = f"a {type(values).__module__}.{type(values).__name__} is no table that can be taken by name; pass to_pandas() or a dict of its columns"
+        msg = f"a {type(values).__module__}.{type(values).__name__} is not a table that can be taken by name; pass to_pandas() or a dict of its columns"
         raise ValueError(msg)
     return None
 
@@ -112,7 +112,7 @@ def _by_position(values: Any, sentinel: float | None) -> FloatArray:
         msg = (
             f"values have shape {array.shape}, expected (n_events, n_features); one feature alone is values[:, np.newaxis]"
             if array.dtype.kind != "O"
-            else f"a {type(values).__name__} is no table; give an array of shape (n_events, n_features) or columns by name"
+            else f"a {type(values).__name__} is not a table; give an array of shape (n_events, n_features) or columns by name"
         )
         raise ValueError(msg)
     return np.array(to_double("values", array, missing, sentinel))

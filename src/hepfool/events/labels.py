@@ -63,7 +63,7 @@ def _comparable(raw: NDArray[Any], what: str) -> NDArray[Any]:
         if odd.any() and near.all():
             _say_smoothed(values, what)
         elif odd.any():
-            msg = f"{what} {values[odd][0]:g} is no class; labels are whole numbers from 0 or strings"
+            msg = f"{what} {values[odd][0]:g} is not a class; labels are whole numbers from 0 or strings"
             raise ValueError(msg)
         return np.round(values).astype(np.int64)
     if raw.dtype.kind in "US":
@@ -86,7 +86,7 @@ def _counted(found: NDArray[Any], what: str) -> list[int]:
     values: list[int] = found.tolist()
     if min(values) < UNLABELLED or values == [-1, 1]:
         mapping = ", ".join(f"'{value}': {k}" for k, value in enumerate(values[:3])) + (", ..." if values[3:] else "")
-        msg = f"{what} {min(values)} is no class, they count from 0 ({UNLABELLED} is unknown); pass classes={{{mapping}}} or similar"
+        msg = f"{what} {min(values)} is not a class, they count from 0 ({UNLABELLED} is unknown); pass classes={{{mapping}}} or similar"
         raise ValueError(msg)
     return values
 
@@ -107,7 +107,7 @@ def _mapped(found: NDArray[Any], what: str, classes: Mapping[Any, int], *, boole
     known: dict[str, int] = {}
     for value, number in classes.items():
         if isinstance(number, bool) or not isinstance(number, int | np.integer):
-            msg = f"{what} class {number!r} of {value!r} is no whole number; classes count from 0"
+            msg = f"{what} class {number!r} of {value!r} is not a whole number; classes count from 0"
             raise ValueError(msg)  # noqa: TRY004 - as for any other setting out of range
         name = _name(value, boolean=boolean)
         if known.setdefault(name, int(number)) != number:

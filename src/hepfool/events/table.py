@@ -458,7 +458,7 @@ class EventTable:
         )
 
     def _positions(self, mask: Any) -> NDArray[Any]:
-        """Refuse what selects no events: other types and lengths, and flags that are no booleans."""
+        """Refuse what selects no events: other types and lengths, and flags that are not booleans."""
         chosen = np.asarray(mask)
         flags = chosen.shape == (self.n_events,) and self.n_events > 2 and bool(np.isin(chosen, (0, 1)).all())
         whole, boolean = chosen.dtype.kind in "iu" or not chosen.size, chosen.dtype.kind == "b"

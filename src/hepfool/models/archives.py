@@ -113,7 +113,7 @@ def checked_program(content: bytes) -> tuple[bytes, dict[str, str]]:
             continue
         check = next((check for pattern, check in _ENTRIES.items() if re.fullmatch(pattern, inner)), None)
         if check is None:
-            msg = f"its entry {name!r} is no part of a plain network"
+            msg = f"its entry {name!r} is not part of a plain network"
             raise ValueError(msg)
         kept[name] = check(entry)
     packed = io.BytesIO()

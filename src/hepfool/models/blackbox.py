@@ -371,7 +371,7 @@ def _check_probabilities(raw: FloatArray, shape: tuple[int, int]) -> None:
         msg = f"the function returned shape {raw.shape}, expected {shape}; check n_classes"
         raise ValueError(msg)
     if not (np.isfinite(raw) & (raw >= 0) & (raw <= 1)).all():
-        msg = f"the function returned values in [{raw.min():.4g}, {raw.max():.4g}], which are no probabilities"
+        msg = f"the function returned values in [{raw.min():.4g}, {raw.max():.4g}], which are not probabilities"
         raise ValueError(msg)
     if (np.abs(raw.sum(axis=1) - 1.0) > _SUM_TOLERANCE).any():
         msg = f"the probabilities of an event must sum to one, found {raw.sum(axis=1).min():.4g}; apply a softmax"

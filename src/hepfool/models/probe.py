@@ -71,7 +71,7 @@ def require_classifier(classifier: object) -> None:
         wrapped = "hepfool.models.blackbox.CallableClassifier(function, n_classes=2), of a function that returns probabilities"
     else:
         wrapped = "TorchClassifier(module, output='logit') or CallableClassifier(function, n_classes=2), or read it by load_torch"
-    msg = f"a {name} is no classifier yet; pass {wrapped}"
+    msg = f"a {name} is not a classifier yet; pass {wrapped}"
     raise TypeError(msg)
 
 
@@ -108,7 +108,7 @@ def check_names(classifier: Classifier, names: tuple[str, ...]) -> None:
 
 def check_scores(scores: FloatArray, n_events: int, classifier: Classifier) -> None:
     """
-    Refuse scores of the wrong shape, without a value, or that are no probabilities.
+    Refuse scores of the wrong shape, without a value, or that are not probabilities.
 
     Parameters
     ----------

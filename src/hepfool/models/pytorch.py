@@ -418,7 +418,7 @@ def _inverse_activation(probability: torch.Tensor) -> torch.Tensor:
     # NaN is told by whoever knows the events.
     if ((probability < 0) | (probability > 1 + 4 * smallest)).any():
         found = f"[{probability.min().item():.4g}, {probability.max().item():.4g}]"
-        msg = f"the module returned values in {found}, which are no probabilities; use output='logit' if they are log-odds or a log-softmax"
+        msg = f"the module returned values in {found}, which are not probabilities; use output='logit' if they are log-odds or a log-softmax"
         raise ValueError(msg)
     if probability.shape[1] == 1:
         return torch.logit(probability.float() if probability.dtype.itemsize < 4 else probability, eps=smallest)

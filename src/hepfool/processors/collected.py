@@ -141,7 +141,7 @@ def collect(  # noqa: PLR0913 - all that an event has
     space = features if isinstance(features, FeatureSpace) else FeatureSpace(columns if features is None else features)
     unknown = sorted({*columns, *(name for moved in (variations or {}).values() for name in moved)} - set(space.names))
     if unknown:
-        msg = f"columns {', '.join(unknown)} are no features; declare them in features=, or pass them by keyword as spectators"
+        msg = f"columns {', '.join(unknown)} are not features; declare them in features=, or pass them by keyword as spectators"
         raise ValueError(msg)
     if selection is not None and selected is None and not regions:
         selected = tuple(selection.names)
@@ -289,7 +289,7 @@ def _source(metadata: Mapping[str, Any]) -> dict[str, Any]:
     absent = [key for key in ("dataset", "filename", "entrystart", "entrystop") if metadata.get(key) is None]
     if absent:
         msg = (
-            f"metadata lack {', '.join(absent)}, without which events could count twice unnoticed; pass events.metadata of "
+            f"metadata do not hold {', '.join(absent)}, without which events could count twice unnoticed; pass events.metadata of "
             "coffea's Runner, or add them"
         )
         raise ValueError(msg)

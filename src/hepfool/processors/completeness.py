@@ -147,7 +147,7 @@ def check_complete(expected: Mapping[str, Mapping[str, int | None]], out: Mappin
                 wrong[file] = f"could not be opened, none of its events is in {dataset!r}"
             elif processed != entries:
                 wrong[file] = (
-                    f"{processed} of {entries} events of {dataset!r} were processed, {entries - processed} lack"
+                    f"{processed} of {entries} events of {dataset!r} were processed, {entries - processed} are missing"
                 )
     if wrong:
         raise IncompleteInputError(incomplete_message("are incomplete", wrong))

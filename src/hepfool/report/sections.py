@@ -49,7 +49,7 @@ _DETECTOR_ROWS = {
     "clean_efficiency": "fraction of nominal events that is not flagged",
     "clean_efficiency_by_class": "the same by true class",
     "efficiency_fooled": "fraction of fooled events that is flagged",
-    "efficiency_unfooled": "fraction flagged of events that were attacked in vain",
+    "efficiency_unfooled": "fraction flagged of events that were attacked without success",
     "efficiency_adversarial": "fraction of all attacked events that is flagged",
     "corrected_fooling_ratio_error": "its error",
     "product_fooling_ratio": "fooling ratio times unflagged fraction, as if independent",

@@ -100,7 +100,7 @@ def _checked(labels: IntArray, weights: ArrayLike | None) -> FloatArray:
     if empty:
         msg = f"all weights of class {empty[0]} are zero; a ROC curve needs events of both classes"
         raise ValueError(msg)
-    # Relative sizes: squares of very large or small ones are no numbers.
+    # Relative sizes: squares of very large or small ones are not numbers.
     return np.asarray(sizes / sizes.max())
 
 

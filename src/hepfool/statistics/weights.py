@@ -21,7 +21,7 @@ from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["check_sums", "check_weights", "effective_number", "unusable_sums"]
 
-#: Beyond these, squares of weights are no numbers, or zero.
+#: Beyond these, squares of weights are not numbers, or zero.
 _LARGEST, _SMALLEST = 1e150, 1e-150
 
 #: Net weight over the sum of sizes below which rounding decides about sums.

@@ -161,7 +161,7 @@ def prepare_run(plan: RunPlan, splits: Splits, *, seed: int, folder: Path) -> Ru
         If a part cannot be made; see :func:`~hepfool.training.fit`,
         :func:`~hepfool.attacks.base.run_attack` and :func:`~hepfool.defences.detector.train_detector`.
     Interrupted
-        If a part was interrupted: half a training is no part of a study.
+        If a part was interrupted: half a training is not part of a study.
     """
     classifier = _network(plan, splits, _stage_seed(seed, "network"), folder)
     bounds = (digest for table in splits[:2] for digest in _bounds_key(plan, table))

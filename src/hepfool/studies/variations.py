@@ -275,7 +275,7 @@ def _yield(histogram: Hist[Any], above: float | None, name: str) -> tuple[float,
         edges = np.asarray(axis.edges)
         nearest = int(np.argmin(np.abs(edges - above)))
         if abs(edges[nearest] - above) > _ALIGNED * max(1.0, abs(above)):
-            msg = f"{above:g} is no bin edge of histogram {name!r}; the nearest is {edges[nearest]:g}"
+            msg = f"{above:g} is not a bin edge of histogram {name!r}; the nearest is {edges[nearest]:g}"
             raise ValueError(msg)
         counted = slice(nearest + int(axis.traits.underflow), None)
     contents = histogram.values(flow=True)

@@ -56,7 +56,7 @@ def read_configuration(path: str | Path) -> Study:
         msg = f"{path}, {'; '.join(problems)}"
         raise ValueError(msg) from error
     for location in _mistaken(content, found.model_dump(), ()):
-        msg = f"{path}, {_problem(node, location, 'true and false are no numbers here')}"
+        msg = f"{path}, {_problem(node, location, 'true and false are not numbers here')}"
         raise ValueError(msg)
     return found
 

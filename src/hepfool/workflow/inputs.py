@@ -111,6 +111,6 @@ def _check_channel(workspace: Path, channel: str) -> None:
     try:
         channels = [entry["name"] for entry in json.loads(workspace.read_text(encoding="utf-8"))["channels"]]
     except (ValueError, KeyError, TypeError) as error:
-        msg = f"{workspace} is no workspace of pyhf ({type(error).__name__}: {error})"
+        msg = f"{workspace} is not a pyhf workspace ({type(error).__name__}: {error})"
         raise ValueError(msg) from error
     _require(workspace, [channel], channels, "channel")

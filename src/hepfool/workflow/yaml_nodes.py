@@ -66,7 +66,7 @@ def compose(content: bytes) -> yaml.MappingNode:
         If it is no sound configuration; the message gives line and column.
     """
     if len(content) > _LARGEST:
-        msg = f"is no configuration: it holds {len(content)} bytes, more than {_LARGEST}"
+        msg = f"is not a configuration: it holds {len(content)} bytes, more than {_LARGEST}"
         raise ValueError(msg)
     try:
         node = yaml.compose(_decoded(content), Loader=_Loader)

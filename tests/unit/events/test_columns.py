@@ -161,10 +161,10 @@ def test_smoothed_labels_are_the_nearest_class_with_a_warning() -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0.6, 0.1], "0.6 is no class"),
-        ([1.0, 0.5], "0.5 is no class"),
-        ([1.0, np.nan], "nan is no class"),
-        ([-1, 1], "-1 is no class, they count from 0"),
+        ([0.6, 0.1], "0.6 is not a class"),
+        ([1.0, 0.5], "0.5 is not a class"),
+        ([1.0, np.nan], "nan is not a class"),
+        ([-1, 1], "-1 is not a class, they count from 0"),
         (["s", "b"], r"'b' is text; say which class it is, such as classes=\{'b': 0, 's': 1\}"),
         ([[0], [1]], r"shape \(2, 1\) is not one class per event; use ravel"),
         ([[0, 1], [1, 0]], r"argmax\(axis=1\) on one-hot labels"),

@@ -127,7 +127,7 @@ def test_labels_become_classes(
         ({"pt": np.array(["a", "b", "c", "d"])}, "'pt' is text, not one number per event"),
         ({"eta": np.array([0.0, 1.0, np.inf, 2.0])}, "'eta' of event 2 is inf"),
         ({"w": np.array([1.0, np.nan, 1.0, 1.0])}, "1 event weights are not finite"),
-        ({"truth": np.array([0.0, 0.5, 1.0, 1.0])}, "0.5 is no class"),
+        ({"truth": np.array([0.0, 0.5, 1.0, 1.0])}, "0.5 is not a class"),
         ({"truth": np.array([-1, 1, 1, -1])}, "count from 0"),
         ({"truth": pa.array([1, None, 0, 1])}, "label column 'truth': 1 are missing"),
         ({"truth": pa.array([True, None, False, True])}, "label column 'truth': 1 are missing"),
@@ -352,7 +352,7 @@ def test_columns_that_are_ambiguous_or_no_columns_are_refused(tmp_path: Path) ->
 @pytest.mark.parametrize("label", ["inf", "1e19", "-1e300"])
 def test_labels_beyond_whole_numbers_are_named_as_they_are(tmp_path: Path, label: str) -> None:
     (tmp_path / "t.csv").write_text(f"a,label\n1,0\n2,{label}\n")
-    with pytest.raises(ValueError, match=rf"{float(label):g} is no class".replace("+", r"\+")):
+    with pytest.raises(ValueError, match=rf"{float(label):g} is not a class".replace("+", r"\+")):
         read_table(tmp_path / "t.csv", features=["a"], label="label")
 
 

@@ -47,8 +47,8 @@ def test_steps_follow_the_ranges() -> None:
     ("function", "rule"),
     [
         (lambda values: np.ones(7), "check n_classes"),
-        (lambda values: 3.0 * values[:, 0], "no probabilities"),
-        (lambda values: np.full(len(values), np.nan), "no probabilities"),
+        (lambda values: 3.0 * values[:, 0], "not probabilities"),
+        (lambda values: np.full(len(values), np.nan), "not probabilities"),
         (lambda values: 0.2 * np.ones((len(values), 2)), "sum to one"),
     ],
 )

@@ -129,13 +129,13 @@ FAULTY: dict[str, tuple[Callable[[], Classifier], str]] = {
         lambda: TorchClassifier(After(lambda raw: raw.log_softmax(dim=1), 2), output="probability"),
         "use output='logit'",
     ),
-    "tanh as probability": (lambda: TorchClassifier(After(torch.tanh), output="probability"), "no probabilities"),
-    "two logits as probability": (lambda: TorchClassifier(After(same, 2), output="probability"), "no probabilities"),
+    "tanh as probability": (lambda: TorchClassifier(After(torch.tanh), output="probability"), "not probabilities"),
+    "two logits as probability": (lambda: TorchClassifier(After(same, 2), output="probability"), "not probabilities"),
     "nan for some": (lambda: TorchClassifier(After(torch.log)), "not finite for .* of 600"),
     "no inputs": (lambda: TorchClassifier(After(lambda raw: 0.0 * raw)), "does not use its inputs"),
     "one event alone fails": (
         lambda: CallableClassifier(lambda x: np.atleast_2d(x)[: max(len(x), 2)][1:2].sum() * np.ones(len(x))),
-        "no probabilities|other events|a single event",
+        "not probabilities|other events|a single event",
     ),
     "classes instead of probabilities": (
         lambda: CallableClassifier(lambda x: (x.sum(axis=1) > 0).astype(int)),
@@ -255,7 +255,7 @@ def test_what_changes_its_input_is_refused_unless_it_gets_a_copy() -> None:
 @pytest.mark.parametrize(
     ("bare", "message"),
     [
-        (nn.Linear(3, 1), r"a Linear is no classifier yet; pass .*TorchClassifier\(module, output='logit'\)"),
+        (nn.Linear(3, 1), r"a Linear is not a classifier yet; pass .*TorchClassifier\(module, output='logit'\)"),
         (LogisticRegression(), r"CallableClassifier\(estimator, n_classes=2\)"),
         (np.tanh, r"CallableClassifier\(function, n_classes=2\)"),
         ("network.pt2", "load_torch"),
@@ -406,5 +406,5 @@ def test_every_door_refuses_what_is_no_classifier() -> None:
         lambda: run_table_attack(table, module, NOISE, seed=1),
         lambda: transferred(attacked(TorchClassifier(After(same))), module),
     ):
-        with pytest.raises(TypeError, match="a Linear is no classifier yet"):
+        with pytest.raises(TypeError, match="a Linear is not a classifier yet"):
             door()

@@ -153,7 +153,7 @@ def test_features_are_declared_and_follow_from_others() -> None:
     table = table_of(collect(chunk(), {**INPUTS, "ratio": ratio}, features=features))
     assert table.features.names == ("pt", "met", "ratio")
     assert table.features[0].lower == 0.0
-    with pytest.raises(ValueError, match="columns pt are no features"):
+    with pytest.raises(ValueError, match="columns pt are not features"):
         collect(chunk(), INPUTS, features=["met"])
 
 
@@ -187,7 +187,7 @@ def test_neighbours_and_empty_chunks_are_not_counted_twice() -> None:
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        ({"metadata": {"dataset": "ttbar"}}, "metadata lack filename, entrystart, entrystop"),
+        ({"metadata": {"dataset": "ttbar"}}, "metadata do not hold filename, entrystart, entrystop"),
         ({"inputs": np.ones((4, 2))}, "without named columns"),
         ({"weights": [1.0]}, "weights has 1 entries for 4 events"),
         ({"weights": [1.0], "weight_variations": True}, "takes them from coffea's Weights"),
@@ -196,7 +196,7 @@ def test_neighbours_and_empty_chunks_are_not_counted_twice() -> None:
         ({"regions": {"all": ("control", [True] * 4)}, "selection": Cuts()}, "selection has no effect"),
         ({"regions": {"low": ("sideband", "low")}, "selection": Cuts()}, "role 'sideband' is unknown"),
         ({"regions": {"low": ("control", [1, 0, 1, 0])}}, "not True or False"),
-        ({"variations": {"jes_up": {"jet": [1.0] * 4}}}, "columns jet are no features"),
+        ({"variations": {"jes_up": {"jet": [1.0] * 4}}}, "columns jet are not features"),
         ({"label": "signal"}, "say which class it is"),
     ],
 )

@@ -123,7 +123,7 @@ def test_archives_of_this_package_are_read_as_well(tmp_path: Path) -> None:
     ("nominal", "above", "message"),
     [
         ({"signal": "SR/tt"}, None, "no histogram 'SR/tt' for region 'signal'"),
-        ({"signal": "SR/ttbar"}, 0.6, "0.6 is no bin edge of histogram 'SR/ttbar'; the nearest is 0.5"),
+        ({"signal": "SR/ttbar"}, 0.6, "0.6 is not a bin edge of histogram 'SR/ttbar'; the nearest is 0.5"),
         ({"signal": "SR/ttbar_jes"}, None, "no varied histogram such as SR/ttbar_jes_jesUp"),
     ],
 )

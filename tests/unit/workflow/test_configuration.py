@@ -177,7 +177,7 @@ def laughs(n: int) -> str:
         ("seed: 2026-13-45", "line 1, column 1: seed: Input should be a valid integer"),
         ("seed: 12:30:45", "line 1, column 1: seed: Input should be a valid integer"),
         ("seed: yes", "line 1, column 1: seed: Input should be a valid integer"),
-        ("output: a\nseed: true", "line 2, column 1: seed: true and false are no numbers"),
+        ("output: a\nseed: true", "line 2, column 1: seed: true and false are not numbers"),
         ("#" * 2**21, "holds 2097152 bytes, more than"),
     ],
     ids=lambda value: value[:12],
