@@ -25,18 +25,20 @@ from hepfool.attacks.search.ledger import Group, Ledger
 from hepfool.attacks.search.rounds import Accounts, Columns, Pairs, most_candidates, sweep_rounds, total_slope
 from hepfool.attacks.search.score import (
     FOOLED,
+    PLANNED,
     VICTIM,
     Crowd,
     Landed,
     ScoreAxis,
     ScoreGroup,
     ScoreLedger,
+    aim_and_move,
     expect,
     plan,
     replay,
     settle_block,
 )
-from hepfool.attacks.search.sweep import Goals, Task, sweep
+from hepfool.attacks.search.sweep import Goals, Space, Task, sweep
 from hepfool.events import EventTable
 from hepfool.kernels import threads
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled, threshold_of
@@ -54,8 +56,6 @@ _TINY: Final = 1e-9
 _RESOLVED: Final = 1e-5
 #: Candidates of a move that takes other columns along, unless stated: each costs a call of their functions.
 _FOLLOWED_CANDIDATES: Final = 50
-#: Events that are told where to go before the first of them moves.
-_PLANNED: Final = 8
 
 
 class Tuning(NamedTuple):
@@ -573,7 +573,7 @@ class _Sweep:
         events = ordered.events
         decided = any(region.select is not None for region in self.search.problem.table.regions)
         before = _Before.of(ledger, pairs, self.rows, events) if decided else None
-        self._move(ledger, pairs, ordered, self._goals(ordered))
+        self._move(ledger, pairs, self._task(ordered, self._goals(ordered)))
         outside = self.search.outside(self.rows, events)
         if before is not None and outside.any():
             nowhere = np.zeros((len(self.rows), 1), dtype=np.int64)
@@ -589,13 +589,18 @@ class _Sweep:
             return self.options
         return self.options._replace(n_candidates=_FOLLOWED_CANDIDATES)
 
-    def _move(self, ledger: Ledger, pairs: Pairs | None, moving: Moving, goals: Goals) -> FloatArray:
-        columns, layout = self.search.columns, self.search.layout
-        task = Task(layout, self._options(), self.rows, moving.events, goals, self.seed)
-        simple = self.search.problem.once(f"single {self.island.number}", lambda: ledger.single)
-        if columns.alone and pairs is None and simple:
+    def _task(self, moving: Moving, goals: Goals) -> Task:
+        return Task(self.search.layout, self._options(), self.rows, moving.events, goals, self.seed)
+
+    def _simple(self, ledger: Ledger, pairs: Pairs | None) -> bool:
+        """Whether every event counts in one group at most and no other column follows a move."""
+        single = self.search.problem.once(f"single {self.island.number}", lambda: ledger.single)
+        return self.search.columns.alone and pairs is None and single
+
+    def _move(self, ledger: Ledger, pairs: Pairs | None, task: Task) -> FloatArray:
+        if self._simple(ledger, pairs):
             return sweep(ledger, task, n_ahead=self.tuning.n_ahead)
-        return sweep_rounds(ledger, task, columns, pairs)
+        return sweep_rounds(ledger, task, self.search.columns, pairs)
 
     def _by_margin(self) -> IntArray:
         """Places of the events: fooled ones first, then those with the smallest margin."""
@@ -641,29 +646,34 @@ class _Sweep:
     def _aim_and_move(
         self, ledger: Ledger, pairs: Pairs | None, book: ScoreLedger, bins: IntArray, part: Moving
     ) -> None:
-        """Move a few events to where they disturb the score least."""
+        """Move the events of a block to where they disturb the score least."""
         search, events, goals = self.search, part.events, self._goals(part)
-        score = search.score
+        score, task = search.score, self._task(part, goals)
         assert score is not None  # noqa: S101 - asked for only if it is kept
         if len(score.edges) > 1:
-            self._move(ledger, pairs, part, goals)
+            for few in _few(len(events)):
+                self._move(ledger, pairs, task.part(slice(*few)))
             return
-        weights, role = search.layout.weights, np.where(part.fooled, FOOLED, VICTIM)
-        sign = np.where(search.problem.classes[events] == 1, 1.0, -1.0)
-        crowd = Crowd(events, role, part.margin, sign)
-        settings, aimed = (self.tuning.overshoot, self.tuning.spare), np.empty((len(events), 1), dtype=np.int64)
-        plan(book, weights, bins, crowd, score.axis, goals, settings, aimed)
-        taken = self._move(ledger, pairs, part, goals)
-        expect(book, weights, crowd, taken, score.axis.edges, aimed)
+        sign, nowhere = np.where(search.problem.classes[events] == 1, 1.0, -1.0), np.empty((len(events), 1), np.int64)
+        role, taken = np.where(part.fooled, FOOLED, VICTIM), np.zeros(len(events))
+        crowd, settings = (
+            Crowd(events, role, part.margin, sign, nowhere, taken),
+            (self.tuning.overshoot, self.tuning.spare),
+        )
+        if self._simple(ledger, pairs) and self.tuning.n_ahead == 1:
+            aim_and_move(book, bins, crowd, score.axis, settings, ledger, task, Space.of(ledger))
+            return
+        weights = search.layout.weights
+        for few in _few(len(events)):
+            plan(book, weights, bins, crowd, score.axis, goals, settings, few)
+            taken[slice(*few)] = self._move(ledger, pairs, task.part(slice(*few)))
+            expect(book, weights, crowd, score.axis.edges, few)
 
     def _block(self, ledger: Ledger, pairs: Pairs | None, book: ScoreLedger, bins: IntArray, part: Moving) -> None:
         search, events = self.search, part.events
         weights = search.layout.weights
         before, kept_score = _Before.of(ledger, pairs, self.rows, events), book.copy()
-        for start in range(0, len(events), _PLANNED):
-            self._aim_and_move(
-                ledger, pairs, book, bins, part.select(np.arange(start, min(start + _PLANNED, len(events))))
-            )
+        self._aim_and_move(ledger, pairs, book, bins, part)
         moved = before.moved(self.rows, events)
         actual = bins[events].copy()
         if moved.any():
@@ -687,6 +697,11 @@ class _Sweep:
         replay(
             book, accounts, pairs, self.rows, bins, Landed(events, rows, actual, welcome, changed.astype(np.float64))
         )
+
+
+def _few(n_events: int) -> list[tuple[int, int]]:
+    """Split the events of a block into those that are told where to go before the first of them moves."""
+    return [(start, min(start + PLANNED, n_events)) for start in range(0, n_events, PLANNED)]
 
 
 def _no_ledger(search: Search) -> Ledger:
