@@ -167,7 +167,9 @@ def test_branch_and_bound_over_bins_chooses_what_trying_every_bin_chooses(
     rng = np.random.default_rng(seed)
     table = events(300, seed=seed % 1000, regions=False, weighted=bool(seed % 2), negative=negative)
     # Far from zero single precision leaves bins empty, and puts what is drawn in them into others.
-    table = replace(table, values=(table.values + [1e8 * far, 0, 0, 0, 0, 0]).astype(np.float32).astype(np.float64))
+    table = replace(
+        table, values=np.add(table.values, [1e8 * far, 0, 0, 0, 0, 0]).astype(np.float32).astype(np.float64)
+    )
     binning = Binning.uniform(table, n_bins=n_bins)
     values, n_moved = table.values.copy(), 0
     try:

@@ -54,6 +54,10 @@ __all__ = ["Island", "Moving", "Prices", "Search", "Tuning"]
 _TINY: Final = 1e-9
 #: Loss, in nats, below which single precision does not tell it from none.
 _RESOLVED: Final = 1e-5
+#: Parts of a large island's events between which the network is called, where the score is kept.
+_BLOCKS: Final = 32
+#: Fooled events that are moved where the score is kept, for each that is not fooled; at least a quarter of them.
+_REPAIRED: Final = 2
 #: Candidates of a move that takes other columns along, unless stated: each costs a call of their functions.
 _FOLLOWED_CANDIDATES: Final = 50
 
@@ -69,7 +73,7 @@ class Tuning(NamedTuple):
     spare : float
         Fraction of a fooled event's margin that repairs may use up.
     block : int
-        Events between two calls of the network, where the score is kept.
+        Events between two calls of the network, where the score is kept; more of them where there are many.
     n_ahead : int
         Events whose moves are chosen before the first of them moves.
     """
@@ -627,11 +631,16 @@ class _Sweep:
         search, turns = self.search, self._in_turns()
         bins = search.current_bins(self.island, self.rows)
         book = search.book(self.island, bins)
-        for start in range(0, len(turns), self.tuning.block):
-            self._block(ledger, pairs, book, bins, self.moving.select(turns[start : start + self.tuning.block]))
+        block = max(self.tuning.block, len(turns) // _BLOCKS)
+        for start in range(0, len(turns), block):
+            self._block(ledger, pairs, book, bins, self.moving.select(turns[start : start + block]))
 
     def _in_turns(self) -> IntArray:
-        """Places of the events: fooled ones in random order, then the others by margin, the classes in turns."""
+        """
+        Places of the events: fooled ones in random order, then the others by margin, the classes in turns.
+
+        Where most are fooled, a part of them makes enough room for the others.
+        """
         order = self._by_margin()
         fooled, rest = order[self.moving.fooled[order]], order[~self.moving.fooled[order]]
         classes = self.search.problem.classes[self.moving.events[rest]]
@@ -641,7 +650,8 @@ class _Sweep:
             place[own] = (np.arange(own.sum()) + 0.5) / own.sum()
         rest = rest[np.argsort(place, kind="stable")]
         rng = np.random.default_rng([self.seed & (2**63 - 1), self.island.number])
-        return rest if self.last else np.concatenate([rng.permutation(fooled), rest])
+        n_repaired = max(_REPAIRED * len(rest), len(fooled) // 4)
+        return rest if self.last else np.concatenate([rng.permutation(fooled)[:n_repaired], rest])
 
     def _aim_and_move(
         self, ledger: Ledger, pairs: Pairs | None, book: ScoreLedger, bins: IntArray, part: Moving
