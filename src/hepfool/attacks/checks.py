@@ -149,8 +149,8 @@ def check_parts(table: EventTable, parts: Sequence[Part], attacked: BoolArray) -
             f"{part.name} ({part.events.sum()} events of weight {table.weights[part.events].sum():g})" for part in parts
         )
         msg = (
-            "no event is left to attack: the weights of the constrained events do not sum to a positive number in any part that is "
-            f"compared by itself: {named}; join regions or processes, or add events"
+            "no event is left to attack: the weights of the constrained events do not sum to a positive number, or leave the variance "
+            f"of an input negative, in every part that is compared by itself: {named}; join regions or processes, or add events"
         )
         raise ValueError(msg)
 

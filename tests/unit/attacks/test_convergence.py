@@ -73,7 +73,7 @@ def test_frugal_stops_by_itself_and_says_so() -> None:
     assert PATIENCE < result.iterations_done < ATTACK.n_iterations
     full = run(replace(ATTACK, converge=False))
     assert (full.converged, full.iterations_done) == (None, ATTACK.n_iterations)
-    assert full.fooling_ratio - result.fooling_ratio < full.fooling_ratio_error
+    assert full.fooling_ratio - result.fooling_ratio < 2 * full.fooling_ratio_error
 
 
 def test_too_few_iterations_have_not_converged() -> None:
