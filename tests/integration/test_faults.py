@@ -47,7 +47,7 @@ ROOT = Path(__file__).parents[2]
 PLAN = AttackPlan(Logistic(), Push(), seed=7)
 N_EVENTS = 1200
 #: Seconds that anything here may take on a busy machine.
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 def iterative(**options: Any) -> Runner:
