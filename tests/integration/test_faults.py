@@ -115,8 +115,9 @@ def test_the_clean_run_reads_all_events_and_does_something(clean: AnalysisRun, f
 # Workers
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client() -> Iterator[Any]:
+    """Client of a new cluster: after several kills dask may give a worker up for good."""
     distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
