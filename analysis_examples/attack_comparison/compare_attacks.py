@@ -26,8 +26,8 @@ from hepfool.models.pytorch import TorchClassifier
 from hepfool.plots.studies import AttackPoint, plot_attack_comparison
 from hepfool.plots.style import PlotStyle
 from hepfool.samples import toys
+from hepfool.study.outcome import thin
 from hepfool.training import fit
-from hepfool.workflow.study import thin
 
 SHIFTS = (0.003, 0.01, 0.03, 0.1)
 SIZES = (0.003, 0.01, 0.03, 0.1)

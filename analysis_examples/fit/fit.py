@@ -40,7 +40,7 @@ from hepfool.plots import PlotStyle, plot_impacts
 from hepfool.processors.chunk import attack_table
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import FEATURES
-from hepfool.workflow.study import signal_region_envelope
+from hepfool.study.outcome import signal_region_envelope
 
 SEED = 1
 #: The signal region; the control region holds too few simulated events of a high score for a template.

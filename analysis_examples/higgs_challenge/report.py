@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from hepfool.workflow import Study, run_workflow
+from hepfool.study import Study, run_workflow
 
 FEATURES = tuple((Path(__file__).parent / "features.txt").read_text().split())
 

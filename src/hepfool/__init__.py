@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from hepfool.events import Envelope, EventTable, Region, best_single_cut
     from hepfool.features import Derived, Feature, FeatureSpace
     from hepfool.models.pytorch import TorchClassifier
+    from hepfool.study.plan import Study
     from hepfool.validation import Correlations, Marginals, Validation
-    from hepfool.workflow.configuration import Study
 
 __all__ = [
     "AttackResult",
@@ -57,7 +57,7 @@ _MODULES = {
     "FeatureSpace": "hepfool.features",
     "Marginals": "hepfool.validation",
     "Region": "hepfool.events",
-    "Study": "hepfool.workflow.configuration",
+    "Study": "hepfool.study.plan",
     "TorchClassifier": "hepfool.models.pytorch",
     "Validation": "hepfool.validation",
     "best_single_cut": "hepfool.events",

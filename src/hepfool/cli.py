@@ -41,8 +41,8 @@ from hepfool.interrupts import Interrupted, Received, command_to_go_on, stopped_
 if TYPE_CHECKING:  # loaded late, so that --help stays quick
     from hepfool.attacks.conserv import CONSERVAttack
     from hepfool.events import EventTable
+    from hepfool.study.plan import EventsConfiguration
     from hepfool.typing import ProgressCallback
-    from hepfool.workflow.configuration import EventsConfiguration
 
 __all__ = ["main"]
 
@@ -205,7 +205,7 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         from hepfool.plots.style import PlotStyle  # noqa: PLC0415
         from hepfool.report import check_output  # noqa: PLC0415
         from hepfool.statistics.checks import CheckSettings  # noqa: PLC0415
-        from hepfool.workflow import run_table_attack, thin, with_checks, with_frontier, write_study  # noqa: PLC0415
+        from hepfool.study import run_table_attack, thin, with_checks, with_frontier, write_study  # noqa: PLC0415
 
         folder = check_output(output, force=force)
         check_effects(options, files)
@@ -243,8 +243,8 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
 def _configuration(options: Mapping[str, Any]) -> CONSERVAttack:
     """State the attack, with what it keeps as a validation."""
     from hepfool.attacks.conserv import CONSERVAttack  # noqa: PLC0415 - loaded late, so that --help stays quick
+    from hepfool.study.attack_plan import stated  # noqa: PLC0415
     from hepfool.validation import Validation  # noqa: PLC0415
-    from hepfool.workflow.attack_configuration import stated  # noqa: PLC0415
 
     names = [str(name).removeprefix("--").replace("-", "_") for name, *_ in (*_ATTACK_OPTIONS, *_VALIDATION_OPTIONS)]
     given = {name: options[name] for name in names if options[name] is not None}
@@ -258,7 +258,7 @@ def _configuration(options: Mapping[str, Any]) -> CONSERVAttack:
 
 
 def _table(files: tuple[str, ...], options: Mapping[str, Any]) -> EventTable:
-    from hepfool.workflow.sources import read_events  # noqa: PLC0415 - loaded late, so that --help stays quick
+    from hepfool.study.sources import read_events  # noqa: PLC0415 - loaded late, so that --help stays quick
 
     events = _events(files, options)
     table = read_events(events)
@@ -269,7 +269,7 @@ def _table(files: tuple[str, ...], options: Mapping[str, Any]) -> EventTable:
 def _events(files: tuple[str, ...], options: Mapping[str, Any]) -> EventsConfiguration:
     """State the events as a configuration file does."""
     from hepfool.features import FeatureSpace  # noqa: PLC0415 - loaded late, so that --help stays quick
-    from hepfool.workflow.configuration import EventsConfiguration, checked  # noqa: PLC0415
+    from hepfool.study.plan import EventsConfiguration, checked  # noqa: PLC0415
 
     derived = dict(_pair("--derived", text) for text in options["derived"])
     features = FeatureSpace(_features(options["features"]))
@@ -331,7 +331,7 @@ def contact_sheet(folder: str, *, force: bool) -> None:
 def workflow(configuration: str | None, from_step: str | None, *, dry_run: bool, force: bool, schema: bool) -> None:
     """Run the whole procedure from events to a report; an interrupted run goes on where it was."""
     with _user_errors() as received:
-        from hepfool.workflow import (  # noqa: PLC0415 - loaded late, so that --help stays quick
+        from hepfool.study import (  # noqa: PLC0415 - loaded late, so that --help stays quick
             check_inputs,
             plan_workflow,
             read_configuration,

@@ -42,13 +42,13 @@ from hepfool.samples.htautau_analysis import FEATURES, HiggsToTauTau
 from hepfool.statistics.checks import CheckSettings
 from hepfool.studies.region_yields import region_yields, score_variable
 from hepfool.studies.systematics import SystematicEffect, attack_effect
+from hepfool.study.figures import detector_figures
+from hepfool.study.outcome import Outcome, judged, signal_region_envelope, with_checks, with_frontier, write_study
 from hepfool.summary import Summary
 from hepfool.sums import data_sums
 from hepfool.training import TrainingSettings, fit
 from hepfool.typing import ProgressCallback
 from hepfool.validation import Validation
-from hepfool.workflow.figures import detector_figures
-from hepfool.workflow.study import Outcome, judged, signal_region_envelope, with_checks, with_frontier, write_study
 from hepfool.worst_case.composition import compositions
 
 __all__ = ["ATTACK", "DemoEvents", "read_events", "run_demo", "train_network"]

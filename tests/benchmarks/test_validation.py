@@ -27,9 +27,9 @@ from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.samples.higgsml import FEATURES, MISSING_VALUE
 from hepfool.studies.runs import split_events
+from hepfool.study.outcome import signal_region_envelope
 from hepfool.training import TrainingSettings, fit
 from hepfool.validation import Correlations, Marginals, Validation
-from hepfool.workflow.study import signal_region_envelope
 from hepfool.worst_case.composition import compositions
 from tests.benchmarks.conftest import Record
 from tests.benchmarks.samples import synthetic

@@ -14,7 +14,7 @@ import uproot
 from hepfool import demo
 from hepfool.demo import PRETRAINED
 from hepfool.io.store import read_store
-from hepfool.workflow import with_frontier
+from hepfool.study import with_frontier
 
 pytestmark = [
     pytest.mark.torch,

@@ -31,8 +31,8 @@ from hepfool.processors.passes import RangeProcessor
 from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
+from hepfool.study import run_table_attack
 from hepfool.sums import Key
-from hepfool.workflow import run_table_attack
 from tests.toy_analysis import Logistic, Push, ToyAnalysis
 
 pytestmark = [

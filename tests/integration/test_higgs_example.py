@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hepfool.workflow import plan_workflow
+from hepfool.study import plan_workflow
 
 SCRIPT = Path(__file__).parents[2] / "analysis_examples" / "higgs_challenge" / "report.py"
 

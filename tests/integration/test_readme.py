@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hepfool.cli import main
-from hepfool.workflow import plan_workflow, read_configuration
+from hepfool.study import plan_workflow, read_configuration
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

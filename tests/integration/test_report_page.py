@@ -14,7 +14,7 @@ import pytest
 
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.statistics.checks import CheckSettings
-from hepfool.workflow import run_table_attack, with_checks, write_study
+from hepfool.study import run_table_attack, with_checks, write_study
 from tests.specimens import SineClassifier, events
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

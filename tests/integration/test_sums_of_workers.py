@@ -32,10 +32,10 @@ from hepfool.processors.partitioned_attack import PartitionedAttack
 from hepfool.processors.passes import TableProcessor
 from hepfool.report import summary_markdown
 from hepfool.statistics.marginals import Binning
+from hepfool.study import judged, write_study
 from hepfool.sums import AttackSums, data_sums
 from hepfool.typing import FloatArray, IntArray
 from hepfool.validation import Correlations, Marginals, Validation
-from hepfool.workflow import judged, write_study
 from tests.toy_analysis import Logistic, ToyAnalysis
 
 pytestmark = pytest.mark.torch

@@ -31,7 +31,7 @@ from hepfool.models.blackbox import CallableClassifier
 from hepfool.plots.style import PlotStyle
 from hepfool.printable import printable
 from hepfool.report import sum_histograms, summary_html, summary_latex, summary_markdown, summary_table
-from hepfool.workflow.study import Outcome, run_table_attack, write_study
+from hepfool.study.outcome import Outcome, run_table_attack, write_study
 
 HOSTILE = (
     "m[lead]",
@@ -132,7 +132,7 @@ def test_a_name_is_shown_as_it_is(name: str) -> None:
 @pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 def test_a_report_is_written_whatever_the_names(name: str) -> None:
     with TemporaryDirectory() as folder, warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hepfool.workflow.study.draw_study", lambda *_, **__: {})
+        patch.setattr("hepfool.study.outcome.draw_study", lambda *_, **__: {})
         warnings.simplefilter("ignore", PlainTextWarning)
         try:
             found = study(name)
@@ -168,7 +168,7 @@ def test_figures_show_tex_that_cannot_be_set_as_it_is(name: str, tmp_path: Path)
 def test_a_label_that_cannot_be_set_is_named_before_the_attack(
     part: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hepfool.workflow.study.run_attack", None)
+    monkeypatch.setattr("hepfool.study.outcome.run_attack", None)
     with pytest.warns(PlainTextWarning, match=re.escape(repr(*part.values())[1:-1])), pytest.raises(TypeError):
         study("pt", **part)
 

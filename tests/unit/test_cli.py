@@ -16,7 +16,7 @@ import uproot
 from click.testing import CliRunner, Result
 from torch import nn
 
-from hepfool import cli, workflow
+from hepfool import cli, study
 from hepfool._version import __version__
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.io.store import read_store
@@ -103,7 +103,7 @@ def run(donut: Path, tmp_path: Path) -> Run:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out, which take most of the time."""
-    monkeypatch.setattr(workflow.study, "draw_study", lambda _, **__: {})
+    monkeypatch.setattr(study.outcome, "draw_study", lambda _, **__: {})
 
 
 def test_version() -> None:
@@ -329,7 +329,7 @@ def test_a_bug_keeps_its_traceback(error: Exception, run: Run, tmp_path: Path, m
     def broken(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(workflow, "run_table_attack", broken)
+    monkeypatch.setattr(study, "run_table_attack", broken)
     result = run()
     assert result.exception is error
     assert list(tmp_path.iterdir()) == []
@@ -450,7 +450,7 @@ def test_an_option_of_the_attack_changes_it_or_is_refused(
         found.append(study.result.adversarial.values)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(workflow, "write_study", write)
+    monkeypatch.setattr(study, "write_study", write)
     value, others = _TRIED[option]
     base: dict[str, str | None] = {"max_events": "300", **others}
     base |= {"strategy": strategy, "step": None} if strategy == "frugal" else {}

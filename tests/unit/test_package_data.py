@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from jinja2 import PackageLoader
 
+from hepfool.study import workflow_schema
 from hepfool.summary import summary_schema
-from hepfool.workflow import workflow_schema
 
 ROOT = Path(__file__).parents[2]
 DATA = {

@@ -171,7 +171,7 @@ def attack_table(
     -------
     dict
         To be put into your own output under a key of your choice; coffea merges it.  ``sums`` are the
-        :class:`~hepfool.sums.AttackSums`, of which :func:`hepfool.workflow.judged` makes a report; ``not_attacked`` counts
+        :class:`~hepfool.sums.AttackSums`, of which :func:`hepfool.study.judged` makes a report; ``not_attacked`` counts
         events and chunks that could not be attacked, by reason.
 
     Warns

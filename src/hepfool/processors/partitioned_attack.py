@@ -58,7 +58,7 @@ class PartitionedResult:
     Attributes
     ----------
     sums : AttackSums
-        Of all events, of which :func:`hepfool.workflow.judged` makes verdict, report and figures.
+        Of all events, of which :func:`hepfool.study.judged` makes verdict, report and figures.
     not_attacked : mapping
         Events and partitions that could not be attacked, by reason.
     compatibility : Compatibility

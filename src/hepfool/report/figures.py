@@ -49,7 +49,7 @@ def attack_figures(
     -------
     dict of str to matplotlib.figure.Figure
         ``regions``, ``projection`` (with events of several features) and ``fooling``, to be given to
-        :func:`hepfool.workflow.write_study`.
+        :func:`hepfool.study.write_study`.
     """
     # Drawing libraries are loaded only when something is drawn.
     from hepfool import plots  # noqa: PLC0415

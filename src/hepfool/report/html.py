@@ -95,7 +95,7 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
     summary : Summary
         The study.
     figures : mapping of str to bytes, optional
-        PNG images by name; those of :func:`hepfool.workflow.draw_study` have captions.
+        PNG images by name; those of :func:`hepfool.study.draw_study` have captions.
 
     Returns
     -------

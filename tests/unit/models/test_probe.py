@@ -33,8 +33,8 @@ from hepfool.processors.chunk import attack_table
 from hepfool.processors.plan import AttackPlan
 from hepfool.processors.processor import AttackProcessor
 from hepfool.statistics.marginals import Binning
+from hepfool.study import run_table_attack
 from hepfool.typing import FloatArray
-from hepfool.workflow import run_table_attack
 from tests.specimens import SineClassifier
 
 pytestmark = pytest.mark.torch

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from hepfool.workflow.configuration import Study
-from hepfool.workflow.yaml_nodes import compose, plain, position
+from hepfool.study.plan import Study
+from hepfool.study.yaml_nodes import compose, plain, position
 
 __all__ = ["read_configuration"]
 

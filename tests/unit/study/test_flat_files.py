@@ -16,9 +16,9 @@ from hepfool.attacks.checks import leaving
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import EventTable
 from hepfool.studies.contributions import varied_mask
-from hepfool.workflow.configuration import EventsConfiguration, Study
-from hepfool.workflow.inputs import check_inputs
-from hepfool.workflow.sources import read_events
+from hepfool.study.inputs import check_inputs
+from hepfool.study.plan import EventsConfiguration, Study
+from hepfool.study.sources import read_events
 from tests.specimens import SineClassifier
 
 Content = dict[str, NDArray[Any]]

@@ -37,10 +37,10 @@ from hepfool.inference.templates import Nuisance
 from hepfool.io.files import local_path
 from hepfool.processors.analysis import Analysis
 from hepfool.statistics.checks import CheckSettings
+from hepfool.study.attack_plan import AttackSettings
 from hepfool.summary import Summary, Thresholds
 from hepfool.training import TrainingSettings
 from hepfool.validation import Validation
-from hepfool.workflow.attack_configuration import AttackSettings
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -459,7 +459,7 @@ class Study(_Strict):
     @classmethod
     def from_yaml(cls, path: str | Path) -> Study:
         """
-        Read a study from a file, see :func:`hepfool.workflow.read_configuration`.
+        Read a study from a file, see :func:`hepfool.study.read_configuration`.
 
         Parameters
         ----------
@@ -471,7 +471,7 @@ class Study(_Strict):
         Study
             Checked, with the defaults.
         """
-        from hepfool.workflow.configuration_file import read_configuration  # noqa: PLC0415 - which reads this model
+        from hepfool.study.yaml_file import read_configuration  # noqa: PLC0415 - which reads this model
 
         return read_configuration(path)
 
@@ -498,7 +498,7 @@ class Study(_Strict):
         fileset : mapping, optional
             As coffea takes it.
         **options
-            ``classifier``, ``from_step``, ``force`` and ``progress`` of :func:`hepfool.workflow.run_workflow`.
+            ``classifier``, ``from_step``, ``force`` and ``progress`` of :func:`hepfool.study.run_workflow`.
 
         Returns
         -------
@@ -512,7 +512,7 @@ class Study(_Strict):
         """
         from hepfool.processors.completeness import run_processor  # noqa: PLC0415 - for those who run coffea
         from hepfool.processors.passes import TableProcessor  # noqa: PLC0415
-        from hepfool.workflow.procedure import run_workflow  # noqa: PLC0415 - which reads this model
+        from hepfool.study.procedure import run_workflow  # noqa: PLC0415 - which reads this model
 
         given = (analysis, runner, fileset)
         if any(part is not None for part in given):

@@ -14,8 +14,8 @@ from hepfool.events import EventTable
 from hepfool.models.blackbox import FiniteDifference
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import CheckSettings
-from hepfool.workflow import draw_study, judged, run_table_attack, thin, with_checks, with_frontier, write_study
-from hepfool.workflow.study import signal_region_envelope
+from hepfool.study import draw_study, judged, run_table_attack, thin, with_checks, with_frontier, write_study
+from hepfool.study.outcome import signal_region_envelope
 from tests.specimens import SineClassifier, events
 
 

@@ -10,8 +10,8 @@ import yaml
 
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.features import Derived, Feature
+from hepfool.study import Study, read_configuration, workflow_schema
 from hepfool.validation import Correlations, Marginals, Validation
-from hepfool.workflow import Study, read_configuration, workflow_schema
 
 GOOD = """\
 output: report

@@ -12,9 +12,9 @@ from hepfool.identity import file_digest, table_digest
 from hepfool.io.finished import WorkFolder, key_of
 from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
-from hepfool.workflow.configuration import Study
-from hepfool.workflow.inputs import matching_files
-from hepfool.workflow.sources import output_digest
+from hepfool.study.inputs import matching_files
+from hepfool.study.plan import Study
+from hepfool.study.sources import output_digest
 
 __all__ = ["STEPS", "PlannedStep", "Step", "plan_workflow", "repeated_steps", "step_keys", "wanted_steps"]
 

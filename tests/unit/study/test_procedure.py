@@ -17,7 +17,7 @@ import uproot
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 
-from hepfool import cli, workflow
+from hepfool import cli, study
 from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import DetectorSettings, train_detector
@@ -28,12 +28,12 @@ from hepfool.io.tables import read_table
 from hepfool.models.files import export_program
 from hepfool.models.networks import Standardise, mlp
 from hepfool.studies.systematics import Measured
+from hepfool.study import Study, plan_workflow, run_workflow
+from hepfool.study.figures import further_figures
+from hepfool.study.outcomes import Baseline, EventParts, SystematicsOutcome
 from hepfool.summary import FlaggedFraction
 from hepfool.training import TrainingSettings, fit
 from hepfool.typing import FloatArray
-from hepfool.workflow import Study, plan_workflow, run_workflow
-from hepfool.workflow.figures import further_figures
-from hepfool.workflow.outcomes import Baseline, EventParts, SystematicsOutcome
 from tests.specimens import FEATURES, SineClassifier, events
 
 pytestmark = pytest.mark.torch
@@ -44,8 +44,8 @@ STEPS = ("events", "baseline", "attack", "detector", "adaptive", "systematics", 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out, which take most of the time."""
-    monkeypatch.setattr(workflow.study, "draw_study", lambda _, **__: {})
-    monkeypatch.setattr(workflow.procedure, "further_figures", lambda _, **__: {})
+    monkeypatch.setattr(study.outcome, "draw_study", lambda _, **__: {})
+    monkeypatch.setattr(study.procedure, "further_figures", lambda _, **__: {})
 
 
 @pytest.fixture(scope="module")

@@ -39,14 +39,14 @@ from hepfool.studies.frontier import Frontier, OperatingPoint, run_frontier, sca
 from hepfool.studies.runs import RunPlan
 from hepfool.studies.systematics import attack_effect, total
 from hepfool.studies.variations import yield_effects
+from hepfool.study.inputs import load_network
+from hepfool.study.outcome import check_shown, signal_region_envelope, thin
+from hepfool.study.outcomes import AdaptiveOutcome, Baseline, EventParts, FitOutcome, SystematicsOutcome
+from hepfool.study.plan import Study
+from hepfool.study.sources import read_events
 from hepfool.summary import FlaggedFraction
 from hepfool.training import auroc, fit
 from hepfool.typing import ProgressCallback
-from hepfool.workflow.configuration import Study
-from hepfool.workflow.inputs import load_network
-from hepfool.workflow.outcomes import AdaptiveOutcome, Baseline, EventParts, FitOutcome, SystematicsOutcome
-from hepfool.workflow.sources import read_events
-from hepfool.workflow.study import check_shown, signal_region_envelope, thin
 
 __all__ = ["WORK", "StepInput"]
 

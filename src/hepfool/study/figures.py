@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Figures of a workflow beside those of every study: regions and pairs of features, its detector, and repeated trainings."""
+"""Figures of a study with its own steps: regions and pairs of features, its detector, and repeated trainings."""
 
 from __future__ import annotations
 

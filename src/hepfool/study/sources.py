@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Where a workflow takes its events from.
+Where a study takes its events from.
 
 Flat ROOT, Parquet and CSV files; or what a coffea run has left: a file of ``coffea.util.save`` with the output of a
 ``TableProcessor``, a ``PartitionProcessor`` or an ``AttackProcessor``, or the folder that a
@@ -26,8 +26,8 @@ from hepfool.identity import file_digest
 from hepfool.io.layout import Layout
 from hepfool.io.partitions import Partitions, open_partitions
 from hepfool.io.tables import read_table
+from hepfool.study.plan import EventsConfiguration
 from hepfool.typing import BoolArray, FloatArray
-from hepfool.workflow.configuration import EventsConfiguration
 
 __all__ = ["Reading", "output_digest", "read_events", "readings"]
 

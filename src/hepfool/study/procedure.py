@@ -26,13 +26,13 @@ from hepfool.io.owners import claimed
 from hepfool.models.protocols import Classifier
 from hepfool.plots.style import PlotStyle
 from hepfool.report import check_output
+from hepfool.study.figures import further_figures
+from hepfool.study.outcome import Outcome, judged, with_impact, write_study
+from hepfool.study.plan import Study
+from hepfool.study.schedule import STEPS, Step, repeated_steps, step_keys, wanted_steps
+from hepfool.study.steps import WORK, StepInput
 from hepfool.summary import Summary, detection_record, frontier_record, spread_record
 from hepfool.typing import ProgressCallback
-from hepfool.workflow.configuration import Study
-from hepfool.workflow.figures import further_figures
-from hepfool.workflow.plan import STEPS, Step, repeated_steps, step_keys, wanted_steps
-from hepfool.workflow.steps import WORK, StepInput
-from hepfool.workflow.study import Outcome, judged, with_impact, write_study
 
 __all__ = ["run_workflow"]
 
@@ -52,7 +52,7 @@ def run_workflow(
     Parameters
     ----------
     configuration : Study
-        From :func:`~hepfool.workflow.read_configuration`, or made in Python.
+        From :func:`~hepfool.study.read_configuration`, or made in Python.
     table : EventTable, optional
         Simulated events, and data without labels, in place of files.
     classifier : Classifier, optional

@@ -23,9 +23,9 @@ from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
 from hepfool.models.files import export_program, load_torch
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.workflow import procedure, run_table_attack, study
-from hepfool.workflow.configuration import EventsConfiguration, checked
-from hepfool.workflow.sources import read_events
+from hepfool.study import outcome, procedure, run_table_attack
+from hepfool.study.plan import EventsConfiguration, checked
+from hepfool.study.sources import read_events
 
 #: By answer, how far the systematic shifts x (not at all: None), and whether the analysers have looked into it.
 ANSWERS: dict[str, tuple[float | None, bool]] = {
@@ -54,7 +54,7 @@ def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "draw_study", lambda *_, **__: {})
+    monkeypatch.setattr(outcome, "draw_study", lambda *_, **__: {})
     monkeypatch.setattr(procedure, "further_figures", lambda *_, **__: {})
 
 

@@ -16,8 +16,8 @@ from hepfool.io.histograms import read_histograms
 from hepfool.models.files import load_torch
 from hepfool.models.protocols import Classifier
 from hepfool.studies.variations import yield_effects
-from hepfool.workflow.configuration import EventsConfiguration, NetworkConfiguration, Study
-from hepfool.workflow.sources import readings
+from hepfool.study.plan import EventsConfiguration, NetworkConfiguration, Study
+from hepfool.study.sources import readings
 
 __all__ = ["check_inputs", "load_network", "matching_files"]
 

@@ -15,10 +15,10 @@ from hepfool.exceptions import IncompleteInputError
 from hepfool.identity import table_digest
 from hepfool.io.partitions import write_partitions
 from hepfool.io.store import Store, write_store
-from hepfool.workflow import sources
-from hepfool.workflow.configuration import NOT_PICKLED, EventsConfiguration, Study
-from hepfool.workflow.plan import plan_workflow
-from hepfool.workflow.sources import output_digest, read_events
+from hepfool.study import sources
+from hepfool.study.plan import NOT_PICKLED, EventsConfiguration, Study
+from hepfool.study.schedule import plan_workflow
+from hepfool.study.sources import output_digest, read_events
 from tests.specimens import SineClassifier, events
 
 

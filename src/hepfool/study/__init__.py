@@ -9,12 +9,8 @@ you have sums from many workers: :func:`judged` judges them; :func:`write_study`
 
 from __future__ import annotations
 
-from hepfool.workflow.configuration import Study, workflow_schema
-from hepfool.workflow.configuration_file import read_configuration
-from hepfool.workflow.inputs import check_inputs
-from hepfool.workflow.plan import PlannedStep, plan_workflow
-from hepfool.workflow.procedure import run_workflow
-from hepfool.workflow.study import (
+from hepfool.study.inputs import check_inputs
+from hepfool.study.outcome import (
     Outcome,
     draw_study,
     judged,
@@ -25,6 +21,10 @@ from hepfool.workflow.study import (
     with_impact,
     write_study,
 )
+from hepfool.study.plan import Study, workflow_schema
+from hepfool.study.procedure import run_workflow
+from hepfool.study.schedule import PlannedStep, plan_workflow
+from hepfool.study.yaml_file import read_configuration
 
 __all__ = [
     "Outcome",
