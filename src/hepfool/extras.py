@@ -8,8 +8,6 @@ from types import ModuleType
 
 from hepfool.exceptions import MissingExtraError
 
-__all__ = ["import_extra"]
-
 
 def import_extra(package: str, extra: str) -> ModuleType:
     """

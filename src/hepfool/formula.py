@@ -21,8 +21,6 @@ import numpy as np
 from hepfool.printable import printable
 from hepfool.typing import FloatArray
 
-__all__ = ["FUNCTIONS", "Formula"]
-
 _ONE: Final = ("abs", "sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arctan")
 _TWO: Final = ("arctan2", "hypot")
 #: Functions of a formula; angles are in radians, and ``min`` and ``max`` take any number of values.

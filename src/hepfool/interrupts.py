@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-__all__ = ["Interrupted", "Received", "command_to_go_on", "completed", "stopped_by_signals"]
+__all__ = ["Interrupted"]
 
 _Result = TypeVar("_Result", bound="_Interruptible")
 

@@ -16,8 +16,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["Entries", "Lock", "digest"]
-
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 

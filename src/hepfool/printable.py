@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["printable"]
-
 #: Controls, halves of characters, ends of lines and paragraphs; what changes the direction of the text after it comes on top.
 _HIDDEN = ("Cc", "Cs", "Zl", "Zp")
 _DIRECTIONS = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))

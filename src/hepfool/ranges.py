@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import numbers
 
-__all__ = ["check_counts", "check_reals"]
-
 
 def check_counts(settings: object, *names: str) -> None:
     """

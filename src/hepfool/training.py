@@ -35,7 +35,7 @@ from hepfool.models.pytorch import TorchClassifier
 from hepfool.ranges import check_counts
 from hepfool.typing import FloatArray, IntArray, ProgressCallback
 
-__all__ = ["Epoch", "Network", "TrainingResult", "TrainingSettings", "auroc", "fit"]
+__all__ = ["Network", "TrainingResult", "TrainingSettings", "auroc", "fit"]
 
 #: Builds an untrained network for training events, such as ``lambda table: donut(preprocessing=Standardise.of(table))``.
 Network = Callable[[EventTable], nn.Module]

@@ -20,7 +20,7 @@ from torch.nn import functional
 from hepfool.contrib.jets.networks import check_places, relative_constituents
 from hepfool.models.networks import Standardise, mlp
 
-__all__ = ["ConstituentAttention", "FeatureAttention", "TokenEncoder", "attention_features", "attention_jets"]
+__all__ = ["attention_features", "attention_jets"]
 
 #: Added to the attention of empty places: finite, so that an event without any token gives zero instead of NaN.
 _MASKED: Final = -1e9

@@ -27,15 +27,7 @@ from hepfool.statistics.roc import auroc_difference
 from hepfool.training import Network, TrainingSettings, auroc, fit
 from hepfool.typing import ProgressCallback
 
-__all__ = [
-    "AdversarialTraining",
-    "AdversarialTrainingSettings",
-    "DrawAttack",
-    "Retraining",
-    "auroc_loss",
-    "successes",
-    "train_adversarially",
-]
+__all__ = ["AdversarialTraining", "AdversarialTrainingSettings", "auroc_loss", "successes", "train_adversarially"]
 
 #: Gives an attack with new parameters, such as ``RANGES["higgs_retraining"].draw``.
 DrawAttack = Callable[[np.random.Generator], Attack]

@@ -36,7 +36,6 @@ __all__ = [
     "Detector",
     "DetectorReport",
     "DetectorSettings",
-    "check_features",
     "evaluate",
     "read_detector",
     "train_detector",

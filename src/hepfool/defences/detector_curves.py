@@ -15,7 +15,7 @@ from hepfool.events import EventTable
 from hepfool.statistics.roc import auroc_with_error
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["Calibration", "DetectorCurves", "detector_curves"]
+__all__ = ["DetectorCurves", "detector_curves"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

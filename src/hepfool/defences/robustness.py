@@ -15,7 +15,7 @@ from hepfool.defences.adversarial_training import AdversarialTraining, auroc_los
 from hepfool.models.protocols import Classifier
 from hepfool.typing import FloatArray
 
-__all__ = ["Ratio", "Robustness", "judge_robustness"]
+__all__ = ["Robustness", "judge_robustness"]
 
 
 class Ratio(NamedTuple):

@@ -9,8 +9,6 @@ import numpy as np
 
 from hepfool.events.table import EventTable
 
-__all__ = ["SingleCut", "best_single_cut"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleCut:

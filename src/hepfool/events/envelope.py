@@ -15,8 +15,6 @@ from hepfool.events.frames import matrix_of, named_columns
 from hepfool.events.table import EventTable
 from hepfool.typing import FloatArray
 
-__all__ = ["Envelope"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Envelope:

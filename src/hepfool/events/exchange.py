@@ -15,7 +15,6 @@ from hepfool.events.frames import Named, pick
 if TYPE_CHECKING:
     from hepfool.events.table import EventTable
 
-__all__ = ["axis_name", "column_names", "columns_like", "columns_of", "free_name", "split_columns"]
 
 _TAKEN_AXES = ("dataset", "region", "variation", "weight", "sample", "threads")
 

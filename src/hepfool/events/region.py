@@ -14,8 +14,6 @@ from hepfool.events.arrays import frozen
 from hepfool.events.columns import complete
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["Region", "RegionRole", "check_cuts"]
-
 RegionRole = Literal["control", "validation", "signal"]
 
 

@@ -26,8 +26,6 @@ from hepfool.features import Feature, FeatureSpace
 from hepfool.ranges import check_reals
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["EventTable"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventTable:

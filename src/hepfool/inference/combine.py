@@ -15,8 +15,6 @@ from hepfool.inference.templates import Nuisance, Template, distinct
 from hepfool.io.files import written_whole
 from hepfool.typing import FloatArray
 
-__all__ = ["combine_lines", "write_combine_shapes"]
-
 _HEADERS = ("bin", "process")
 
 

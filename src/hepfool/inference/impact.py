@@ -22,8 +22,6 @@ from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.summary.record import plain_values
 from hepfool.typing import FloatArray
 
-__all__ = ["Impact", "Interval", "NuisanceImpact", "expected_impact", "impact_record"]
-
 Optimizer = Literal["minuit", "scipy"]
 
 _TOLERANCE = 1e-4

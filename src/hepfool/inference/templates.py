@@ -14,8 +14,6 @@ from hist import Hist
 from hepfool.exceptions import ClippedTemplateWarning
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["LOWER_LIMIT", "Flow", "Nuisance", "Side", "Template", "Variation", "distinct", "score_templates"]
-
 #: Goes with every number that treats an attack as a nuisance parameter.
 LOWER_LIMIT = "The attack is a lower limit of the worst case under its caps, not one standard deviation."
 

@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 from hepfool.exceptions import UnreadableFileError
 from hepfool.io.files import local_path
 
-__all__ = ["FORMATS", "column_names", "read_columns"]
-
 Columns = dict[str, NDArray[Any]]
 
 #: Compressed text may unpack to so many bytes, or to so many times its size if that is more.

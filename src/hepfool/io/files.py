@@ -14,8 +14,6 @@ from typing import Final
 
 from hepfool.io.owners import is_running, writer
 
-__all__ = ["check_absent", "check_writable_folder", "local_path", "remove_leftovers", "written_whole"]
-
 #: A protocol before a path, also where pathlib has merged its slashes; drive letters have one character.
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 #: Seconds after which what another machine left is nobody's any more.

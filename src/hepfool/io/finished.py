@@ -21,8 +21,6 @@ from hepfool.exceptions import UnreadableFileError
 from hepfool.io.files import check_writable_folder, remove_leftovers, written_whole
 from hepfool.io.versions import code_version
 
-__all__ = ["Finished", "WorkFolder", "kept_or_none", "key_of"]
-
 _Content = TypeVar("_Content")
 
 _MARK: Final = b"hepfool finished work "

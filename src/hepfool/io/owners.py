@@ -12,8 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["CLAIM", "claimed", "is_running", "writer"]
-
 #: Name of the file that claims a folder.
 CLAIM: Final = "running.json"
 

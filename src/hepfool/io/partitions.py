@@ -27,7 +27,7 @@ from hepfool.exceptions import IncompleteInputError
 from hepfool.features import Feature, FeatureSpace
 from hepfool.io.files import local_path, written_whole
 
-__all__ = ["PartitionFile", "Partitions", "open_partitions", "write_partition", "write_partitions"]
+__all__ = ["Partitions", "open_partitions", "write_partitions"]
 
 _FORMAT = {"format": "hepfool-partitions", "version": 1}
 _MANIFEST = "manifest.json"

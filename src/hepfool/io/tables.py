@@ -34,7 +34,7 @@ from hepfool.io.layout import Layout, Variations
 from hepfool.ranges import check_reals
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["check_writable", "read_table", "write_table"]
+__all__ = ["read_table", "write_table"]
 
 
 def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword

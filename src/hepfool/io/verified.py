@@ -13,8 +13,6 @@ from typing import Any, Final
 from hepfool.exceptions import UnreadableFileError
 from hepfool.io.files import written_whole
 
-__all__ = ["read_verified_json", "write_verified_json"]
-
 _HEADER: Final = re.compile(rb'\{"sha256": "([0-9a-f]{64})",')
 
 

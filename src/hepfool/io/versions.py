@@ -11,8 +11,6 @@ from pathlib import Path
 
 from hepfool._version import __version__
 
-__all__ = ["code_version", "installed_versions"]
-
 _PACKAGES = (
     *("hepfool", "awkward", "coffea", "distributed", "hist", "numba", "numpy"),
     *("scipy", "torch", "uproot"),

@@ -20,8 +20,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["checked_program", "read_archive"]
-
 #: A name, a number, a version: nothing that Python could call.
 _PLAIN = re.compile(r"[A-Za-z0-9_.+-]*")
 #: What sizes such as ``Mul(Integer(2), Symbol('s31'))`` are made of.  PyTorch evaluates them.

@@ -15,20 +15,6 @@ import cloudpickle
 import torch
 from torch import nn
 
-__all__ = [
-    "ExportedModule",
-    "ScriptedModule",
-    "floating_dtype",
-    "from_bytes",
-    "last_layer",
-    "module_digest",
-    "private_copy",
-    "rows",
-    "strip_activation",
-    "to_bytes",
-    "unwrapped",
-]
-
 _ACTIVATIONS = (nn.Sigmoid, nn.Softmax)
 
 

@@ -19,8 +19,6 @@ from hepfool.exceptions import NetworkWarning
 from hepfool.models.protocols import Classifier
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["check_names", "check_network", "check_scores", "require_classifier"]
-
 #: Events that are asked about once more, and from how many on their outputs are judged as a whole.
 _N_ASKED: Final = 256
 _N_JUDGED: Final = 20

@@ -16,7 +16,7 @@ import numpy as np
 
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Classifier", "Defended", "DifferentiableClassifier", "is_fooled", "threshold_of"]
+__all__ = ["Classifier", "Defended", "DifferentiableClassifier"]
 
 
 @runtime_checkable

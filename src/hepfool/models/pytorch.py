@@ -28,7 +28,7 @@ from hepfool.models.modules import (
 from hepfool.ranges import check_counts
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["Output", "TorchClassifier"]
+__all__ = ["TorchClassifier"]
 
 #: What a network returns: unbounded log-odds, or probabilities.
 Output = Literal["logit", "probability"]

@@ -17,8 +17,6 @@ from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 from hepfool.studies.frontier import Frontier
 from hepfool.sums import AttackSums
 
-__all__ = ["Measurement", "fooling_by_part", "plot_fooling", "plot_frontier"]
-
 #: Name, value and standard error; an error of NaN is not drawn.
 Measurement = tuple[str, float, float]
 

@@ -46,18 +46,6 @@ from hepfool.sums import AttackSums
 from hepfool.sums.fill import figure_edges
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = [
-    "Marginal",
-    "Projection",
-    "marginal",
-    "plot_correlations",
-    "plot_marginal",
-    "plot_marginals",
-    "plot_projection",
-    "projection",
-    "representative_marginals",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Marginal:

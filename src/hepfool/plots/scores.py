@@ -39,8 +39,6 @@ from hepfool.plots.style import (
 )
 from hepfool.sums import AttackSums
 
-__all__ = ["plot_score", "plot_score_stack", "score_histogram"]
-
 _AXES = ("process", "variation", "score")
 _VARIATIONS = ("nominal", "adversarial")
 _BELOW_LEGEND = 0.68

@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from hepfool.studies.cross_run import CrossRuns, Knowledge
     from hepfool.studies.misclassification import Misclassification
 
-__all__ = [
-    "AttackPoint",
-    "plot_attack_comparison",
-    "plot_cross_runs",
-    "plot_misclassification",
-    "plot_partition_cost",
-    "plot_robustness",
-]
 
 _MARKERS = "osD^vP"
 

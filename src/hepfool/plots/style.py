@@ -41,24 +41,6 @@ from hepfool.exceptions import PlainTextWarning
 from hepfool.statistics.migration import Migration
 from hepfool.typing import FloatArray
 
-__all__ = [
-    "DEFAULT_STYLE",
-    "Experiment",
-    "PlotStyle",
-    "StyledFigure",
-    "add_experiment_label",
-    "band_handle",
-    "check_labels",
-    "draw_migration",
-    "draw_ratio",
-    "events_title",
-    "relative_uncertainty",
-    "set_headroom",
-    "stacked_panels",
-    "styled",
-    "yield_title",
-]
-
 P = ParamSpec("P")
 Drawn = TypeVar("Drawn", bound=tuple[Figure, Any])
 Experiment = Literal["CMS", "ATLAS", "LHCb", "ALICE", "plain"]

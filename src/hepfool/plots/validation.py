@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from hepfool.defences.detector_curves import Calibration, DetectorCurves
     from hepfool.studies.threshold_scan import ThresholdScan
 
-__all__ = ["plot_detection", "plot_detector", "plot_threshold_scan"]
 
 _BAR_HEIGHT = 0.6
 

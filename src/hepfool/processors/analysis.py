@@ -23,8 +23,6 @@ from hepfool.events.rounding import put_at_limits
 from hepfool.features import FeatureSpace
 from hepfool.typing import FloatArray
 
-__all__ = ["Analysis", "feature_matrix", "leading"]
-
 
 @runtime_checkable
 class Analysis(Protocol):

@@ -25,8 +25,6 @@ from hepfool.io.files import remove_leftovers
 from hepfool.io.finished import Finished, WorkFolder
 from hepfool.io.owners import CLAIM
 
-__all__ = ["ChunkCheckpoint", "RunCheckpoint"]
-
 _KEY_FILE: Final = "run"
 _log = logging.getLogger(__name__)
 

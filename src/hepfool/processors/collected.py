@@ -29,8 +29,6 @@ from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray
 from hepfool.validation import Validation
 
-__all__ = ["Collected", "attack_collected", "collect", "joined", "table_of", "without_blinded"]
-
 #: Of the records in :class:`Collected`, which may be read from a file by a later version.
 _FORMAT = 1
 

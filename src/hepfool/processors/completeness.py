@@ -22,15 +22,6 @@ from hepfool.exceptions import IncompleteInputError
 from hepfool.processors.filesets import check_fileset, files_and_trees
 from hepfool.processors.workers import watched_workers
 
-__all__ = [
-    "broken_file",
-    "check_complete",
-    "expected_entries",
-    "incomplete_message",
-    "run_processor",
-    "truncation",
-]
-
 #: Start of a ROOT file: magic, version, first record, and the end as 4 bytes or, in large files, as 8.
 _HEADER = struct.Struct(">4siii4x")
 _LARGE_END = struct.Struct(">q")

@@ -13,8 +13,6 @@ from hepfool.attacks.base import AttackResult
 from hepfool.statistics.dependence import MaskedMoments
 from hepfool.sums import AttackSums
 
-__all__ = ["digest"]
-
 
 def digest(out: Any, *, digits: int = 8) -> str:
     """

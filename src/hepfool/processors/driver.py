@@ -41,8 +41,6 @@ from hepfool.processors.worker import Failure, WorkerPass
 from hepfool.processors.workers import watched_workers
 from hepfool.statistics.comparisons import Validated
 
-__all__ = ["AnalysisRun", "AttackPlan", "RunSettings", "run_analysis"]
-
 _log = logging.getLogger(__name__)
 
 

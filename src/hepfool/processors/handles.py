@@ -21,8 +21,6 @@ import cloudpickle
 
 from hepfool.io.files import written_whole
 
-__all__ = ["LARGE_BYTES", "Handle"]
-
 #: Pickled size above which a state goes through a file.
 LARGE_BYTES: Final = 5_000_000
 

@@ -18,8 +18,6 @@ from hepfool.exceptions import IncompleteInputError
 from hepfool.processors.completeness import broken_file, incomplete_message, truncation
 from hepfool.processors.filesets import FILE_STATE, canonical, check_fileset, file_state, files_and_trees
 
-__all__ = ["Completeness", "Inputs", "open_fileset"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completeness:

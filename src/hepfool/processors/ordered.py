@@ -14,8 +14,6 @@ from typing import Any
 
 from coffea.processor import accumulate
 
-__all__ = ["OrderedSum"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OrderedSum:

@@ -14,8 +14,6 @@ from hepfool.sums import AttackSums
 if TYPE_CHECKING:
     from hepfool.processors.driver import AnalysisRun
 
-__all__ = ["write_run"]
-
 
 def write_run(path: str | Path, run: AnalysisRun, *, force: bool = False) -> None:
     """

@@ -18,12 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks.problem import Submits
 from hepfool.events import EventTable
 from hepfool.exceptions import ConstraintError
 from hepfool.io.partitions import Partitions, write_partitions
-from hepfool.processors.partitioned_attack import PartitionedAttack, PartitionedResult, Submits
-
-__all__ = ["CapTrial", "PartitionCost", "RaisedCaps", "partition_cost", "raise_caps"]
+from hepfool.processors.partitioned_attack import PartitionedAttack, PartitionedResult
 
 #: What part of a cap the next trial aims at.
 _AIM = 0.97

@@ -44,8 +44,6 @@ from hepfool.statistics.marginals import Binning
 from hepfool.sums import AttackSums
 from hepfool.typing import FloatArray
 
-__all__ = ["PartitionedAttack", "PartitionedResult", "Submits"]
-
 #: Rounding of the divergences.
 _ROUNDING = 1e-9
 

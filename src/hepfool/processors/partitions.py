@@ -17,8 +17,6 @@ from hepfool.processors.analysis import Analysis
 from hepfool.processors.chunk import bookkeeping
 from hepfool.processors.collected import without_blinded
 
-__all__ = ["PartitionProcessor"]
-
 
 @dataclass(frozen=True)
 class _First:

@@ -24,8 +24,6 @@ from hepfool.statistics.dependence import MaskedMoments
 from hepfool.statistics.marginals import Binning, ranges_of
 from hepfool.typing import FloatArray
 
-__all__ = ["RangeProcessor", "Ranges", "TableProcessor"]
-
 
 @dataclass(frozen=True)
 class TableProcessor(ProcessorABC):  # type: ignore[misc]

@@ -20,8 +20,6 @@ from hepfool.statistics.marginals import Binning
 if TYPE_CHECKING:  # which loads PyTorch
     from hepfool.defences.detector import Detector
 
-__all__ = ["AttackPlan", "RunSettings"]
-
 
 @dataclass(frozen=True, eq=False)
 class AttackPlan:

@@ -19,8 +19,6 @@ from hepfool.processors.handles import Handle
 from hepfool.processors.ordered import OrderedSum
 from hepfool.processors.threads import use_threads
 
-__all__ = ["Failure", "WorkerPass"]
-
 #: Raised by dask, which may not be installed.
 _LOST_NAMES: Final = ("KilledWorker", "CommClosedError", "FutureCancelledError")
 _MEMORY_NAMES: Final = ("MemoryError", "OutOfMemoryError", "KilledWorker")

@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Section", "furthest_moved", "interval", "measured", "number"]
-
 
 class Section(NamedTuple):
     """

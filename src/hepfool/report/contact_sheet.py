@@ -14,8 +14,6 @@ from PIL import Image  # which Matplotlib needs too
 from hepfool.io.files import check_absent, written_whole
 from hepfool.report.manifest import update_manifest
 
-__all__ = ["make_contact_sheet", "write_contact_sheet"]
-
 _NAME = "contact_sheet"
 _DPI = 110
 _MAX_WIDTH = 1500

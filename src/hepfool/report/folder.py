@@ -33,7 +33,6 @@ from hepfool.sums import AttackSums
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["EXTRA_COLUMNS", "check_output", "sum_histograms", "write_report"]
 
 #: What is written beside the adversarial events: flags and the score before and after.
 EXTRA_COLUMNS = ("attacked", "fooled", "nominal_score", "adversarial_score")

@@ -18,8 +18,6 @@ from hepfool.report.sections import detection_remark, opening, sections
 from hepfool.report.words import flipping_sources, verdict_in_words
 from hepfool.summary import Summary
 
-__all__ = ["summary_html"]
-
 #: Name, value and remark.
 _KeyNumber = tuple[str, str, str]
 

@@ -12,8 +12,6 @@ from hepfool.report.cells import Section
 from hepfool.report.sections import sections
 from hepfool.summary import Summary
 
-__all__ = ["summary_latex"]
-
 #: Greek letters that LaTeX has a command for.
 _GREEK = "αβγδεζηθικμνξπρστυφχψωΓΔΘΞΠΣΦΨΩ"
 

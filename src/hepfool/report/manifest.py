@@ -10,8 +10,6 @@ from typing import Any, Final
 from hepfool.identity import file_digest
 from hepfool.io.verified import read_verified_json, write_verified_json
 
-__all__ = ["foreign_files", "update_manifest", "write_manifest"]
-
 _NAME: Final = "manifest.json"
 _FORMAT: Final = {"format": "hepfool-report", "version": 1}
 

@@ -10,8 +10,6 @@ import numpy as np
 
 from hepfool.report.cells import Section, measured, number
 
-__all__ = ["frontier_section", "spread_section"]
-
 _FRONTIER_NOTE: Final = (
     "The attack with its caps on distances and correlations multiplied by a factor; factor 1 is the attack of this report. "
     "Detection power: probability that the check rejects with {n_data:.0f} data events; {level:g} means invisible."

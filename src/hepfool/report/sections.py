@@ -12,8 +12,6 @@ from hepfool.report.on_demand import frontier_section, spread_section
 from hepfool.report.validated import validated_in_words, validated_section
 from hepfool.summary import Summary
 
-__all__ = ["NOTICED", "composition_in_words", "detection_remark", "looked_at", "opening", "sections"]
-
 #: Rows of the table of checks; the strongest of every kind comes on top of them.
 _MAX_CHECKS = 12
 

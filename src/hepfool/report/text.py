@@ -18,8 +18,6 @@ from hepfool.report.sections import detection_remark, opening, sections
 from hepfool.report.words import caps_in_words, verdict_in_words
 from hepfool.summary import Summary
 
-__all__ = ["summary_markdown", "summary_table"]
-
 #: What Markdown, or the mathematics in it, takes for more than a character.
 #: (an underscore only beside what is no letter or digit).
 _MARKUP = re.compile(r"[\\`*\[\]|~$#]|(?<![^\W_])_|_(?![^\W_])")

@@ -8,8 +8,6 @@ from typing import Any, Final
 
 from hepfool.report.cells import Section, number
 
-__all__ = ["validated_in_words", "validated_section"]
-
 #: More parts than these are counted, not named.
 _MAX_NAMED = 4
 _TITLES: Final = {"score and flag": "score and flag together"}

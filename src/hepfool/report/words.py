@@ -11,8 +11,6 @@ from hepfool.report.cells import furthest_moved
 from hepfool.report.sections import NOTICED, looked_at
 from hepfool.summary import Summary
 
-__all__ = ["UNCAPPED", "caps_in_words", "flipping_sources", "verdict_in_words"]
-
 #: What a decisive criterion that is not fulfilled means, by its name and status.
 _OPEN: Final = {
     (

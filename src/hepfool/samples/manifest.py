@@ -10,8 +10,6 @@ from typing import Any
 
 from hepfool.identity import file_digest
 
-__all__ = ["ComponentRecord", "Entry", "Manifest"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentRecord:

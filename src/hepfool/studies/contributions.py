@@ -20,17 +20,7 @@ from hepfool.events import EventTable, Region
 from hepfool.models.protocols import Classifier
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = [
-    "ALL_EVENTS",
-    "Contributions",
-    "EffectKind",
-    "Measured",
-    "Summands",
-    "SystematicEffect",
-    "attack_contributions",
-    "variation_contributions",
-    "varied_mask",
-]
+__all__ = ["attack_contributions", "variation_contributions"]
 
 EffectKind = Literal["shape", "weight", "yield", "attack"]
 

@@ -36,7 +36,7 @@ from hepfool.studies.runs import Run, RunPlan, Splits, attack_events, prepare_ru
 from hepfool.training import auroc
 from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
-__all__ = ["CrossRuns", "Knowledge", "MatrixMean", "run_cross_runs"]
+__all__ = ["CrossRuns", "run_cross_runs"]
 
 #: What an attack knew of the run that judges it: the network, only data and architecture, or network and detector.
 Knowledge = Literal["white_box", "grey_box", "adaptive"]

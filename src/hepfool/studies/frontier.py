@@ -31,7 +31,7 @@ from hepfool.statistics.checks import STANDARD_CHECKS, CheckSettings, DetectionT
 from hepfool.studies.systematics import Measured, attack_effect
 from hepfool.typing import ProgressCallback
 
-__all__ = ["Frontier", "FrontierPoint", "OperatingPoint", "run_frontier", "scaled_caps"]
+__all__ = ["Frontier", "FrontierPoint", "OperatingPoint", "run_frontier"]
 
 _CAPS = ("max_js_distance", "max_correlation_shift")
 

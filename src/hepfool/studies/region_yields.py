@@ -22,7 +22,7 @@ from hepfool.statistics.marginals import Binning
 from hepfool.studies.contributions import ALL_EVENTS, varied_mask
 from hepfool.typing import FloatArray
 
-__all__ = ["RegionYields", "Variable", "feature_variable", "region_yields", "score_variable", "upwards"]
+__all__ = ["RegionYields", "Variable", "feature_variable", "region_yields", "score_variable"]
 
 #: Central confidence of one standard deviation.
 _CONFIDENCE = float(stats.norm.cdf(1.0) - stats.norm.cdf(-1.0))

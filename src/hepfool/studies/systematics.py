@@ -22,8 +22,6 @@ from hepfool.attacks.base import AttackResult
 from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier
 from hepfool.studies.contributions import (
-    ALL_EVENTS,
-    EffectKind,
     Measured,
     SystematicEffect,
     attack_contributions,
@@ -31,18 +29,7 @@ from hepfool.studies.contributions import (
 )
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = [
-    "ALL_EVENTS",
-    "Correlations",
-    "EffectKind",
-    "Measured",
-    "SystematicEffect",
-    "SystematicTotal",
-    "attack_effect",
-    "combined",
-    "run_systematics",
-    "total",
-]
+__all__ = ["Measured", "SystematicEffect", "SystematicTotal", "attack_effect", "run_systematics", "total"]
 
 #: Correlation coefficients of pairs of sources; pairs that are not named are independent.
 Correlations = Mapping[tuple[str, str], float]

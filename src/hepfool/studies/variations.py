@@ -26,7 +26,7 @@ from hepfool.features import FeatureSpace
 from hepfool.studies.contributions import Measured, SystematicEffect
 from hepfool.typing import FloatArray
 
-__all__ = ["correction_variations", "envelope_variations", "weight_variations", "yield_effects"]
+__all__ = ["correction_variations", "envelope_variations", "weight_variations"]
 
 _SIDE = re.compile(r"_?(up|down)$", re.IGNORECASE)
 _ALIGNED = 1e-9

@@ -22,19 +22,6 @@ import numpy as np
 from hepfool.studies.systematics import Measured
 from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds
 
-__all__ = [
-    "CRITERIA",
-    "AttackConverged",
-    "AttackFinished",
-    "CorrelationsWithinFloor",
-    "Criterion",
-    "EnoughEvents",
-    "FlaggedFractionsAgree",
-    "FoolingWithinSystematics",
-    "MarginalsWithinFloor",
-    "YieldsWithinSystematics",
-]
-
 
 class Criterion(ABC):
     """One question with its numbers and its threshold."""

@@ -20,8 +20,6 @@ from hepfool.studies.systematics import (
 from hepfool.sums import AttackSums, attack_effect, excess, systematic_effects
 from hepfool.worst_case.composition import Composition
 
-__all__ = ["Evidence", "FlaggedFraction", "Thresholds", "flagged_fractions"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:

@@ -25,7 +25,6 @@ from hepfool.worst_case.caps import CAP_NAMES
 if TYPE_CHECKING:  # which loads PyTorch
     from hepfool.defences.detector import DetectorReport
 
-__all__ = ["Summary", "detection_record", "detector_report", "plain_values", "summarise", "summary_schema"]
 
 Json = dict[str, Any]
 

@@ -12,8 +12,6 @@ from hepfool.studies.systematics import Measured, SystematicEffect, SystematicTo
 from hepfool.summary.criteria import CRITERIA, AttackFinished, Criterion, FlaggedFractionsAgree
 from hepfool.summary.evidence import Evidence, Thresholds
 
-__all__ = ["Decision", "Sensitivity", "Verdict", "decide"]
-
 #: Nothing to add, look closer, assign an uncertainty, or give what is lacking.
 Decision = Literal["COVERED", "INVESTIGATE", "ASSIGN", "INCOMPLETE"]
 

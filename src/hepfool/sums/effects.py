@@ -20,8 +20,6 @@ from hepfool.studies.systematics import Correlations, combined
 from hepfool.sums.record import AttackSums
 from hepfool.typing import FloatArray
 
-__all__ = ["attack_effect", "excess", "systematic_effects"]
-
 #: What remains of a variance by rounding, relative to its largest term.
 _ROUNDING = 1e-13
 

@@ -25,8 +25,6 @@ from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.worst_case.caps import attack_caps
 from hepfool.worst_case.composition import composition_weights
 
-__all__ = ["FIGURE_BINS", "Flagging", "data_sums", "figure_edges", "sums_of", "untouched"]
-
 #: Bins of a figure between the outer edges of the attack's bins; integers have one bin per number.
 FIGURE_BINS: Final = 50
 

@@ -26,8 +26,6 @@ from hepfool.studies.contributions import Measured
 from hepfool.typing import FloatArray
 from hepfool.worst_case.composition import Composition, composed
 
-__all__ = ["N_SCORE_BINS", "AttackSums", "Compared", "Count", "Key"]
-
 #: Bins of a score between 0 and 1, which join to 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24, 25, 30, 40, 50, 60, 75, 100, 120 ... bins.
 N_SCORE_BINS: Final = 600
 

@@ -21,8 +21,6 @@ from hepfool.events import EventTable
 from hepfool.features import Feature, FeatureSpace
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["ConstituentLayout"]
-
 COORDINATES: Final = ("pt", "eta", "phi")
 CONSTITUENTS: Final = "constituents"
 

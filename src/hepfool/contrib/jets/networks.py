@@ -25,15 +25,7 @@ from hepfool.contrib.jets.observables import constituents, jet_axis, jet_d2, jet
 from hepfool.events import EventTable
 from hepfool.models.networks import Standardise, mlp
 
-__all__ = [
-    "JET_NETWORKS",
-    "ConstituentSum",
-    "JetObservables",
-    "check_places",
-    "high_level_jets",
-    "particle_flow_jets",
-    "relative_constituents",
-]
+__all__ = ["ConstituentSum", "high_level_jets", "particle_flow_jets"]
 
 _N_COORDINATES: Final = 3
 _N_OBSERVABLES: Final = 4

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Constituents", "constituents", "jet_axis", "jet_d2", "jet_eta", "jet_mass", "jet_phi", "jet_pt"]
+__all__ = ["jet_d2", "jet_eta", "jet_mass", "jet_phi", "jet_pt"]
 
 _N_COORDINATES = 3
 _SECOND = 2.0

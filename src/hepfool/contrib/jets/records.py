@@ -17,8 +17,6 @@ import numpy as np
 from hepfool.contrib.jets.layout import CONSTITUENTS, COORDINATES
 from hepfool.typing import IntArray
 
-__all__ = ["leading_jets", "with_leading_jets"]
-
 JETS: Final = "FatJet"
 CANDIDATES: Final = "FatJetPFCands"
 

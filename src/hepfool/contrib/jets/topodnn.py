@@ -20,8 +20,6 @@ from hepfool.events import EventTable
 from hepfool.features import FeatureSpace
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["LAYOUT", "TopoDNNFrame", "topodnn_features", "topodnn_table"]
-
 #: The 30 hardest constituents.
 LAYOUT: Final = ConstituentLayout(30)
 
