@@ -162,7 +162,8 @@ def test_missing_extra_says_how_to_install_it() -> None:
 
 def test_every_extra_in_a_message_exists() -> None:
     """Read the extras that the source asks for: their names go into the advice to install them."""
-    source = "\n".join(path.read_text(encoding="utf-8") for path in Path(hepfool.__path__[0]).rglob("*.py"))
+    folders = [Path(hepfool.__path__[0]), Path(__file__).parents[1] / "analysis_examples"]
+    source = "\n".join(path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.py"))
     asked = set(re.findall(r'(?:import_extra|MissingExtraError)\(\s*"[\w.]+",\s*"(\w+)"', source))
     asked |= set(re.findall(r"hepfool\[(\w+)\]", source))
     declared = importlib.metadata.metadata("hepfool").get_all("Provides-Extra") or []

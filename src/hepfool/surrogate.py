@@ -26,13 +26,6 @@ class Surrogate:
     """
     Scores of one classifier, slopes of another.
 
-    Parameters
-    ----------
-    classifier : Classifier
-        Decides.
-    guide : DifferentiableClassifier
-        Points.
-
     Raises
     ------
     TypeError
@@ -70,17 +63,8 @@ class Surrogate:
             Decides; two classes or more.
         train, validation : EventTable
             Events to imitate it on; their labels are not used.
-        seed : int
-            Same seed, same guide.
         hidden : tuple of int
             Widths of the guide's hidden layers.
-        settings : TrainingSettings, optional
-            How to train.
-
-        Returns
-        -------
-        Surrogate
-            Ready to be attacked.
 
         Raises
         ------

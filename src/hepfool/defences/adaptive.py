@@ -45,8 +45,6 @@ class DefendedClassifier:
     classifier : Classifier
         Gives class and scores, and gradients to attacks that need them; a model without gradients goes into
         :class:`~hepfool.models.blackbox.FiniteDifference` or :class:`~hepfool.surrogate.Surrogate` first.
-    detector : Detector
-        Flags events.
     detector_weight : float
         :math:`\lambda`.
     """
@@ -238,27 +236,12 @@ def attack_defended(
 
     Parameters
     ----------
-    attack : Attack
-        Any attack.
-    defended : DefendedClassifier
-        Classifier and detector.
     table : EventTable
         Events that neither was trained on.
-    rng : numpy.random.Generator
-        For both attacks.
-    target : {"correct", "all"}, int or BoolArray
-        Events to attack.
-    envelope : Envelope, optional
-        Per-event bounds.
     naive : AttackResult, optional
         The attack on the classifier alone, if it was run before; the bins of its marginals are used for both.
     resume : str or Path, optional
         File of finished iterations of the attack on the defended system, see :func:`hepfool.run_attack`.
-
-    Returns
-    -------
-    AdaptiveAttack
-        Both figures.
 
     Raises
     ------

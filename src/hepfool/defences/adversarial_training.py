@@ -42,8 +42,6 @@ class AdversarialTrainingSettings:
     ----------
     n_iterations : int
         Attacks and trainings after the first training.
-    training : TrainingSettings
-        Of every training.
     target : {"correct"} or int
         Events to attack: the correctly classified ones, all or of one class.
     against : {"initial", "latest"}
@@ -72,25 +70,7 @@ class AdversarialTrainingSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Retraining:
-    """
-    One iteration.
-
-    Attributes
-    ----------
-    index : int
-        From 1.
-    attack : Attack
-        With the parameters drawn.
-    n_added, n_train : int
-        Adversarial events added, and all training events.
-    classifier : TorchClassifier
-        Trained from scratch on them.
-    fooling_ratio : float
-        Of the validation events that were attacked with the first network, judged by this one.
-    auroc_loss, auroc_loss_error : float
-        Area under the ROC curve of the clean validation events: that of the first network less this one's,
-        and the error for events drawn anew (NaN for more than two classes).
-    """
+    """One iteration."""
 
     index: int
     attack: Attack
@@ -98,6 +78,7 @@ class Retraining:
     n_train: int
     classifier: TorchClassifier
     fooling_ratio: float
+    # Area under the ROC curve of clean validation events: first network less this one; NaN for more than two classes.
     auroc_loss: float
     auroc_loss_error: float
 
@@ -121,10 +102,6 @@ class AdversarialTraining:
         Why there are fewer iterations than planned.
     settings : AdversarialTrainingSettings
         How it was trained.
-    seed : int
-        Of everything.
-    n_validation : int
-        Validation events.
     """
 
     initial: TorchClassifier
@@ -165,16 +142,10 @@ def train_adversarially(
     ----------
     network : callable
         Builds an untrained network for training events.
-    train, validation : EventTable
-        Labelled clean events.
     draw : callable
         Gives the attack on the training events, anew in each iteration.
     judge : Attack
         Attack on the validation events, the same for all iterations.
-    seed : int
-        Same seed, same result.
-    settings : AdversarialTrainingSettings, optional
-        How to train.
     progress : callable, optional
         Called with the fooling ratio of each iteration, in words, and the finished fraction.
 
@@ -224,11 +195,6 @@ def successes(result: AttackResult) -> EventTable:
     """
     Return the adversarial events that fooled the network, with their true labels.
 
-    Parameters
-    ----------
-    result : AttackResult
-        The attack.
-
     Returns
     -------
     EventTable
@@ -245,8 +211,6 @@ def auroc_loss(events: EventTable, before: Classifier, after: Classifier) -> tup
     ----------
     events : EventTable
         Labelled clean events that neither network was trained on.
-    before, after : Classifier
-        Two networks.
 
     Returns
     -------

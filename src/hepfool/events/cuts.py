@@ -17,8 +17,6 @@ class SingleCut:
 
     Attributes
     ----------
-    feature : str
-        Name of the feature.
     threshold : float
         In the feature's unit; events at or above it are on the upper side.
     signal_above : bool

@@ -370,11 +370,6 @@ class EventTable:
         """
         Return the values of one feature.
 
-        Parameters
-        ----------
-        name : str
-            Feature name.
-
         Returns
         -------
         FloatArray, shape (n_events,)
@@ -385,16 +380,6 @@ class EventTable:
     def region(self, name: str) -> Region:
         """
         Return a region by name.
-
-        Parameters
-        ----------
-        name : str
-            Region name.
-
-        Returns
-        -------
-        Region
-            The region.
 
         Raises
         ------
@@ -411,11 +396,6 @@ class EventTable:
     def dataset_mask(self, name: str) -> BoolArray:
         """
         Mark the events of one process.
-
-        Parameters
-        ----------
-        name : str
-            Dataset name.
 
         Returns
         -------

@@ -39,8 +39,6 @@ class CallableClassifier:
         Takes values of shape (n_events, n_features) in physical units; returns the
         score of class 1, shape (n_events,) or (n_events, 1), or one probability per
         class, shape (n_events, n_classes).  An estimator's ``classes_`` must be those of the labels, from 0.
-    n_classes : int
-        Number of classes.
     n_features : int, optional
         Input width, if it shall be checked; that of a scikit-learn estimator by default.
     threshold : float
@@ -176,8 +174,6 @@ class FiniteDifference:
 
     Parameters
     ----------
-    classifier : Classifier
-        Gives the scores.
     step : array_like, shape (n_features,)
         Half distance between the two values compared, in each feature's unit; positive.
 
@@ -210,8 +206,6 @@ class FiniteDifference:
 
         Parameters
         ----------
-        classifier : Classifier
-            Gives the scores.
         table : EventTable
             Nominal events that set the ranges.
         fraction : float

@@ -56,8 +56,6 @@ class TorchClassifier:
     module : torch.nn.Module
         Takes a tensor of shape (n_events, n_features) in physical units, returns
         (n_events,), (n_events, 1) or (n_events, n_classes).
-    output : {"logit", "probability"}
-        What the module returns.
     threshold : float
         Score of class 1 above which an event is of class 1; two classes only.
     device : str

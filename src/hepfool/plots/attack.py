@@ -50,11 +50,6 @@ def plot_fooling(
     log_x : bool
         Logarithmic fractions, where attacks dwarf the systematics.
 
-    Returns
-    -------
-    figure, axes : matplotlib.figure.Figure, matplotlib.axes.Axes
-        The bars.
-
     Raises
     ------
     ValueError
@@ -79,11 +74,6 @@ def plot_fooling(
 def fooling_by_part(sums: AttackSums) -> dict[str, list[Measurement]]:
     """
     Fooling ratio and corrected fooling ratio of all events, of each dataset and of each region.
-
-    Parameters
-    ----------
-    sums : AttackSums
-        Of the attack.
 
     Returns
     -------
@@ -191,11 +181,6 @@ def plot_frontier(frontier: Frontier, *, further: bool = True, style: PlotStyle 
         From :func:`hepfool.studies.frontier.run_frontier`.
     further : bool
         Draw the strongest of all checks too, if it is another than the strongest standard check.
-
-    Returns
-    -------
-    figure, ax : matplotlib.figure.Figure, matplotlib.axes.Axes
-        Its axes.
     """
     points = frontier.points
     figure = style.figure(width=1.15)

@@ -117,13 +117,6 @@ def plot_score(
         Cut on the score, dimensionless.
     density : bool
         Normalise every curve to unit area.
-    log_y : bool
-        Logarithmic yields.
-
-    Returns
-    -------
-    figure, axes : matplotlib.figure.Figure, matplotlib.axes.Axes
-        The scores.
 
     Raises
     ------
@@ -159,8 +152,6 @@ def plot_score_stack(
         Axes ``process``, ``variation`` (``nominal``, ``adversarial``) and ``score``.
     threshold : float, optional
         Cut on the score, dimensionless.
-    log_y : bool
-        Logarithmic yields.
 
     Returns
     -------

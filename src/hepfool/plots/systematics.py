@@ -63,8 +63,6 @@ def plot_region_yields(
         Name of the data, such as ``Pseudo-data``.
     attack_label : str
         Name of the first attack; further ones have their own.
-    log_y : bool
-        Logarithmic yields.
 
     Returns
     -------

@@ -69,8 +69,6 @@ def leading(objects: Any, n: int) -> Any:
     ----------
     objects : awkward.Array of records with ``pt``, shape (n_events, var)
         Such as ``events.Jet``.
-    n : int
-        Number of places.
 
     Returns
     -------

@@ -156,8 +156,6 @@ def attack_table(
     ----------
     table : EventTable
         Selected events of the chunk.
-    classifier : Classifier
-        The network to fool.
     attack : Attack
         Which attack, with its hyper-parameters.
     metadata : mapping, optional

@@ -190,8 +190,6 @@ def attack_collected(  # noqa: PLR0913 - options of run_attack
     ----------
     collected : Collected
         Of all chunks, as the runner returns it.
-    classifier, attack, seed, target, envelope, binning
-        As for :class:`~hepfool.processors.plan.AttackPlan`.
     scale : mapping of str to float, optional
         See :func:`table_of`.
     validation : Validation, optional

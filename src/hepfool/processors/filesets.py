@@ -48,14 +48,7 @@ def check_fileset(fileset: Mapping[str, Any]) -> None:
 
 
 def canonical(file: str) -> str:
-    """
-    Give a file one name, however it was named.
-
-    Examples
-    --------
-    >>> canonical("root://host//store//a.root"), canonical("./a.root") == canonical("a.root")
-    ('root://host/store/a.root', True)
-    """
+    """Give a file one name, however it was named."""
     url = _SCHEME.fullmatch(file)
     if url is None:
         return str(Path(file).resolve())

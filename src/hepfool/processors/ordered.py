@@ -22,11 +22,6 @@ class OrderedSum:
 
     Two sums of disjoint chunks can be added in any order; neighbours merge as soon as both are there.
 
-    Attributes
-    ----------
-    parts : mapping of (int, int) to accumulatable
-        Output by level and position: of chunks ``position * 2**level`` up to the next.
-
     Examples
     --------
     >>> values = [0.1, 0.2, 0.3]
@@ -35,7 +30,7 @@ class OrderedSum:
     True
     """
 
-    parts: dict[tuple[int, int], Any]
+    parts: dict[tuple[int, int], Any]  # output by level and position: of chunks position * 2**level up to the next
 
     @classmethod
     def of(cls, index: int, out: Any) -> OrderedSum:

@@ -173,11 +173,6 @@ class PartitionedAttack(AttackPlan):
         """
         Deal the files into partitions of about the same composition.
 
-        Parameters
-        ----------
-        files : sequence of PartitionFile
-            All files.
-
         Returns
         -------
         list of tuple of PartitionFile

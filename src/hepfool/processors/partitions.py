@@ -35,8 +35,6 @@ class PartitionProcessor(ProcessorABC):  # type: ignore[misc]
 
     Parameters
     ----------
-    analysis : Analysis
-        The user's analysis.
     folder : str or Path
         An existing folder that all workers and the driver see under this name.
     unblind : bool

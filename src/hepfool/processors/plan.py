@@ -28,8 +28,6 @@ class AttackPlan:
 
     Attributes
     ----------
-    classifier : Classifier
-        The network to fool.
     attack : Attack
         Which attack, with its hyper-parameters.
     seed : int
@@ -73,14 +71,10 @@ class AttackPlan:
 
         Parameters
         ----------
-        table : EventTable
-            Labelled events.
         rng : numpy.random.Generator, optional
             In place of the seed's.
         target : {"correct", "all"}, int or BoolArray, optional
             In place of the plan's.
-        resume : str or Path, optional
-            File of finished iterations.
 
         Returns
         -------

@@ -60,28 +60,7 @@ def make_contact_sheet(folder: str | Path, *, force: bool = False) -> tuple[Path
 
 
 def write_contact_sheet(folder: Path, images: Mapping[str, bytes], *, title: str = "") -> tuple[Path, ...]:
-    """
-    Lay out images.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to write, replacing what is there.
-    images : mapping of str to bytes
-        PNG images by name.
-    title : str
-        Written on every page.
-
-    Returns
-    -------
-    tuple of Path
-        See :func:`make_contact_sheet`.
-
-    Raises
-    ------
-    ValueError
-        If an image cannot be read.
-    """
+    """Lay out images."""
     # Drawing libraries are loaded only when something is drawn.
     from matplotlib.backends.backend_pdf import PdfPages  # noqa: PLC0415
 

@@ -90,8 +90,6 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
 
     Parameters
     ----------
-    summary : Summary
-        The study.
     figures : mapping of str to bytes, optional
         PNG images by name; those of :func:`hepfool.workflow.draw_study` have captions.
 

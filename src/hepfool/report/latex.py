@@ -53,11 +53,6 @@ def summary_latex(summary: Summary) -> str:
     r"""
     Write the tables of a study in LaTeX.
 
-    Parameters
-    ----------
-    summary : Summary
-        The study.
-
     Returns
     -------
     str

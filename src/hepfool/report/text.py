@@ -30,15 +30,8 @@ def summary_markdown(summary: Summary, figures: tuple[str, ...] = ()) -> str:
 
     Parameters
     ----------
-    summary : Summary
-        The study.
     figures : tuple of str
         Names of the figures to show.
-
-    Returns
-    -------
-    str
-        Markdown.
     """
     verdict, events = summary.verdict, summary.events
     lines = [f"# {verdict['decision']}", "", _escape(opening(summary)), "", f"{verdict['meaning'].capitalize()}.", ""]
@@ -60,11 +53,6 @@ def summary_markdown(summary: Summary, figures: tuple[str, ...] = ()) -> str:
 def summary_table(summary: Summary) -> Group:
     """
     Show a study in a terminal.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
 
     Returns
     -------

@@ -25,11 +25,6 @@ def frontier_record(frontier: Frontier) -> dict[str, Any]:
     ----------
     frontier : Frontier
         From :func:`hepfool.studies.frontier.run_frontier`.
-
-    Returns
-    -------
-    dict
-        Its fields.
     """
     record: dict[str, Any] = plain_values(frontier)
     return record

@@ -122,8 +122,6 @@ def decide(evidence: Evidence, thresholds: Thresholds | None = None, *, investig
 
     Parameters
     ----------
-    evidence : Evidence
-        Measured effects.
     thresholds : Thresholds, optional
         Where the lines are drawn; the defaults when left out.
     investigated : bool

@@ -36,11 +36,6 @@ class ConstituentLayout:
     networks and observables get 0, the table's sentinel; they take any place
     without a positive pt for empty.
 
-    Parameters
-    ----------
-    n_constituents : int
-        Number of places.
-
     Raises
     ------
     ValueError

@@ -34,55 +34,19 @@ _BATCH_SIZE: Final = 4096
 
 
 class JetObservables(nn.Module):
-    """
-    First layer without parameters: transverse momentum, pseudorapidity, mass and D2 (β = 2) of each jet.
-
-    Parameters
-    ----------
-    n_constituents : int
-        Places for constituents.
-
-    Raises
-    ------
-    ValueError
-        If there is no place.
-    """
+    """First layer without parameters: transverse momentum, pseudorapidity, mass and D2 (β = 2) of each jet."""
 
     def __init__(self, n_constituents: int) -> None:
         super().__init__()
         self.in_features = check_places(n_constituents)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """
-        Compute the observables.
-
-        Parameters
-        ----------
-        values : torch.Tensor, shape (n_events, 3 * n_constituents)
-            pt in GeV, eta, phi of each constituent.
-
-        Returns
-        -------
-        torch.Tensor, shape (n_events, 4)
-            pt in GeV, eta, mass in GeV, D2.
-        """
+        """Compute the observables."""
         _check_width(values, self.in_features)
         return torch.stack([jet_pt(values), jet_eta(values), jet_mass(values), jet_d2(values)], dim=1)
 
     def standardise(self, table: EventTable) -> Standardise:
-        """
-        Take mean and standard deviation of the observables from events.
-
-        Parameters
-        ----------
-        table : EventTable
-            Training events with the columns of constituents.
-
-        Returns
-        -------
-        Standardise
-            For :func:`high_level_jets`.
-        """
+        """Take mean and standard deviation of the observables from events."""
         batches = torch.split(torch.from_numpy(np.array(table.network_values)), _BATCH_SIZE)
         observables = torch.cat([self(batch) for batch in batches]).numpy()
         names = ("jet_pt", "jet_eta", "jet_mass", "jet_d2")
@@ -102,8 +66,6 @@ class ConstituentSum(nn.Module):
 
     Parameters
     ----------
-    n_constituents : int
-        Places for constituents.
     widths : iterable of int
         Nodes of each layer of Φ, all with ReLU.
     pt_scale : float
@@ -162,17 +124,10 @@ def high_level_jets(
 
     Parameters
     ----------
-    n_constituents : int
-        Places for constituents.
     sigmoid : bool
         Whether the output is a probability instead of a logit.
     standardise : Standardise, optional
         Of the four observables, from :meth:`JetObservables.standardise`; without it pt and mass enter in units of 100 GeV.
-
-    Returns
-    -------
-    torch.nn.Sequential
-        Untrained network.
 
     Examples
     --------
@@ -191,8 +146,6 @@ def particle_flow_jets(n_constituents: int = 64, *, sigmoid: bool = False, pt_sc
 
     Parameters
     ----------
-    n_constituents : int
-        Places for constituents.
     sigmoid : bool
         Whether the output is a probability instead of a logit.
     pt_scale : float
@@ -214,24 +167,7 @@ def particle_flow_jets(n_constituents: int = 64, *, sigmoid: bool = False, pt_sc
 
 
 def check_places(n_constituents: int) -> int:
-    """
-    Count the columns of a number of places.
-
-    Parameters
-    ----------
-    n_constituents : int
-        Places for constituents.
-
-    Returns
-    -------
-    int
-        Three per place.
-
-    Raises
-    ------
-    ValueError
-        If there is no place.
-    """
+    """Count the columns of a number of places."""
     if n_constituents < 1:
         msg = f"n_constituents {n_constituents} is below 1; a jet needs a place for a constituent"
         raise ValueError(msg)
@@ -241,26 +177,7 @@ def check_places(n_constituents: int) -> int:
 def relative_constituents(
     values: torch.Tensor, n_columns: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """
-    Coordinates around the jet's axis, as networks of constituents see them.
-
-    Parameters
-    ----------
-    values : torch.Tensor, shape (n_events, n_columns)
-        pt in GeV, eta, phi of each constituent.
-    n_columns : int
-        Expected width.
-
-    Returns
-    -------
-    pt, eta, phi, present : torch.Tensor, shape (n_events, n_constituents)
-        pt in GeV; eta and phi relative to the jet's momentum; whether the place is taken.
-
-    Raises
-    ------
-    ValueError
-        If the width is another.
-    """
+    """Coordinates around the jet's axis, as networks of constituents see them."""
     _check_width(values, n_columns)
     jet = constituents(values)
     axis_eta, axis_phi = jet_axis(jet)

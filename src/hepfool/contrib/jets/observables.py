@@ -24,48 +24,20 @@ _SECOND = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constituents:
-    """
-    Constituents around the hardest one.
+    """Constituents around the hardest one."""
 
-    Attributes
-    ----------
-    pt : torch.Tensor, shape (n_events, n_constituents)
-        In GeV, 0 in empty places.
-    eta, phi : torch.Tensor, shape (n_events, n_constituents)
-        Distance from the hardest constituent, phi in [-π, π]; 0 in empty places.
-    present : torch.Tensor of bool, shape (n_events, n_constituents)
-        False in empty places.
-    origin_eta, origin_phi : torch.Tensor, shape (n_events, 1)
-        The hardest constituent, without a gradient.
-    """
-
-    pt: torch.Tensor
+    pt: torch.Tensor  # (n_events, n_constituents); in GeV, 0 in empty places
+    # eta, phi: (n_events, n_constituents); distance from the hardest constituent, phi in [-π, π]; 0 in empty places
     eta: torch.Tensor
     phi: torch.Tensor
-    present: torch.Tensor
+    present: torch.Tensor  # (n_events, n_constituents); false in empty places
+    # origin_eta, origin_phi: (n_events, 1); the hardest constituent, without a gradient
     origin_eta: torch.Tensor
     origin_phi: torch.Tensor
 
 
 def constituents(values: torch.Tensor) -> Constituents:
-    """
-    Split columns into constituents and centre them, which keeps single precision sufficient.
-
-    Parameters
-    ----------
-    values : torch.Tensor, shape (n_events, 3 * n_constituents)
-        pt in GeV, eta, phi of each constituent.
-
-    Returns
-    -------
-    Constituents
-        Around the hardest one.
-
-    Raises
-    ------
-    ValueError
-        If the number of columns is not a multiple of three.
-    """
+    """Split columns into constituents and centre them, which keeps single precision sufficient."""
     if values.ndim != 2 or not values.shape[1] or values.shape[1] % _N_COORDINATES:
         msg = (
             f"values have shape {tuple(values.shape)}, expected (n_events, 3 * n_constituents): pt, eta, phi of each; "
@@ -91,19 +63,7 @@ def constituents(values: torch.Tensor) -> Constituents:
 
 
 def jet_axis(jet: Constituents) -> tuple[torch.Tensor, torch.Tensor]:
-    """
-    Direction of the jet's momentum, seen from the hardest constituent.
-
-    Parameters
-    ----------
-    jet : Constituents
-        From :func:`constituents`.
-
-    Returns
-    -------
-    rapidity, phi : torch.Tensor, shape (n_events,)
-        Dimensionless and in rad; rapidity, because it does not change with the origin.
-    """
+    """Direction of the jet's momentum, seen from the hardest constituent."""
     px, py, pz, energy_minus_px = _momentum(jet)
     energy = energy_minus_px + px
     return torch.atanh(pz / torch.where(energy > 0, energy, torch.ones_like(energy))), _azimuth(px, py)

@@ -59,11 +59,6 @@ class TopoDNNFrame:
             Columns as ``LAYOUT.pad`` makes them: pt in GeV, eta, phi of 30 constituents in falling pt,
             NaN where a jet has fewer.
 
-        Returns
-        -------
-        TopoDNNFrame
-            Of these jets.
-
         Raises
         ------
         ValueError
