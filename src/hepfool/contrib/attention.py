@@ -18,13 +18,13 @@ from torch import nn
 from torch.nn import functional
 
 from hepfool.contrib.jets.networks import check_places, relative_constituents
+from hepfool.contrib.jets.observables import N_COORDINATES
 from hepfool.models.networks import Standardise, mlp
 
 __all__ = ["attention_features", "attention_jets"]
 
 #: Added to the attention of empty places: finite, so that an event without any token gives zero instead of NaN.
 _MASKED: Final = -1e9
-_N_COORDINATES: Final = 3
 
 
 class TokenEncoder(nn.Module):
@@ -72,7 +72,7 @@ class _Block(nn.Module):
         return result
 
     def extra_repr(self) -> str:
-        """Return what the parameters do not tell."""
+        """Return the number of heads, which the layers do not show."""
         return f"n_heads={self.n_heads}"
 
 
@@ -99,18 +99,19 @@ class ConstituentAttention(nn.Module):
             msg = f"pt_scale {pt_scale} and angle_scale {angle_scale} must be positive"
             raise ValueError(msg)
         self.pt_scale, self.angle_scale = pt_scale, angle_scale
-        self.embed = nn.Linear(_N_COORDINATES, width)
+        self.embed = nn.Linear(N_COORDINATES, width)
         self.encoder = TokenEncoder(width, n_heads=n_heads, n_blocks=n_blocks)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Encode each jet."""
-        pt, eta, phi, present = relative_constituents(values, self.in_features)
-        relative = torch.stack([pt / self.pt_scale, eta / self.angle_scale, phi / self.angle_scale], dim=2)
+        relative, present = relative_constituents(
+            values, self.in_features, pt_scale=self.pt_scale, angle_scale=self.angle_scale
+        )
         encoded: torch.Tensor = self.encoder(self.embed(relative), present)
         return encoded
 
     def extra_repr(self) -> str:
-        """Return what the parameters do not tell."""
+        """Return the input width and the scales, as other layers show them."""
         return f"in_features={self.in_features}, pt_scale={self.pt_scale}, angle_scale={self.angle_scale}"
 
 

@@ -151,19 +151,7 @@ class TorchClassifier:
         )
 
     def scores(self, values: FloatArray) -> FloatArray:
-        """
-        Class probabilities.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-
-        Returns
-        -------
-        FloatArray, shape (n_events, n_classes)
-            In [0, 1], each row sums to one.
-        """
+        """Class probabilities; see :meth:`~hepfool.models.protocols.Classifier.scores`."""
         log_odds = self._all_log_odds(values)
         if log_odds.ndim == 1:
             return torch.sigmoid(torch.stack([-log_odds, log_odds], dim=1)).numpy()
@@ -171,17 +159,7 @@ class TorchClassifier:
 
     def predict(self, values: FloatArray) -> IntArray:
         """
-        Predicted classes.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-
-        Returns
-        -------
-        IntArray, shape (n_events,)
-            For two classes, 1 where the score of class 1 exceeds the threshold; else the most probable class.
+        Predicted classes; see :meth:`~hepfool.models.protocols.Classifier.predict`.
 
         Raises
         ------
@@ -217,44 +195,11 @@ class TorchClassifier:
         return torch.cat(parts).cpu().double().numpy()
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Distance to the decision boundary in log-odds, and its slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            The class whose margin is asked for.
-
-        Returns
-        -------
-        margin : FloatArray, shape (n_events,)
-            Log-odds by which the class wins over threshold or over the strongest
-            other class; positive while :meth:`predict` gives the label.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the margin, per unit of each feature.
-        """
+        """Distance to the decision boundary in log-odds, and its slope."""
         return self._with_gradient(self._margin, values, labels)
 
     def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Cross-entropy and its slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            True classes.
-
-        Returns
-        -------
-        loss : FloatArray, shape (n_events,)
-            Cross-entropy per event in nats.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the loss, per unit of each feature.
-        """
+        """Cross-entropy and its slope; see :meth:`~hepfool.models.protocols.DifferentiableClassifier.loss_and_gradient`."""
         return self._with_gradient(_cross_entropy, values, labels)
 
     def log_odds(self, inputs: torch.Tensor) -> torch.Tensor:
