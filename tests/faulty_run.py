@@ -12,8 +12,9 @@ from coffea.nanoevents import BaseSchema
 from coffea.processor import IterativeExecutor, Runner
 
 from hepfool.io.store import read_store
-from hepfool.processors.driver import AttackPlan, run_analysis
+from hepfool.processors.driver import run_analysis
 from hepfool.processors.output import write_run
+from hepfool.processors.plan import AttackPlan
 from tests.toy_analysis import FaultyAnalysis, Logistic, Push, listed
 
 

@@ -229,16 +229,6 @@ class FeatureSpace:
         """
         Return the column of a feature.
 
-        Parameters
-        ----------
-        name : str
-            Feature name.
-
-        Returns
-        -------
-        int
-            Position in network order.
-
         Raises
         ------
         ValueError
@@ -266,11 +256,6 @@ class FeatureSpace:
         """
         Mark the features of one kind.
 
-        Parameters
-        ----------
-        kind : {"continuous", "integer", "angle", "fixed"}
-            The kind asked for.
-
         Returns
         -------
         BoolArray, shape (n_features,)
@@ -291,8 +276,6 @@ class FeatureSpace:
         ----------
         values : FloatArray, shape (n_events, n_features)
             Values of all features.
-        column : int
-            Which one.
 
         Returns
         -------

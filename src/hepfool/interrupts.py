@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-__all__ = ["Interrupted", "Received", "command_to_go_on", "completed", "stopped_by_signals"]
+__all__ = ["Interrupted"]
 
 _Result = TypeVar("_Result", bound="_Interruptible")
 
@@ -31,24 +31,7 @@ class _Interruptible(Protocol):
 
 
 def completed(result: _Result) -> _Result:
-    """
-    Refuse half a result as a part of something larger.
-
-    Parameters
-    ----------
-    result : object
-        Of a training or an attack.
-
-    Returns
-    -------
-    object
-        The same.
-
-    Raises
-    ------
-    Interrupted
-        If ``result.interrupted``.
-    """
+    """Refuse half a result as a part of something larger."""
     if result.interrupted:
         raise Interrupted
     return result
@@ -56,18 +39,10 @@ def completed(result: _Result) -> _Result:
 
 @dataclass(slots=True)
 class Received:
-    """
-    What has arrived.
-
-    Attributes
-    ----------
-    number : int
-        Of the last signal; Ctrl-C as long as there was none.
-    kept : list of str or Path
-        Where the run keeps what is finished, for whoever goes on with it.
-    """
+    """What has arrived."""
 
     number: int = signal.SIGINT
+    # where the run keeps what is finished, for whoever goes on with it
     kept: list[str | Path] = field(default_factory=list)
 
     @property
@@ -82,20 +57,7 @@ class Received:
 
 @contextmanager
 def stopped_by_signals(error: Callable[[int], BaseException]) -> Iterator[Received]:
-    """
-    Raise an exception where a signal would end the process on the spot.
-
-    Parameters
-    ----------
-    error : callable
-        Takes the number of the signal, gives the exception.
-
-    Yields
-    ------
-    Received
-        Which signal it was.  Signals that somebody handles or ignores already, as nohup does, are left alone, and so is everything
-        outside of the main thread.
-    """
+    """Raise an exception where a signal would end the process on the spot."""
     received = Received()
 
     def stop(number: int, _: object) -> None:
@@ -115,19 +77,7 @@ def stopped_by_signals(error: Callable[[int], BaseException]) -> Iterator[Receiv
 
 
 def command_to_go_on(*further: str) -> str:
-    """
-    Give the command that this process runs, to be repeated.
-
-    Parameters
-    ----------
-    *further : str
-        Options that the repetition needs.
-
-    Returns
-    -------
-    str
-        For a shell; in words where the process is no command of this package.
-    """
+    """Give the command that this process runs, to be repeated."""
     if Path(sys.argv[0]).name not in {"hepfool", "__main__.py"}:
         return " ".join(("the same command", *(f"with {option}" for option in further)))
     options = [option for option in further if option not in sys.argv]

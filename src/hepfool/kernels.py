@@ -18,16 +18,6 @@ from numba.core.typing import templates
 
 from hepfool.kernel_cache import Kernel
 
-__all__ = [
-    "allocating_kernel",
-    "allocating_part",
-    "inline_kernel",
-    "kernel",
-    "limit_threads",
-    "summing_kernel",
-    "threads",
-]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

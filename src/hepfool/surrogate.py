@@ -26,13 +26,6 @@ class Surrogate:
     """
     Scores of one classifier, slopes of another.
 
-    Parameters
-    ----------
-    classifier : Classifier
-        Decides.
-    guide : DifferentiableClassifier
-        Points.
-
     Raises
     ------
     TypeError
@@ -70,17 +63,8 @@ class Surrogate:
             Decides; two classes or more.
         train, validation : EventTable
             Events to imitate it on; their labels are not used.
-        seed : int
-            Same seed, same guide.
         hidden : tuple of int
             Widths of the guide's hidden layers.
-        settings : TrainingSettings, optional
-            How to train.
-
-        Returns
-        -------
-        Surrogate
-            Ready to be attacked.
 
         Raises
         ------
@@ -108,69 +92,17 @@ class Surrogate:
         return hashlib.sha256(f"{self.classifier.digest} {self._guide.digest}".encode()).hexdigest()
 
     def scores(self, values: FloatArray) -> FloatArray:
-        """
-        Class probabilities of the classifier.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-
-        Returns
-        -------
-        FloatArray, shape (n_events, n_classes)
-            In [0, 1].
-        """
+        """Class probabilities of the classifier; see :meth:`~hepfool.models.protocols.Classifier.scores`."""
         return self.classifier.scores(values)
 
     def predict(self, values: FloatArray) -> IntArray:
-        """
-        Classes of the classifier.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-
-        Returns
-        -------
-        IntArray, shape (n_events,)
-            As the classifier says.
-        """
+        """Classes of the classifier; see :meth:`~hepfool.models.protocols.Classifier.predict`."""
         return self.classifier.predict(values)
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Margin of the guide and its gradient.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            The class whose margin is asked for.
-
-        Returns
-        -------
-        (FloatArray, FloatArray)
-            Shapes (n_events,) and (n_events, n_features).
-        """
+        """Margin of the guide and its gradient."""
         return self._guide.margin_and_gradient(values, labels)
 
     def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Cross-entropy of the guide and its gradient.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            True classes.
-
-        Returns
-        -------
-        (FloatArray, FloatArray)
-            Shapes (n_events,) and (n_events, n_features).
-        """
+        """Cross-entropy of the guide and its gradient."""
         return self._guide.loss_and_gradient(values, labels)

@@ -35,7 +35,7 @@ from hepfool.models.pytorch import TorchClassifier
 from hepfool.ranges import check_counts
 from hepfool.typing import FloatArray, IntArray, ProgressCallback
 
-__all__ = ["Epoch", "Network", "TrainingResult", "TrainingSettings", "auroc", "fit"]
+__all__ = ["Network", "TrainingResult", "TrainingSettings", "auroc", "fit"]
 
 #: Builds an untrained network for training events, such as ``lambda table: donut(preprocessing=Standardise.of(table))``.
 Network = Callable[[EventTable], nn.Module]
@@ -50,8 +50,6 @@ class TrainingSettings:
     ----------
     max_epochs : int
         Epochs after which training ends in any case.
-    learning_rate : float
-        Of the Adam optimiser.
     batch_size : int
         Events per step.
     patience : int
@@ -91,25 +89,12 @@ class TrainingSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
-    """
-    One pass over the training events.
-
-    Attributes
-    ----------
-    index : int
-        From 1.
-    train_loss, validation_loss : float
-        Weighted mean cross-entropy in nats.
-    validation_auroc : float
-        Area under the ROC curve of the validation events, dimensionless.
-    seconds : float
-        Wall time of the epoch.
-    """
+    """One pass over the training events."""
 
     index: int
     train_loss: float
     validation_loss: float
-    validation_auroc: float
+    validation_auroc: float  # area under the ROC curve of the validation events, dimensionless
     seconds: float
 
     def __str__(self) -> str:
@@ -184,8 +169,6 @@ def fit(
         Labelled events; the network sees ``network_values``.
     seed : int
         Same seed, same result, on the same machine and number of threads.
-    settings : TrainingSettings, optional
-        How to train.
     progress : callable, optional
         Called with the figures of each finished epoch, in words, and the finished fraction.
 

@@ -25,9 +25,10 @@ from hepfool.models.networks import mlp
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.digest import digest
-from hepfool.processors.driver import AnalysisRun, AttackPlan, RunSettings, run_analysis
+from hepfool.processors.driver import AnalysisRun, run_analysis
 from hepfool.processors.output import write_run
 from hepfool.processors.passes import RangeProcessor
+from hepfool.processors.plan import AttackPlan, RunSettings
 from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau

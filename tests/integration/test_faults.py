@@ -29,10 +29,11 @@ from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, R
 from hepfool.exceptions import IncompleteInputError, WorkerLostError
 from hepfool.processors import driver
 from hepfool.processors.completeness import run_processor
-from hepfool.processors.driver import AnalysisRun, AttackPlan, RunSettings, run_analysis
+from hepfool.processors.driver import AnalysisRun, run_analysis
 from hepfool.processors.inputs import open_fileset
 from hepfool.processors.ordered import OrderedSum
 from hepfool.processors.passes import RangeProcessor
+from hepfool.processors.plan import AttackPlan, RunSettings
 from hepfool.processors.worker import Failure
 from hepfool.processors.workers import watched_workers
 from tests.faulty_run import disturbed_run, read_result

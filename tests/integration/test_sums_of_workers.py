@@ -27,9 +27,10 @@ from hepfool.io.partitions import open_partitions, write_partitions
 from hepfool.models.protocols import threshold_of
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.processors.chunk import attack_table, attack_what_can_be, chunk_rng
-from hepfool.processors.driver import AttackPlan, run_analysis
+from hepfool.processors.driver import run_analysis
 from hepfool.processors.partitioned_attack import PartitionedAttack
 from hepfool.processors.passes import TableProcessor
+from hepfool.processors.plan import AttackPlan
 from hepfool.report import summary_markdown
 from hepfool.statistics.marginals import Binning
 from hepfool.study import judged, write_study

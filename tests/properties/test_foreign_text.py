@@ -30,7 +30,8 @@ from hepfool.io.tables import read_table
 from hepfool.models.blackbox import CallableClassifier
 from hepfool.plots.style import PlotStyle
 from hepfool.printable import printable
-from hepfool.report import sum_histograms, summary_html, summary_latex, summary_markdown, summary_table
+from hepfool.report import summary_html, summary_latex, summary_markdown, summary_table
+from hepfool.report.folder import sum_histograms
 from hepfool.study.outcome import Outcome, run_table_attack, write_study
 
 HOSTILE = (

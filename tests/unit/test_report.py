@@ -31,13 +31,13 @@ from hepfool.models.protocols import Classifier
 from hepfool.report import (
     check_output,
     make_contact_sheet,
-    sum_histograms,
     summary_html,
     summary_latex,
     summary_markdown,
     summary_table,
     write_report,
 )
+from hepfool.report.folder import sum_histograms
 from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics.toys import Power
 from hepfool.studies.excess import Excess

@@ -45,8 +45,6 @@ class DefendedClassifier:
     classifier : Classifier
         Gives class and scores, and gradients to attacks that need them; a model without gradients goes into
         :class:`~hepfool.models.blackbox.FiniteDifference` or :class:`~hepfool.surrogate.Surrogate` first.
-    detector : Detector
-        Flags events.
     detector_weight : float
         :math:`\lambda`.
     """
@@ -84,72 +82,20 @@ class DefendedClassifier:
         return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
 
     def scores(self, values: FloatArray) -> FloatArray:
-        """
-        Class probabilities of the classifier.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-
-        Returns
-        -------
-        FloatArray, shape (n_events, n_classes)
-            In [0, 1].
-        """
+        """Class probabilities of the classifier; see :meth:`~hepfool.models.protocols.Classifier.scores`."""
         return self.classifier.scores(values)
 
     def predict(self, values: FloatArray) -> IntArray:
-        """
-        Classes of the classifier, for flagged events as well.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-
-        Returns
-        -------
-        IntArray, shape (n_events,)
-            Classes from 0.
-        """
+        """Classes of the classifier, for flagged events as well."""
         return self.classifier.predict(values)
 
     def fooled(self, values: FloatArray, classes: IntArray) -> BoolArray:
-        """
-        Mark the events of another class that are not flagged.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-        classes : IntArray, shape (n_events,)
-            Class of each event before the attack.
-
-        Returns
-        -------
-        BoolArray, shape (n_events,)
-            True where the attack has succeeded.
-        """
+        """Mark the events of another class that are not flagged; see :meth:`~hepfool.models.protocols.Defended.fooled`."""
         return np.asarray((self.classifier.predict(values) != classes) & ~self.detector.flags(values))
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
         """
-        Return what is left to overcome, and its slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            Class of each event before the attack.
-
-        Returns
-        -------
-        margin : FloatArray, shape (n_events,)
-            In log-odds; positive until the event is fooled.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the margin, per unit of each feature.
+        Return what is left to overcome, and its slope; see :meth:`~hepfool.models.protocols.DifferentiableClassifier.margin_and_gradient`.
 
         Raises
         ------
@@ -178,23 +124,7 @@ class DefendedClassifier:
         return np.where(counted, margins, 0.0).sum(axis=0), np.where(counted[..., None], gradients, 0.0).sum(axis=0)
 
     def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Return the cross-entropy if the margin were the log-odds of the label, and its slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            Class of each event before the attack.
-
-        Returns
-        -------
-        loss : FloatArray, shape (n_events,)
-            In nats; grows while the attack makes progress.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the loss, per unit of each feature.
-        """
+        """Return the cross-entropy if the margin were the log-odds of the label, and its slope."""
         margin, gradient = self.margin_and_gradient(values, labels)
         return np.logaddexp(0.0, -margin), -special.expit(-margin)[:, np.newaxis] * gradient
 
@@ -238,27 +168,12 @@ def attack_defended(
 
     Parameters
     ----------
-    attack : Attack
-        Any attack.
-    defended : DefendedClassifier
-        Classifier and detector.
     table : EventTable
         Events that neither was trained on.
-    rng : numpy.random.Generator
-        For both attacks.
-    target : {"correct", "all"}, int or BoolArray
-        Events to attack.
-    envelope : Envelope, optional
-        Per-event bounds.
     naive : AttackResult, optional
         The attack on the classifier alone, if it was run before; the bins of its marginals are used for both.
     resume : str or Path, optional
         File of finished iterations of the attack on the defended system, see :func:`hepfool.run_attack`.
-
-    Returns
-    -------
-    AdaptiveAttack
-        Both figures.
 
     Raises
     ------

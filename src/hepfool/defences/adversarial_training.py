@@ -27,15 +27,7 @@ from hepfool.statistics.roc import auroc_difference
 from hepfool.training import Network, TrainingSettings, auroc, fit
 from hepfool.typing import ProgressCallback
 
-__all__ = [
-    "AdversarialTraining",
-    "AdversarialTrainingSettings",
-    "DrawAttack",
-    "Retraining",
-    "auroc_loss",
-    "successes",
-    "train_adversarially",
-]
+__all__ = ["AdversarialTraining", "AdversarialTrainingSettings", "auroc_loss", "successes", "train_adversarially"]
 
 #: Gives an attack with new parameters, such as ``RANGES["higgs_retraining"].draw``.
 DrawAttack = Callable[[np.random.Generator], Attack]
@@ -50,8 +42,6 @@ class AdversarialTrainingSettings:
     ----------
     n_iterations : int
         Attacks and trainings after the first training.
-    training : TrainingSettings
-        Of every training.
     target : {"correct"} or int
         Events to attack: the correctly classified ones, all or of one class.
     against : {"initial", "latest"}
@@ -80,25 +70,7 @@ class AdversarialTrainingSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Retraining:
-    """
-    One iteration.
-
-    Attributes
-    ----------
-    index : int
-        From 1.
-    attack : Attack
-        With the parameters drawn.
-    n_added, n_train : int
-        Adversarial events added, and all training events.
-    classifier : TorchClassifier
-        Trained from scratch on them.
-    fooling_ratio : float
-        Of the validation events that were attacked with the first network, judged by this one.
-    auroc_loss, auroc_loss_error : float
-        Area under the ROC curve of the clean validation events: that of the first network less this one's,
-        and the error for events drawn anew (NaN for more than two classes).
-    """
+    """One iteration."""
 
     index: int
     attack: Attack
@@ -106,6 +78,7 @@ class Retraining:
     n_train: int
     classifier: TorchClassifier
     fooling_ratio: float
+    # Area under the ROC curve of clean validation events: first network less this one; NaN for more than two classes.
     auroc_loss: float
     auroc_loss_error: float
 
@@ -129,10 +102,6 @@ class AdversarialTraining:
         Why there are fewer iterations than planned.
     settings : AdversarialTrainingSettings
         How it was trained.
-    seed : int
-        Of everything.
-    n_validation : int
-        Validation events.
     """
 
     initial: TorchClassifier
@@ -173,16 +142,10 @@ def train_adversarially(
     ----------
     network : callable
         Builds an untrained network for training events.
-    train, validation : EventTable
-        Labelled clean events.
     draw : callable
         Gives the attack on the training events, anew in each iteration.
     judge : Attack
         Attack on the validation events, the same for all iterations.
-    seed : int
-        Same seed, same result.
-    settings : AdversarialTrainingSettings, optional
-        How to train.
     progress : callable, optional
         Called with the fooling ratio of each iteration, in words, and the finished fraction.
 
@@ -232,11 +195,6 @@ def successes(result: AttackResult) -> EventTable:
     """
     Return the adversarial events that fooled the network, with their true labels.
 
-    Parameters
-    ----------
-    result : AttackResult
-        The attack.
-
     Returns
     -------
     EventTable
@@ -253,8 +211,6 @@ def auroc_loss(events: EventTable, before: Classifier, after: Classifier) -> tup
     ----------
     events : EventTable
         Labelled clean events that neither network was trained on.
-    before, after : Classifier
-        Two networks.
 
     Returns
     -------

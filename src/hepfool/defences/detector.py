@@ -36,7 +36,6 @@ __all__ = [
     "Detector",
     "DetectorReport",
     "DetectorSettings",
-    "check_features",
     "evaluate",
     "read_detector",
     "train_detector",
@@ -147,8 +146,6 @@ class DetectorReport:
         Plain numbers of events.
     threshold : float
         Score above which an event is flagged.
-    clean_efficiency : float
-        Of all nominal events.
     clean_efficiency_by_class : mapping of int to float
         Of the nominal events of each label.
     efficiency_fooled, efficiency_unfooled, efficiency_adversarial : float
@@ -208,8 +205,6 @@ def train_detector(
     train, validation : AttackResult
         The same attack on the training and on the validation split.  Only fooled
         events count as adversarial.
-    seed : int
-        Same seed, same detector.
     clean : (EventTable, EventTable), optional
         Nominal events for training and validation; those of the attacks by default.
     settings : DetectorSettings, optional
@@ -268,17 +263,10 @@ def evaluate(detector: Detector, test: AttackResult, *, clean: EventTable | None
 
     Parameters
     ----------
-    detector : Detector
-        Trained on other events.
     test : AttackResult
         The attack on the test split.
     clean : EventTable, optional
         Nominal events; those of the attack by default.
-
-    Returns
-    -------
-    DetectorReport
-        Efficiencies and fooling ratios.
 
     Raises
     ------
@@ -316,21 +304,7 @@ def evaluate(detector: Detector, test: AttackResult, *, clean: EventTable | None
 
 
 def check_features(names: tuple[str, ...], table: EventTable) -> None:
-    """
-    Refuse events of other features.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Features in network order.
-    table : EventTable
-        Events.
-
-    Raises
-    ------
-    ValueError
-        If names or order differ.
-    """
+    """Refuse events of other features."""
     if table.features.names != names:
         msg = f"the events have the features {table.features.names}, expected {names} in this order"
         raise ValueError(msg)
@@ -391,8 +365,6 @@ def write_detector(detector: Detector, folder: str | Path) -> None:
 
     Parameters
     ----------
-    detector : Detector
-        What to keep.
     folder : str or pathlib.Path
         Created, or replaced as a whole if it holds a detector and nothing else.
 
@@ -428,8 +400,6 @@ def read_detector(folder: str | Path, *, device: str = "cpu") -> Detector:
 
     Parameters
     ----------
-    folder : str or pathlib.Path
-        Written by :func:`write_detector`.
     device : str
         Where the detector shall run.
 

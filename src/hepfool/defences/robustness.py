@@ -15,23 +15,14 @@ from hepfool.defences.adversarial_training import AdversarialTraining, auroc_los
 from hepfool.models.protocols import Classifier
 from hepfool.typing import FloatArray
 
-__all__ = ["Ratio", "Robustness", "judge_robustness"]
+__all__ = ["Robustness", "judge_robustness"]
 
 
 class Ratio(NamedTuple):
-    """
-    A weighted fraction of events.
-
-    Attributes
-    ----------
-    value : float
-        Dimensionless.
-    error : float
-        Standard error for events drawn anew; the networks stay the same.
-    """
+    """A weighted fraction of events."""
 
     value: float
-    error: float
+    error: float  # standard error for events drawn anew; the networks stay the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,20 +71,11 @@ def judge_robustness(
 
     Parameters
     ----------
-    training : AdversarialTraining
-        All networks.
     attacks : sequence of AttackResult
         Attacks on the same test events, made on networks of other trainings (grey-box, as in the paper) or on
         the first network.
     attack : Attack
         Repeated on the first and on the best network.
-    rng : numpy.random.Generator
-        For the repeated attacks.
-
-    Returns
-    -------
-    Robustness
-        With errors.
 
     Raises
     ------

@@ -9,9 +9,9 @@ not change.
 
 from __future__ import annotations
 
-from hepfool.events.checks import UNLABELLED
 from hepfool.events.cuts import SingleCut, best_single_cut
 from hepfool.events.envelope import Envelope
+from hepfool.events.labels import UNLABELLED
 from hepfool.events.region import Region, RegionRole
 from hepfool.events.table import EventTable
 

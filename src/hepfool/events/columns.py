@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["complete", "is_sentinel", "joined", "numbers_of", "plain", "refuse_inexact", "spectator", "to_double"]
-
 #: Whole numbers up to here are exact in double precision.
 LARGEST_EXACT = 2**53
 

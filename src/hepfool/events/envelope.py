@@ -15,8 +15,6 @@ from hepfool.events.frames import matrix_of, named_columns
 from hepfool.events.table import EventTable
 from hepfool.typing import FloatArray
 
-__all__ = ["Envelope"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Envelope:
@@ -56,8 +54,6 @@ class Envelope:
 
         Parameters
         ----------
-        table : EventTable
-            Nominal events.
         sigma : array_like, broadcastable to (n_events, n_features), or table
             Uncertainty in the feature's unit; infinite for no bound.  Columns with names are taken by name.
         n_sigma : float
@@ -81,8 +77,6 @@ class Envelope:
 
         Parameters
         ----------
-        table : EventTable
-            Nominal events.
         fraction : array_like, broadcastable to (n_events, n_features), or table
             Relative uncertainty, dimensionless.  Columns with names are taken by name.
         n_sigma : float
@@ -108,8 +102,6 @@ class Envelope:
 
         Parameters
         ----------
-        table : EventTable
-            Nominal events.
         function : callable
             Takes the table and returns uncertainties in each feature's unit, broadcastable to (n_events, n_features).
         n_sigma : float
@@ -141,8 +133,6 @@ class Envelope:
 
         Parameters
         ----------
-        table : EventTable
-            Nominal events.
         covariance : array_like, shape (n_features, n_features)
             Covariance of the uncertainties, in products of the features' units; rows and columns of zeros fix a feature.
         n_sigma : float
@@ -185,8 +175,6 @@ class Envelope:
 
         Parameters
         ----------
-        table : EventTable
-            Events with ``shape_variations``.
         names : iterable of str, optional
             Variations to use; all by default.
 

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from hepfool.events.columns import plain
 from hepfool.typing import IntArray
 
-__all__ = ["UNLABELLED", "classes_of"]
-
 #: Label of events whose class is unknown, such as collision data.
 UNLABELLED = -1
 

@@ -15,7 +15,6 @@ from hepfool.typing import FloatArray, IntArray
 if TYPE_CHECKING:
     from hepfool.events.table import EventTable
 
-__all__ = ["remark_on_labels", "remark_on_sentinels", "remark_on_weights"]
 
 #: What analyses write for a value that does not exist.
 _USUAL = (

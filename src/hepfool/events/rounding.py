@@ -8,8 +8,6 @@ import numpy as np
 from hepfool.features import FeatureSpace
 from hepfool.typing import FloatArray
 
-__all__ = ["put_at_limits"]
-
 #: Files with three digits hold -3.142 for an angle of minus pi.
 _ANGLE = 1e-3
 #: Columns of fewer bits hold counts rather than rounded numbers.

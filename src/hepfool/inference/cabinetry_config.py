@@ -10,8 +10,6 @@ from typing import Any
 from hepfool.extras import import_extra
 from hepfool.inference.templates import Nuisance, Template, distinct
 
-__all__ = ["cabinetry_systematics"]
-
 
 def cabinetry_systematics(
     folder: str | Path,

@@ -15,8 +15,6 @@ from hepfool.inference.templates import Nuisance, Template, distinct
 from hepfool.io.files import written_whole
 from hepfool.typing import FloatArray
 
-__all__ = ["combine_lines", "write_combine_shapes"]
-
 _HEADERS = ("bin", "process")
 
 
@@ -31,8 +29,6 @@ def write_combine_shapes(
 
     Parameters
     ----------
-    path : str or Path
-        ROOT file to write.
     templates : iterable of Template
         ``channel`` and ``sample`` are the datacard's bins and processes; bring them to the analyst's
         yields with :meth:`Template.onto` first.
@@ -40,11 +36,6 @@ def write_combine_shapes(
         Name, side, correlation and scale.
     force : bool
         Replace an existing file.
-
-    Returns
-    -------
-    Path
-        The file.
 
     Raises
     ------
@@ -113,8 +104,6 @@ def combine_lines(datacard: str, templates: Iterable[Template], nuisance: Nuisan
     ----------
     datacard : str
         Text of the analyst's datacard, for the order of its columns.
-    templates : iterable of Template
-        As in :func:`write_combine_shapes`.
     nuisance : Nuisance, optional
         Name, side, correlation and scale.
 

@@ -22,8 +22,6 @@ from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.summary.record import plain_values
 from hepfool.typing import FloatArray
 
-__all__ = ["Impact", "Interval", "NuisanceImpact", "expected_impact", "impact_record"]
-
 Optimizer = Literal["minuit", "scipy"]
 
 _TOLERANCE = 1e-4
@@ -62,8 +60,6 @@ class NuisanceImpact:
 
     Attributes
     ----------
-    name : str
-        Of the nuisance parameter.
     adversarial : bool
         Whether it came with the attack.
     interval : Interval
@@ -140,16 +136,12 @@ def expected_impact(
 
     Parameters
     ----------
-    workspace : mapping
-        The analyst's pyhf workspace.
     patch : sequence of mapping
         From :func:`~hepfool.inference.attack_patch`.
     value : float
         Of the parameter of interest in the Asimov data.
     parameters : sequence of str, optional
         Nuisance parameters to rank beside those of the attack; all that are not fixed by default.
-    optimizer : {"minuit", "scipy"}
-        Which minimiser pyhf uses.
     **model_options
         Of ``pyhf.Workspace.model``, such as ``measurement_name``, or ``modifier_settings`` for another
         interpolation: the default is smooth at zero, ``code0`` keeps the kink of a one-sided template and

@@ -14,8 +14,6 @@ from hist import Hist
 from hepfool.exceptions import ClippedTemplateWarning
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["LOWER_LIMIT", "Flow", "Nuisance", "Side", "Template", "Variation", "distinct", "score_templates"]
-
 #: Goes with every number that treats an attack as a nuisance parameter.
 LOWER_LIMIT = "The attack is a lower limit of the worst case under its caps, not one standard deviation."
 
@@ -35,8 +33,6 @@ class Nuisance:
 
     Attributes
     ----------
-    name : str
-        Of the nuisance parameter.
     side : {"symmetrised", "one-sided"}
         Whether the down variation mirrors the attack, or is the nominal distribution. A one-sided
         template has a kink at zero: take intervals from the profile likelihood, not from a curvature.
@@ -71,11 +67,6 @@ class Nuisance:
     def parameter(self, sample: str) -> str:
         """
         Name the parameter of a process.
-
-        Parameters
-        ----------
-        sample : str
-            The process.
 
         Returns
         -------
@@ -221,11 +212,6 @@ class Template:
         variances : FloatArray, shape (n_bins,), optional
             Their squared statistical errors; those of the template, scaled like its events, when left out.
 
-        Returns
-        -------
-        Template
-            With these as nominal.
-
         Raises
         ------
         ValueError
@@ -262,11 +248,6 @@ class Template:
         ----------
         nuisance : Nuisance
             Symmetrised or one-sided, and the scale.
-
-        Returns
-        -------
-        Variation
-            Without negative yields.
 
         Warns
         -----
@@ -336,24 +317,7 @@ def _refuse_nameless(histogram: Hist[Any]) -> None:
 
 
 def distinct(templates: Iterable[Template]) -> tuple[Template, ...]:
-    """
-    Refuse no template, and two of the same process and channel.
-
-    Parameters
-    ----------
-    templates : iterable of Template
-        To be put into a model.
-
-    Returns
-    -------
-    tuple of Template
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or a pair of channel and sample occurs twice.
-    """
+    """Refuse no template, and two of the same process and channel."""
     found = tuple(templates)
     if not found:
         msg = "no template to put into the model; give at least one"
@@ -381,8 +345,6 @@ def score_templates(
         from :func:`hepfool.plots.score_histogram` or a coffea output.
     channel : str
         Channel that these events belong to.
-    samples : sequence of str, optional
-        Processes; all by default.
     flow : {"refuse", "fold", "drop"}
         Events below and above the axis, see :meth:`Template.of`.
 

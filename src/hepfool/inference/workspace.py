@@ -8,8 +8,6 @@ from typing import Any
 
 from hepfool.inference.templates import Nuisance, Template, distinct
 
-__all__ = ["attack_patch"]
-
 Json = dict[str, Any]
 
 

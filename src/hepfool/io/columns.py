@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 from hepfool.exceptions import UnreadableFileError
 from hepfool.io.files import local_path
 
-__all__ = ["FORMATS", "column_names", "read_columns"]
-
 Columns = dict[str, NDArray[Any]]
 
 #: Compressed text may unpack to so many bytes, or to so many times its size if that is more.
@@ -33,55 +31,13 @@ _LARGE_CSV, _CSV_COMPRESSION = 2**30, 100
 
 
 def read_columns(path: Path, names: Sequence[str], *, tree: str = "Events") -> Columns:
-    """
-    Read some columns of a file.
-
-    Parameters
-    ----------
-    path : Path
-        File ending in one of ``FORMATS``.
-    names : sequence of str
-        Columns to read.
-    tree : str
-        TTree or RNTuple of a ROOT file.
-
-    Returns
-    -------
-    dict of str to array, shape (n_events,)
-        One array per name; strings and nested values have the type ``object``, whole numbers with gaps are masked.
-
-    Raises
-    ------
-    ValueError
-        If the format is unknown, or the tree or a column is not there.
-    UnreadableFileError
-        If the file is damaged, truncated or empty.
-    FileNotFoundError
-        If there is no such file.
-    """
+    """Read some columns of a file."""
     found: Columns = _read(path, names=list(dict.fromkeys(names)), tree=tree)
     return found
 
 
 def column_names(path: Path, *, tree: str = "Events") -> list[str]:
-    """
-    List the columns of a file.
-
-    Parameters
-    ----------
-    path, tree
-        As for :func:`read_columns`.
-
-    Returns
-    -------
-    list of str
-        In the order of the file.
-
-    Raises
-    ------
-    ValueError, UnreadableFileError, FileNotFoundError
-        As :func:`read_columns`.
-    """
+    """List the columns of a file."""
     return list(_read(path, names=None, tree=tree))
 
 

@@ -27,7 +27,7 @@ from hepfool.exceptions import IncompleteInputError
 from hepfool.features import Feature, FeatureSpace
 from hepfool.io.files import local_path, written_whole
 
-__all__ = ["PartitionFile", "Partitions", "open_partitions", "write_partition", "write_partitions"]
+__all__ = ["Partitions", "open_partitions", "write_partitions"]
 
 _FORMAT = {"format": "hepfool-partitions", "version": 1}
 _MANIFEST = "manifest.json"
@@ -37,24 +37,11 @@ _SHA = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionFile:
-    """
-    One file of the folder.
+    """One file of the folder."""
 
-    Attributes
-    ----------
-    name : str
-        File name without a folder.
-    n_events : int
-        Number of events.
-    datasets : tuple of str
-        Processes in the file.
-    sha256 : str
-        Digest of its content.
-    """
-
-    name: str
+    name: str  # file name without a folder
     n_events: int
-    datasets: tuple[str, ...]
+    datasets: tuple[str, ...]  # processes in the file
     sha256: str
 
     def __post_init__(self) -> None:
@@ -106,16 +93,6 @@ class Partitions:
         """
         Read some of the files into one table.
 
-        Parameters
-        ----------
-        files : iterable of PartitionFile, optional
-            Which; all by default.
-
-        Returns
-        -------
-        EventTable
-            In the order given.
-
         Raises
         ------
         IncompleteInputError
@@ -152,28 +129,7 @@ class Partitions:
 
 
 def write_partition(folder: str | Path, name: str, table: EventTable) -> PartitionFile:
-    """
-    Write the events of one chunk, from any worker.
-
-    Parameters
-    ----------
-    folder : str or Path
-        An existing folder that all workers see.
-    name : str
-        File name without suffix; letters, digits, _ and -.  A file of that name is replaced.
-    table : EventTable
-        Its events.
-
-    Returns
-    -------
-    PartitionFile
-        For the manifest.
-
-    Raises
-    ------
-    ValueError
-        If a spectator is neither numbers nor text, or the name is not allowed.
-    """
+    """Write the events of one chunk, from any worker."""
     file = PartitionFile(name=f"{name}.parquet", n_events=table.n_events, datasets=table.datasets, sha256="0" * 64)
     with written_whole(Path(folder) / file.name, force=True) as temporary:
         pyarrow.parquet.write_table(pa.table(_to_columns(table)), temporary)
@@ -191,11 +147,6 @@ def write_partitions(folder: str | Path, tables: Iterable[EventTable]) -> Partit
         An existing folder.
     tables : iterable of EventTable
         At least one; only one of them is in memory at a time.
-
-    Returns
-    -------
-    Partitions
-        What was written.
 
     Raises
     ------
@@ -272,19 +223,7 @@ def _parsed(manifest: Mapping[str, Any], like: EventTable | None) -> tuple[tuple
 
 
 def empty(table: EventTable) -> EventTable:
-    """
-    Keep everything but the events.
-
-    Parameters
-    ----------
-    table : EventTable
-        Any table.
-
-    Returns
-    -------
-    EventTable
-        Its description, without metadata.
-    """
+    """Keep everything but the events."""
     return replace(table.select(np.zeros(0, dtype=np.int64)), metadata={})
 
 

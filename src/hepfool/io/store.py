@@ -66,8 +66,6 @@ def write_store(path: str | Path, store: Store, *, force: bool = False) -> None:
     ----------
     path : str or Path
         File to write, by custom ending in ``.zip``.
-    store : Store
-        Content.
     force : bool
         Replace an existing file.
 
@@ -118,15 +116,8 @@ def read_store(path: str | Path, *, max_bytes: int = 2**31) -> Store:
 
     Parameters
     ----------
-    path : str or Path
-        File written by :func:`write_store`.
     max_bytes : int
         Largest size of the unpacked content in bytes.
-
-    Returns
-    -------
-    Store
-        Content.
 
     Raises
     ------

@@ -34,7 +34,7 @@ from hepfool.io.layout import Layout, Variations
 from hepfool.ranges import check_reals
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["check_writable", "read_table", "write_table"]
+__all__ = ["read_table", "write_table"]
 
 
 def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
@@ -299,12 +299,8 @@ def write_table(
 
     Parameters
     ----------
-    table : EventTable
-        Events to write.
     path : str or Path
         File ending in ``.root`` (a TTree) or ``.parquet``.
-    tree : str
-        Name of the TTree.
     columns : mapping of str to array, shape (n_events,), optional
         Extra columns, such as ``fooled``.
     force : bool
@@ -344,21 +340,7 @@ def write_table(
 
 
 def check_writable(table: EventTable, extra: Iterable[str] = ()) -> None:
-    """
-    Tell before any work whether all columns of a table can stand in one file.
-
-    Parameters
-    ----------
-    table : EventTable
-        Events to be written.
-    extra : iterable of str
-        Names of further columns.
-
-    Raises
-    ------
-    ValueError
-        If two columns have the same name.
-    """
+    """Tell before any work whether all columns of a table can stand in one file."""
     names_of_columns(table, extra)
 
 

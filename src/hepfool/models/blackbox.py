@@ -39,8 +39,6 @@ class CallableClassifier:
         Takes values of shape (n_events, n_features) in physical units; returns the
         score of class 1, shape (n_events,) or (n_events, 1), or one probability per
         class, shape (n_events, n_classes).  An estimator's ``classes_`` must be those of the labels, from 0.
-    n_classes : int
-        Number of classes.
     n_features : int, optional
         Input width, if it shall be checked; that of a scikit-learn estimator by default.
     threshold : float
@@ -117,17 +115,7 @@ class CallableClassifier:
 
     def scores(self, values: FloatArray) -> FloatArray:
         """
-        Class probabilities.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-
-        Returns
-        -------
-        FloatArray, shape (n_events, n_classes)
-            In [0, 1], each row sums to one.
+        Class probabilities; see :meth:`~hepfool.models.protocols.Classifier.scores`.
 
         Raises
         ------
@@ -148,19 +136,7 @@ class CallableClassifier:
         return np.asarray(raw / raw.sum(axis=1, keepdims=True))
 
     def predict(self, values: FloatArray) -> IntArray:
-        """
-        Predicted classes.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-
-        Returns
-        -------
-        IntArray, shape (n_events,)
-            For two classes, 1 where the score of class 1 exceeds the threshold; else the most probable class.
-        """
+        """Predicted classes; see :meth:`~hepfool.models.protocols.Classifier.predict`."""
         return _classes(self.scores(values), self._threshold)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -176,8 +152,6 @@ class FiniteDifference:
 
     Parameters
     ----------
-    classifier : Classifier
-        Gives the scores.
     step : array_like, shape (n_features,)
         Half distance between the two values compared, in each feature's unit; positive.
 
@@ -210,8 +184,6 @@ class FiniteDifference:
 
         Parameters
         ----------
-        classifier : Classifier
-            Gives the scores.
         table : EventTable
             Nominal events that set the ranges.
         fraction : float
@@ -251,75 +223,19 @@ class FiniteDifference:
         return f"FiniteDifference({self.classifier!r}, step={self._step.tolist()})"
 
     def scores(self, values: FloatArray) -> FloatArray:
-        """
-        Class probabilities of the wrapped classifier.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-
-        Returns
-        -------
-        FloatArray, shape (n_events, n_classes)
-            In [0, 1], each row sums to one.
-        """
+        """Class probabilities of the wrapped classifier; see :meth:`~hepfool.models.protocols.Classifier.scores`."""
         return self.classifier.scores(values)
 
     def predict(self, values: FloatArray) -> IntArray:
-        """
-        Predicted classes of the wrapped classifier.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-
-        Returns
-        -------
-        IntArray, shape (n_events,)
-            Classes from 0.
-        """
+        """Predicted classes of the wrapped classifier; see :meth:`~hepfool.models.protocols.Classifier.predict`."""
         return self.classifier.predict(values)
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Distance to the decision boundary in log-odds, and its estimated slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            The class whose margin is asked for.
-
-        Returns
-        -------
-        margin : FloatArray, shape (n_events,)
-            Log-odds by which the class wins, positive while :meth:`predict` gives the label.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the margin, per unit of each feature.
-        """
+        """Distance to the decision boundary in log-odds, and its estimated slope."""
         return self._differences(lambda scores: _margin(scores, labels, self.threshold), values)
 
     def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Cross-entropy and its estimated slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            True classes.
-
-        Returns
-        -------
-        loss : FloatArray, shape (n_events,)
-            Cross-entropy per event in nats.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the loss, per unit of each feature.
-        """
+        """Cross-entropy and its estimated slope."""
         return self._differences(lambda scores: -np.log(_clipped(_of_class(scores, labels))), values)
 
     def _differences(self, of: Callable[[FloatArray], FloatArray], values: FloatArray) -> tuple[FloatArray, FloatArray]:

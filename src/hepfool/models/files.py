@@ -61,11 +61,6 @@ def load_torch(
     **settings
         Of :class:`TorchClassifier`; those stored by :func:`export_program` are the default.
 
-    Returns
-    -------
-    TorchClassifier
-        Ready to be attacked.
-
     Raises
     ------
     ValueError
@@ -100,8 +95,6 @@ def save_state(classifier: TorchClassifier, path: str | Path) -> None:
 
     Parameters
     ----------
-    classifier : TorchClassifier
-        The network.
     path : str or pathlib.Path
         File to write, ending in ``.pt`` or ``.pth``.
     """
@@ -114,8 +107,6 @@ def export_program(classifier: TorchClassifier, path: str | Path) -> None:
 
     Parameters
     ----------
-    classifier : TorchClassifier
-        The network.
     path : str or pathlib.Path
         File to write, ending in ``.pt2``.
 

@@ -19,8 +19,6 @@ from hepfool.exceptions import NetworkWarning
 from hepfool.models.protocols import Classifier
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["check_names", "check_network", "check_scores", "require_classifier"]
-
 #: Events that are asked about once more, and from how many on their outputs are judged as a whole.
 _N_ASKED: Final = 256
 _N_JUDGED: Final = 20
@@ -44,19 +42,7 @@ _TOGETHER: Final = (
 
 
 def require_classifier(classifier: object) -> None:
-    """
-    Refuse what is not a classifier, and say how to make it one.
-
-    Parameters
-    ----------
-    classifier : object
-        What somebody gave for the network.
-
-    Raises
-    ------
-    TypeError
-        If scores, predict, n_classes, n_features or digest are missing.
-    """
+    """Refuse what is not a classifier, and say how to make it one."""
     if isinstance(classifier, Classifier):
         return
     name = type(classifier).__name__
@@ -76,26 +62,7 @@ def require_classifier(classifier: object) -> None:
 
 
 def check_names(classifier: Classifier, names: tuple[str, ...]) -> None:
-    """
-    Compare the inputs of an estimator that remembers their names with those of a table.
-
-    Parameters
-    ----------
-    classifier : Classifier
-        The network.
-    names : tuple of str
-        Features of the table, in its order.
-
-    Raises
-    ------
-    ValueError
-        If they come in another order.
-
-    Warns
-    -----
-    NetworkWarning
-        If they have other names.
-    """
+    """Compare the inputs of an estimator that remembers their names with those of a table."""
     known = tuple(getattr(_innermost(classifier), "feature_names", ()))
     if not known or known == names:
         return
@@ -107,23 +74,7 @@ def check_names(classifier: Classifier, names: tuple[str, ...]) -> None:
 
 
 def check_scores(scores: FloatArray, n_events: int, classifier: Classifier) -> None:
-    """
-    Refuse scores of the wrong shape, without a value, or that are not probabilities.
-
-    Parameters
-    ----------
-    scores : FloatArray, shape (n_events, n_classes)
-        Answer of the classifier.
-    n_events : int
-        Number of events that were asked about.
-    classifier : Classifier
-        The network.
-
-    Raises
-    ------
-    ValueError
-        With what was found.
-    """
+    """Refuse scores of the wrong shape, without a value, or that are not probabilities."""
     if scores.shape != (n_events, classifier.n_classes):
         msg = f"the classifier returned scores of shape {scores.shape}, expected {(n_events, classifier.n_classes)}"
         raise ValueError(msg)
@@ -151,27 +102,6 @@ def check_network(
     Ask about some events once more, and compare.
 
     Costs a second call for half of the events, 256 at most, and one for a single event.
-
-    Parameters
-    ----------
-    classifier : Classifier
-        The network.
-    values : FloatArray, shape (n_events, n_features)
-        Network inputs.
-    labels : IntArray, shape (n_events,)
-        True classes; negative ones are unknown.
-    scores, classes : arrays
-        What the network said about all events in one call.
-
-    Returns
-    -------
-    tuple of str
-        Warnings: the network is probably not what it is said to be, or answers worse than a guess.
-
-    Raises
-    ------
-    ValueError
-        If answers depend on chance or on other events, or the outputs are not what they are said to be.
     """
     n_events = len(values)
     # Of all parts of the table, in an order that is always the same and nobody's random numbers.

@@ -16,7 +16,7 @@ import numpy as np
 
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Classifier", "Defended", "DifferentiableClassifier", "is_fooled", "threshold_of"]
+__all__ = ["Classifier", "Defended", "DifferentiableClassifier"]
 
 
 @runtime_checkable
@@ -141,40 +141,12 @@ class Defended(Classifier, Protocol):
 
 
 def is_fooled(classifier: Classifier, values: FloatArray, classes: IntArray) -> BoolArray:
-    """
-    Mark the events with which an attack has succeeded: the one criterion of all attacks.
-
-    Parameters
-    ----------
-    classifier : Classifier
-        The network, or a defended system.
-    values : FloatArray, shape (n_events, n_features)
-        Network inputs in physical units.
-    classes : IntArray, shape (n_events,)
-        Class of each event before the attack.
-
-    Returns
-    -------
-    BoolArray, shape (n_events,)
-        True where the class changed; for a :class:`Defended` system what it says itself.
-    """
+    """Mark the events with which an attack has succeeded: the one criterion of all attacks."""
     if isinstance(classifier, Defended):
         return classifier.fooled(values, classes)
     return np.asarray(classifier.predict(values) != classes)
 
 
 def threshold_of(classifier: Classifier) -> float:
-    """
-    Find the score that separates two classes.
-
-    Parameters
-    ----------
-    classifier : Classifier
-        The network.
-
-    Returns
-    -------
-    float
-        0.5 unless the classifier has a ``threshold``, and for more classes.
-    """
+    """Find the score that separates two classes."""
     return float(getattr(classifier, "threshold", 0.5)) if classifier.n_classes == 2 else 0.5

@@ -28,7 +28,7 @@ from hepfool.models.modules import (
 from hepfool.ranges import check_counts
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["Output", "TorchClassifier"]
+__all__ = ["TorchClassifier"]
 
 #: What a network returns: unbounded log-odds, or probabilities.
 Output = Literal["logit", "probability"]
@@ -56,8 +56,6 @@ class TorchClassifier:
     module : torch.nn.Module
         Takes a tensor of shape (n_events, n_features) in physical units, returns
         (n_events,), (n_events, 1) or (n_events, n_classes).
-    output : {"logit", "probability"}
-        What the module returns.
     threshold : float
         Score of class 1 above which an event is of class 1; two classes only.
     device : str
@@ -153,19 +151,7 @@ class TorchClassifier:
         )
 
     def scores(self, values: FloatArray) -> FloatArray:
-        """
-        Class probabilities.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-
-        Returns
-        -------
-        FloatArray, shape (n_events, n_classes)
-            In [0, 1], each row sums to one.
-        """
+        """Class probabilities; see :meth:`~hepfool.models.protocols.Classifier.scores`."""
         log_odds = self._all_log_odds(values)
         if log_odds.ndim == 1:
             return torch.sigmoid(torch.stack([-log_odds, log_odds], dim=1)).numpy()
@@ -173,17 +159,7 @@ class TorchClassifier:
 
     def predict(self, values: FloatArray) -> IntArray:
         """
-        Predicted classes.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-
-        Returns
-        -------
-        IntArray, shape (n_events,)
-            For two classes, 1 where the score of class 1 exceeds the threshold; else the most probable class.
+        Predicted classes; see :meth:`~hepfool.models.protocols.Classifier.predict`.
 
         Raises
         ------
@@ -219,44 +195,11 @@ class TorchClassifier:
         return torch.cat(parts).cpu().double().numpy()
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Distance to the decision boundary in log-odds, and its slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            The class whose margin is asked for.
-
-        Returns
-        -------
-        margin : FloatArray, shape (n_events,)
-            Log-odds by which the class wins over threshold or over the strongest
-            other class; positive while :meth:`predict` gives the label.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the margin, per unit of each feature.
-        """
+        """Distance to the decision boundary in log-odds, and its slope."""
         return self._with_gradient(self._margin, values, labels)
 
     def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Cross-entropy and its slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            True classes.
-
-        Returns
-        -------
-        loss : FloatArray, shape (n_events,)
-            Cross-entropy per event in nats.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the loss, per unit of each feature.
-        """
+        """Cross-entropy and its slope; see :meth:`~hepfool.models.protocols.DifferentiableClassifier.loss_and_gradient`."""
         return self._with_gradient(_cross_entropy, values, labels)
 
     def log_odds(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -17,8 +17,6 @@ from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 from hepfool.studies.frontier import Frontier
 from hepfool.sums import AttackSums
 
-__all__ = ["Measurement", "fooling_by_part", "plot_fooling", "plot_frontier"]
-
 #: Name, value and standard error; an error of NaN is not drawn.
 Measurement = tuple[str, float, float]
 
@@ -52,11 +50,6 @@ def plot_fooling(
     log_x : bool
         Logarithmic fractions, where attacks dwarf the systematics.
 
-    Returns
-    -------
-    figure, axes : matplotlib.figure.Figure, matplotlib.axes.Axes
-        The bars.
-
     Raises
     ------
     ValueError
@@ -81,11 +74,6 @@ def plot_fooling(
 def fooling_by_part(sums: AttackSums) -> dict[str, list[Measurement]]:
     """
     Fooling ratio and corrected fooling ratio of all events, of each dataset and of each region.
-
-    Parameters
-    ----------
-    sums : AttackSums
-        Of the attack.
 
     Returns
     -------
@@ -193,11 +181,6 @@ def plot_frontier(frontier: Frontier, *, further: bool = True, style: PlotStyle 
         From :func:`hepfool.studies.frontier.run_frontier`.
     further : bool
         Draw the strongest of all checks too, if it is another than the strongest standard check.
-
-    Returns
-    -------
-    figure, ax : matplotlib.figure.Figure, matplotlib.axes.Axes
-        Its axes.
     """
     points = frontier.points
     figure = style.figure(width=1.15)

@@ -39,8 +39,6 @@ from hepfool.plots.style import (
 )
 from hepfool.sums import AttackSums
 
-__all__ = ["plot_score", "plot_score_stack", "score_histogram"]
-
 _AXES = ("process", "variation", "score")
 _VARIATIONS = ("nominal", "adversarial")
 _BELOW_LEGEND = 0.68
@@ -119,13 +117,6 @@ def plot_score(
         Cut on the score, dimensionless.
     density : bool
         Normalise every curve to unit area.
-    log_y : bool
-        Logarithmic yields.
-
-    Returns
-    -------
-    figure, axes : matplotlib.figure.Figure, matplotlib.axes.Axes
-        The scores.
 
     Raises
     ------
@@ -161,8 +152,6 @@ def plot_score_stack(
         Axes ``process``, ``variation`` (``nominal``, ``adversarial``) and ``score``.
     threshold : float, optional
         Cut on the score, dimensionless.
-    log_y : bool
-        Logarithmic yields.
 
     Returns
     -------

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from hepfool.defences.detector_curves import Calibration, DetectorCurves
     from hepfool.studies.threshold_scan import ThresholdScan
 
-__all__ = ["plot_detection", "plot_detector", "plot_threshold_scan"]
 
 _BAR_HEIGHT = 0.6
 
@@ -92,11 +91,6 @@ def plot_detector(curves: DetectorCurves, *, style: PlotStyle = DEFAULT_STYLE) -
     ----------
     curves : DetectorCurves
         From :func:`hepfool.defences.detector_curves.detector_curves`.
-
-    Returns
-    -------
-    figure, axes : matplotlib.figure.Figure, (matplotlib.axes.Axes, matplotlib.axes.Axes)
-        ROC curve and calibration.
     """
     figure = style.figure(width=2.0, height=0.95)
     left, right = figure.subplots(1, 2)

@@ -23,8 +23,6 @@ from hepfool.events.rounding import put_at_limits
 from hepfool.features import FeatureSpace
 from hepfool.typing import FloatArray
 
-__all__ = ["Analysis", "feature_matrix", "leading"]
-
 
 @runtime_checkable
 class Analysis(Protocol):
@@ -71,8 +69,6 @@ def leading(objects: Any, n: int) -> Any:
     ----------
     objects : awkward.Array of records with ``pt``, shape (n_events, var)
         Such as ``events.Jet``.
-    n : int
-        Number of places.
 
     Returns
     -------

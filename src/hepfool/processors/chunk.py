@@ -27,8 +27,6 @@ from hepfool.statistics.weights import unusable_sums
 from hepfool.sums import AttackSums, data_sums
 from hepfool.sums.fill import untouched
 
-__all__ = ["attack_table"]
-
 #: Constrained events below which a chunk's attack is much weaker than that of all events.
 N_EVENTS_PER_CHUNK = 20_000
 
@@ -158,8 +156,6 @@ def attack_table(
     ----------
     table : EventTable
         Selected events of the chunk.
-    classifier : Classifier
-        The network to fool.
     attack : Attack
         Which attack, with its hyper-parameters.
     metadata : mapping, optional
@@ -213,6 +209,7 @@ def warn_of_network(remarks: Mapping[str, int]) -> None:
 
 
 def warn_of_small_chunks(constrained: Mapping[str, Mapping[str, int]]) -> None:
+    """Warn of chunks with so few events that their attack is weak."""
     counts = [n for chunks in constrained.values() for n in chunks.values()]
     small = [n for n in counts if n < N_EVENTS_PER_CHUNK]
     if small:

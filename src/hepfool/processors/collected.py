@@ -29,8 +29,6 @@ from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray
 from hepfool.validation import Validation
 
-__all__ = ["Collected", "attack_collected", "collect", "joined", "table_of", "without_blinded"]
-
 #: Of the records in :class:`Collected`, which may be read from a file by a later version.
 _FORMAT = 1
 
@@ -192,8 +190,6 @@ def attack_collected(  # noqa: PLR0913 - options of run_attack
     ----------
     collected : Collected
         Of all chunks, as the runner returns it.
-    classifier, attack, seed, target, envelope, binning
-        As for :class:`~hepfool.processors.plan.AttackPlan`.
     scale : mapping of str to float, optional
         See :func:`table_of`.
     validation : Validation, optional

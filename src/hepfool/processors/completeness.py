@@ -22,15 +22,6 @@ from hepfool.exceptions import IncompleteInputError
 from hepfool.processors.filesets import check_fileset, files_and_trees
 from hepfool.processors.workers import watched_workers
 
-__all__ = [
-    "broken_file",
-    "check_complete",
-    "expected_entries",
-    "incomplete_message",
-    "run_processor",
-    "truncation",
-]
-
 #: Start of a ROOT file: magic, version, first record, and the end as 4 bytes or, in large files, as 8.
 _HEADER = struct.Struct(">4siii4x")
 _LARGE_END = struct.Struct(">q")
@@ -61,11 +52,6 @@ def run_processor(
     **options
         Passed to the runner, such as ``uproot_options``.
 
-    Returns
-    -------
-    dict
-        Output of the processor.
-
     Raises
     ------
     ValueError
@@ -94,23 +80,7 @@ def run_processor(
 def expected_entries(
     runner: Runner, fileset: Mapping[str, Any], *, treename: str = "Events"
 ) -> dict[str, dict[str, int | None]]:
-    """
-    Count the entries of every file.
-
-    Parameters
-    ----------
-    runner : coffea.processor.Runner
-        Opens the files; what it counts here it does not count again later.
-    fileset : mapping
-        As coffea takes it.
-    treename : str
-        Name of the tree where the fileset does not give one.
-
-    Returns
-    -------
-    dict
-        Entries by dataset and file, None for a file that the runner skipped.
-    """
+    """Count the entries of every file."""
     entries: Counter[tuple[str, str]] = Counter()
     for chunk in runner.preprocess(fileset, treename=treename):
         entries[chunk.dataset, chunk.filename] += len(chunk)
@@ -124,21 +94,7 @@ def expected_entries(
 
 
 def check_complete(expected: Mapping[str, Mapping[str, int | None]], out: Mapping[str, Any]) -> None:
-    """
-    Compare what was processed with what the files hold.
-
-    Parameters
-    ----------
-    expected : mapping
-        Entries by dataset and file, from :func:`expected_entries`.
-    out : mapping
-        Output with ``processed`` by dataset and file.
-
-    Raises
-    ------
-    IncompleteInputError
-        If they differ; the message names each file with its missing events.
-    """
+    """Compare what was processed with what the files hold."""
     wrong = {}
     for dataset, files in expected.items():
         for file, entries in files.items():

@@ -41,8 +41,6 @@ from hepfool.processors.worker import Failure, WorkerPass
 from hepfool.processors.workers import watched_workers
 from hepfool.statistics.comparisons import Validated
 
-__all__ = ["AnalysisRun", "AttackPlan", "RunSettings", "run_analysis"]
-
 _log = logging.getLogger(__name__)
 
 
@@ -109,8 +107,6 @@ def run_analysis(  # noqa: PLR0913 - of a run
         As coffea takes it.
     analysis : Analysis
         Selection, features, regions and variations; of its ``branches`` only these are read.
-    plan : AttackPlan
-        Network, attack and seed.
     scope : {"dataset", "chunk"}
         Attack all events at once, see :class:`~hepfool.processors.processor.AttackProcessor`, or each chunk alone, see
         :class:`~hepfool.processors.processor.ChunkProcessor`, in the plan's binning or in that of a first pass.
@@ -122,11 +118,6 @@ def run_analysis(  # noqa: PLR0913 - of a run
         Name of the tree where the fileset does not give one.
     settings : RunSettings, optional
         Threads, attempts and the like.
-
-    Returns
-    -------
-    AnalysisRun
-        Result, completeness and provenance.
 
     Raises
     ------

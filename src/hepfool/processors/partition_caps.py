@@ -18,12 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks.problem import Submits
 from hepfool.events import EventTable
 from hepfool.exceptions import ConstraintError
 from hepfool.io.partitions import Partitions, write_partitions
-from hepfool.processors.partitioned_attack import PartitionedAttack, PartitionedResult, Submits
-
-__all__ = ["CapTrial", "PartitionCost", "RaisedCaps", "partition_cost", "raise_caps"]
+from hepfool.processors.partitioned_attack import PartitionedAttack, PartitionedResult
 
 #: What part of a cap the next trial aims at.
 _AIM = 0.97
@@ -31,47 +30,24 @@ _AIM = 0.97
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapTrial:
-    """
-    One attack with other caps per partition.
+    """One attack with other caps per partition."""
 
-    Attributes
-    ----------
-    js_factor, correlation_factor : float
-        By which the caps of the partitions on distances and on correlations exceed those of all events.
-    fooling_ratio : float
-        Of all events.
-    max_js_distance, correlation_shift : float
-        Measured for all events.
-    within : bool
-        Whether these are below the original caps.
-    """
-
+    # Caps of the partitions on distances and on correlations, in units of those of all events.
     js_factor: float
     correlation_factor: float
     fooling_ratio: float
     max_js_distance: float
     correlation_shift: float
-    within: bool
+    within: bool  # whether these are below the original caps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RaisedCaps:
-    """
-    The best attack on partitions whose merged figures meet the caps.
-
-    Attributes
-    ----------
-    result : PartitionedResult
-        The attack.
-    trial : CapTrial
-        Its caps and figures.
-    trials : tuple of CapTrial
-        All that was tried, in this order; the first has the caps as they are.
-    """
+    """The best attack on partitions whose merged figures meet the caps."""
 
     result: PartitionedResult
     trial: CapTrial
-    trials: tuple[CapTrial, ...]
+    trials: tuple[CapTrial, ...]  # all that was tried, in this order; the first has the caps as they are
 
 
 def raise_caps(
@@ -91,10 +67,6 @@ def raise_caps(
     ----------
     settings : PartitionedAttack
         With a ``CONSERVAttack`` whose caps all events shall meet.
-    partitions : Partitions
-        Events in files.
-    executor : Submits, optional
-        Runs the partitions.
     folder : str or Path, optional
         An existing empty folder for the adversarial events; the best attack is run once more to fill it.
     n_trials : int
@@ -219,16 +191,12 @@ def partition_cost(
 
     Parameters
     ----------
-    table : EventTable
-        Events, in memory.
     settings : PartitionedAttack
         With a ``CONSERVAttack`` that has caps; sizes and seed are replaced.
     n_partitions : sequence of int
         Into how many parts to deal the events.
     seeds : iterable of int
         Each deals the events anew, and seeds the attacks.
-    n_trials : int
-        Of :func:`raise_caps`.
 
     Returns
     -------

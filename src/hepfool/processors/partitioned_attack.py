@@ -44,8 +44,6 @@ from hepfool.statistics.marginals import Binning
 from hepfool.sums import AttackSums
 from hepfool.typing import FloatArray
 
-__all__ = ["PartitionedAttack", "PartitionedResult", "Submits"]
-
 #: Rounding of the divergences.
 _ROUNDING = 1e-9
 
@@ -174,11 +172,6 @@ class PartitionedAttack(AttackPlan):
     def groups(self, files: Sequence[PartitionFile]) -> list[tuple[PartitionFile, ...]]:
         """
         Deal the files into partitions of about the same composition.
-
-        Parameters
-        ----------
-        files : sequence of PartitionFile
-            All files.
 
         Returns
         -------

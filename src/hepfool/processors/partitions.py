@@ -17,8 +17,6 @@ from hepfool.processors.analysis import Analysis
 from hepfool.processors.chunk import bookkeeping
 from hepfool.processors.collected import without_blinded
 
-__all__ = ["PartitionProcessor"]
-
 
 @dataclass(frozen=True)
 class _First:
@@ -37,8 +35,6 @@ class PartitionProcessor(ProcessorABC):  # type: ignore[misc]
 
     Parameters
     ----------
-    analysis : Analysis
-        The user's analysis.
     folder : str or Path
         An existing folder that all workers and the driver see under this name.
     unblind : bool

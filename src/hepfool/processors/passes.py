@@ -24,8 +24,6 @@ from hepfool.statistics.dependence import MaskedMoments
 from hepfool.statistics.marginals import Binning, ranges_of
 from hepfool.typing import FloatArray
 
-__all__ = ["RangeProcessor", "Ranges", "TableProcessor"]
-
 
 @dataclass(frozen=True)
 class TableProcessor(ProcessorABC):  # type: ignore[misc]
@@ -34,8 +32,6 @@ class TableProcessor(ProcessorABC):  # type: ignore[misc]
 
     Parameters
     ----------
-    analysis : Analysis
-        The user's analysis.
     unblind : bool
         Whether to read unlabelled events (data) in signal regions.
 
@@ -64,25 +60,13 @@ class TableProcessor(ProcessorABC):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ranges:
-    """
-    Range of each feature over the constrained events, which can be added.
-
-    Attributes
-    ----------
-    features : FeatureSpace
-        Of the tables.
-    lower, upper : FloatArray, shape (n_features,)
-        Smallest and largest value in each feature's unit; infinite where no event has one.
-    moments : MaskedMoments
-        Sum of weights, means and correlations of the same events.
-    n_events : int
-        Number of them.
-    """
+    """Range of each feature over the constrained events, which can be added."""
 
     features: FeatureSpace
+    # lower, upper: (n_features,); smallest and largest value in each feature's unit; infinite where no event has one
     lower: FloatArray
     upper: FloatArray
-    moments: MaskedMoments
+    moments: MaskedMoments  # sum of weights, means and correlations of the same events
     n_events: int
 
     @classmethod
@@ -124,11 +108,6 @@ class Ranges:
 class RangeProcessor(ProcessorABC):  # type: ignore[misc]
     """
     First pass before an attack of chunks: the range of each feature over all events.
-
-    Parameters
-    ----------
-    analysis : Analysis
-        The user's analysis.
 
     Notes
     -----

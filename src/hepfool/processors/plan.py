@@ -20,8 +20,6 @@ from hepfool.statistics.marginals import Binning
 if TYPE_CHECKING:  # which loads PyTorch
     from hepfool.defences.detector import Detector
 
-__all__ = ["AttackPlan", "RunSettings"]
-
 
 @dataclass(frozen=True, eq=False)
 class AttackPlan:
@@ -30,8 +28,6 @@ class AttackPlan:
 
     Attributes
     ----------
-    classifier : Classifier
-        The network to fool.
     attack : Attack
         Which attack, with its hyper-parameters.
     seed : int
@@ -75,14 +71,10 @@ class AttackPlan:
 
         Parameters
         ----------
-        table : EventTable
-            Labelled events.
         rng : numpy.random.Generator, optional
             In place of the seed's.
         target : {"correct", "all"}, int or BoolArray, optional
             In place of the plan's.
-        resume : str or Path, optional
-            File of finished iterations.
 
         Returns
         -------

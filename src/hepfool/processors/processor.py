@@ -37,8 +37,6 @@ from hepfool.processors.collected import joined
 from hepfool.processors.passes import TableProcessor
 from hepfool.processors.plan import AttackPlan
 
-__all__ = ["AttackProcessor", "ChunkProcessor"]
-
 
 class AttackProcessor(ProcessorABC):  # type: ignore[misc]
     """

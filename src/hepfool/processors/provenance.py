@@ -16,8 +16,6 @@ from hepfool.processors.filesets import canonical
 from hepfool.processors.inputs import Inputs
 from hepfool.processors.plan import AttackPlan
 
-__all__ = ["run_key", "run_provenance"]
-
 
 def run_key(inputs: Inputs, analysis: Analysis, plan: AttackPlan, scope: str) -> dict[str, str]:
     """Name everything that a chunk's output depends on."""

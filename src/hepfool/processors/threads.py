@@ -11,8 +11,6 @@ from threadpoolctl import threadpool_limits
 
 from hepfool import kernels
 
-__all__ = ["limited_threads", "use_threads"]
-
 
 def use_threads(n_threads: int) -> None:
     """Limit the threads of this process from now on."""

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-__all__ = ["watched_workers"]
-
 _log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the cluster, at most.

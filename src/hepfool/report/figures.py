@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from hepfool.plots.style import PlotStyle
 
-__all__ = ["attack_figures"]
-
 
 def attack_figures(
     sums: AttackSums,

@@ -18,8 +18,6 @@ from hepfool.report.sections import detection_remark, opening, sections
 from hepfool.report.words import flipping_sources, verdict_in_words
 from hepfool.summary import Summary
 
-__all__ = ["summary_html"]
-
 #: Name, value and remark.
 _KeyNumber = tuple[str, str, str]
 
@@ -92,8 +90,6 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
 
     Parameters
     ----------
-    summary : Summary
-        The study.
     figures : mapping of str to bytes, optional
         PNG images by name; those of :func:`hepfool.study.draw_study` have captions.
 

@@ -12,8 +12,6 @@ from hepfool.report.on_demand import frontier_section, spread_section
 from hepfool.report.validated import validated_in_words, validated_section
 from hepfool.summary import Summary
 
-__all__ = ["NOTICED", "composition_in_words", "detection_remark", "looked_at", "opening", "sections"]
-
 #: Rows of the table of checks; the strongest of every kind comes on top of them.
 _MAX_CHECKS = 12
 
@@ -60,19 +58,7 @@ _CRITERIA_NOTE = "The verdict rests on the decisive criteria; the others inform.
 
 
 def opening(summary: Summary) -> str:
-    """
-    Say first what was attacked, and how well the network did before.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
-
-    Returns
-    -------
-    str
-        Sentences: what was attacked, and how far each comparison moved beside its cap.
-    """
+    """Say first what was attacked, and how well the network did before."""
     events = summary.events
     quality = {"accuracy": events.get("accuracy"), "AUROC": events.get("auroc")}
     shown = ", ".join(f"{name} {value:.3f}" for name, value in quality.items() if value is not None)
@@ -113,19 +99,7 @@ def _convergence(events: Mapping[str, Any]) -> list[str]:
 
 
 def composition_in_words(summary: Summary) -> list[str]:
-    """
-    Say what the classes of the events alone allow.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
-
-    Returns
-    -------
-    list of str
-        One sentence, or none where nothing can be said.
-    """
+    """Say what the classes of the events alone allow."""
     if not summary.fooling.get("compositions"):
         return []
     found = summary.fooling["compositions"][0]
@@ -143,19 +117,7 @@ def composition_in_words(summary: Summary) -> list[str]:
 
 
 def sections(summary: Summary) -> list[Section]:
-    """
-    Collect the tables of a report, once for every way to show them.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
-
-    Returns
-    -------
-    list of Section
-        In the order of the report.
-    """
+    """Collect the tables of a report, once for every way to show them."""
     found = [_fooling(summary)]
     if summary.validation is not None:
         found.append(validated_section(summary.validation))
@@ -229,19 +191,7 @@ def _compatibility(summary: Summary) -> Section:
 
 
 def detection_remark(summary: Summary) -> str:
-    """
-    Say whether the attack passes the checks that an analysis makes anyway.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
-
-    Returns
-    -------
-    str
-        One or two sentences; empty if no check was evaluated.
-    """
+    """Say whether the attack passes the checks that an analysis makes anyway."""
     if summary.detection is None or summary.detection["strongest_standard"] is None:
         return ""
     row = summary.detection["strongest_standard"]
@@ -264,19 +214,7 @@ def detection_remark(summary: Summary) -> str:
 
 
 def looked_at(detection: Mapping[str, Any]) -> str:
-    """
-    Name what the checks look at.
-
-    Parameters
-    ----------
-    detection : mapping
-        ``Summary.detection``.
-
-    Returns
-    -------
-    str
-        Such as ``the inputs and the score``.
-    """
+    """Name what the checks look at."""
     kinds = {row.get("comparison", "inputs") for row in detection["rows"]}
     names = {
         "inputs": "the inputs",

@@ -8,8 +8,6 @@ from typing import Any, Final
 
 from hepfool.report.cells import Section, number
 
-__all__ = ["validated_in_words", "validated_section"]
-
 #: More parts than these are counted, not named.
 _MAX_NAMED = 4
 _TITLES: Final = {"score and flag": "score and flag together"}
@@ -25,19 +23,7 @@ _NOTE: Final = (
 
 
 def validated_in_words(record: Mapping[str, Any] | None) -> str:
-    """
-    Say how far the comparisons of a validation moved, in which parts, and which were not made.
-
-    Parameters
-    ----------
-    record : mapping, optional
-        ``Summary.validation``.
-
-    Returns
-    -------
-    str
-        Sentences; empty for an attack that keeps nothing.
-    """
+    """Say how far the comparisons of a validation moved, in which parts, and which were not made."""
     if record is None or not record["largest"]:
         return ""
     sentences = []
@@ -81,19 +67,7 @@ def _where(separately: str, parts: Sequence[str]) -> str:
 
 
 def validated_section(record: Mapping[str, Any]) -> Section:
-    """
-    Tabulate the figures beside their caps, one row per comparison and part.
-
-    Parameters
-    ----------
-    record : mapping
-        ``Summary.validation``.
-
-    Returns
-    -------
-    Section
-        In the order of the comparisons.
-    """
+    """Tabulate the figures beside their caps, one row per comparison and part."""
     best: dict[tuple[str, str], Mapping[str, Any]] = {}
     for row in record["figures"]:
         key = row["comparison"], row["part"]

@@ -11,8 +11,6 @@ from hepfool.report.cells import furthest_moved
 from hepfool.report.sections import NOTICED, looked_at
 from hepfool.summary import Summary
 
-__all__ = ["UNCAPPED", "caps_in_words", "flipping_sources", "verdict_in_words"]
-
 #: What a decisive criterion that is not fulfilled means, by its name and status.
 _OPEN: Final = {
     (
@@ -64,19 +62,7 @@ _COVERED: Final = (
 
 
 def verdict_in_words(summary: Summary) -> tuple[str, ...]:
-    """
-    Explain what was found and why the verdict follows from it.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
-
-    Returns
-    -------
-    tuple of str
-        Paragraphs without markup.
-    """
+    """Explain what was found and why the verdict follows from it."""
     return (_attack(summary), " ".join(_comparison(summary)), " ".join(_decision(summary)))
 
 
@@ -94,19 +80,7 @@ def _attack(summary: Summary) -> str:
 
 
 def caps_in_words(summary: Summary) -> str:
-    """
-    Say what the attack was not allowed to exceed, and at which value.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
-
-    Returns
-    -------
-    str
-        A sentence; a warning if there was no cap.
-    """
+    """Say what the attack was not allowed to exceed, and at which value."""
     caps = summary.provenance.get("caps", {})
     if not caps:
         return UNCAPPED
@@ -146,19 +120,7 @@ def _comparison(summary: Summary) -> Iterator[str]:
 
 
 def flipping_sources(systematics: Mapping[str, Any]) -> tuple[str, ...]:
-    """
-    Name the systematic sources that can change an event's class.
-
-    Parameters
-    ----------
-    systematics : mapping
-        ``Summary.systematics``.
-
-    Returns
-    -------
-    tuple of str
-        Those that move inputs; weights and yields alone flip nothing.
-    """
+    """Name the systematic sources that can change an event's class."""
     return tuple(dict.fromkeys(_source(effect) for effect in systematics["effects"] if effect["flips"] is not None))
 
 

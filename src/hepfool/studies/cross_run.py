@@ -36,7 +36,7 @@ from hepfool.studies.runs import Run, RunPlan, Splits, attack_events, prepare_ru
 from hepfool.training import auroc
 from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
-__all__ = ["CrossRuns", "Knowledge", "MatrixMean", "run_cross_runs"]
+__all__ = ["CrossRuns", "run_cross_runs"]
 
 #: What an attack knew of the run that judges it: the network, only data and architecture, or network and detector.
 Knowledge = Literal["white_box", "grey_box", "adaptive"]
@@ -44,28 +44,13 @@ Knowledge = Literal["white_box", "grey_box", "adaptive"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixMean:
-    """
-    Mean of a quantity over the cells of one kind.
+    """Mean of a quantity over the cells of one kind."""
 
-    Attributes
-    ----------
-    value : float
-        Mean over cells and splits.
-    error : float
-        Its standard error from the spread of the trainings: a jackknife that leaves out one run with all its
-        cells, because cells of one run are not independent.
-    cell_std : float
-        Standard deviation of the cells within a split, averaged over the splits.
-    split_std : float
-        Standard deviation of the means of the splits, which share events; NaN for one split.
-    n_runs, n_splits : int
-        Trainings per split, and splits.
-    """
-
-    value: float
+    value: float  # mean over cells and splits
+    # Jackknife that leaves out one run with all its cells, because cells of one run are not independent.
     error: float
-    cell_std: float
-    split_std: float
+    cell_std: float  # standard deviation of the cells within a split, averaged over the splits
+    split_std: float  # standard deviation of the means of the splits, which share events; NaN for one split
     n_runs: int
     n_splits: int
 
@@ -85,8 +70,6 @@ class CrossRuns:
         Nominal test events that each run's network gets right.
     auroc : FloatArray, shape (n_splits, n_runs)
         Of each network on the nominal test events.
-    seed : int
-        Of the study.
     adaptive : tuple of tuple of DetectorReport
         By split and run: attacks on network and detector together; empty if there were none.
     """
@@ -120,8 +103,6 @@ class CrossRuns:
 
         Parameters
         ----------
-        knowledge : {"white_box", "grey_box", "adaptive"}
-            What the attack knew.
         quantity : str
             Name of a number in :class:`~hepfool.defences.detector.DetectorReport`.
 
@@ -155,8 +136,6 @@ class CrossRuns:
 
         Parameters
         ----------
-        knowledge : {"white_box", "grey_box", "adaptive"}
-            What the attack knew.
         quantity : str
             Name of a number in :class:`~hepfool.defences.detector.DetectorReport`.
 
@@ -185,11 +164,6 @@ class CrossRuns:
         """
         Find out whether the detectors flag the same correctly classified nominal events.
 
-        Parameters
-        ----------
-        split : int
-            Which split.
-
         Returns
         -------
         Misclassification
@@ -214,10 +188,6 @@ def run_cross_runs(
 
     Parameters
     ----------
-    plan : RunPlan
-        Network, attack and detector.
-    table : EventTable
-        Labelled events.
     seed : int
         Of splits, trainings, attacks and errors; runs do not depend on their number.
     n_runs : int
@@ -230,11 +200,6 @@ def run_cross_runs(
         Processes; each uses one thread if there are several.
     progress : callable, optional
         Called with the present step and the finished fraction of all jobs.
-
-    Returns
-    -------
-    CrossRuns
-        Reports of all cells.
 
     Raises
     ------

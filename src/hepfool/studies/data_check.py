@@ -49,11 +49,6 @@ class DataCheck:
         """
         Probability of a difference as large as the one at a threshold, if there is none.
 
-        Parameters
-        ----------
-        index : int
-            Position in ``thresholds``.
-
         Returns
         -------
         float

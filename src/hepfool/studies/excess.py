@@ -67,8 +67,6 @@ def run_excess(
     ----------
     result : AttackResult
         The attack; its nominal table holds the variations.
-    classifier : Classifier
-        The attacked network.
     flagged : BoolArray, shape (n_events,), optional
         Adversarial events that a detector recognises; they keep their nominal class.
     regions : sequence of str, optional
@@ -79,11 +77,6 @@ def run_excess(
         Of pairs of sources, as for :func:`~hepfool.studies.systematics.total`.
     others : iterable of SystematicEffect
         Effects of other events, such as from :func:`~hepfool.studies.variations.yield_effects`; independent of these.
-
-    Returns
-    -------
-    Excess
-        With errors.
 
     Raises
     ------
@@ -115,15 +108,6 @@ def excess_of(
         From :func:`~hepfool.studies.contributions.attack_contributions`.
     varied : iterable of Contributions
         From :func:`~hepfool.studies.contributions.variation_contributions`, for the same regions and attacked events.
-    correlations : mapping of (str, str) to float, optional
-        Of pairs of sources.
-    others : iterable of SystematicEffect
-        Effects of other events.
-
-    Returns
-    -------
-    Excess
-        With errors.
 
     Raises
     ------

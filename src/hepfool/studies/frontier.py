@@ -31,7 +31,7 @@ from hepfool.statistics.checks import STANDARD_CHECKS, CheckSettings, DetectionT
 from hepfool.studies.systematics import Measured, attack_effect
 from hepfool.typing import ProgressCallback
 
-__all__ = ["Frontier", "FrontierPoint", "OperatingPoint", "run_frontier", "scaled_caps"]
+__all__ = ["Frontier", "FrontierPoint", "OperatingPoint", "run_frontier"]
 
 _CAPS = ("max_js_distance", "max_correlation_shift")
 
@@ -97,11 +97,6 @@ class Frontier:
         """
         Find the strongest attack that the standard checks hardly notice.
 
-        Parameters
-        ----------
-        power : float
-            Largest allowed detection power.
-
         Returns
         -------
         FrontierPoint or None
@@ -134,11 +129,6 @@ class OperatingPoint:
         """
         Tell whether an attack is the one that was run.
 
-        Parameters
-        ----------
-        attack : Attack
-            One of a scan.
-
         Returns
         -------
         bool
@@ -148,31 +138,7 @@ class OperatingPoint:
 
 
 def scaled_caps(attack: CONSERVAttack, factors: Iterable[float]) -> dict[float, CONSERVAttack]:
-    """
-    Loosen and tighten an attack.
-
-    Parameters
-    ----------
-    attack : CONSERVAttack
-        The operating point.
-    factors : iterable of float
-        Of the caps on distances and on the total correlation shift.
-
-    Returns
-    -------
-    dict of float to CONSERVAttack
-        By factor.
-
-    Raises
-    ------
-    ValueError
-        If a factor is negative, or there is no cap to scale.
-
-    Examples
-    --------
-    >>> [a.max_js_distance for a in scaled_caps(CONSERVAttack(max_js_distance=0.02), [0.5, 1.0]).values()]
-    [0.01, 0.02]
-    """
+    """Loosen and tighten an attack."""
     if attack.validation is not None:
         return {float(factor): replace(attack, validation=attack.validation.scaled(factor)) for factor in factors}
     caps = {name: getattr(attack, name) for name in _CAPS if math.isfinite(getattr(attack, name))}
@@ -200,10 +166,6 @@ def run_frontier(
     ----------
     attacks : mapping of float to Attack
         By the factor on the caps, such as from :func:`scaled_caps`.
-    classifier : Classifier
-        The network.
-    table : EventTable
-        Labelled events.
     settings : CheckSettings
         The validation; among the checks must be one that analyses make anyway.
     seed : int

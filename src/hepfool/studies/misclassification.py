@@ -95,11 +95,6 @@ class Misclassification:
         """
         Mark the events that were flagged often.
 
-        Parameters
-        ----------
-        times : int
-            Smallest number of runs.
-
         Returns
         -------
         BoolArray, shape (n_events,)

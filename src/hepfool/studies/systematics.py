@@ -22,8 +22,6 @@ from hepfool.attacks.base import AttackResult
 from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier
 from hepfool.studies.contributions import (
-    ALL_EVENTS,
-    EffectKind,
     Measured,
     SystematicEffect,
     attack_contributions,
@@ -31,18 +29,7 @@ from hepfool.studies.contributions import (
 )
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = [
-    "ALL_EVENTS",
-    "Correlations",
-    "EffectKind",
-    "Measured",
-    "SystematicEffect",
-    "SystematicTotal",
-    "attack_effect",
-    "combined",
-    "run_systematics",
-    "total",
-]
+__all__ = ["Measured", "SystematicEffect", "SystematicTotal", "attack_effect", "run_systematics", "total"]
 
 #: Correlation coefficients of pairs of sources; pairs that are not named are independent.
 Correlations = Mapping[tuple[str, str], float]
@@ -57,8 +44,6 @@ class SystematicTotal:
 
     Attributes
     ----------
-    sources : tuple of str
-        Names of the sources.
     flips : Measured
         Flip fractions in quadrature, or with their correlations; per source the larger one of up and down.
     flips_envelope : float
@@ -89,8 +74,6 @@ def run_systematics(
 
     Parameters
     ----------
-    classifier : Classifier
-        The network.
     table : EventTable
         Events with ``shape_variations`` and ``weight_variations``; pairs are named ``<source>_up`` and
         ``<source>_down``.
@@ -134,10 +117,6 @@ def attack_effect(
 
     Parameters
     ----------
-    result : AttackResult
-        Nominal and adversarial events.
-    classifier : Classifier
-        The attacked network.
     flagged : BoolArray, shape (n_events,), optional
         Adversarial events that a detector recognises; they keep their nominal
         class, which makes the flip fraction the corrected fooling ratio.
@@ -145,11 +124,6 @@ def attack_effect(
         Regions whose yield shifts are reported; all by default.
     selected_class : int
         Class that the score selection keeps.
-
-    Returns
-    -------
-    SystematicEffect
-        Of kind ``attack``.
     """
     return attack_contributions(
         result, classifier, flagged=flagged, regions=regions, selected_class=selected_class
@@ -165,8 +139,6 @@ def total(effects: Iterable[SystematicEffect], correlations: Correlations | None
 
     Parameters
     ----------
-    effects : iterable of SystematicEffect
-        Results of :func:`run_systematics`.
     correlations : mapping of (str, str) to float, optional
         Correlation coefficients of pairs of sources; independent where left out.
 
@@ -211,30 +183,7 @@ def total(effects: Iterable[SystematicEffect], correlations: Correlations | None
 def combined(
     numbers: Mapping[str, float], correlations: Correlations | None = None, *, signed: bool
 ) -> tuple[float, dict[str, float]]:
-    """
-    Combine the larger effect of every source.
-
-    Parameters
-    ----------
-    numbers : mapping of str to float
-        Effect of each variation, by its name.
-    correlations : mapping of (str, str) to float, optional
-        Of pairs of sources.
-    signed : bool
-        Whether effects of opposite sign cancel.
-
-    Returns
-    -------
-    total : float
-        Of all sources.
-    slopes : dict of str to float
-        Change of the total with each number that counts.
-
-    Examples
-    --------
-    >>> combined({"tes_up": 0.3, "tes_down": -0.2, "jes_up": 0.4}, {("tes", "jes"): 1.0}, signed=True)[0]
-    0.7
-    """
+    """Combine the larger effect of every source."""
     largest: dict[str, str] = {}
     for name, number in numbers.items():
         source = name.removesuffix("_up").removesuffix("_down")

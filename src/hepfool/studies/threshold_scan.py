@@ -32,8 +32,6 @@ class ThresholdScan:
         Flagged fraction of all nominal events.
     checks : tuple of DataCheck
         Flagged fractions in data and simulation, one per region; empty without data.
-    own : float
-        The detector's own threshold.
     """
 
     thresholds: FloatArray

@@ -26,7 +26,7 @@ from hepfool.features import FeatureSpace
 from hepfool.studies.contributions import Measured, SystematicEffect
 from hepfool.typing import FloatArray
 
-__all__ = ["correction_variations", "envelope_variations", "weight_variations", "yield_effects"]
+__all__ = ["correction_variations", "envelope_variations", "weight_variations"]
 
 _SIDE = re.compile(r"_?(up|down)$", re.IGNORECASE)
 _ALIGNED = 1e-9
@@ -77,8 +77,6 @@ def correction_variations(
         All other inputs by name.
     weights : array_like, shape (n_events,)
         Event weights that hold the nominal correction already.
-    source : str
-        Name of the systematic.
     systematic : str
         Name of the input that chooses the variation, often ``systematic`` or ``ValType``.
     keys : (str, str, str)
@@ -128,10 +126,6 @@ def envelope_variations(
 
     Parameters
     ----------
-    table : EventTable
-        Nominal events.
-    envelope : Envelope
-        Their uncertainties.
     sources : mapping of str to iterable of str, optional
         Features that each source moves; every feature by itself by default, except for fixed and derived ones.
 
@@ -210,36 +204,7 @@ def _moved_to(table: EventTable, ends: FloatArray, columns: list[int]) -> FloatA
 def yield_effects(
     histograms: Mapping[str, Hist[Any]], nominal: Mapping[str, str], *, above: float | None = None
 ) -> tuple[SystematicEffect, ...]:
-    """
-    Take yield shifts from finished histograms.
-
-    Parameters
-    ----------
-    histograms : mapping of str to hist.Hist
-        Of the score or of anything else, with one axis; from :func:`hepfool.io.histograms.read_histograms`.
-    nominal : mapping of str to str
-        Name of the nominal histogram per region.  The variations of ``name`` are those called
-        ``name_<source>Up``, ``name_<source>_up`` and so on.
-    above : float, optional
-        Edge from which on bins count, such as the threshold of the score; all by default, and flow bins with them.
-
-    Returns
-    -------
-    tuple of SystematicEffect
-        Of kind ``yield``, without flip fractions.  Errors are those of independent events, which is too large
-        where nominal and varied histogram hold the same events.
-
-    Raises
-    ------
-    ValueError
-        If a histogram is absent, has several axes or no such edge, or nothing is varied.
-
-    Examples
-    --------
-    >>> made = {name: Hist.new.Reg(2, 0, 1).Weight().fill([0.7], weight=w) for name, w in [("bkg", 2), ("bkg_jesUp", 3)]}
-    >>> [(effect.name, effect.yield_shift["SR"].value) for effect in yield_effects(made, {"SR": "bkg"}, above=0.5)]
-    [('jes_up', 0.5)]
-    """
+    """Take yield shifts from finished histograms."""
     shifts: dict[str, dict[str, Measured]] = {}
     for region, name in nominal.items():
         if name not in histograms:

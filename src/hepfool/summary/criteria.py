@@ -22,19 +22,6 @@ import numpy as np
 from hepfool.studies.systematics import Measured
 from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds
 
-__all__ = [
-    "CRITERIA",
-    "AttackConverged",
-    "AttackFinished",
-    "CorrelationsWithinFloor",
-    "Criterion",
-    "EnoughEvents",
-    "FlaggedFractionsAgree",
-    "FoolingWithinSystematics",
-    "MarginalsWithinFloor",
-    "YieldsWithinSystematics",
-]
-
 
 class Criterion(ABC):
     """One question with its numbers and its threshold."""
@@ -78,25 +65,12 @@ class Criterion(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoolingWithinSystematics(Criterion):
-    """
-    No more events are fooled without being flagged than the physics systematics flip.
-
-    Attributes
-    ----------
-    fooling : Measured
-        Corrected fooling ratio; the plain one without a detector.
-    corrected : bool
-        Whether a detector was applied.
-    systematics : Measured, optional
-        Flip fractions of the physics systematics in quadrature.
-    max_ratio : float
-        Allowed ratio of the two.
-    """
+    """No more events are fooled without being flagged than the physics systematics flip."""
 
     decisive: ClassVar[bool] = True
-    fooling: Measured
-    corrected: bool
-    systematics: Measured | None
+    fooling: Measured  # corrected fooling ratio; the plain one without a detector
+    corrected: bool  # whether a detector was applied
+    systematics: Measured | None  # flip fractions of the physics systematics in quadrature
     max_ratio: float
 
     @classmethod
@@ -133,26 +107,13 @@ class FoolingWithinSystematics(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlaggedFractionsAgree(Criterion):
-    """
-    The detector flags the same fraction of events in data and in simulation.
-
-    Attributes
-    ----------
-    fractions : tuple of FlaggedFraction
-        One per control region.
-    tolerance : float
-        Accepted difference beyond statistics, dimensionless.
-    n_sigma : float
-        Accepted standard deviations on top.
-    detector : bool
-        Whether there is one whose flags count.
-    """
+    """The detector flags the same fraction of events in data and in simulation."""
 
     decisive: ClassVar[bool] = True
     fractions: tuple[FlaggedFraction, ...]
-    tolerance: float
-    n_sigma: float
-    detector: bool
+    tolerance: float  # accepted difference beyond statistics, dimensionless
+    n_sigma: float  # accepted standard deviations on top
+    detector: bool  # whether there is one whose flags count
 
     @classmethod
     def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
@@ -192,21 +153,12 @@ class FlaggedFractionsAgree(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackFinished(Criterion):
-    """
-    The attack did all its iterations, or stopped by itself.
-
-    Attributes
-    ----------
-    iterations_done, n_iterations : int
-        Finished and wanted iterations.
-    converged : bool, optional
-        Whether it stopped by itself.
-    """
+    """The attack did all its iterations, or stopped by itself."""
 
     decisive: ClassVar[bool] = True
     iterations_done: int
     n_iterations: int
-    converged: bool | None = None
+    converged: bool | None = None  # whether it stopped by itself
 
     @classmethod
     def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:  # noqa: ARG003 - one signature for all
@@ -230,18 +182,9 @@ class AttackFinished(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackConverged(Criterion):
-    """
-    The last iterations of the attack gained less than the statistical error of the fooling ratio.
+    """The last iterations of the attack gained less than the statistical error of the fooling ratio."""
 
-    Attributes
-    ----------
-    converged : bool, optional
-        Whether they did; None if the attack did a fixed number of iterations.
-    iterations_done : int
-        Finished iterations.
-    """
-
-    converged: bool | None
+    converged: bool | None  # whether they did; None if the attack did a fixed number of iterations
     iterations_done: int
 
     @classmethod
@@ -265,21 +208,10 @@ class AttackConverged(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YieldsWithinSystematics(Criterion):
-    """
-    No region's yield after the score selection shifts by more than the physics systematics shift it.
+    """No region's yield after the score selection shifts by more than the physics systematics shift it."""
 
-    Attributes
-    ----------
-    attack : mapping of str to Measured
-        Relative yield shift per region, after the detector if there is one.
-    systematics : mapping of str to Measured, optional
-        Size of the systematic shifts per region in quadrature.
-    max_ratio : float
-        Allowed ratio of the two.
-    """
-
-    attack: Mapping[str, Measured]
-    systematics: Mapping[str, Measured] | None
+    attack: Mapping[str, Measured]  # relative yield shift per region, after the detector if there is one
+    systematics: Mapping[str, Measured] | None  # size of the systematic shifts per region in quadrature
     max_ratio: float
 
     @classmethod
@@ -315,20 +247,9 @@ class YieldsWithinSystematics(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarginalsWithinFloor(Criterion):
-    """
-    No marginal moved further than two independent samples of this size typically differ.
+    """No marginal moved further than two independent samples of this size typically differ."""
 
-    Attributes
-    ----------
-    feature : str
-        Feature with the largest distance in units of its floor.
-    js_distance, js_floor : float
-        Its Jensen-Shannon distance and sampling floor, dimensionless.
-    max_ratio : float
-        Allowed ratio of the two.
-    """
-
-    feature: str
+    feature: str  # feature with the largest distance in units of its floor
     js_distance: float
     js_floor: float
     max_ratio: float
@@ -358,17 +279,9 @@ class MarginalsWithinFloor(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrelationsWithinFloor(Criterion):
-    """
-    The correlations moved no further than those of two independent samples of this size typically differ.
+    """The correlations moved no further than those of two independent samples of this size typically differ."""
 
-    Attributes
-    ----------
-    correlation_shift, correlation_floor : float
-        Relative Frobenius norm of the change and its sampling floor, dimensionless.
-    max_ratio : float
-        Allowed ratio of the two.
-    """
-
+    # correlation_shift, correlation_floor: relative Frobenius norm of the change and its sampling floor, dimensionless
     correlation_shift: float
     correlation_floor: float
     max_ratio: float
@@ -396,16 +309,7 @@ class CorrelationsWithinFloor(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnoughEvents(Criterion):
-    """
-    There are enough events that marginals and correlations mean more than statistics.
-
-    Attributes
-    ----------
-    n_events, n_features : int
-        Constrained events and features.
-    min_events_per_feature : int
-        Wanted events per feature.
-    """
+    """There are enough events that marginals and correlations mean more than statistics."""
 
     n_events: int
     n_features: int

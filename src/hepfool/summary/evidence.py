@@ -20,8 +20,6 @@ from hepfool.studies.systematics import (
 from hepfool.sums import AttackSums, attack_effect, excess, systematic_effects
 from hepfool.worst_case.composition import Composition
 
-__all__ = ["Evidence", "FlaggedFraction", "Thresholds", "flagged_fractions"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
@@ -74,21 +72,7 @@ class FlaggedFraction:
 
 
 def flagged_fractions(sums: AttackSums, regions: Iterable[str] | None = None) -> tuple[FlaggedFraction, ...]:
-    """
-    Compare how often the detector flags data and nominal simulation.
-
-    Parameters
-    ----------
-    sums : AttackSums
-        Of the simulation, with those of data from :func:`hepfool.sums.data_sums` added.
-    regions : iterable of str, optional
-        Every control and validation region with data by default.
-
-    Returns
-    -------
-    tuple of FlaggedFraction
-        Empty without a detector or without data.
-    """
+    """Compare how often the detector flags data and nominal simulation."""
     looked_at = [name for name, role in sums.facts["regions"] if role != "signal"] if regions is None else regions
     found = []
     for region in looked_at if "detector_threshold" in sums.facts else ():
@@ -170,11 +154,6 @@ class Evidence:
             Of a finished attack on network and detector, see :func:`hepfool.defences.adaptive.attack_defended`.
         correlations : mapping of (str, str) to float, optional
             Of pairs of systematic sources; independent by default.
-
-        Returns
-        -------
-        Evidence
-            The collection.
         """
         others = tuple(others)
         effects = (*systematic_effects(sums), *others)

@@ -13,7 +13,6 @@ from hepfool.summary.record import plain_values
 if TYPE_CHECKING:  # which loads PyTorch
     from hepfool.studies.cross_run import CrossRuns, Knowledge
 
-__all__ = ["frontier_record", "spread_record"]
 
 _QUANTITIES = ("fooling_ratio", "corrected_fooling_ratio")
 
@@ -26,11 +25,6 @@ def frontier_record(frontier: Frontier) -> dict[str, Any]:
     ----------
     frontier : Frontier
         From :func:`hepfool.studies.frontier.run_frontier`.
-
-    Returns
-    -------
-    dict
-        Its fields.
     """
     record: dict[str, Any] = plain_values(frontier)
     return record

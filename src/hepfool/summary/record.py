@@ -25,7 +25,6 @@ from hepfool.worst_case.caps import CAP_NAMES
 if TYPE_CHECKING:  # which loads PyTorch
     from hepfool.defences.detector import DetectorReport
 
-__all__ = ["Summary", "detection_record", "detector_report", "plain_values", "summarise", "summary_schema"]
 
 Json = dict[str, Any]
 
@@ -124,11 +123,6 @@ def summarise(
         From :func:`hepfool.statistics.checks.run_checks`.
     seed : int, optional
         Seed of the random generator.
-
-    Returns
-    -------
-    Summary
-        Plain values.
     """
     constrained = [name for name, role in sums.facts["regions"] if role != "signal"]
     detector = detector_report(sums) if detector is None else detector
@@ -149,19 +143,7 @@ def summarise(
 
 
 def detector_report(sums: AttackSums) -> DetectorReport | None:
-    """
-    Judge the detector by the events that it scored beside the attack.
-
-    Parameters
-    ----------
-    sums : AttackSums
-        Of attacked events that the detector was not trained on.
-
-    Returns
-    -------
-    DetectorReport or None
-        None without a detector.
-    """
+    """Judge the detector by the events that it scored beside the attack."""
     if "detector_threshold" not in sums.facts:
         return None
     from hepfool.defences.detector import DetectorReport  # noqa: PLC0415 - which loads PyTorch
@@ -357,24 +339,7 @@ def _verdict(verdict: Verdict) -> Json:
 
 
 def plain_values(value: Any) -> Any:
-    """
-    Turn records, arrays and numbers into what JSON knows.
-
-    Parameters
-    ----------
-    value : object
-        Records, mappings, sequences, arrays and numbers, in any depth.
-
-    Returns
-    -------
-    object
-        The same as dictionaries, lists and plain values; numbers that do not exist become None.
-
-    Examples
-    --------
-    >>> plain_values({1: np.array([0.5, np.nan])})
-    {'1': [0.5, None]}
-    """
+    """Turn records, arrays and numbers into what JSON knows."""
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain_values(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):

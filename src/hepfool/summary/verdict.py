@@ -12,8 +12,6 @@ from hepfool.studies.systematics import Measured, SystematicEffect, SystematicTo
 from hepfool.summary.criteria import CRITERIA, AttackFinished, Criterion, FlaggedFractionsAgree
 from hepfool.summary.evidence import Evidence, Thresholds
 
-__all__ = ["Decision", "Sensitivity", "Verdict", "decide"]
-
 #: Nothing to add, look closer, assign an uncertainty, or give what is lacking.
 Decision = Literal["COVERED", "INVESTIGATE", "ASSIGN", "INCOMPLETE"]
 
@@ -124,8 +122,6 @@ def decide(evidence: Evidence, thresholds: Thresholds | None = None, *, investig
 
     Parameters
     ----------
-    evidence : Evidence
-        Measured effects.
     thresholds : Thresholds, optional
         Where the lines are drawn; the defaults when left out.
     investigated : bool

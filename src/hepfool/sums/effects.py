@@ -20,8 +20,6 @@ from hepfool.studies.systematics import Correlations, combined
 from hepfool.sums.record import AttackSums
 from hepfool.typing import FloatArray
 
-__all__ = ["attack_effect", "excess", "systematic_effects"]
-
 #: What remains of a variance by rounding, relative to its largest term.
 _ROUNDING = 1e-13
 
@@ -73,15 +71,8 @@ def attack_effect(sums: AttackSums, *, remaining: bool = False) -> SystematicEff
 
     Parameters
     ----------
-    sums : AttackSums
-        Of the attack.
     remaining : bool
         Only of the events that no detector flags: the flip fraction is the corrected fooling ratio.
-
-    Returns
-    -------
-    SystematicEffect
-        Of kind ``attack``.
 
     Raises
     ------
@@ -101,11 +92,6 @@ def attack_effect(sums: AttackSums, *, remaining: bool = False) -> SystematicEff
 def systematic_effects(sums: AttackSums) -> tuple[SystematicEffect, ...]:
     """
     Describe every systematic variation of the attacked events.
-
-    Parameters
-    ----------
-    sums : AttackSums
-        Of the attack.
 
     Returns
     -------
@@ -136,8 +122,6 @@ def excess(
 
     Parameters
     ----------
-    sums : AttackSums
-        Of the attack.
     correlations : mapping of (str, str) to float, optional
         Of pairs of sources, as for :func:`~hepfool.studies.systematics.total`.
     others : iterable of SystematicEffect

@@ -25,8 +25,6 @@ from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.worst_case.caps import attack_caps
 from hepfool.worst_case.composition import composition_weights
 
-__all__ = ["FIGURE_BINS", "Flagging", "data_sums", "figure_edges", "sums_of", "untouched"]
-
 #: Bins of a figure between the outer edges of the attack's bins; integers have one bin per number.
 FIGURE_BINS: Final = 50
 
@@ -111,21 +109,7 @@ class _Filling:
 
 
 def figure_edges(kind: str, edges: FloatArray) -> FloatArray:
-    """
-    Cut the range of a feature into the bins of a figure.
-
-    Parameters
-    ----------
-    kind : str
-        Of the feature.
-    edges : FloatArray
-        Bins of the attack.
-
-    Returns
-    -------
-    FloatArray
-        50 equal bins, or one per integer.
-    """
+    """Cut the range of a feature into the bins of a figure."""
     if kind == "integer":
         return np.arange(np.floor(edges[0]), np.ceil(edges[-1]) + 2) - 0.5
     return np.linspace(edges[0], edges[-1], FIGURE_BINS + 1)
@@ -173,14 +157,6 @@ def data_sums(
 
     Parameters
     ----------
-    table : EventTable
-        Events.
-    classifier : Classifier
-        The network.
-    binning : Binning
-        Bins of the attack.
-    detector : Detector, optional
-        Scores the events too.
     unblind : bool
         Whether to look at events of signal regions.
 
@@ -206,25 +182,7 @@ def data_sums(
 
 
 def untouched(table: EventTable, classifier: Classifier, attack: Attack, binning: Binning) -> AttackResult:
-    """
-    Describe events that could not be attacked, so that they are counted beside those that were.
-
-    Parameters
-    ----------
-    table : EventTable
-        Simulated events.
-    classifier : Classifier
-        The network.
-    attack : Attack
-        What was meant.
-    binning : Binning
-        Bins of the inputs.
-
-    Returns
-    -------
-    AttackResult
-        All events at nominal, none attacked.
-    """
+    """Describe events that could not be attacked, so that they are counted beside those that were."""
     none, unknown = np.zeros(table.n_events, dtype=np.bool_), np.full(table.n_features, np.nan)
     scores = classifier.scores(table.network_values)
     validation, validated = validation_of(attack), Validated()
@@ -275,12 +233,6 @@ def sums_of(
 
     Parameters
     ----------
-    result : AttackResult
-        The attack.
-    classifier : Classifier
-        The attacked network.
-    detector : Detector, optional
-        Scores all events too.
     flagged : BoolArray, shape (n_events,), optional
         Adversarial events that are flagged; those of the detector by default.
     selected_class : int

@@ -12,8 +12,6 @@ from hepfool.studies.region_yields import RegionYields, upwards
 from hepfool.sums.record import AttackSums
 from hepfool.typing import FloatArray
 
-__all__ = ["score_regions"]
-
 
 def score_regions(
     sums: AttackSums,

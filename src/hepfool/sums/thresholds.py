@@ -13,8 +13,6 @@ from hepfool.studies.threshold_scan import ThresholdScan
 from hepfool.sums.record import N_SCORE_BINS, AttackSums, Count
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["scan_thresholds"]
-
 _N_THRESHOLDS = 49
 
 

@@ -15,8 +15,6 @@ from hepfool.events import Envelope
 from hepfool.statistics.compatibility import compare
 from hepfool.testing.specimens import SineClassifier, events
 
-__all__ = ["AttackConformance"]
-
 _CLASSIFIER = SineClassifier()
 
 

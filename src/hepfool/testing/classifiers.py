@@ -12,8 +12,6 @@ import pytest
 from hepfool.models.protocols import Classifier, DifferentiableClassifier
 from hepfool.typing import FloatArray
 
-__all__ = ["ClassifierConformance", "GradientConformance"]
-
 _N_EVENTS = 50
 #: Gradients that may differ from differences of the function, where a rectifier switches within the step.
 _MOST_KINKS = 2

@@ -8,14 +8,8 @@ import pytest
 
 from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.events import EventTable, Region
-from hepfool.studies.systematics import (
-    ALL_EVENTS,
-    Measured,
-    SystematicEffect,
-    attack_effect,
-    run_systematics,
-    total,
-)
+from hepfool.studies.contributions import ALL_EVENTS
+from hepfool.studies.systematics import Measured, SystematicEffect, attack_effect, run_systematics, total
 from hepfool.typing import FloatArray, IntArray
 
 
