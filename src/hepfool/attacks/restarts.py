@@ -13,10 +13,11 @@ from hepfool.attacks.bounds import Bounds
 from hepfool.attacks.limits import admissible, movable
 from hepfool.attacks.problem import AttackProblem
 from hepfool.attacks.search.rounds import total_slope
+from hepfool.features import FeatureSpace
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Sets", "boxes", "restarted", "single", "some_events"]
+__all__ = ["Sets", "boxes", "restarted", "single", "some_events", "within_limits"]
 
 _N_RESTARTS: Final = 10
 _N_STEPS: Final = 20
@@ -177,7 +178,7 @@ def _descended(
         moved = np.where(table.missing, np.nan, sets.at(coordinates))
         moved = admissible(problem, table.values, moved) if bounded else single(moved)
         margin, slope = classifier.margin_and_gradient(problem.network_values(moved), problem.classes)
-        new = ~crossed & (margin <= 0.0)
+        new = ~crossed & (margin <= 0.0) & (bounded | within_limits(table.features, moved))
         points[new], crossed = moved[new], crossed | new
         slope = np.nan_to_num(slope)
         if bounded:
@@ -186,6 +187,25 @@ def _descended(
         coordinates = np.clip(coordinates, -1.0, 1.0)
     crossed &= is_fooled(classifier, problem.network_values(points), problem.classes)
     return crossed, points
+
+
+def within_limits(features: FeatureSpace, values: FloatArray) -> BoolArray:
+    """
+    Mark the events that are within the limits of all features.
+
+    Parameters
+    ----------
+    features : FeatureSpace
+        With the limits.
+    values : FloatArray, shape (n_events, n_features)
+        NaN where missing.
+
+    Returns
+    -------
+    BoolArray, shape (n_events,)
+        True within.
+    """
+    return np.asarray(~((values < features.lower) | (values > features.upper)).any(axis=1))
 
 
 def single(values: FloatArray) -> FloatArray:

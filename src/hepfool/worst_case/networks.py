@@ -14,7 +14,7 @@ import numpy as np
 from hepfool.attacks.checks import leaving
 from hepfool.attacks.limits import admissible, movable
 from hepfool.attacks.problem import AttackProblem
-from hepfool.attacks.restarts import Sets, boxes, restarted, single, some_events
+from hepfool.attacks.restarts import Sets, boxes, restarted, single, some_events, within_limits
 from hepfool.exceptions import NotCertifiableError
 from hepfool.models.layers import Folded
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled
@@ -163,7 +163,7 @@ class NetworkProver:
         points = np.where(table.missing, np.nan, points)
         points = single(points) if self.shifts is not None else admissible(problem, table.values, points)
         fooled = is_fooled(problem.classifier, problem.network_values(points), problem.classes)
-        return points, fooled & ~leaving(table, points)
+        return points, fooled & ~leaving(table, points) & within_limits(table.features, points)
 
 
 def _boxed(problem: AttackProblem) -> tuple[IntArray, Sets, tuple[str, ...]]:
