@@ -21,6 +21,7 @@ from hepfool.models.protocols import DifferentiableClassifier, is_fooled
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.worst_case.branch import Parts, bounded, divided, narrowed
 from hepfool.worst_case.shifts import Shifts
+from hepfool.worst_case.splits import decided_by_signs
 
 __all__ = ["NetworkProver"]
 
@@ -132,15 +133,19 @@ class NetworkProver:
                 hit[hit] = confirmed
             return hit
 
-        state, boxes = divided(
-            self.network.layers,
-            self._parts(events),
-            problem.table.features.of_kind("integer") & (self.shifts is None),
-            margin=self.margin,
-            max_boxes=max_boxes,
-            fooled=fooled,
-            stop=stop,
-        )
+        layers, parts = self.network.layers, self._parts(events)
+        given = {"margin": self.margin, "max_boxes": max_boxes, "fooled": fooled, "stop": stop}
+        state, boxes = np.zeros((2, len(events)), dtype=np.int64)
+        if all(layer.activation is None or layer.activation.curvature == 0.0 for layer in layers) and len(layers) > 1:
+            state, boxes = decided_by_signs(layers, parts, **given)
+        left = np.flatnonzero(state == 0)
+        if len(left):
+            some = parts.select(np.isin(parts.owner, left))
+            whole = problem.table.features.of_kind("integer") & (self.shifts is None)
+            given["fooled"] = lambda owner, points: fooled(left[owner], points)
+            renamed = replace(some, owner=np.searchsorted(left, some.owner))
+            state[left], more = divided(layers, renamed, whole, **given)
+            boxes[left] += more
         return state, boxes, values
 
     def _parts(self, events: IntArray) -> Parts:

@@ -17,7 +17,7 @@ from hepfool.attacks.restarts import Sets
 from hepfool.models.layers import Activation, Layer
 from hepfool.typing import FloatArray
 
-__all__ = ["Lines", "backward", "interval", "lines", "linear_bounds"]
+__all__ = ["Lines", "backward", "enclosed", "interval", "lines", "linear_bounds"]
 
 #: Points at which a curved activation is compared with its chord.
 _POINTS: Final = 33
@@ -118,6 +118,31 @@ def interval(layers: Sequence[Layer], enclosing: Sequence[Lines], sets: Sets) ->
     return least[:, :n], -least[:, n:]
 
 
+def enclosed(layers: Sequence[Layer], sets: Sets) -> list[tuple[FloatArray, FloatArray]]:
+    """
+    Bound what enters the activations.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Of the network.
+    sets : Sets
+        Inputs.
+
+    Returns
+    -------
+    list of (FloatArray, FloatArray), each of shape (n_sets, n_out)
+        Ends, for every layer but the last.
+    """
+    ends: list[tuple[FloatArray, FloatArray]] = []
+    enclosing: list[Lines] = []
+    for k, layer in enumerate(layers[:-1]):
+        assert layer.activation is not None
+        ends.append(interval(layers[: k + 1], enclosing, sets))
+        enclosing.append(lines(layer.activation, *ends[-1]))
+    return ends
+
+
 def linear_bounds(layers: Sequence[Layer], sets: Sets, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     """
     Bound linear functions of a network's outputs over sets from below.
@@ -138,9 +163,7 @@ def linear_bounds(layers: Sequence[Layer], sets: Sets, rows: FloatArray) -> tupl
     slopes : FloatArray, shape (n_sets, n_functions, n_features)
         Of the linear function below.
     """
-    enclosing: list[Lines] = []
-    for k, layer in enumerate(layers[:-1]):
-        assert layer.activation is not None
-        enclosing.append(lines(layer.activation, *interval(layers[: k + 1], enclosing, sets)))
+    ends = enclosed(layers, sets)
+    enclosing = [lines(layer.activation, *end) for layer, end in zip(layers, ends, strict=False) if layer.activation is not None]
     slopes, constant = backward(layers, enclosing, rows)
     return sets.least(slopes, constant), slopes
