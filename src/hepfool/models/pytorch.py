@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Literal, TypeVar, cast, get_args
 
@@ -13,7 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hepfool.exceptions import GradientsUnavailableError
+from hepfool.exceptions import GradientsUnavailableError, NotCertifiableError
+from hepfool.models.folding import SUPPORTED, folded
+from hepfool.models.layers import Folded, Layer
 from hepfool.models.modules import (
     floating_dtype,
     from_bytes,
@@ -228,6 +231,30 @@ class TorchClassifier:
         if self._n_outputs == 2:
             return raw[:, 1] - raw[:, 0]
         return raw[:, 0] if self._n_outputs == 1 else raw
+
+    def folded(self) -> Folded:
+        """
+        Read the network as affine layers in double precision, of which something can be proved.
+
+        Returns
+        -------
+        Folded
+            One output, log-odds over the threshold, for two classes; else one per class.
+
+        Raises
+        ------
+        NotCertifiableError
+            If the module has other parts than those in ``hepfool.models.folding.SUPPORTED``.
+        """
+        if self._output != "logit":
+            msg = f"nothing can be proved of probabilities; let the network return log-odds, or be a Sequential that ends in a Sigmoid or Softmax; supported are {SUPPORTED}"
+            raise NotCertifiableError(msg)
+        network = folded(self._module, self._n_features)
+        if self.n_classes > 2:
+            return network
+        *first, last = network.layers
+        weight, bias = (last.weight, last.bias) if self._n_outputs == 1 else (np.diff(last.weight, axis=0), np.diff(last.bias))
+        return replace(network, layers=(*first, Layer(weight, bias - _logit(self.threshold))))
 
     def _margin(self, log_odds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         if log_odds.ndim == 1:
