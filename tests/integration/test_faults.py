@@ -166,9 +166,8 @@ def test_worker_that_dies_of_every_attempt(
 ) -> None:
     monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
     analysis = FaultyAnalysis(fault="always exit", flag=str(tmp_path / "flag"))
-    with pytest.raises(
-        WorkerLostError, match=r"signal_2.root, events \d+ to \d+ .*Lower chunksize \(now 100"
-    ) as caught:
+    # Dask blames any of the chunks that the worker held, not always the one that killed it.
+    with pytest.raises(WorkerLostError, match=r"\.root, events \d+ to \d+ .*Lower chunksize \(now 100") as caught:
         run(on_dask(client), listed(files), analysis, checkpoint=tmp_path / "checkpoint")
     assert "chunks are kept in" in str(caught.value)
     assert caught.value.__cause__ is None
