@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import shutil
@@ -37,6 +36,7 @@ from hepfool.processors.plan import AttackPlan, RunSettings
 from hepfool.processors.worker import Failure
 from hepfool.processors.workers import watched_workers
 from tests.faulty_run import disturbed_run, read_result
+from tests.processes import fork
 from tests.toy_analysis import FaultyAnalysis, Logistic, Push, ToyAnalysis, listed, toy_fileset, write_events
 
 pytestmark = [
@@ -280,20 +280,6 @@ def wait_for_chunks(checkpoint: Path, n: int) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
-def start() -> Callable[..., Any]:
-    """Return a function that starts the run in a new process, whose imports are done already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faulty_run"])
-
-    def begin(*places: Path) -> Any:
-        process = context.Process(target=disturbed_run, args=places)
-        process.start()
-        return process
-
-    return begin
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "status"),
@@ -304,22 +290,21 @@ def test_signals(
     files: Path,
     tmp_path: Path,
     row: Row,
-    start: Callable[..., Any],
     sent: signal.Signals,
     status: int,
     attempt: int,
 ) -> None:
     places = files, tmp_path / "checkpoint", tmp_path / "run.zip"
-    process = start(*places)
+    process, pid = fork(disturbed_run, *places)
     done = 1 + (11 + 7 * attempt) % 20  # any moment, but the same each time that this test runs
     wait_for_chunks(tmp_path / "checkpoint", done)
-    os.kill(process.pid, sent)
+    os.kill(pid, sent)
     process.join(PATIENCE)
     assert process.exitcode == status
     kept = len(list((tmp_path / "checkpoint").rglob("[0-9]*.chunk")))
     assert done <= kept < 26
     assert not (tmp_path / "run.zip").exists()
-    again = start(*places)
+    again, _ = fork(disturbed_run, *places)
     again.join(PATIENCE)
     assert again.exitcode == 0
     assert not list((tmp_path / "checkpoint").rglob(".*"))
@@ -327,10 +312,10 @@ def test_signals(
 
 
 @pytest.mark.slow
-def test_two_runs_on_one_checkpoint(files: Path, tmp_path: Path, row: Row, start: Callable[..., Any]) -> None:
-    process = start(files, tmp_path / "checkpoint", tmp_path / "run.zip")
+def test_two_runs_on_one_checkpoint(files: Path, tmp_path: Path, row: Row) -> None:
+    process, pid = fork(disturbed_run, files, tmp_path / "checkpoint", tmp_path / "run.zip")
     wait_for_chunks(tmp_path / "checkpoint", 1)
-    with pytest.raises(ValueError, match=rf"checkpoint is in use by process {process.pid} on .*; wait for it, stop it"):
+    with pytest.raises(ValueError, match=rf"checkpoint is in use by process {pid} on .*; wait for it, stop it"):
         disturbed_run(files, tmp_path / "checkpoint", tmp_path / "second.zip")
     process.join(PATIENCE)
     assert process.exitcode == 0
@@ -590,13 +575,13 @@ def mounting(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("mounting")
-def test_full_disk(own_files: Path, tmp_path: Path, row: Row, start: Callable[..., Any]) -> None:
+def test_full_disk(own_files: Path, tmp_path: Path, row: Row) -> None:
     small = own_files / "small"
     process = small_disk(own_files, tmp_path / "checkpoint", small / "run.zip")
     out, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "No space left on device" in errors.splitlines()[-1]
-    start(own_files, tmp_path / "checkpoint", tmp_path / "run.zip").join(PATIENCE)
+    fork(disturbed_run, own_files, tmp_path / "checkpoint", tmp_path / "run.zip")[0].join(PATIENCE)
     result = read_result(tmp_path / "run.zip")
     assert out.split()[-1] == result[2]
     row("full disk at the output", "failed; went on from checkpoint", result)
