@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.hepfool-installed
-EXTRAS := dask,samples,onnx,inference,dev
+EXTRAS := all,dev
 # Builds of PyTorch without CUDA; TORCH_INDEX= takes what the default index has.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Processes that share the test suite.

@@ -16,6 +16,7 @@ import pytest
 import hepfool
 from hepfool._version import __version__
 from hepfool.exceptions import MissingExtraError
+from hepfool.extras import _EXTRAS
 
 HEAVY = ["coffea", "dask", "distributed", "matplotlib", "torch"]
 NUMERICAL = ["awkward", "hist", "numba", "numpy", "pandas", "pyarrow", "scipy", "sklearn", "uproot", "yaml"]
@@ -119,6 +120,13 @@ def test_an_attack_loads_no_framework_and_no_file_format() -> None:
     assert heavy_after(statements, [*HEAVY, "awkward", "pyarrow", "scipy.optimize", "scipy.stats", "uproot"]) == []
 
 
+@pytest.mark.parametrize("module", ["summary", "plots", "report", "inference", "sums", "io.tables", "io.partitions"])
+def test_a_module_loads_no_package_that_it_may_not_use(module: str) -> None:
+    heavy = [name for name in HEAVY if name != "matplotlib"]
+    unused = [*heavy, "awkward", "cabinetry", "pandas", "pyarrow", "pyhf", "uproot", "vector"]
+    assert heavy_after(f"import hepfool.{module}", unused) == []
+
+
 def test_importing_hepfool_loads_no_framework() -> None:
     assert heavy_after_import(["hepfool"]) == []
 
@@ -160,11 +168,30 @@ def test_missing_extra_says_how_to_install_it() -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
+@pytest.mark.parametrize(
+    ("absent", "statement", "extra"),
+    [
+        ("torch", "from hepfool import TorchClassifier", "torch"),
+        ("coffea", "from hepfool.processors import AttackProcessor", "coffea"),
+        ("pyarrow", "import hepfool.io.tables as t; t.read_table('events.csv', features=['a'])", "parquet"),
+    ],
+)
+def test_what_is_missing_is_named_with_its_extra(absent: str, statement: str, extra: str, tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("a\n1\n2\n", encoding="utf-8")
+    program = f"import sys; sys.modules[{absent!r}] = None; {statement}"
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(
+        f"MissingExtraError: {absent} is not installed; install it with: pip install 'hepfool[{extra}]'"
+    )
+
+
 def test_every_extra_in_a_message_exists() -> None:
     """Read the extras that the source asks for: their names go into the advice to install them."""
     folders = [Path(hepfool.__path__[0]), Path(__file__).parents[1] / "analysis_examples"]
     source = "\n".join(path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.py"))
     asked = set(re.findall(r'(?:import_extra|MissingExtraError)\(\s*"[\w.]+",\s*"(\w+)"', source))
     asked |= set(re.findall(r"hepfool\[(\w+)\]", source))
+    asked |= set(_EXTRAS.values())
     declared = importlib.metadata.metadata("hepfool").get_all("Provides-Extra") or []
-    assert {"inference", "samples"} <= asked <= set(declared)
+    assert {"inference", "samples", "parquet"} <= asked <= set(declared)

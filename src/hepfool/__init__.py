@@ -17,6 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from hepfool._version import __version__
+from hepfool.extras import extras_named
 
 if TYPE_CHECKING:
     from hepfool.attacks.base import AttackResult, run_attack
@@ -69,7 +70,8 @@ def __getattr__(name: str) -> Any:
     """Load a name of ``__all__``, or a module of the package, when it is first asked for."""
     module = _MODULES.get(name, f"hepfool.{name}")
     try:
-        loaded = None if name.startswith("_") else importlib.import_module(module)
+        with extras_named():
+            loaded = None if name.startswith("_") else importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module or name in _MODULES:
             raise

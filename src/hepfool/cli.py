@@ -35,6 +35,8 @@ from rich.table import Table
 
 from hepfool._version import __version__
 from hepfool.command_line import check_effects, in_options, remark_effects
+from hepfool.exceptions import MissingExtraError
+from hepfool.extras import extras_named
 from hepfool.features import Feature, FeatureKind
 from hepfool.interrupts import Interrupted, Received, command_to_go_on, stopped_by_signals
 
@@ -69,7 +71,12 @@ class _AnyTerminal(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="hepfool.plainly")
-        return super().main(*arguments, **options)
+        try:
+            with extras_named():
+                return super().main(*arguments, **options)
+        except MissingExtraError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(_USER_ERROR)
 
 
 @click.group(cls=_AnyTerminal)

@@ -12,7 +12,7 @@ import difflib
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self, cast, get_args
 
 import numpy as np
@@ -125,7 +125,7 @@ class Feature:
         The function of other features that this one is: it moves with them, never by itself.
     """
 
-    name: str
+    name: str = field(kw_only=False)
     label: str = ""
     unit: str = ""
     lower: float = -math.inf

@@ -235,9 +235,9 @@ def train_detector(
 
     result = fit(network, *samples, seed=seed, settings=settings.training, progress=progress)
     scores = result.classifier.scores(nominal[1].network_values)[:, 1]
-    threshold = np.quantile(
-        scores, settings.clean_efficiency, weights=np.abs(nominal[1].weights), method="inverted_cdf"
-    )
+    order = np.argsort(scores, kind="stable")
+    below = np.abs(nominal[1].weights)[order].cumsum()
+    threshold = scores[order][np.searchsorted(below / below[-1], settings.clean_efficiency)]
     return Detector(
         classifier=result.classifier,
         threshold=float(threshold),

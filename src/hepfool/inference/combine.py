@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import uproot
 from hist import Hist
 
+from hepfool.extras import uproot
 from hepfool.inference.templates import Nuisance, Template, distinct
 from hepfool.io.files import written_whole
 from hepfool.typing import FloatArray

@@ -15,13 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
-import uproot
 from numpy.typing import NDArray
 
-from hepfool.exceptions import UnreadableFileError
+from hepfool.exceptions import MissingExtraError, UnreadableFileError
+from hepfool.extras import arrow, uproot
 from hepfool.io.files import local_path
 
 Columns = dict[str, NDArray[Any]]
@@ -60,7 +57,7 @@ def _read(path: Path, names: Sequence[str] | None, tree: str) -> Any:
         raise UnreadableFileError(msg)
     try:
         return reader(path, names, tree)
-    except UnreadableFileError:
+    except (MissingExtraError, UnreadableFileError):
         raise
     except _ColumnError as error:
         raise ValueError(str(error)) from None
@@ -112,7 +109,7 @@ def _read_root(path: Path, names: Sequence[str] | None, tree: str) -> Any:
 
 
 def _read_parquet(path: Path, names: Sequence[str] | None, tree: str) -> Any:  # noqa: ARG001 - one signature for all
-    with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+    with arrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
         if names is None:
             return list(file.schema_arrow.names)
         _require(path, names, file.schema_arrow.names, "column")
@@ -120,17 +117,17 @@ def _read_parquet(path: Path, names: Sequence[str] | None, tree: str) -> Any:  #
 
 
 def _read_csv(path: Path, names: Sequence[str] | None, tree: str) -> Any:  # noqa: ARG001 - one signature for all
-    with _opened(path) as content, pyarrow.csv.open_csv(content) as file:
+    with _opened(path) as content, arrow.csv.open_csv(content) as file:
         if names is None:
             return list(file.schema.names)
         _require(path, names, file.schema.names, "column")
-    options = pyarrow.csv.ConvertOptions(include_columns=list(names))
+    options = arrow.csv.ConvertOptions(include_columns=list(names))
     with _opened(path) as content:
-        return _to_numpy(pyarrow.csv.read_csv(content, convert_options=options))
+        return _to_numpy(arrow.csv.read_csv(content, convert_options=options))
 
 
 def _opened(path: Path) -> Any:
-    return _Unpacked(path) if path.suffix.lower() == ".gz" else pa.OSFile(str(path))
+    return _Unpacked(path) if path.suffix.lower() == ".gz" else arrow.OSFile(str(path))
 
 
 class _Unpacked(gzip.GzipFile):
@@ -152,9 +149,9 @@ class _Unpacked(gzip.GzipFile):
 def _to_numpy(table: Any) -> Columns:
     columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
-        plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        plain = column.cast(column.type.value_type) if arrow.types.is_dictionary(column.type) else column
         columns[name] = plain.to_numpy()
-        if plain.null_count and pa.types.is_integer(plain.type):
+        if plain.null_count and arrow.types.is_integer(plain.type):
             # Arrow itself would make floats of whole numbers beside a gap.
             columns[name] = np.ma.MaskedArray(plain.fill_null(0).to_numpy(), mask=plain.is_null().to_numpy())
     return columns

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 from numpy.typing import NDArray
 
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import IncompleteInputError
+from hepfool.extras import arrow
 from hepfool.features import Feature, FeatureSpace
 from hepfool.io.files import local_path, written_whole
 
@@ -122,8 +121,8 @@ class Partitions:
             msg = f"{path} is damaged or was changed, its SHA-256 is another; write the partitions again"
             raise IncompleteInputError(msg)
         try:
-            return _from_columns(pyarrow.parquet.read_table(pa.BufferReader(content)), file, self.like)
-        except (pa.ArrowException, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            return _from_columns(arrow.parquet.read_table(arrow.BufferReader(content)), file, self.like)
+        except (arrow.ArrowException, ArithmeticError, LookupError, TypeError, ValueError) as error:
             msg = f"{path} does not hold the columns of its manifest ({error}); write the partitions again"
             raise ValueError(msg) from error
 
@@ -132,7 +131,7 @@ def write_partition(folder: str | Path, name: str, table: EventTable) -> Partiti
     """Write the events of one chunk, from any worker."""
     file = PartitionFile(name=f"{name}.parquet", n_events=table.n_events, datasets=table.datasets, sha256="0" * 64)
     with written_whole(Path(folder) / file.name, force=True) as temporary:
-        pyarrow.parquet.write_table(pa.table(_to_columns(table)), temporary)
+        arrow.parquet.write_table(arrow.table(_to_columns(table)), temporary)
         digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
     return replace(file, sha256=digest)
 
@@ -309,7 +308,7 @@ def _from_columns(content: Any, file: PartitionFile, like: EventTable) -> EventT
     def column(name: str) -> NDArray[Any]:
         found = content.column(name)
         array: NDArray[Any] = found.to_numpy()
-        return array.astype(np.str_) if pa.types.is_string(found.type) else array
+        return array.astype(np.str_) if arrow.types.is_string(found.type) else array
 
     def matrix(folder: str) -> NDArray[Any]:
         return np.stack([column(f"{folder}/{name}") for name in names], axis=1)

@@ -17,9 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
-import uproot
 from numpy.typing import NDArray
 
 from hepfool.events import EventTable
@@ -27,6 +24,7 @@ from hepfool.events.columns import complete, joined, plain, spectator
 from hepfool.events.exchange import column_names as names_of_columns
 from hepfool.events.labels import classes_of
 from hepfool.exceptions import UnreadableFileError
+from hepfool.extras import arrow, uproot
 from hepfool.features import Feature, FeatureSpace
 from hepfool.io.columns import FORMATS, Columns, column_names, read_columns
 from hepfool.io.files import local_path, written_whole
@@ -332,11 +330,11 @@ def write_table(
     with written_whole(path, force=force) as temporary:
         if path.suffix == ".root":
             with uproot.recreate(temporary) as file:
-                file.mktree(tree, content)
+                file.mktree(tree, {name: column.dtype for name, column in content.items()}).extend(content)
                 file["datasets"] = datasets
         else:
-            flat = pa.table(content).replace_schema_metadata({"datasets": datasets})
-            pyarrow.parquet.write_table(flat, temporary, write_page_checksum=True)
+            flat = arrow.table(content).replace_schema_metadata({"datasets": datasets})
+            arrow.parquet.write_table(flat, temporary, write_page_checksum=True)
 
 
 def check_writable(table: EventTable, extra: Iterable[str] = ()) -> None:

@@ -14,11 +14,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, StyledFigure, stacked_panels, styled
-from hepfool.processors.partition_caps import CapTrial, PartitionCost
 from hepfool.typing import FloatArray
 
 if TYPE_CHECKING:
     from hepfool.defences.robustness import Ratio, Robustness
+    from hepfool.processors.partition_caps import CapTrial, PartitionCost
     from hepfool.studies.cross_run import CrossRuns, Knowledge
     from hepfool.studies.misclassification import Misclassification
 

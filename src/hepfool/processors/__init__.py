@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hepfool.extras import extras_named
+
 if TYPE_CHECKING:
     from hepfool.processors.analysis import Analysis, feature_matrix, leading
     from hepfool.processors.chunk import attack_table
@@ -88,7 +90,8 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
+    with extras_named():
+        value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
     return value
 
 

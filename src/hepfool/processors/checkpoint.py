@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import cloudpickle
-from coffea.processor import CheckpointerABC
+from coffea import processor
 
 from hepfool.io.files import remove_leftovers
 from hepfool.io.finished import Finished, WorkFolder
@@ -67,7 +67,7 @@ class RunCheckpoint:
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
 
-class ChunkCheckpoint(CheckpointerABC):  # type: ignore[misc]  # coffea has no types
+class ChunkCheckpoint(getattr(processor, "CheckpointerABC", object)):  # type: ignore[misc]  # since coffea 2025.10
     """What the chunks of one pass gave, for ``coffea.processor.Runner(checkpointer=...)``."""
 
     def __init__(self, folder: str, key: Mapping[str, str]) -> None:

@@ -193,6 +193,13 @@ def bookkeeping(table: EventTable, metadata: Mapping[str, Any]) -> dict[str, Any
     return {"n_events": {dataset: {file: table.n_events}}, "processed": {dataset: {file: read}}}
 
 
+def finished_in_place(accumulator: dict[str, Any], out: Mapping[str, Any]) -> dict[str, Any]:
+    """Put what ``postprocess`` returns into the accumulator: coffea before 2025.10 gives its caller nothing else."""
+    accumulator.clear()
+    accumulator.update(out)
+    return accumulator
+
+
 def chunk_rng(seed: int, metadata: Mapping[str, Any]) -> np.random.Generator:
     """Random numbers of a chunk, the same on every worker and in every folder."""
     names = [str(metadata.get("dataset", "")), PurePath(metadata.get("filename", "")).name]

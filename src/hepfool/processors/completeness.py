@@ -9,6 +9,7 @@ with what the fileset holds and names the files that are broken or missing.
 
 from __future__ import annotations
 
+import inspect
 import struct
 from collections import Counter
 from collections.abc import Mapping
@@ -61,12 +62,14 @@ def run_processor(
     """
     check_fileset(fileset)
     patterns = getattr(getattr(processor, "analysis", None), "branches", None)
-    if patterns and "iteritems_options" not in options:
-        options["iteritems_options"] = {"filter_name": list(patterns)}
+    if (
+        patterns and "iteritems_options" in inspect.signature(type(runner).__call__).parameters
+    ):  # not before coffea 2025
+        options.setdefault("iteritems_options", {"filter_name": list(patterns)})
     try:
         with watched_workers(runner.executor, what="the run"):
             expected = expected_entries(runner, fileset, treename=treename)
-            out = runner(fileset, processor, treename=treename, **options)
+            out = runner(fileset, treename=treename, processor_instance=processor, **options)
     except Exception as error:
         broken = _broken_files(fileset, treename)
         if broken:

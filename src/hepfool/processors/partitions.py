@@ -14,7 +14,7 @@ from coffea.processor import ProcessorABC
 from hepfool.events import EventTable
 from hepfool.io.partitions import Partitions, empty, write_partition
 from hepfool.processors.analysis import Analysis
-from hepfool.processors.chunk import bookkeeping
+from hepfool.processors.chunk import bookkeeping, finished_in_place
 from hepfool.processors.collected import without_blinded
 
 
@@ -72,4 +72,5 @@ class PartitionProcessor(ProcessorABC):  # type: ignore[misc]
         files = tuple(accumulator["files"][chunk] for chunk in sorted(accumulator["files"]))
         partitions = Partitions(folder=Path(self.folder), files=files, like=accumulator["like"].table)
         partitions.save()
-        return {"partitions": partitions, **{key: accumulator[key] for key in ("n_events", "processed")}}
+        rest = {key: accumulator[key] for key in ("n_events", "processed")}
+        return finished_in_place(accumulator, {"partitions": partitions, **rest})

@@ -18,7 +18,7 @@ from coffea.processor import ProcessorABC
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.features import FeatureSpace
 from hepfool.processors.analysis import Analysis
-from hepfool.processors.chunk import bookkeeping
+from hepfool.processors.chunk import bookkeeping, finished_in_place
 from hepfool.processors.collected import without_blinded
 from hepfool.statistics.dependence import MaskedMoments
 from hepfool.statistics.marginals import Binning, ranges_of
@@ -55,7 +55,7 @@ class TableProcessor(ProcessorABC):  # type: ignore[misc]
         """Join the tables in the driver."""
         rest = {key: accumulator[key] for key in ("n_events", "processed")}
         tables = [accumulator["tables"][chunk] for chunk in sorted(accumulator["tables"])]
-        return {"table": EventTable.concatenate(tables), **rest}
+        return finished_in_place(accumulator, {"table": EventTable.concatenate(tables), **rest})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

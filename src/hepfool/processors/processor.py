@@ -28,6 +28,7 @@ from hepfool.processors.analysis import Analysis
 from hepfool.processors.chunk import (
     attack_chunk,
     binning_of,
+    finished_in_place,
     sums_of_data,
     warn_of_network,
     warn_of_small_chunks,
@@ -93,7 +94,7 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
         if data is not None:
             sums += sums_of_data(plan, data)
         rest = {k: accumulator[k] for k in ("n_events", "processed")}
-        return {"sums": sums, **rest, "not_attacked": {}, "result": result}
+        return finished_in_place(accumulator, {"sums": sums, **rest, "not_attacked": {}, "result": result})
 
 
 class ChunkProcessor(ProcessorABC):  # type: ignore[misc]
