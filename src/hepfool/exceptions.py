@@ -87,7 +87,7 @@ class ClippedTemplateWarning(UserWarning):
 
 
 class PlainTextWarning(UserWarning):
-    """A label is no TeX that Matplotlib can set, and stands in the figures as it is."""
+    """A label cannot be set by Matplotlib, and stands in the figures as it is."""
 
 
 class RegionWarning(UserWarning):

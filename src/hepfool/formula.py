@@ -86,7 +86,7 @@ class Formula:
         if wrong.any():
             event = int(np.argmax(wrong))
             values = ", ".join(f"{name} {column[event]:g}" for name, column in zip(self.inputs, inputs, strict=True))
-            msg = f"formula {self.text!r} gives {found[event]} in {int(wrong.sum())} events, first at event {event} ({values}); mend it, for example with max(…, 0)"
+            msg = f"formula {self.text!r} gives {found[event]} in {int(wrong.sum())} events, first at event {event} ({values}); protect it, for example with max(…, 0)"
             raise ValueError(msg)
         return found
 

@@ -22,7 +22,7 @@ _NAMES: Final = ("SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2")
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was stopped before it was complete, by Ctrl-C or a signal; the same call goes on from what it kept."""
+    """A run was stopped before it was complete, by Ctrl-C or a signal; the same call resumes from what it kept."""
 
 
 class _Interruptible(Protocol):
@@ -31,7 +31,7 @@ class _Interruptible(Protocol):
 
 
 def completed(result: _Result) -> _Result:
-    """Refuse half a result as a part of something larger."""
+    """Refuse an interrupted result as input of a larger study."""
     if result.interrupted:
         raise Interrupted
     return result
@@ -42,12 +42,12 @@ class Received:
     """What has arrived."""
 
     number: int = signal.SIGINT
-    # where the run keeps what is finished, for whoever goes on with it
+    # where the run keeps what is finished, to resume from
     kept: list[str | Path] = field(default_factory=list)
 
     @property
     def status(self) -> int:
-        """Exit status by custom: 130 after Ctrl-C, 143 after SIGTERM."""
+        """Exit status: 130 after Ctrl-C, 143 after SIGTERM."""
         return 128 + self.number
 
     def kept_now(self) -> list[str]:
@@ -77,7 +77,7 @@ def stopped_by_signals(error: Callable[[int], BaseException]) -> Iterator[Receiv
 
 
 def command_to_go_on(*further: str) -> str:
-    """Give the command that this process runs, to be repeated."""
+    """Command line of this process, to repeat it."""
     if Path(sys.argv[0]).name not in {"hepfool", "__main__.py"}:
         return " ".join(("the same command", *(f"with {option}" for option in further)))
     options = [option for option in further if option not in sys.argv]

@@ -28,7 +28,7 @@ _UNUSED = 60 * 86400.0
 
 class Lock:
     """
-    One process at a time, where the file system can tell; elsewhere nobody waits.
+    One process at a time, where the file system supports locks; elsewhere nobody waits.
 
     It is only taken by whoever holds numba's lock on its compiler, so that threads need no care.
     """

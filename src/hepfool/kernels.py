@@ -55,7 +55,7 @@ class _Part(JITCodeLibrary):
         self._finalized = True
 
     def get_pointer_to_function(self, name: str) -> int:  # noqa: ARG002
-        """Tell that there is no machine code."""
+        """There is no machine code."""
         self._ensure_finalized()  # type: ignore[no-untyped-call]
         return 0
 

@@ -21,7 +21,7 @@ def check_counts(settings: object, *names: str) -> None:
 
 
 def check_reals(**given: object) -> None:
-    """Refuse text, flags and whatever else is no number."""
+    """Refuse text, flags and anything else that is not a number."""
     for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             msg = f"{name} must be a number, got {value!r}"

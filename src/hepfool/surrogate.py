@@ -39,7 +39,7 @@ class Surrogate:
             msg = f"the classifier has {classifier.n_classes} classes, its guide {guide.n_classes}"
             raise ValueError(msg)
         if isinstance(classifier, Defended):
-            msg = f"a guide to the classes does not know what a {type(classifier).__name__} notices; guide what it defends"
+            msg = f"a surrogate of the classes ignores the detector of a {type(classifier).__name__}; wrap the undefended classifier"
             raise TypeError(msg)
         self.classifier, self._guide = classifier, guide
 

@@ -98,7 +98,7 @@ class Epoch:
     seconds: float
 
     def __str__(self) -> str:
-        """Name the figures, to show how a training goes on."""
+        """Describe the epoch for a progress display."""
         return f"epoch {self.index}: validation loss {self.validation_loss:.4f}, AUROC {self.validation_auroc:.4f}"
 
 
@@ -118,7 +118,7 @@ class TrainingResult:
     settings : TrainingSettings
         How it was trained.
     seed : int
-        Of initial parameters, order of events and dropout.
+        Seed of initial parameters, order of events and dropout.
     negative_weight_fraction : float
         Sum of the sizes of negative training weights over that of all.
     checkpoints : mapping of int to TorchClassifier
@@ -140,7 +140,7 @@ class TrainingResult:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the training was stopped before its last epoch, and not for lack of progress."""
+        """Whether the training was stopped before its last epoch, and not because the loss stopped improving."""
         done = len(self.history)
         return done < self.settings.max_epochs and done - self.best_epoch < self.settings.patience
 
@@ -155,7 +155,7 @@ def fit(
     progress: ProgressCallback | None = None,
 ) -> TrainingResult:
     """
-    Train a network to tell classes apart.
+    Train a network to separate classes.
 
     An interrupt from the keyboard ends the training; the best of the finished epochs is returned, if there is one.
 
@@ -170,7 +170,7 @@ def fit(
     seed : int
         Same seed, same result, on the same machine and number of threads.
     progress : callable, optional
-        Called with the figures of each finished epoch, in words, and the finished fraction.
+        Called with a message on each finished epoch and the finished fraction.
 
     Returns
     -------

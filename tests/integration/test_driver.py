@@ -153,7 +153,7 @@ def test_detector_counts_what_is_fooled_and_not_flagged(
 # Provenance and output
 
 
-def test_provenance_tells_one_run_from_another(
+def test_provenance_differs_between_runs(
     toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, expected: AnalysisRun
 ) -> None:
     provenance = json.loads(json.dumps(expected.provenance))
@@ -202,7 +202,7 @@ def test_a_checkpointer_that_confuses_passes_is_refused(
     toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, tmp_path: Path
 ) -> None:
     runner = _runner(checkpointer=SimpleCheckpointer(str(tmp_path)))
-    with pytest.raises(ValueError, match="does not tell one pass from another"):
+    with pytest.raises(ValueError, match="cannot separate the passes"):
         run_analysis(runner, toy_fileset, ToyAnalysis(), plan, scope=scope)
 
 
@@ -292,7 +292,7 @@ def test_objects_are_not_given_to_other_events(tmp_path: Path, plan: AttackPlan,
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Missing cross-reference", "ignore::hepfool.exceptions.NetworkWarning")
-def test_killed_attack_of_the_package_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_attack_of_the_package_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NanoAODSchema, "warn_missing_crossrefs", False)
     analysis = HiggsToTauTau(luminosity_pb=htautau.luminosity_pb())
     runner = _runner(schema=NanoAODSchema, chunksize=2000, maxchunks=1)

@@ -194,7 +194,7 @@ def test_memory_error_gives_advice_instead_of_a_stack(files: Path, tmp_path: Pat
     ) as e:
         run(iterative(), listed(files), FaultyAnalysis(fault="memory"), checkpoint=tmp_path / "checkpoint")
     assert len(str(e.value).splitlines()) == 1
-    with pytest.raises(WorkerLostError, match="with a checkpoint folder"):
+    with pytest.raises(WorkerLostError, match="with checkpoint="):
         run(iterative(), listed(files), FaultyAnalysis(fault="memory"))
 
 
@@ -346,7 +346,7 @@ def test_all_workers_lost(files: Path, tmp_path: Path, row: Row, caplog: pytest.
         result = run(on_dask(alone), listed(files), slow, checkpoint=checkpoint, settings=settings)
         thread.join()
     text = caplog.text
-    assert re.search(r"all workers are lost \(tcp:.* waits, and goes on by itself .* of 13 chunks are kept in", text)
+    assert re.search(r"all workers are lost \(tcp:.* waits and continues .* of 13 chunks are kept in", text)
     assert "1 workers are back; pass" in text
     row("all workers lost", "said with what to do; went on", result)
 
@@ -470,7 +470,7 @@ def test_file_updated_in_place_while_the_analysis_runs(
         return out
 
     monkeypatch.setattr(driver._Passes, "run", updating)
-    with pytest.raises(IncompleteInputError, match=r"signal_1.root: was written anew while the analysis ran"):
+    with pytest.raises(IncompleteInputError, match=r"signal_1.root: was rewritten while the analysis ran"):
         run(iterative(), listed(own_files))
     monkeypatch.undo()
     changed.write_bytes(original)
@@ -642,13 +642,13 @@ def test_a_changed_bit_in_a_checkpoint(
         content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
         chunk.write_bytes(content)
     result = run(iterative(), listed(files), checkpoint=checkpoint)
-    assert caplog.text.count("; its chunk is done again") == 13
+    assert caplog.text.count("; its chunk is repeated") == 13
     row("changed bit in every chunk", "found by digest; processed again", result)
     key = checkpoint / "run"
     content = bytearray(key.read_bytes())
     content[rng.integers(30, len(content))] ^= 1 << int(rng.integers(8))
     key.write_bytes(content)
-    with pytest.warns(UserWarning, match=r"run is damaged .*; the key of the run is done again"):
+    with pytest.warns(UserWarning, match=r"run is damaged .*; the key of the run is repeated"):
         row(
             "changed bit in the key",
             "found; every chunk has it too",

@@ -139,6 +139,7 @@ def check_same(found: AttackSums, expected: AttackSums) -> None:
         elif not (isinstance(value, str) and any(letter.isdigit() for letter in value)):
             assert one[place] == value, place
     drawn = {"inputs", "score", "marginal", "detector score", "count"}
+    assert {key.what for key in expected.sums} >= drawn - {"detector score"}
     for key, total in expected.sums.items():
         if key.what in drawn:
             np.testing.assert_allclose(found.sums[key].value, total.value, rtol=1e-9, atol=1e-9, err_msg=str(key))

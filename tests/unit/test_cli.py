@@ -127,7 +127,7 @@ def test_the_shown_defaults_are_those_of_the_attack() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.filterwarnings("default:the events of 1 files lack")
+@pytest.mark.filterwarnings("default:the events of 1 files are missing")
 def test_missing_files_are_allowed_and_named_in_the_report(run: Run, donut: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.root"
     bad.write_bytes((donut / "donut.root").read_bytes()[:500])
@@ -136,7 +136,7 @@ def test_missing_files_are_allowed_and_named_in_the_report(run: Run, donut: Path
     assert "bad.root cannot be read" in refused.stderr
     result = run(str(bad), "--allow-missing")
     assert result.exit_code == 0, result.output
-    assert "Warning: the events of 1 files lack" in result.stderr
+    assert "Warning: the events of 1 files are missing" in result.stderr
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert list(summary["provenance"]["input"]["missing"]) == [str(bad)]
 
@@ -189,7 +189,7 @@ def test_data_events_add_the_checks(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_scan_of_the_caps_goes_on_from_its_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scan_of_the_caps_resumes_from_its_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "add --n-data" in run(frontier=str(tmp_path / "scan.json")).stderr
     quick = functools.partial(CheckSettings, checks=("chi2",))
     monkeypatch.setattr("hepfool.statistics.checks.CheckSettings", quick)
@@ -221,7 +221,7 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
     refused = run()
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "exists already" in refused.stderr
-    assert "summary.json, which no report wrote" in run("--force").stderr
+    assert "summary.json, not written by a report" in run("--force").stderr
     assert (tmp_path / "out" / "summary.json").read_text() == "{}"
     (tmp_path / "out" / "summary.json").unlink()
     assert run("--force").exit_code == 0
@@ -288,7 +288,7 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
             "--network conservattack_higgs has no effect: model.pt2 holds a whole network",
         ),
         ({"files": "{csv}", "tree": "Events"}, "--tree Events has no effect: none of the files is a ROOT file"),
-        ({"label_text": r"$\frac{1$"}, "no TeX that Matplotlib can set"),
+        ({"label_text": r"$\frac{1$"}, "cannot be set by Matplotlib"),
         ({"label": None}, "Missing option '--label'"),
         ({"output": "absent/out"}, "does not exist"),
     ],
@@ -506,12 +506,12 @@ def test_options_state_what_the_attack_keeps(
     assert all(row["kept"] for row in summary["validation"]["figures"])
     printed = " ".join(result.stdout.split())
     if kept.score is None:
-        assert "The score was not kept" in printed
+        assert "The score was not constrained" in printed
     elif kept.correlations is None:
-        assert "The correlations of the inputs were not kept" in printed
+        assert "The correlations of the inputs were not constrained" in printed
     else:
         assert "score" in {row["comparison"] for row in summary["validation"]["largest"]}
-        assert "was not kept" not in printed
+        assert "was not constrained" not in printed
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -169,7 +169,7 @@ def test_the_key_covers_every_module_that_defines_kernels_and_what_these_import(
 
 @settings(max_examples=50, deadline=None)
 @given(body=st.binary(max_size=60), damage=st.sampled_from([cut, empty, flip]), seed=st.integers(0, 1000))
-def test_a_damaged_entry_counts_as_absent_and_goes(
+def test_a_damaged_entry_counts_as_absent_and_is_removed(
     body: bytes, damage: Callable[[bytes, random.Random], bytes], seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     kept = Entries(tmp_path_factory.mktemp("entries"))

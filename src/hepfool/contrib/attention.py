@@ -44,7 +44,7 @@ class TokenEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Let the tokens see each other and average them."""
+        """Apply the blocks and average over the tokens."""
         mask = torch.where(present, 0.0, _MASKED).to(tokens.dtype)[:, None, None, :]  # (n_events, 1, 1, n_tokens)
         for block in self.blocks:
             tokens = block(tokens, mask)
@@ -177,7 +177,7 @@ def attention_features(standardise: Standardise, *, sigmoid: bool = False) -> nn
     Parameters
     ----------
     standardise : Standardise
-        Of the features, such as ``Standardise.of(table)``.
+        Scaling of the features, such as ``Standardise.of(table)``.
     sigmoid : bool
         Whether the output is a probability instead of a logit.
 

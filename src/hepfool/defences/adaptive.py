@@ -2,7 +2,7 @@
 r"""
 Attack classifier and detector together.
 
-A defence is worth what is left after an attack that knows it.  :class:`DefendedClassifier`
+A defence must hold against an attack that knows it.  :class:`DefendedClassifier`
 is a classifier to every attack of the package: an event is fooled if its class has changed *and* the
 detector does not flag it, and the margin to overcome contains both.  :func:`attack_defended` runs the naive and the
 adaptive attack on the same events and puts their corrected fooling ratios side by side.
@@ -124,7 +124,7 @@ class DefendedClassifier:
         return np.where(counted, margins, 0.0).sum(axis=0), np.where(counted[..., None], gradients, 0.0).sum(axis=0)
 
     def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return the cross-entropy if the margin were the log-odds of the label, and its slope."""
+        """Cross-entropy with the margin as log-odds of the label, and its gradient."""
         margin, gradient = self.margin_and_gradient(values, labels)
         return np.logaddexp(0.0, -margin), -special.expit(-margin)[:, np.newaxis] * gradient
 
@@ -132,12 +132,12 @@ class DefendedClassifier:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AdaptiveAttack:
     """
-    What a detector leaves of an attack that does not know it, and of one that does.
+    Corrected fooling ratios of an attack without and with knowledge of the detector.
 
     Attributes
     ----------
     naive, adaptive : DetectorReport
-        Of the same events; ``corrected_fooling_ratio`` is the number to compare.
+        Reports on the same events; compare their ``corrected_fooling_ratio``.
     naive_result, adaptive_result : AttackResult
         Adversarial events.  In ``adaptive_result`` an event is fooled only if it is not flagged.
     difference, difference_error : float

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Train a network again and again on events that fooled it, and watch what that costs on clean events.
+Retrain a network on events that fooled it, and monitor the loss of performance on clean events.
 
 The cumulative loop of arXiv:2603.13970, sec. 7: each iteration draws the parameters of an attack, adds its
 successes on the training events to all earlier ones, and trains from scratch.  Every
@@ -86,7 +86,7 @@ class Retraining:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AdversarialTraining:
     """
-    The first network and what became of it.
+    The first network and the iterations of its adversarial training.
 
     Attributes
     ----------
@@ -95,9 +95,9 @@ class AdversarialTraining:
     fooling_ratio : float
         White-box, of the first network on validation events.
     auroc : float
-        Of the first network on clean validation events.
+        Area under the ROC curve of the first network on clean validation events.
     iterations : tuple of Retraining
-        In order; the last may have cost too much.
+        In order; the last may exceed the allowed loss.
     stopped : {"", "auroc", "interrupted"}
         Why there are fewer iterations than planned.
     settings : AdversarialTrainingSettings
@@ -115,7 +115,7 @@ class AdversarialTraining:
 
     @property
     def accepted(self) -> tuple[Retraining, ...]:
-        """Iterations that did not cost too much."""
+        """Iterations within the allowed loss on clean events."""
         return tuple(i for i in self.iterations if i.auroc_loss <= self.settings.max_auroc_loss)
 
     @property
@@ -143,16 +143,16 @@ def train_adversarially(
     network : callable
         Builds an untrained network for training events.
     draw : callable
-        Gives the attack on the training events, anew in each iteration.
+        Returns the attack on the training events of each iteration.
     judge : Attack
         Attack on the validation events, the same for all iterations.
     progress : callable, optional
-        Called with the fooling ratio of each iteration, in words, and the finished fraction.
+        Called with a message on each iteration and the finished fraction.
 
     Returns
     -------
     AdversarialTraining
-        All networks.  An interrupt (Ctrl-C) after the first training returns the finished iterations.
+        All networks; an interrupt (Ctrl-C) after the first training returns the finished iterations.
 
     Raises
     ------
@@ -226,7 +226,7 @@ def auroc_loss(events: EventTable, before: Classifier, after: Classifier) -> tup
 
 @dataclass(frozen=True, slots=True)
 class _Loop:
-    """What stays the same in all iterations."""
+    """Inputs common to all iterations."""
 
     network: Network
     clean: EventTable

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 r"""
-Tell adversarial from nominal events with a second network.
+Separate adversarial from nominal events with a second network.
 
 Train on attacks on the training and validation splits (:func:`train_detector`),
 judge on the attack on the test split (:func:`evaluate` at the detector's threshold,
-:func:`~hepfool.defences.detector_curves.detector_curves` at every one): a detector judged on
-events it has seen looks better than it is.  What counts is the corrected fooling
+:func:`~hepfool.defences.detector_curves.detector_curves` at every one): efficiencies on
+training events are biased.  What counts is the corrected fooling
 ratio: events that are fooled *and* not flagged, over attacked events.
 A detector is kept in a folder (:func:`write_detector`) as parameters and plain JSON, without pickled code.
 """
@@ -147,9 +147,9 @@ class DetectorReport:
     threshold : float
         Score above which an event is flagged.
     clean_efficiency_by_class : mapping of int to float
-        Of the nominal events of each label.
+        Unflagged fraction of the nominal events of each label.
     efficiency_fooled, efficiency_unfooled, efficiency_adversarial : float
-        Of adversarial events that are fooled, that were attacked without success, and of both.
+        Flagged fraction of adversarial events that are fooled, that are not, and of both.
     fooling_ratio : float
         Fooled over attacked.
     corrected_fooling_ratio, corrected_fooling_ratio_error : float
@@ -158,7 +158,7 @@ class DetectorReport:
     product_fooling_ratio : float
         ``fooling_ratio * (1 - efficiency_adversarial)``, as if flags and fooling were independent.
     auroc : float
-        Of the separation of nominal from fooled events; NaN without fooled events.
+        Area under the ROC curve, nominal against fooled events; NaN without fooled events.
     """
 
     n_clean: int
@@ -210,7 +210,7 @@ def train_detector(
     settings : DetectorSettings, optional
         Network, required efficiency and training.
     progress : callable, optional
-        Called with the figures of each finished epoch, in words, and the finished fraction.
+        Called with a message on each finished epoch and the finished fraction.
 
     Returns
     -------
@@ -259,7 +259,7 @@ def train_detector(
 
 def evaluate(detector: Detector, test: AttackResult, *, clean: EventTable | None = None) -> DetectorReport:
     """
-    Judge a detector on an attack on the test split.
+    Evaluate a detector on an attack on the test split.
 
     Parameters
     ----------
@@ -314,7 +314,7 @@ def _sample(name: str, result: AttackResult, clean: EventTable) -> EventTable:
     """Nominal events with label 0 and fooled ones with label 1."""
     check_features(result.nominal.features.names, clean)
     if not result.fooled.any():
-        msg = f"the attack fooled no {name} event, so there is nothing to detect; attack more strongly"
+        msg = f"the attack fooled no {name} event, so there is nothing for a detector to find; use a stronger attack"
         raise ValueError(msg)
     fooled = result.adversarial.select(result.fooled)
     return EventTable.from_arrays(
@@ -348,7 +348,7 @@ _FILES = {_STATE_FILE, _RECORD_FILE}
 
 
 class _Record(BaseModel):
-    """What the parameters alone do not tell."""
+    """What belongs to a detector beside its parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -406,7 +406,7 @@ def read_detector(folder: str | Path, *, device: str = "cpu") -> Detector:
     Returns
     -------
     Detector
-        With the same scores and flags.
+        Gives the same scores and flags.
 
     Raises
     ------

@@ -97,7 +97,7 @@ def detector_curves(
     for table in (clean, test.nominal):
         check_features(detector.features, table)
     if not test.fooled.any():
-        msg = "the attack fooled no test event, so there is no curve; attack more strongly"
+        msg = "the attack fooled no test event, so there is no curve; use a stronger attack"
         raise ValueError(msg)
     fooled = test.adversarial.select(test.fooled)
     labels = np.repeat([0, 1], [clean.n_events, fooled.n_events])

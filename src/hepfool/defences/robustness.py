@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What adversarial training is worth on test events, against attacks that know the new network and those that do not."""
+"""Effect of adversarial training on test events, against attacks with and without knowledge of the new network."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Robustness:
     Attributes
     ----------
     before : Ratio
-        Of the given attacks on the first network.
+        Fooling ratio of the given attacks on the first network.
     by_iteration : tuple of Ratio
-        Of the same adversarial events, on the network of each accepted iteration.
+        Fooling ratio of the same adversarial events on the network of each accepted iteration.
     mean_iteration : Ratio
         Mean over the accepted iterations; iterations share events, so the error is not that of independent ones.
     best_iteration : Ratio
@@ -43,7 +43,7 @@ class Robustness:
     best : int
         Which iteration that is, from 1.
     white_box_before, white_box_after : Ratio
-        Of an attack made anew on the first and on the best network: what remains when the attack knows the defence.
+        Fooling ratio of an attack repeated on the first and on the best network, which knows the defence.
     auroc_loss, auroc_loss_error : float
         Area under the ROC curve of clean test events that the best network has lost.
     n_events, n_attacks : int
@@ -84,7 +84,7 @@ def judge_robustness(
     """
     best = training.best
     if best is None:
-        msg = "no iteration was accepted; allow a larger loss of the area under the ROC curve, or attack less strongly"
+        msg = "no iteration was accepted; allow a larger loss of the area under the ROC curve, or use a weaker attack"
         raise ValueError(msg)
     if not attacks or any(result.nominal is not attacks[0].nominal for result in attacks):
         msg = f"need attacks on one and the same table, got {len(attacks)} attacks"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What makes a table valid."""
+"""Checks of a table."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def best_single_cut(table: EventTable) -> SingleCut:
     Returns
     -------
     SingleCut
-        Of equally good cuts, the one of the first feature and lowest threshold.
+        The best cut; of equally good ones that of the first feature and lowest threshold.
 
     Raises
     ------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Values that exceed a limit only because a file rounded them."""
+"""Values beyond a limit by rounding only."""
 
 from __future__ import annotations
 

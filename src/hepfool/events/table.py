@@ -502,7 +502,7 @@ class EventTable:
 def _built(
     cls: type[EventTable], values: Any, features: FeatureSpace | Iterable[Feature | str] | None, **given: Any
 ) -> EventTable:
-    """Bring everything to plain arrays."""
+    """Convert everything to plain arrays."""
     sentinel, fields = given["sentinel"], given["fields"]
     if sentinel is not None:
         check_reals(sentinel=sentinel)

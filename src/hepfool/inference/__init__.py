@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Bring an attack into the statistical model of the analysis.
+Include an attack in the statistical model of the analysis.
 
 An attack changes the distribution of the *score*, not of the inputs.  :class:`Template` holds that
 change for one process in one channel.  You have a pyhf workspace: :func:`attack_patch` gives a JSON

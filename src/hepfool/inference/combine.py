@@ -30,7 +30,7 @@ def write_combine_shapes(
     Parameters
     ----------
     templates : iterable of Template
-        ``channel`` and ``sample`` are the datacard's bins and processes; bring them to the analyst's
+        ``channel`` and ``sample`` are the datacard's bins and processes; scale them to the analyst's
         yields with :meth:`Template.onto` first.
     nuisance : Nuisance, optional
         Name, side, correlation and scale.

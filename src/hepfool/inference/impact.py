@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 r"""
-What the attack costs: the expected uncertainty on the parameter of interest with and without it.
+Expected uncertainty on the parameter of interest with and without the attack.
 
 Everything comes from the profile likelihood of the Asimov data set.  A curvature at the minimum, as of a Hessian
 matrix, would be wrong for a one-sided template: the likelihood has a kink there.
@@ -56,7 +56,7 @@ class Interval:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NuisanceImpact:
     """
-    How far one nuisance parameter can move the parameter of interest.
+    Impact of one nuisance parameter on the parameter of interest.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Impact:
     ranking : tuple of NuisanceImpact
         All nuisance parameters of the patched model, the largest impact first.
     statement : str
-        What the numbers are and are not.
+        Interpretation of the numbers.
     """
 
     parameter: str
@@ -139,7 +139,7 @@ def expected_impact(
     patch : sequence of mapping
         From :func:`~hepfool.inference.attack_patch`.
     value : float
-        Of the parameter of interest in the Asimov data.
+        Value of the parameter of interest in the Asimov data.
     parameters : sequence of str, optional
         Nuisance parameters to rank beside those of the attack; all that are not fixed by default.
     **model_options

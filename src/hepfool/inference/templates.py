@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What an attack does to the fitted variable of one process in one channel."""
+"""Effect of an attack on the fitted variable of one process in one channel."""
 
 from __future__ import annotations
 
@@ -160,13 +160,13 @@ class Template:
         channel, sample : str
             As in the analyst's own model.
         flow : {"refuse", "fold", "drop"}
-            Refuse events below or above the axis, add them to the first and last bin, or leave them out: do what the
-            analyst's model does.
+            Refuse events below or above the axis, add them to the first and last bin, or leave them out: as in the
+            analyst's model.
 
         Returns
         -------
         Template
-            With edges, and with variances where the histogram has them.
+            Edges included, and variances where the histogram has them.
 
         Raises
         ------
@@ -317,7 +317,7 @@ def _refuse_nameless(histogram: Hist[Any]) -> None:
 
 
 def distinct(templates: Iterable[Template]) -> tuple[Template, ...]:
-    """Refuse no template, and two of the same process and channel."""
+    """Refuse an empty list, and two templates of the same process and channel."""
     found = tuple(templates)
     if not found:
         msg = "no template to put into the model; give at least one"

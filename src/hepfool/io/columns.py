@@ -141,7 +141,7 @@ class _Unpacked(gzip.GzipFile):
     def read(self, size: int | None = -1) -> bytes:
         content = super().read(size)
         if self.tell() > self.limit:
-            msg = f"{self.path} unpacks to more than {self.limit} bytes, no table does that; unpack it yourself if it is sound"
+            msg = f"{self.path} unpacks to more than {self.limit} bytes, more than a table of numbers would; if the file is right, unpack it first"
             raise UnreadableFileError(msg)
         return content
 

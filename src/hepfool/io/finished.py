@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-The one store of finished work: attacks, chunks, steps, studies and scans go on from here after an interrupt.
+The one store of finished work: attacks, chunks, steps, studies and scans resume from here after an interrupt.
 
 A file begins with the digest of its second line, which names everything that the work depends on and holds the digest of the
 rest.  A changed bit, a lost end or an empty file is found before anything of the content is used.
@@ -47,7 +47,7 @@ class Finished:
 
     path: Path
     key: Mapping[str, str]  # digests of all that it depends on, by the name of what they stand for
-    what: str  # what is done again where the file is damaged, such as the scan
+    what: str  # what is repeated where the file is damaged, such as the scan
     own: bool = False  # whether the name follows from the key, so that nobody else can have put a file there
     named: str = ""  # what a message tells to delete, such as a folder; the file by default
     tell: Callable[[str], None] = _warn  # takes what a user should know; a warning by default
@@ -81,8 +81,8 @@ class Finished:
             if folder not in _full:
                 _full.add(folder)
                 self.tell(
-                    f"finished work cannot be kept in {self.path} ({error.strerror or error}); the run goes on, but an "
-                    f"interrupted one will repeat {self.what}"
+                    f"finished work cannot be kept in {self.path} ({error.strerror or error}); the run continues, but an "
+                    f"interrupted run will repeat {self.what}"
                 )
             return False
         _full.discard(folder)
@@ -142,7 +142,7 @@ def kept_or_none(
         reason = (
             str(error) if isinstance(error, ValueError) else f"{path} cannot be read ({type(error).__name__}: {error})"
         )
-        tell(f"{reason}; {what} is done again")
+        tell(f"{reason}; {what} is repeated")
         return None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who writes: names that tell, and a folder that only one run uses at a time."""
+"""Identify the writing process, and reserve a folder for one run at a time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ CLAIM: Final = "running.json"
 
 
 def writer() -> str:
-    """Name this process among those of all machines."""
+    """Identify this process among those of all machines."""
     return f"{_machine()}-{os.getpid()}"
 
 
 def is_running(name: str) -> bool | None:
-    """Tell whether the process that :func:`writer` has named still runs."""
+    """Whether the process named by :func:`writer` still runs."""
     machine, _, pid = name.partition("-")
     return _alive(int(pid)) if machine == _machine() else None
 

@@ -49,7 +49,7 @@ class PartitionFile:
         sound = all(type(text) is str for text in texts) and type(self.n_events) is int
         distinct = len(set(self.datasets)) == len(self.datasets) > 0 if sound else False
         if not (distinct and _FILE.fullmatch(self.name) and _SHA.fullmatch(self.sha256) and self.n_events >= 0):
-            msg = f"{self!r} is no file of a partition; a name like part.parquet, events and a SHA-256 are needed"
+            msg = f"{self!r} does not describe a partition; it needs a file name such as part.parquet, a number of events and a SHA-256"
             raise ValueError(msg)
 
 
@@ -115,7 +115,7 @@ class Partitions:
         try:
             content = path.read_bytes()
         except OSError as error:
-            msg = f"{path} is lost ({type(error).__name__}); write the partitions again"
+            msg = f"{path} is missing ({type(error).__name__}); write the partitions again"
             raise IncompleteInputError(msg) from None
         if hashlib.sha256(content).hexdigest() != file.sha256:
             msg = f"{path} is damaged or was changed, its SHA-256 is another; write the partitions again"
@@ -204,7 +204,7 @@ def open_partitions(folder: str | Path, *, like: EventTable | None = None) -> Pa
         files, table = _parsed(manifest, like)
         return Partitions(folder=Path(folder), files=files, like=table)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        msg = f"{path} is no sound manifest: {error}; write the partitions again"
+        msg = f"{path} is not a valid manifest: {error}; write the partitions again"
         raise ValueError(msg) from error
 
 

@@ -172,7 +172,7 @@ def _expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
 
 
 def _refuse_repeated(files: Sequence[Path]) -> None:
-    """Refuse one file under two names, whose events would count twice; tell of processes that share a name."""
+    """Refuse one file under two names, whose events would count twice; warn of processes that share a name."""
     seen: dict[tuple[int, int], Path] = {}
     for path in files:
         if not path.is_file():
@@ -213,7 +213,7 @@ def _read_parts(
             missing[str(path)] = str(error)
     if missing:
         warnings.warn(
-            f"the events of {len(missing)} files lack: {'; '.join(missing.values())}", UserWarning, stacklevel=3
+            f"the events of {len(missing)} files are missing: {'; '.join(missing.values())}", UserWarning, stacklevel=3
         )
     return parts, missing
 
@@ -250,7 +250,7 @@ def _check_values(values: FloatArray, space: FeatureSpace) -> None:
             raise ValueError(msg)
         if present.min() == present.max():
             msg = (
-                f"feature {feature.name!r} is {present[0]:g} in every event, so that nothing can move it; if the network "
+                f"feature {feature.name!r} is {present[0]:g} in every event, so no attack can move it; if the network "
                 "needs it, declare Feature(kind='fixed'), else drop it"
             )
             raise ValueError(msg)
@@ -260,7 +260,7 @@ def _remark_on_roles(space: FeatureSpace, label: str | None, weight: str | None)
     for name, what in ((label, "label"), (weight, "event weight")):
         if name in space.names:
             warnings.warn(
-                f"column {name!r} is both the {what} and a feature, which a network must not see; take it out of the features",
+                f"column {name!r} is both the {what} and a feature, which the network must not see; remove it from the features",
                 UserWarning,
                 stacklevel=3,
             )
@@ -338,7 +338,7 @@ def write_table(
 
 
 def check_writable(table: EventTable, extra: Iterable[str] = ()) -> None:
-    """Tell before any work whether all columns of a table can stand in one file."""
+    """Check before any work that all columns of a table can be written to one file."""
     names_of_columns(table, extra)
 
 

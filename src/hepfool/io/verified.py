@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""JSON files that tell when they are damaged: their first line is the member ``sha256``, of all that follows."""
+"""JSON files with a check sum: their first member is the ``sha256`` of all that follows."""
 
 from __future__ import annotations
 

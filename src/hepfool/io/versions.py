@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which versions of what made a number."""
+"""Versions of the software that produced a result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PACKAGES = (
 
 
 def installed_versions() -> dict[str, str | None]:
-    """Tell the versions that matter to the numbers."""
+    """Versions of Python and of the packages that affect the numbers."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Networks as attacks see them: scores, margins and gradients.
+Classifiers for attacks: scores, margins and gradients.
 
 A PyTorch module or file: ``pytorch``.  Anything that only gives scores, such as
 boosted trees: ``blackbox``.  Networks of published studies: ``networks``, and

@@ -95,7 +95,7 @@ class CallableClassifier:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Inputs in the order of the estimator's training; empty if it does not know."""
+        """Inputs in the order of the estimator's training; empty if it does not store them."""
         return self._feature_names
 
     @property
@@ -172,7 +172,7 @@ class FiniteDifference:
             msg = f"{len(steps)} steps for a classifier of {classifier.n_features} features; give one per feature"
             raise ValueError(msg)
         if isinstance(classifier, Defended):
-            msg = f"the slopes of a {type(classifier).__name__} do not follow from its scores; wrap what it defends"
+            msg = f"the slopes of a {type(classifier).__name__} do not follow from its scores; wrap the undefended classifier"
             raise TypeError(msg)
         self.classifier, self._step = classifier, steps
         self._digest = hashlib.sha256(f"{classifier.digest} {steps.tolist()}".encode()).hexdigest()
@@ -192,7 +192,7 @@ class FiniteDifference:
         Returns
         -------
         FiniteDifference
-            With one step per feature; a constant or missing feature gets ``fraction`` of its unit.
+            One step per feature; a constant or missing feature gets ``fraction`` of its unit.
         """
         missing = table.missing
         low = np.where(missing, np.inf, table.values).min(axis=0)
@@ -263,7 +263,7 @@ def _check_classes(classes: Any, n_classes: int) -> None:
 
 
 def _numbers(answer: Any) -> FloatArray:
-    """Return an answer in double precision; classes, gaps and what is no number are refused."""
+    """Return an answer in double precision; classes, gaps and anything that is not a number are refused."""
     if hasattr(answer, "detach"):
         answer = answer.detach().cpu()
     if np.ma.is_masked(answer):

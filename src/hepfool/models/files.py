@@ -59,7 +59,7 @@ def load_torch(
         Whether a ``.pt`` file may hold a whole pickled module, and a ``.pt2`` file more than a plain network.
         Reading such a file runs code of whoever wrote it.
     **settings
-        Of :class:`TorchClassifier`; those stored by :func:`export_program` are the default.
+        Settings of :class:`TorchClassifier`; those stored by :func:`export_program` are the default.
 
     Raises
     ------

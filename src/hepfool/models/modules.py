@@ -95,7 +95,7 @@ class ScriptedModule(nn.Module):
 
 
 def _exported_batch(program: torch.export.ExportedProgram) -> int | None:
-    """Tell for how many events a program was exported; None if for any number."""
+    """Return the number of events that a program was exported for; None for any number."""
     inputs = set(program.graph_signature.user_inputs)
     values = (node.meta.get("val") for node in program.graph.nodes if node.name in inputs)
     sizes = [value.shape[0] for value in values if isinstance(value, torch.Tensor) and value.ndim]
@@ -169,7 +169,7 @@ def _without_last(module: nn.Module) -> nn.Module:
 
 
 def floating_dtype(module: nn.Module) -> torch.dtype:
-    """Tell the precision that a module computes in."""
+    """Precision that a module computes in."""
     tensors = (*module.parameters(), *module.buffers())
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
 

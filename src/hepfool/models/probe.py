@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Whether a network is what it is taken for, asked before an attack starts.
+Check before an attack that a network is what it is declared to be.
 
 An attack believes that the answer to an event depends on this event alone, and that it is a probability.  A
 network that breaks this is fooled without being attacked, or never: dropout left on, batch statistics, a sigmoid
@@ -67,9 +67,9 @@ def check_names(classifier: Classifier, names: tuple[str, ...]) -> None:
     if not known or known == names:
         return
     if sorted(known) == sorted(names):
-        msg = f"the estimator was trained on {', '.join(known)}, the table has them as {', '.join(names)}; bring them to one order"
+        msg = f"the estimator was trained on {', '.join(known)}, the table has them as {', '.join(names)}; put the columns in the order of the training"
         raise ValueError(msg)
-    msg = f"the estimator was trained on {', '.join(known)}, the table has {', '.join(names)}; are they the same?"
+    msg = f"the estimator was trained on {', '.join(known)}, the table has {', '.join(names)}; check that these are the same"
     warnings.warn(msg, NetworkWarning, stacklevel=4)
 
 
@@ -99,7 +99,7 @@ def check_network(
     classifier: Classifier, values: FloatArray, labels: IntArray, scores: FloatArray, classes: IntArray
 ) -> tuple[str, ...]:
     """
-    Ask about some events once more, and compare.
+    Evaluate some events once more, and compare.
 
     Costs a second call for half of the events, 256 at most, and one for a single event.
     """
@@ -180,7 +180,7 @@ def _remark_on_outputs(classifier: Classifier, values: FloatArray) -> str:
         if several and not sum_to_one:
             msg = (
                 f"the network's {raw.shape[1]} probabilities sum to {sums.min():.3g} to {sums.max():.3g} per event: a sigmoid for each "
-                "class is no choice between classes; end the network in a softmax, or leave the sigmoids out with output='logit'"
+                "class does not choose between classes; end the network in a softmax, or leave the sigmoids out with output='logit'"
             )
             raise ValueError(msg)
         return ""
@@ -191,7 +191,7 @@ def _remark_on_outputs(classifier: Classifier, values: FloatArray) -> str:
 
 
 def _remark_on_bounds(network: Any, values: FloatArray, raw: FloatArray) -> str:
-    """Tell logits, which grow with the inputs, from numbers that stay within the bounds of something else."""
+    """Warn of outputs that stay within bounds, where logits would grow with the inputs."""
     advice = {
         (0.0, 1.0): "as if it ended in a sigmoid; use output='probability', or the scores and classes are wrong",
         (-np.inf, 0.0): "as if it ended in a log-sigmoid; return the logit itself, or the classes are wrong",
@@ -226,7 +226,7 @@ def _all_within(raw: FloatArray, low: float, high: float) -> bool:
 
 
 def _remark_on_accuracy(classes: IntArray, labels: IntArray) -> str:
-    """Tell a network that knows less than the most frequent class; classes of a balanced training may be rare."""
+    """Warn of an accuracy below that of the most frequent class; classes of a balanced training may be rare."""
     present, counts = np.unique(labels, return_counts=True)
     if len(present) < 2 or counts.min() < _N_JUDGED // 2:
         return ""

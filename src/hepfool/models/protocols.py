@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-What an attack asks of a network: the two plug points of the package.
+Protocols of classifiers: what an attack needs of a network.
 
 Implement :class:`Classifier` for anything that gives scores, and
 :class:`DifferentiableClassifier` if it also gives gradients.  Values arrive as
@@ -73,7 +73,7 @@ class Classifier(Protocol):
 
 @runtime_checkable
 class DifferentiableClassifier(Classifier, Protocol):
-    """A classifier that also tells how its answer changes with its inputs."""
+    """A classifier that also gives gradients."""
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
         """
@@ -92,7 +92,7 @@ class DifferentiableClassifier(Classifier, Protocol):
             Log-odds by which the class wins over threshold (two classes) or over
             the strongest other class; positive while ``predict`` gives the label.
         gradient : FloatArray, shape (n_events, n_features)
-            Of the margin, per unit of each feature.
+            Gradient of the margin, per unit of each feature.
         """
         ...
 
@@ -112,7 +112,7 @@ class DifferentiableClassifier(Classifier, Protocol):
         loss : FloatArray, shape (n_events,)
             Cross-entropy per event in nats.
         gradient : FloatArray, shape (n_events, n_features)
-            Of the loss, per unit of each feature.
+            Gradient of the loss, per unit of each feature.
         """
         ...
 

@@ -39,7 +39,7 @@ Output = Literal["logit", "probability"]
 _DEFAULT_THRESHOLD = 0.5
 _NO_GRADIENT = (
     "the network's answer has no gradient: its forward() detaches it, runs under torch.no_grad(), or does not use its input; "
-    "mend that, or wrap the classifier in hepfool.models.blackbox.FiniteDifference"
+    "correct that, or wrap the classifier in hepfool.models.blackbox.FiniteDifference"
 )
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class TorchClassifier:
     Raises
     ------
     TypeError
-        If ``module`` is no PyTorch module.
+        If ``module`` is not a PyTorch module.
     ValueError
         If a setting is out of range, or the module does not take or return what it should.
 
@@ -367,7 +367,7 @@ def _frozen_copy(module: nn.Module, device: str) -> nn.Module:
     try:
         private = private_copy(module).to(device).eval()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        msg = f"the module cannot be brought to the device {device!r} ({str(error).splitlines()[0]}); use 'cpu', or 'cuda' where there is one"
+        msg = f"the module cannot be moved to the device {device!r} ({str(error).splitlines()[0]}); use 'cpu', or 'cuda' where there is one"
         raise ValueError(msg) from error
     for parameter in private.parameters():
         parameter.requires_grad_(False)

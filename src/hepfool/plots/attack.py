@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How often an attack changes the network's answer: next to physics systematics, and against the probability to be noticed."""
+"""Fooling ratios beside physics systematics, and against the probability of detection."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def plot_fooling(
     Raises
     ------
     ValueError
-        If there is no attack, or a corrected ratio has no attack of its name.
+        If there is no attack, or a corrected ratio belongs to none of the attacks.
     """
     above, below = list(attacks), list(systematics)
     remaining = {measurement[0]: measurement for measurement in corrected}

@@ -3,7 +3,7 @@
 Inputs before and after an attack: marginals, linear correlations, and pairs of features.
 
 Below each marginal stands the net change of every bin with its paired error, because both histograms hold the same events.
-Two histograms alone do not tell which events moved: then it is their ratio, without errors.
+Where it is not known which events moved, the ratio of the two histograms is drawn, without errors.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def marginal(sums: AttackSums, feature: str, *, region: str | None = None, note:
     Parameters
     ----------
     sums : AttackSums
-        Of nominal and adversarial events.
+        Sums of nominal and adversarial events.
     region : str, optional
         Region of the events; all constrained events by default.
 
@@ -134,7 +134,7 @@ def representative_marginals(sums: AttackSums, *, region: str | None = None) -> 
     Parameters
     ----------
     sums : AttackSums
-        Of nominal and adversarial events.
+        Sums of nominal and adversarial events.
     region : str, optional
         Region of the events; all constrained events by default.
 
@@ -397,7 +397,7 @@ def projection(
     Returns
     -------
     Projection
-        With the distance and its floor in bins of equal content.
+        Distance and floor are those of bins of equal content.
 
     Raises
     ------

@@ -61,7 +61,7 @@ def score_histogram(
     Parameters
     ----------
     sums : AttackSums
-        Of nominal and adversarial events.
+        Sums of nominal and adversarial events.
     by : {"label", "dataset"}
         What the categories of the axis ``process`` are.
     label_names : sequence of str, optional

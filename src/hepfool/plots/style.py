@@ -86,11 +86,13 @@ class StyledFigure(Figure):
 
 
 def check_labels(labels: Iterable[str]) -> bool:
-    """Tell which labels Matplotlib cannot set."""
+    """Warn of labels that Matplotlib cannot set as TeX."""
     for label in labels:
         fault = next((found for line in label.split("\n") if (found := _tex_fault(line))), "")
         if fault:
-            msg = f"the label {label!r} is no TeX that Matplotlib can set ({fault}); figures show it as it is, mend it"
+            msg = (
+                f"the label {label!r} cannot be set by Matplotlib ({fault}); figures show it as plain text; correct it"
+            )
             warnings.warn(msg, PlainTextWarning, stacklevel=2)
             return False
     return True
@@ -147,7 +149,7 @@ class PlotStyle:
             msg = f"no style for experiment {self.experiment!r}; use one of {', '.join(get_args(Experiment))}"
             raise ValueError(msg)
         if fault := _tex_fault(self.label):
-            msg = f"label {self.label!r} is no TeX that Matplotlib can set ({fault}); write it without $ or mend it"
+            msg = f"label {self.label!r} cannot be set by Matplotlib ({fault}); correct it, or write it without $"
             raise ValueError(msg)
         if len(self.colours) < 3:
             msg = f"a style needs at least three colours, got {len(self.colours)}"
@@ -270,7 +272,7 @@ def relative_uncertainty(nominal: Hist[Any]) -> FloatArray:
 
 
 def band_handle() -> Patch:
-    """Legend entry of the band, which tells that it is there for scale only."""
+    """Legend entry of the band, which is drawn for scale only."""
     return Patch(**_BAND, label="Nominal stat. unc., for scale (same events)")
 
 

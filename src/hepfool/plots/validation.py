@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What would notice an attack: the checks of an analysis, and a detector at its own and at every threshold."""
+"""Detection of an attack: by the checks of an analysis, and by a detector at its own and at every threshold."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _strongest(table: DetectionTable, max_shown: int) -> list[DetectionPower]:
 @styled
 def plot_detector(curves: DetectorCurves, *, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, tuple[Axes, Axes]]:
     """
-    Draw what a detector finds against what it loses, and its score against the truth.
+    Draw the ROC curve of a detector and the calibration of its score.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ _SMALLEST = 1e-3
 @styled
 def plot_threshold_scan(scan: ThresholdScan, *, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, tuple[Axes, ...]]:
     """
-    Draw what a detector leaves of an attack, what it costs, and whether data agree.
+    Draw fooled and not flagged fraction, flagged nominal fraction, and data against simulation, as functions of the threshold.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-What the user writes: from NanoEvents to an :class:`~hepfool.events.EventTable`.
+Interface of an analysis: from NanoEvents to an :class:`~hepfool.events.EventTable`.
 
 An :class:`Analysis` selects events and computes the network's inputs, with the
 objects, regions and systematic variations of the real analysis.  It knows no

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Keep what every chunk gave, and go on from there after a crash.
+Keep the output of every chunk, and resume from there after a crash.
 
 Unlike coffea's ``SimpleCheckpointer``, which takes the output of any other processor for its own and confuses
 copies of a file, the folder belongs to one run: analysis, attack, network, code, input and chunks are written down
@@ -38,7 +38,7 @@ class RunCheckpoint:
 
     @classmethod
     def open(cls, folder: str | Path, key: Mapping[str, str]) -> RunCheckpoint:
-        """Begin a run, or go on with it."""
+        """Begin or resume a run."""
         path = Path(folder).resolve()
         WorkFolder(path).prepare()
         run = Finished(path=path / _KEY_FILE, key=key, what="the key of the run", named=f"checkpoint {path}")
@@ -68,7 +68,7 @@ class RunCheckpoint:
 
 
 class ChunkCheckpoint(getattr(processor, "CheckpointerABC", object)):  # type: ignore[misc]  # since coffea 2025.10
-    """What the chunks of one pass gave, for ``coffea.processor.Runner(checkpointer=...)``."""
+    """Output of the chunks of one pass, for ``coffea.processor.Runner(checkpointer=...)``."""
 
     def __init__(self, folder: str, key: Mapping[str, str]) -> None:
         self.folder = folder
@@ -80,12 +80,12 @@ class ChunkCheckpoint(getattr(processor, "CheckpointerABC", object)):  # type: i
         return sum(1 for _ in Path(self.folder).glob("[0-9]*.chunk"))
 
     def load(self, metadata: Mapping[str, Any], processor_instance: Any) -> Any:
-        """Return what a chunk gave, or None if it is not there whole."""
+        """Return the output of a chunk, or None where it is absent or damaged."""
         del processor_instance
         return self._file(metadata).load(_output)
 
     def save(self, output: Any, metadata: Mapping[str, Any], processor_instance: Any) -> None:
-        """Write what a chunk gave, completely or not at all; go on without where there is no space."""
+        """Write the output of a chunk, completely or not at all; warn where there is no space."""
         del processor_instance
         self._file(metadata).save(zlib.compress(cloudpickle.dumps(output), level=1))
 

@@ -78,7 +78,7 @@ def attack_chunk(plan: AttackPlan, table: EventTable, metadata: Mapping[str, Any
 
 
 def network_remarks(classifier: Classifier, table: EventTable) -> tuple[str, ...]:
-    """Ask whether the network is what it is taken for, to be said once for all chunks."""
+    """Check the network once for all chunks."""
     check_names(classifier, table.features.names)
     values = table.network_values
     scores, classes = classifier.scores(values), classifier.predict(values)
@@ -88,7 +88,7 @@ def network_remarks(classifier: Classifier, table: EventTable) -> tuple[str, ...
 
 def attack_what_can_be(plan: AttackPlan, table: EventTable, rng: np.random.Generator) -> ChunkOutcome:
     """
-    Attack labelled events unless their sums forbid it, see :func:`~hepfool.statistics.weights.unusable_sums`.
+    Attack labelled events unless their sums of weights are unusable, see :func:`~hepfool.statistics.weights.unusable_sums`.
 
     Nothing moves then, no event counts as attacked, and the outcome says why.
     """
@@ -209,7 +209,7 @@ def chunk_rng(seed: int, metadata: Mapping[str, Any]) -> np.random.Generator:
 
 
 def warn_of_network(remarks: Mapping[str, int]) -> None:
-    """Tell the most frequent remark of the chunks."""
+    """Warn with the most frequent remark of the chunks."""
     if remarks:
         said = max(sorted(remarks), key=remarks.__getitem__)
         warnings.warn(f"{said} (said of {sum(remarks.values())} chunks)", NetworkWarning, stacklevel=3)
@@ -234,7 +234,7 @@ def warn_of_unattacked(
     what: str = "chunks",
     repair: str = "raise chunksize, or collect the events and attack all at once",
 ) -> None:
-    """Say which events were left as they are, and of a fooling ratio that is no fraction."""
+    """Say which events were left as they are, and of a fooling ratio outside [0, 1]."""
     for reason, counts in sorted(out["not_attacked"].items()):
         warnings.warn(
             f"{counts['n_events']} events in {counts['n_chunks']} {what} were not attacked: {reason}; they are at nominal and not "

@@ -189,7 +189,7 @@ def attack_collected(  # noqa: PLR0913 - options of run_attack
     Parameters
     ----------
     collected : Collected
-        Of all chunks, as the runner returns it.
+        Output of all chunks, as the runner returns it.
     scale : mapping of str to float, optional
         See :func:`table_of`.
     validation : Validation, optional
@@ -225,14 +225,14 @@ def table_of(collected: Collected, *, scale: Mapping[str, float] | None = None) 
     Parameters
     ----------
     collected : Collected
-        Of all chunks, as the runner returns it.
+        Output of all chunks, as the runner returns it.
     scale : mapping of str to float, optional
         Factor of the weights of each simulated dataset, such as cross section times luminosity over the sum of its weights.
 
     Returns
     -------
     EventTable
-        Simulation and data in the order of dataset, file and entry; a variation that a dataset lacks has its nominal values.
+        Simulation and data in the order of dataset, file and entry; a variation that is absent from a dataset has its nominal values.
 
     Raises
     ------

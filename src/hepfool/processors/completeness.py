@@ -2,7 +2,7 @@
 """
 Make sure that every event of the fileset was read.
 
-With ``skipbadfiles`` a runner goes on without the files it cannot read, and its
+With ``skipbadfiles`` a runner skips the files it cannot read, and its
 output is silently smaller.  :func:`run_processor` compares what was processed
 with what the fileset holds and names the files that are broken or missing.
 """
@@ -29,8 +29,8 @@ _LARGE_END = struct.Struct(">q")
 _LARGE_VERSION = 1_000_000
 
 _REPAIR = (
-    "fetch these files again, or take them out of the fileset and of the luminosity "
-    "(run_analysis goes on without unreadable files if you say allow_missing=True)"
+    "copy these files again, or remove them from the fileset and from the luminosity "
+    "(run_analysis skips unreadable files with allow_missing=True)"
 )
 
 
@@ -43,7 +43,7 @@ def run_processor(
     Parameters
     ----------
     runner : coffea.processor.Runner
-        With the executor, schema and chunk size of your choice.
+        Executor, schema and chunk size of your choice.
     fileset : mapping
         As coffea takes it: files by dataset, with metadata if there are any.
     processor : AttackProcessor or RangeProcessor
@@ -115,7 +115,9 @@ def check_complete(expected: Mapping[str, Mapping[str, int | None]], out: Mappin
 def incomplete_message(problem: str, files: Mapping[str, str]) -> str:
     """Name each file with its reason, and the repair."""
     lines = [f"  {name}: {reason}" for name, reason in files.items()]
-    return "\n".join([f"{len(files)} input files {problem}, so the result would lack events:", *lines, _REPAIR])
+    return "\n".join(
+        [f"{len(files)} input files {problem}, so events would be missing from the result:", *lines, _REPAIR]
+    )
 
 
 def _broken_files(fileset: Mapping[str, Any], treename: str) -> dict[str, str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Show that two runs gave the same merged result."""
+"""Digest of a merged result."""
 
 from __future__ import annotations
 

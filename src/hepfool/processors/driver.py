@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-From a fileset to the result of an attack, whatever happens on the way.
+From a fileset to the result of an attack, in a run that can be resumed.
 
 :func:`run_analysis` opens the files once, makes every pass over the same chunks, and checks that no event is lost.
-With a ``checkpoint`` a killed run goes on where it was, and its result is the same to the last bit.  The passes are
+With a ``checkpoint`` a killed run resumes, and its result is the same to the last bit.  The passes are
 ``ranges`` (nominal statistics; only for ``scope="chunk"``) and ``attack``, in which systematics and detector are
 measured too, while the events are there.
 """
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AnalysisRun:
     """
-    What came out.
+    Result of :func:`run_analysis`.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class AnalysisRun:
 
     @property
     def converged(self) -> bool | None:
-        """Whether the attack of every chunk has converged; None if it does not ask."""
+        """Whether the attack of every chunk has converged; None if it does not test convergence."""
         done: bool | None = self.out["sums"].converged
         return done
 
@@ -111,7 +111,7 @@ def run_analysis(  # noqa: PLR0913 - of a run
         Attack all events at once, see :class:`~hepfool.processors.processor.AttackProcessor`, or each chunk alone, see
         :class:`~hepfool.processors.processor.ChunkProcessor`, in the plan's binning or in that of a first pass.
     checkpoint : str or Path, optional
-        Folder that all workers share: finished chunks and iterations are kept there, and the same call goes on from them.
+        Folder that all workers share: finished chunks and iterations are kept there, and the same call resumes from them.
     allow_missing : bool
         Go on without files that cannot be read; they are listed in ``completeness``.
     treename : str
@@ -124,7 +124,7 @@ def run_analysis(  # noqa: PLR0913 - of a run
     IncompleteInputError
         If a file cannot be read, was replaced between two passes, or lacks events.
     WorkerLostError
-        If workers died, for want of memory by custom, more often than ``settings.retries`` allows.
+        If workers died, usually for lack of memory, more often than ``settings.retries`` allows.
     ValueError
         If the checkpoint belongs to another run, or the attack refuses its input.
     """
@@ -221,7 +221,7 @@ class _Passes:
         return total if finished is None else dict(finished)
 
     def report(self) -> dict[str, Any]:
-        """Tell what was read, by pass, and how."""
+        """Provenance of what was read, by pass."""
         return {"passes": self.metrics, "threads": self.threads, "branches": list(self.branches or ())}
 
     def _attempts(self, name: str, runner: Runner, worker: WorkerPass) -> Any:
@@ -255,10 +255,10 @@ class _Passes:
 
     def _kept(self, name: str) -> str:
         if self.checkpoint is None:
-            return "Nothing is kept; with a checkpoint folder the same call would go on from the finished chunks."
+            return "Nothing is kept; with checkpoint= the same call would resume from the finished chunks."
         done = self.checkpoint.chunks(name).n_chunks
         return (
-            f"{done} of {len(self.inputs.chunks)} chunks are kept in {self.checkpoint.folder}; the same call goes on from "
+            f"{done} of {len(self.inputs.chunks)} chunks are kept in {self.checkpoint.folder}; the same call resumes from "
             "there (another chunksize needs another folder)."
         )
 
@@ -268,7 +268,7 @@ def _own_runner(runner: Any) -> Runner:
         runner = Runner(DaskExecutor(client=runner, status=False), schema=NanoAODSchema)
     if runner.checkpointer is not None:
         msg = (
-            "the runner's checkpointer does not tell one pass from another; take it off and give run_analysis a folder "
+            "the runner's checkpointer cannot separate the passes; remove it and give run_analysis a folder "
             "with checkpoint=..."
         )
         raise ValueError(msg)

@@ -48,7 +48,7 @@ def check_fileset(fileset: Mapping[str, Any]) -> None:
 
 
 def canonical(file: str) -> str:
-    """Give a file one name, however it was named."""
+    """One name per file, however it was given."""
     url = _SCHEME.fullmatch(file)
     if url is None:
         return str(Path(file).resolve())
@@ -57,6 +57,6 @@ def canonical(file: str) -> str:
 
 
 def file_state(file: Any, tree: str) -> str:
-    """Tell one state of a ROOT file from the next: an update in place keeps its UUID."""
+    """State of a ROOT file, which changes with an update in place that keeps its UUID."""
     key = file.root_directory.key(tree)
     return f"{file.fEND} {key.fSeekKey} {key.fNbytes} {key.fDatime}"

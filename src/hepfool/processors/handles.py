@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Send a large state once, and build it once per process.
+Send a large object once, and build it once per process.
 
 Coffea unpickles its processor for every chunk.  A :class:`Handle` carries a digest
 instead: what it stands for lies in a file, or travels as bytes if it is small or no
@@ -31,7 +31,7 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """Stands for an object that workers need."""
+    """Reference to an object that workers need."""
 
     digest: str  # SHA-256 of the pickled object, hexadecimal
     size: int  # its length in bytes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which events there are to be read, once for all passes, and which were."""
+"""Chunks to be read in all passes, and what was read."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _fetch(*arguments: Any) -> Any:
 def _normalised(
     fileset: Mapping[str, Any], trees: Mapping[str, Mapping[str, str]], bad: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Give every file its tree, without the bad ones and datasets that hold no other."""
+    """Give every file its tree; leave out bad files, and datasets without any other."""
     normalised = {}
     for dataset, files in trees.items():
         entry = fileset[dataset] if isinstance(fileset[dataset], Mapping) else {}
@@ -198,5 +198,5 @@ def _changed(chunk: Any) -> str | None:
             return f"was replaced by another file {again}"
         state = (chunk.usermeta or {}).get(FILE_STATE)
         if state is not None and file_state(file.file, chunk.treename) != state:
-            return f"was written anew {again}"
+            return f"was rewritten {again}"
     return None

@@ -87,7 +87,7 @@ class PartitionedResult:
 
     @property
     def converged(self) -> bool | None:
-        """Whether the attack of every partition has; None if it does not ask."""
+        """Whether the attack of every partition has converged; None if it does not test convergence."""
         return self.sums.converged
 
 
@@ -232,7 +232,7 @@ def _now(function: Callable[..., Any], *arguments: Any) -> _Now:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Part:
-    """What a worker sends home."""
+    """What a worker returns."""
 
     sums: dict[str, Any]
     n_events: int
@@ -333,7 +333,7 @@ def _merged(parts: Sequence[_Part], folder: str | Path | None) -> PartitionedRes
         j = int(np.argmax(found.js_distance**2 - divergence))
         msg = (
             f"all events are {found.js_distance[j]:g} from nominal in {found.features[j]!r}, more than the {divergence[j] ** 0.5:g} "
-            "that follows from their partitions; were files changed, or binned differently?"
+            "that follows from their partitions; check that the files are unchanged and that all partitions share the bins"
         )
         raise ConstraintError(msg)
     adversarial = None

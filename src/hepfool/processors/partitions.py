@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A pass over the events that writes the selected ones to files, where they are too many to be sent home."""
+"""A pass over the events that writes the selected ones to files, where they are too many to be returned."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 """
 Passes over the events before an attack: gather them, or measure their ranges.
 
-:class:`TableProcessor` brings the selected events home, to train a network or to
+:class:`TableProcessor` returns the selected events, to train a network or to
 look at them; :class:`RangeProcessor` gives the common bins that an attack chunk by
 chunk needs.
 """
@@ -97,7 +97,7 @@ class Ranges:
         if self.n_events and not self.moments.sum_weights > 0:
             msg = (
                 f"the weights of the {self.n_events} constrained events sum to {self.moments.sum_weights:g}; a distance needs a "
-                "positive sum: add events, or look at the weights"
+                "positive sum: add events, or check the weights"
             )
             raise ValueError(msg)
         lower, upper = ranges_of(self.features, self.lower, self.upper)

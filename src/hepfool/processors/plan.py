@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What to do with the events of a fileset, and how to run it."""
+"""Plan of an attack on a fileset, and settings of the run."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
     Attributes
     ----------
     resume : str or Path, optional
-        File of finished iterations, from which the attack goes on.
+        File of finished iterations, from which the attack resumes.
 
     Notes
     -----
@@ -110,7 +110,7 @@ class ChunkProcessor(ProcessorABC):  # type: ignore[misc]
     attack : Attack
         Which attack, with its hyper-parameters.
     **options
-        As of :class:`AttackProcessor`; ``binning`` is needed.
+        Options of :class:`AttackProcessor`; ``binning`` is needed.
     """
 
     def __init__(self, analysis: Analysis, classifier: Classifier, attack: Attack, **options: Any) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a run was: enough to tell another from it, and to make it again."""
+"""Provenance of a run: enough to distinguish it from others and to repeat it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def run_provenance(
 
 
 def _fileset_digest(chunks: Iterable[Any]) -> str:
-    """Name the input wherever it lies; size and header position in a file's metadata tell an update in place."""
+    """Digest of the input independent of its location; size and header position reveal an update in place."""
     files: dict[tuple[str, str, str, str], list[Any]] = {}
     for chunk in chunks:
         key = chunk.dataset, PurePath(canonical(chunk.filename)).name, bytes(chunk.fileuuid).hex(), chunk.treename

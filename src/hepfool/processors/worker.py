@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a worker does with a chunk, and what is said when it cannot."""
+"""Processing of a chunk on a worker, and messages for failures."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _check_file(events: Any) -> None:
     opened = factory._mapping._column_source(found, tree)  # noqa: SLF001 - the tree is open, to open it again costs more
     before = events.metadata.get(FILE_STATE)
     if before is not None and file_state(opened.file, tree) != before:
-        msg = f"{events.metadata['filename']} was written anew while the analysis ran"
+        msg = f"{events.metadata['filename']} was rewritten while the analysis ran"
         raise RuntimeError(msg)
 
 

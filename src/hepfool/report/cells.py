@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What every table of a report is made of."""
+"""Cells and sections of the tables of a report."""
 
 from __future__ import annotations
 

@@ -84,6 +84,6 @@ def _read(name: str, image: bytes) -> NDArray[np.uint8]:
         opened = Image.open(io.BytesIO(image), formats=("PNG",)).convert("RGB")
     except (OSError, SyntaxError) as error:
         # A damaged image raises either.
-        msg = f"{name} is no PNG image that can be read ({error}); draw it again"
+        msg = f"{name} cannot be read as a PNG image ({error}); draw it again"
         raise ValueError(msg) from error
     return np.asarray(opened.reduce(max(1, opened.width // _MAX_WIDTH)))

@@ -31,7 +31,7 @@ def attack_figures(
     Parameters
     ----------
     sums : AttackSums
-        Of the attack, with those of data added if there are any.
+        Sums of the attack, with those of data added if there are any.
     result : AttackResult, optional
         The events, which a pair of features needs.
     effects : iterable of SystematicEffect

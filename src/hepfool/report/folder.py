@@ -48,7 +48,7 @@ _LONGEST_NAME = 100
 
 def check_output(folder: str | Path, *, force: bool = False) -> Path:
     """
-    Tell before any work whether a report can be written.
+    Check before any work that a report can be written.
 
     Parameters
     ----------
@@ -83,16 +83,16 @@ def _home() -> Path:
 
 def _check_replaceable(path: Path) -> None:
     if any(used.is_relative_to(path) for used in (Path.cwd(), _home())):
-        msg = f"{path} is the folder in which you work, or holds it, so it is not replaced; choose another name"
+        msg = f"{path} is the working folder or contains it, so it is not replaced; choose another name"
         raise FileExistsError(msg)
     if not path.is_dir():
-        msg = f"{path} is a file and no earlier report, so it is not replaced; choose another name"
+        msg = f"{path} is a file, not an earlier report, so it is not replaced; choose another name"
         raise FileExistsError(msg)
     foreign = foreign_files(path)
     if foreign:
         more = f" and {len(foreign) - _SHOWN_FILES} more" if len(foreign) > _SHOWN_FILES else ""
         msg = (
-            f"{path} is no earlier report alone: it holds {', '.join(foreign[:_SHOWN_FILES])}{more}, which no report wrote or which "
+            f"{path} holds {', '.join(foreign[:_SHOWN_FILES])}{more}, not written by a report or "
             "changed since, so it is not replaced; move that elsewhere, or choose another name"
         )
         raise FileExistsError(msg)

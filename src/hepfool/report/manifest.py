@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a report wrote, so that nothing else is ever replaced."""
+"""Files written by a report, so that no other file is ever replaced."""
 
 from __future__ import annotations
 

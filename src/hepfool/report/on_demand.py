@@ -15,9 +15,9 @@ _FRONTIER_NOTE: Final = (
     "Detection power: probability that the check rejects with {n_data:.0f} data events; {level:g} means invisible."
 )
 _SPREAD_NOTE: Final = (
-    "{n_runs} networks were trained on the same events from different starting points{splits}, each was attacked, and each has a "
-    "detector of its own. The verdict rests on the one network of this report; the spread tells how far another training "
-    "might have moved its numbers. Judged on {n_test} events."
+    "{n_runs} networks were trained on the same events from different starting points{splits}, each was attacked, and each has its "
+    "own detector. The verdict is based on the one network of this report; the spread shows how much another training "
+    "could change its numbers. Evaluated on {n_test} events."
 )
 _QUANTITIES: Final = {"fooling_ratio": "fooling ratio", "corrected_fooling_ratio": "corrected fooling ratio"}
 _KNOWLEDGE: Final = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What an attack had to keep, how far each comparison moved, and what was not compared."""
+"""Comparisons that an attack had to preserve, their changes, and what was not compared."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hepfool.report.cells import Section, number
 _MAX_NAMED = 4
 _TITLES: Final = {"score and flag": "score and flag together"}
 _NOT_COMPARED: Final = {
-    "inputs": "the distributions of the inputs were not kept",
-    "score": "the score was not kept",
-    "correlations": "the correlations of the inputs were not kept",
+    "inputs": "the distributions of the inputs were not constrained",
+    "score": "the score was not constrained",
+    "correlations": "the correlations of the inputs were not constrained",
 }
 _NOTE: Final = (
     "Recomputed from the attacked events: of each comparison the figure that comes closest to its cap, a Jensen-Shannon distance, for "
@@ -37,7 +37,7 @@ def validated_in_words(record: Mapping[str, Any] | None) -> str:
         sentences.append(f"Beyond its cap: {', '.join(_name(row) for row in broken)}.")
     if record["not_compared"]:
         text = "; ".join(_NOT_COMPARED[name] for name in record["not_compared"])
-        sentences.append(f"{text[0].upper()}{text[1:]}: a look at it may show the attack.")
+        sentences.append(f"{text[0].upper()}{text[1:]}: comparing it may reveal the attack.")
     return " ".join(sentences)
 
 
@@ -79,7 +79,7 @@ def validated_section(record: Mapping[str, Any]) -> Section:
     ]
     rows += [(name, "–", "–", "–", "–", "not compared") for name in record["not_compared"]]
     header = ("comparison", "events", "of", "largest figure", "cap", "kept")
-    return Section("What the attack had to keep", header, rows, _NOTE)
+    return Section("What the attack had to preserve", header, rows, _NOTE)
 
 
 def _used(row: Mapping[str, Any]) -> float:

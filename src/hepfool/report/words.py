@@ -26,7 +26,7 @@ _OPEN: Final = {
         "FlaggedFractionsAgree",
         "failed",
     ): "the detector flags different fractions of data and simulation, so that either the data hold deviations that the simulation "
-    "lacks, or the detector does not work in data",
+    "does not have, or the detector does not work in data",
     (
         "FlaggedFractionsAgree",
         "not evaluated",
@@ -46,7 +46,7 @@ _CAPS: Final = {
 }
 #: Of an attack that no cap limits.
 UNCAPPED: Final = (
-    "Warning: no cap constrained what the search did to distributions and correlations, so that its size says nothing of what a "
+    "Warning: no cap constrained what the search did to distributions and correlations, so its size says nothing about what a "
     "validation would miss; set caps."
 )
 _WORST_CASE: Final = "None of this says that the data hold such a deviation: the search is for the worst case."
@@ -56,8 +56,8 @@ _ADVICE: Final = (
 )
 _TIGHTEN: Final = "The limits were too generous: the search should be repeated with tighter ones before anything is concluded from its size."
 _COVERED: Final = (
-    "So a deviation of this kind, if there were one, would change no more answers than the analysis allows for already. This is why "
-    "the verdict is COVERED."
+    "So a deviation of this kind, if there were one, would change no more predicted classes than the assigned uncertainties cover. This "
+    "is why the verdict is COVERED."
 )
 
 
@@ -103,7 +103,7 @@ def _comparison(summary: Summary) -> Iterator[str]:
         adaptive = _percent(systematics["adaptive"]["flips"])
         yield f"If the search also tries to escape this detector, {adaptive} are left."
     if added is None:
-        yield "There is no physics systematic to compare this with."
+        yield "No physics systematic was given to compare with."
         return
     moving, covered = flipping_sources(systematics), added["flips"]
     if moving:

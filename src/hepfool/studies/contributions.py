@@ -55,7 +55,7 @@ class Measured:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystematicEffect:
     """
-    What one variation, or one attack, does to the network's answers.
+    Effect of one variation, or of one attack, on predicted classes and yields.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class SystematicEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contributions:
-    """What each event contributes to a :class:`SystematicEffect`."""
+    """Contributions of the events to a :class:`SystematicEffect`."""
 
     name: str
     kind: EffectKind
@@ -108,7 +108,7 @@ def variation_contributions(
     selected_class: int = 1,
 ) -> Iterator[Contributions]:
     """
-    Find what each event contributes to the effects of variations.
+    Contributions of each event to the effects of variations.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def attack_contributions(
     selected_class: int = 1,
 ) -> Contributions:
     """
-    Find what each event contributes to the effect of an attack.
+    Contributions of each event to the effect of an attack.
 
     Parameters
     ----------

@@ -3,11 +3,11 @@ r"""
 Attacks and detectors of several independent trainings, each against each.
 
 Every run trains a network, attacks it on the training, validation and test
-split, and trains a detector on the first two attacks.  Then run *j* judges the test
+split, and trains a detector on the first two attacks.  Then the detector of run *j* is applied to the test
 attack of run *i*: the diagonal is white-box, the rest grey-box, where the attack knew
 data and architecture but not the parameters (arXiv:2603.13970, sec. 7).  An adaptive attack on network and
-detector of each run stands beside, because a defence is worth what it leaves of an attack that knows it.  All parts and cells stay in
-a folder, so that a study goes on where it was stopped, and grows with ``n_runs`` or ``n_splits``.
+detector of each run stands beside, because a defence must hold against an attack that knows it.  All parts and cells stay in
+a folder, so that a study resumes where it was stopped and can be extended by ``n_runs`` or ``n_splits``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class MatrixMean:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CrossRuns:
     """
-    Every attack judged by every run.
+    Every attack evaluated with the detector of every run.
 
     Attributes
     ----------
@@ -67,9 +67,9 @@ class CrossRuns:
     flagged : BoolArray, shape (n_splits, n_runs, n_test)
         Nominal test events that each run's detector flags.
     correct : BoolArray, shape (n_splits, n_runs, n_test)
-        Nominal test events that each run's network gets right.
+        Nominal test events that each run's network classifies correctly.
     auroc : FloatArray, shape (n_splits, n_runs)
-        Of each network on the nominal test events.
+        Area under the ROC curve of each network on the nominal test events.
     adaptive : tuple of tuple of DetectorReport
         By split and run: attacks on network and detector together; empty if there were none.
     """
@@ -109,7 +109,7 @@ class CrossRuns:
         Returns
         -------
         MatrixMean
-            With its spread over cells, trainings and splits.
+            Mean with its spread over cells, trainings and splits.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class CrossRuns:
 
     def misclassification(self, split: int = 0) -> Misclassification:
         """
-        Find out whether the detectors flag the same correctly classified nominal events.
+        Test whether the detectors flag the same correctly classified nominal events.
 
         Returns
         -------
@@ -184,22 +184,22 @@ def run_cross_runs(
     progress: ProgressCallback | None = None,
 ) -> CrossRuns:
     """
-    Train, attack and judge every combination.
+    Train and attack independent runs, and apply every detector to every attack.
 
     Parameters
     ----------
     seed : int
-        Of splits, trainings, attacks and errors; runs do not depend on their number.
+        Seed of splits, trainings, attacks and errors; runs do not depend on their number.
     n_runs : int
         Independent trainings per split, at least 2.
     n_splits : int
         Ways to split the events, each with its own trainings.
     folder : str or pathlib.Path, optional
-        Where finished parts stay; without it they are forgotten.
+        Folder of finished parts; nothing is kept by default.
     n_workers : int
         Processes; each uses one thread if there are several.
     progress : callable, optional
-        Called with the present step and the finished fraction of all jobs.
+        Called with the current step and the finished fraction of all jobs.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-How a detector or a network answers on collision data and on simulation.
+Scores of a detector or a network in collision data and in simulation.
 
-A detector that was trained on simulation is worth what it says on data: both must
+A detector trained on simulation must work in data: both must
 be flagged equally often where no signal is expected.  Data of signal regions are
 refused.
 """
@@ -123,7 +123,7 @@ def _in_region(name: str, table: EventTable, scores: FloatArray, region: str) ->
         msg = f"the scores of the {name} have shape {scores.shape}, expected ({table.n_events},)"
         raise ValueError(msg)
     if name == "simulation" and (table.labels == UNLABELLED).all():
-        msg = "the simulation has no labels; did you pass data twice?"
+        msg = "the simulation has no labels; check that data were not passed twice"
         raise ValueError(msg)
     if not table.weights[chosen.mask].sum() > 0:
         msg = f"region {region!r} holds no {name} of positive total weight; choose another region"

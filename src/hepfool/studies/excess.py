@@ -74,7 +74,7 @@ def run_excess(
     selected_class : int
         Class that the score selection keeps.
     correlations : mapping of (str, str) to float, optional
-        Of pairs of sources, as for :func:`~hepfool.studies.systematics.total`.
+        Correlations of pairs of sources, as for :func:`~hepfool.studies.systematics.total`.
     others : iterable of SystematicEffect
         Effects of other events, such as from :func:`~hepfool.studies.variations.yield_effects`; independent of these.
 
@@ -116,7 +116,7 @@ def excess_of(
     """
     varied, others = tuple(varied), tuple(others)
     if not varied and not others:
-        msg = "there is no systematic effect to compare with; give the table shape or weight variations"
+        msg = "no systematic effect to compare with; give the table shape or weight variations"
         raise ValueError(msg)
     flips = {c.name: c.flips for c in varied if c.flips is not None}
     foreign = {e.name: e.flips for e in others if e.flips is not None}
@@ -169,7 +169,7 @@ def excess_over_mean(attack: Summands, others: Sequence[Summands]) -> tuple[Meas
     (0.25, 0.25)
     """
     if not others:
-        msg = "there is nothing to compare the attack with; give at least one other effect"
+        msg = "nothing to compare the attack with; give at least one other effect"
         raise ValueError(msg)
     size, per_event = _size(attack)
     found = [_size(summands) for summands in others]

@@ -127,7 +127,7 @@ class OperatingPoint:
 
     def ran(self, attack: Attack) -> bool:
         """
-        Tell whether an attack is the one that was run.
+        Whether an attack is the one that was run.
 
         Returns
         -------
@@ -169,13 +169,13 @@ def run_frontier(
     settings : CheckSettings
         The validation; among the checks must be one that analyses make anyway.
     seed : int
-        Of all randomness; every point starts from it, so that their order makes no difference.
+        Seed of every point, so that their order makes no difference.
     operating : OperatingPoint, optional
         The attack with its own caps on these events, which is not run again: the point at factor 1.  The other points
         attack the same events, in the same bins, within the same bounds.  Without it every point attacks the correctly
         classified events in the attack's uniform bins.
     path : str or Path, optional
-        File of finished points, from which the same call goes on; delete it to start anew.
+        File of finished points, from which the same call resumes; delete it to start again.
     progress : callable, optional
         Called with each point, in words, and the finished fraction; also with points from the file.
 
@@ -223,7 +223,7 @@ def _check_operating(
     result = operating.result
     if result.nominal is not table or result.classifier_digest != classifier.digest:
         msg = (
-            "the operating point is one of another table or network; pass result.nominal and the network of the attack"
+            "the operating point belongs to another table or network; pass result.nominal and the network of the attack"
         )
         raise ValueError(msg)
     if 1.0 in attacks and not operating.ran(attacks[1.0]):

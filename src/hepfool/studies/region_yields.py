@@ -321,7 +321,7 @@ def _varied(table: EventTable, region: Region, variable: Variable) -> Iterator[t
 
 def _counted(data: EventTable, region: Region, variable: Variable) -> FloatArray:
     if not (data.weights == 1.0).all():
-        msg = "data events have weights, so that their number is not a count; give data without weights"
+        msg = "data events have weights, so they are not counts; give data without weights"
         raise ValueError(msg)
     everything = region.name == ALL_EVENTS and not data.regions
     chosen = data if everything else data.select(data.region(region.name).mask)

@@ -164,7 +164,7 @@ def total(effects: Iterable[SystematicEffect], correlations: Correlations | None
     """
     effects = tuple(effects)
     if not effects:
-        msg = "there is no systematic effect to add up; give the table shape or weight variations"
+        msg = "no systematic effect to add up; give the table shape or weight variations"
         raise ValueError(msg)
     sources = tuple(dict.fromkeys(effect.source for effect in effects))
     _check_correlations(sources, correlations or {})

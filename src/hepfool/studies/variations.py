@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Bring the systematics that an analysis has already into a table, or beside it.
+Add the systematics of an analysis to a table, or beside it.
 
 You have coffea ``Weights``: :func:`weight_variations`.  You have corrections of correctionlib with up and down:
 :func:`correction_variations`.  Both give ``EventTable.weight_variations``.  Inputs that change, such as with an energy
 scale, are ``EventTable.shape_variations``: compute them in ``Analysis.build``.  You have per-event uncertainties of the
-inputs: :func:`envelope_variations`.  You have finished histograms only: :func:`yield_effects`; they tell how yields
+inputs: :func:`envelope_variations`.  You have finished histograms only: :func:`yield_effects`; they give how yields
 shift, but not which events change their class.
 """
 
@@ -39,7 +39,7 @@ def weight_variations(weights: Any) -> dict[str, FloatArray]:
     Parameters
     ----------
     weights : coffea.analysis_tools.Weights
-        With variations such as ``pileupUp`` and ``pileupDown``.
+        Weights with variations such as ``pileupUp`` and ``pileupDown``.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def envelope_variations(
         for side, ends in (("up", bounds.upper[bounds.row]), ("down", bounds.lower[bounds.row])):
             varied[f"{source}_{side}"] = _moved_to(table, ends, columns)
     if not varied:
-        msg = "there is no source of uncertainty; name the features of each, or leave sources out"
+        msg = "no source of uncertainty; name the features of each, or leave sources out"
         raise ValueError(msg)
     return varied
 
@@ -170,7 +170,7 @@ def _movable_columns(source: str, moved: tuple[str, ...], names: list[str], feat
         raise ValueError(msg)
     for name in moved:
         if name not in names:
-            msg = f"source {source!r} cannot move {name!r}, which is no feature, fixed or derived; choose of {', '.join(names)}"
+            msg = f"source {source!r} cannot move {name!r}, which is unknown, fixed or derived; choose from {', '.join(names)}"
             raise ValueError(msg)
     return [features.index(name) for name in moved]
 
@@ -179,7 +179,7 @@ def _check_bounded(table: EventTable, envelope: Envelope, columns: list[int]) ->
     for j in columns:
         present = ~table.missing[:, j]
         if not np.isfinite([envelope.lower[present, j], envelope.upper[present, j]]).all():
-            msg = f"the envelope does not bound {table.features.names[j]!r} in every event, so that it is no uncertainty of it"
+            msg = f"the envelope does not bound {table.features.names[j]!r} in every event, so it gives no uncertainty for it"
             raise ValueError(msg)
 
 

@@ -5,7 +5,7 @@ The questions a reviewer asks, one class each.
 The first paragraph of a criterion's docstring is the sentence that stands in
 the report.  Its fields are the numbers and the threshold they are held against.
 A *decisive* criterion that does not pass keeps the verdict from ``COVERED``;
-the others inform.
+the others are for information.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Criterion(ABC):
 
     @property
     def lacking(self) -> str:
-        """Input without which it cannot be judged; empty if nothing lacks or nothing is asked."""
+        """Input without which it cannot be judged; empty if nothing is missing or required."""
         return ""
 
     @property
@@ -65,7 +65,7 @@ class Criterion(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoolingWithinSystematics(Criterion):
-    """No more events are fooled without being flagged than the physics systematics flip."""
+    """The fooling ratio, without flagged events, does not exceed the fraction of events flipped by the physics systematics."""
 
     decisive: ClassVar[bool] = True
     fooling: Measured  # corrected fooling ratio; the plain one without a detector
@@ -86,7 +86,7 @@ class FoolingWithinSystematics(Criterion):
 
     @property
     def lacking(self) -> str:
-        """Variations that can flip an event."""
+        """Variations of the inputs."""
         return "" if self.systematics else "physics systematics that vary the inputs, such as energy scales"
 
     @property
@@ -153,7 +153,7 @@ class FlaggedFractionsAgree(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackFinished(Criterion):
-    """The attack did all its iterations, or stopped by itself."""
+    """The attack completed all its iterations or converged."""
 
     decisive: ClassVar[bool] = True
     iterations_done: int
@@ -171,7 +171,7 @@ class AttackFinished(Criterion):
 
     @property
     def passed(self) -> bool:
-        """Whether nothing stopped it from outside."""
+        """Whether it was not interrupted."""
         return bool(self.converged) or self.iterations_done >= self.n_iterations
 
     @property
@@ -194,14 +194,14 @@ class AttackConverged(Criterion):
 
     @property
     def passed(self) -> bool | None:
-        """Whether more iterations would find hardly more."""
+        """Whether more iterations would gain little."""
         return self.converged
 
     @property
     def numbers(self) -> str:
         """When it stopped."""
         if self.converged is None:
-            return "the attack did a fixed number of iterations; whether more would find more is not known"
+            return "the attack did a fixed number of iterations; it is not known whether more would find more"
         done = f"after {self.iterations_done} iterations"
         return f"converged {done}" if self.converged else f"not converged {done}: more of them would probably find more"
 
@@ -309,7 +309,7 @@ class CorrelationsWithinFloor(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnoughEvents(Criterion):
-    """There are enough events that marginals and correlations mean more than statistics."""
+    """The constrained events are numerous enough that marginals and correlations are not dominated by statistical fluctuations."""
 
     n_events: int
     n_features: int

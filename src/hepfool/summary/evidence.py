@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a verdict rests on: the measured effects, and where the lines are drawn."""
+"""What a verdict is based on: the measured effects and the thresholds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hepfool.worst_case.composition import Composition
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     """
-    Where the criteria draw their lines.
+    Thresholds of the criteria.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ def flagged_fractions(sums: AttackSums, regions: Iterable[str] | None = None) ->
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
     """
-    What the verdict rests on.
+    What the verdict is based on.
 
     Attributes
     ----------
@@ -107,13 +107,13 @@ class Evidence:
     converged : bool, optional
         Whether it stopped by itself; None if it was not to.
     compositions : tuple of Composition
-        What the classes of the events alone allow.
+        What exchanges of events of opposite class allow.
     adaptive : SystematicEffect, optional
         Effect of the events that an attack on network *and* detector fools without being flagged.
     excess : Excess, optional
         Effect of the attack, after the detector if there is one, beyond the systematics.
     correlations : mapping of (str, str) to float
-        Of pairs of systematic sources.
+        Correlations of pairs of systematic sources.
     """
 
     attack: SystematicEffect
@@ -153,7 +153,7 @@ class Evidence:
         adaptive : SystematicEffect, optional
             Of a finished attack on network and detector, see :func:`hepfool.defences.adaptive.attack_defended`.
         correlations : mapping of (str, str) to float, optional
-            Of pairs of systematic sources; independent by default.
+            Correlations of pairs of systematic sources; independent by default.
         """
         others = tuple(others)
         effects = (*systematic_effects(sums), *others)

@@ -44,7 +44,7 @@ class Summary:
         Numbers of all, constrained, attacked, moved and fooled events; accuracy and area under the ROC curve of the
         network before the attack, with event weights by their size.
     fooling : mapping
-        Fooling ratio in all, per dataset and per region, each with its counts, and what the classes of the events alone allow.
+        Fooling ratio in all, per dataset and per region, each with its counts, and what exchanges of events of opposite class allow.
     compatibility : list
         Distances with their sampling floors, per compared region.
     systematics : mapping
@@ -262,7 +262,7 @@ def detection_record(table: DetectionTable) -> Json:
     Returns
     -------
     dict
-        Level, all rows, and the strongest one that an analysis looks at anyway.
+        Level, all rows, and the strongest standard one.
     """
     rows = [{**plain_values(row), "title": row.title} for row in table.rows]
     standard = [row for row in rows if row["check"] in STANDARD_CHECKS]

@@ -72,7 +72,7 @@ def attack_effect(sums: AttackSums, *, remaining: bool = False) -> SystematicEff
     Parameters
     ----------
     remaining : bool
-        Only of the events that no detector flags: the flip fraction is the corrected fooling ratio.
+        Count only events that the detector does not flag: the flip fraction is the corrected fooling ratio.
 
     Raises
     ------
@@ -123,14 +123,14 @@ def excess(
     Parameters
     ----------
     correlations : mapping of (str, str) to float, optional
-        Of pairs of sources, as for :func:`~hepfool.studies.systematics.total`.
+        Correlations of pairs of sources, as for :func:`~hepfool.studies.systematics.total`.
     others : iterable of SystematicEffect
         Effects of other events, independent of these.
 
     Returns
     -------
     Excess
-        With the error of the difference.
+        Difference with its error.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def excess(
     others = tuple(others)
     shapes, weights = sums.facts["shapes"], sums.facts["weights"]
     if not (shapes or weights or others):
-        msg = "there is no systematic effect to compare with; give the table shape or weight variations"
+        msg = "no systematic effect to compare with; give the table shape or weight variations"
         raise ValueError(msg)
     flips, yields = _ratios(sums)
     foreign = {e.name: e.flips for e in others if e.flips is not None}

@@ -163,7 +163,7 @@ def data_sums(
     Returns
     -------
     AttackSums
-        With the variation ``data``, to be added to those of the simulation.
+        Sums of the variation ``data``, to be added to those of the simulation.
     """
     blinded = [region.mask for region in table.regions if not region.constrained]
     if blinded and not unblind:

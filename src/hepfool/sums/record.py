@@ -73,7 +73,7 @@ class Count:
         Returns
         -------
         Measured
-            With the error :math:`\sqrt{\sum w^2 (c - p)^2}/|\sum w|`, to which a bootstrap over events converges.
+            Fraction with the error :math:`\sqrt{\sum w^2 (c - p)^2}/|\sum w|`, to which a bootstrap over events converges.
         """
         if not whole.weight:
             return Measured(math.nan, math.nan)
@@ -135,7 +135,7 @@ class AttackSums:
     datasets : tuple of str
         By name where different ones were added.
     iterations_done : int, optional
-        Of the attack that came least far; None if nothing was attacked.
+        Iterations of the shortest attack; None if nothing was attacked.
     converged : bool, optional
         Whether all attacks did; None if one of them does not ask.
     caps : mapping of str to float

@@ -84,7 +84,7 @@ def _region(
     any_data = sums.total("score", variation="data").size > 0
     data = sums.score_yields(n_bins, score_class=score_class, variation="data", region=place)
     if not np.array_equal(*data):
-        msg = "data events have weights, so that their number is not a count; give data without weights"
+        msg = "data events have weights, so they are not counts; give data without weights"
         raise ValueError(msg)
     hidden = any_data and role == "signal" and not data.any()
     two = sums.facts["n_classes"] == 2

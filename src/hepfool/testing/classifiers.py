@@ -24,7 +24,7 @@ class _Specimen:
     @pytest.fixture
     def build(self) -> Callable[[int], Classifier]:
         """Return a function from a seed to a classifier; two seeds give two sets of parameters."""
-        msg = f"{type(self).__name__} does not say what to test; override its fixture build"
+        msg = f"{type(self).__name__} has nothing to test; override its fixture build"
         raise NotImplementedError(msg)
 
     @pytest.fixture
@@ -32,7 +32,7 @@ class _Specimen:
         """Return inputs of 50 events of every class, shape (50, n_features); override them where their scale matters."""
         n_features = build(3).n_features
         if n_features is None:
-            pytest.fail("the classifier does not know how many inputs it has; override the fixture values")
+            pytest.fail("the classifier does not state its number of inputs; override the fixture values")
         array = np.random.default_rng(20260513).normal(scale=2.0, size=(_N_EVENTS, n_features))
         # As a table has them.
         array.flags.writeable = False

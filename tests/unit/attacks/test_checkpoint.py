@@ -103,7 +103,7 @@ def test_a_changed_bit_is_said_and_the_attack_begun_anew(tmp_path: Path, positio
     content = bytearray(path.read_bytes())
     content[int(position * len(content))] ^= 1
     path.write_bytes(content)
-    with pytest.warns(UserWarning, match=r"attack\.zip is damaged .*; the attack is done again"):
+    with pytest.warns(UserWarning, match=r"attack\.zip is damaged .*; the attack is repeated"):
         again = run(ATTACK, resume=path).adversarial.values
     assert np.array_equal(again, expected, equal_nan=True)
 

@@ -158,7 +158,7 @@ def test_another_study_does_not_take_its_parts(study: CrossRuns, folder: Path) -
     assert (found.matrix("fooling_ratio") != study.matrix("fooling_ratio")[:, :2, :2]).any()
 
 
-def test_an_interrupted_attack_is_no_part_of_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_attack_is_not_part_of_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = PGD.iterate
 
     def interrupted(
@@ -178,7 +178,7 @@ def test_an_interrupted_attack_is_no_part_of_a_study(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("part", ["fit", "train_detector"])
-def test_an_interrupted_training_is_no_part_of_a_study(
+def test_an_interrupted_training_is_not_part_of_a_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     original = getattr(runs_module, part)

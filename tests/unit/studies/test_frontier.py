@@ -187,7 +187,7 @@ class Interrupted(CONSERVAttack):
         return values
 
 
-def test_an_interrupted_attack_is_no_point(table: EventTable, tmp_path: Path) -> None:
+def test_an_interrupted_attack_is_not_a_point_of_a_scan(table: EventTable, tmp_path: Path) -> None:
     path = tmp_path / "scan.json"
     quick = replace(SETTINGS, checks=("chi2",))
     attacks = {0.5: replace(ATTACK, n_iterations=1), 1.0: Interrupted(n_bins=20, n_iterations=2)}

@@ -201,7 +201,7 @@ def test_derived_features_follow_their_source() -> None:
         ({"scale": ["eta"]}, "envelope does not bound 'eta' in every event"),
     ],
 )
-def test_sources_that_mean_nothing_are_refused(sources: dict[str, list[str]], message: str) -> None:
+def test_sources_without_effect_are_refused(sources: dict[str, list[str]], message: str) -> None:
     table = events(50)
     envelope = Envelope.absolute(table, [4.0, np.inf, 0.3, 1.6, 0.5, 5.0])
     with pytest.raises(ValueError, match=message):

@@ -211,7 +211,7 @@ def test_a_damaged_step_is_done_again(settings: Callable[..., Study], table: Eve
     content = bytearray(kept.read_bytes())
     content[len(content) // 2] ^= 1
     kept.write_bytes(content)
-    with pytest.warns(UserWarning, match=r"attack-\w* is damaged .*; the step 'attack' is done again"):
+    with pytest.warns(UserWarning, match=r"attack-\w* is damaged .*; the step 'attack' is repeated"):
         done, again = steps_done(settings(), table)
     assert done == ["attack", "report"]
     assert again.to_json() == first.to_json()

@@ -95,7 +95,7 @@ def test_damaged_partitions_are_named(table: EventTable, tmp_path: Path) -> None
     write_partitions(tmp_path, [table])
     (path,) = tmp_path.glob("*.parquet")
     path.unlink()
-    with pytest.raises(IncompleteInputError, match="is lost"):
+    with pytest.raises(IncompleteInputError, match="is missing"):
         read(tmp_path)
 
 

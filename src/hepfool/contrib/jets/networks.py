@@ -113,7 +113,7 @@ def high_level_jets(
     sigmoid : bool
         Whether the output is a probability instead of a logit.
     standardise : Standardise, optional
-        Of the four observables, from :meth:`JetObservables.standardise`; without it pt and mass enter in units of 100 GeV.
+        Scaling of the four observables, from :meth:`JetObservables.standardise`; without it pt and mass enter in units of 100 GeV.
 
     Examples
     --------

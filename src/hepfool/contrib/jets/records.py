@@ -28,7 +28,7 @@ def leading_jets(events: Any, *, jets: str = JETS, constituents: str = CANDIDATE
     Parameters
     ----------
     events : awkward.Array or NanoEvents, shape (n_events,)
-        With one collection of jets and one of constituents.
+        One collection of jets and one of constituents.
 
     Returns
     -------
