@@ -94,8 +94,8 @@ def bounded(layers: Sequence[Layer], parts: Parts) -> tuple[FloatArray, FloatArr
 def divided(  # noqa: PLR0913 - what is divided, and until when
     layers: Sequence[Layer],
     parts: Parts,
-    whole: BoolArray,
     *,
+    whole: BoolArray,
     margin: float,
     max_boxes: int,
     fooled: Callable[[IntArray, FloatArray], BoolArray],

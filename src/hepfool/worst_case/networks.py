@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +26,8 @@ __all__ = ["NetworkProver"]
 
 #: Log-odds that a proof leaves to rounding at least.
 _MARGIN: Final = 1e-5
+#: What is tried in turns, with the share of the boxes: inputs where few move, signs where many do.
+_TRIES: Final = ((divided, 0.03), (decided_by_signs, 0.3), (divided, 1.0))
 #: Beyond this, relative to the log-odds, a difference of the layers from the network is more than rounding.
 _ROUNDING: Final = 1e-3
 
@@ -134,19 +135,30 @@ class NetworkProver:
             return hit
 
         layers, parts = self.network.layers, self._parts(events)
-        given = {"margin": self.margin, "max_boxes": max_boxes, "fooled": fooled, "stop": stop}
+        whole = problem.table.features.of_kind("integer") & (self.shifts is None)
         state, boxes = np.zeros((2, len(events)), dtype=np.int64)
-        if all(layer.activation is None or layer.activation.curvature == 0.0 for layer in layers) and len(layers) > 1:
-            state, boxes = decided_by_signs(layers, parts, **given)
-        left = np.flatnonzero(state == 0)
-        if len(left):
-            some = parts.select(np.isin(parts.owner, left))
-            whole = problem.table.features.of_kind("integer") & (self.shifts is None)
-            given["fooled"] = lambda owner, points: fooled(left[owner], points)
-            renamed = replace(some, owner=np.searchsorted(left, some.owner))
-            state[left], more = divided(layers, renamed, whole, **given)
+        for decide, share in _TRIES if self._straight else _TRIES[-1:]:
+            left = np.flatnonzero(state == 0)
+            if not len(left):
+                break
+            mine = parts.select(np.isin(parts.owner, left))
+            state[left], more = decide(
+                layers,
+                replace(mine, owner=np.searchsorted(left, mine.owner)),
+                whole=whole,
+                margin=self.margin,
+                max_boxes=max(int(share * max_boxes), 1),
+                fooled=lambda owner, points, left=left: fooled(left[owner], points),
+                stop=stop,
+            )
             boxes[left] += more
         return state, boxes, values
+
+    @property
+    def _straight(self) -> bool:
+        """Whether all activations are straight on either side of 0."""
+        activations = [layer.activation for layer in self.network.layers if layer.activation is not None]
+        return bool(activations) and all(one.curvature == 0.0 for one in activations)
 
     def _parts(self, events: IntArray) -> Parts:
         order = np.argsort(events)

@@ -63,6 +63,7 @@ def decided_by_signs(
     layers: Sequence[Layer],
     parts: Parts,
     *,
+    whole: BoolArray,
     margin: float,
     max_boxes: int,
     fooled: Callable[[IntArray, FloatArray], BoolArray],
