@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hepfool.attacks.conserv import CONSERVAttack
     from hepfool.events import Envelope, EventTable, Region, best_single_cut
     from hepfool.features import Derived, Feature, FeatureSpace
+    from hepfool.models.load import load_model
     from hepfool.models.pytorch import TorchClassifier
     from hepfool.study.plan import Study
     from hepfool.validation import Correlations, Marginals, Validation
@@ -44,6 +45,7 @@ __all__ = [
     "Validation",
     "__version__",
     "best_single_cut",
+    "load_model",
     "run_attack",
 ]
 
@@ -62,6 +64,7 @@ _MODULES = {
     "TorchClassifier": "hepfool.models.pytorch",
     "Validation": "hepfool.validation",
     "best_single_cut": "hepfool.events",
+    "load_model": "hepfool.models.load",
     "run_attack": "hepfool.attacks.base",
 }
 

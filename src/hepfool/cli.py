@@ -184,10 +184,12 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
     help="A control, validation or signal region by cuts; leave LOW or HIGH out for no bound.",
 )
 @click.option("--investigated", is_flag=True, help="You have looked into it: assign what the systematics do not cover.")
+@click.option("--model", required=True, metavar="FILE", help="Network, by its suffix: .pt2, .pt, .onnx, .keras, .h5.")
 @click.option(
-    "--model", required=True, metavar="FILE", help="Network: exported program (.pt2) or state dictionary (.pt)."
+    "--network",
+    metavar="NAME|FILE.py:FUNCTION",
+    help="What a state dictionary belongs to: a reference network, or what a function makes.",
 )
-@click.option("--network", metavar="NAME", help="Reference network that a state dictionary belongs to.")
 @click.option("--unsafe-pickle", is_flag=True, help="Trust whoever wrote the network's file: reading it may run code.")
 @click.option("--output-type", type=click.Choice(["probability", "logit"]), help="What the network returns.")
 @click.option(
@@ -208,7 +210,8 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
     with _user_errors() as received:
         # Everything below is loaded late, so that --help stays quick.
         from hepfool.io.files import check_writable_folder  # noqa: PLC0415
-        from hepfool.models.files import load_torch  # noqa: PLC0415
+        from hepfool.models.blackbox import with_slopes  # noqa: PLC0415
+        from hepfool.models.load import load_model  # noqa: PLC0415
         from hepfool.plots.style import PlotStyle  # noqa: PLC0415
         from hepfool.report import check_output  # noqa: PLC0415
         from hepfool.statistics.checks import CheckSettings  # noqa: PLC0415
@@ -223,10 +226,11 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) 
         configuration = _configuration(options)
         checks = None if options["n_data"] is None else CheckSettings(n_data=options["n_data"])
         settings = {} if options["output_type"] is None else {"output": options["output_type"]}
-        classifier = load_torch(
+        classifier = load_model(
             options["model"], network=options["network"], unsafe_pickle=options["unsafe_pickle"], **settings
         )
         part = thin(_table(files, options), options["max_events"], seed=options["seed"])
+        classifier = with_slopes(classifier, part)
         with _progress(configuration.n_iterations) as progress:
             study = run_table_attack(
                 part,

@@ -20,10 +20,10 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier, Defended
+from hepfool.models.protocols import Classifier, Defended, DifferentiableClassifier
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["CallableClassifier", "FiniteDifference"]
+__all__ = ["CallableClassifier", "FiniteDifference", "with_slopes"]
 
 _SUM_TOLERANCE = 1e-3
 _SMALLEST_SCORE = 1e-12
@@ -247,6 +247,25 @@ class FiniteDifference:
             moved[:, j] = values[:, j] - step
             gradient[:, j] = (above - of(self.scores(moved))) / (2.0 * step)
         return of(self.scores(values)), gradient
+
+
+def with_slopes(classifier: Classifier, table: EventTable) -> DifferentiableClassifier:
+    """
+    Give a classifier slopes, if it has none.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Any.
+    table : EventTable
+        Nominal events, whose ranges set the steps.
+
+    Returns
+    -------
+    DifferentiableClassifier
+        The classifier itself, or :class:`FiniteDifference` of it.
+    """
+    return classifier if isinstance(classifier, DifferentiableClassifier) else FiniteDifference.of(classifier, table)
 
 
 def _check_classes(classes: Any, n_classes: int) -> None:

@@ -290,7 +290,9 @@ class NetworkConfiguration(_Strict):
     """A network from a file, which should not have seen the test part; without a file one is trained."""
 
     file: InputPath | None = None
-    network: str | None = Field(default=None, description="Reference network that a state dictionary belongs to.")
+    network: str | None = Field(
+        default=None, description="What a state dictionary belongs to: a reference network, or module.py:function."
+    )
     output: Literal["probability", "logit"] | None = None
     hidden: tuple[int, ...] = Field(
         default=(64, 64, 32), description="Nodes of the hidden layers of a trained network."

@@ -27,6 +27,7 @@ from hepfool.events import UNLABELLED, Envelope, EventTable
 from hepfool.inference import attack_patch, expected_impact, score_templates
 from hepfool.interrupts import completed
 from hepfool.io.histograms import read_histograms
+from hepfool.models.blackbox import with_slopes
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier
 from hepfool.plots.scores import score_histogram
@@ -125,7 +126,7 @@ def _load_or_train(given: StepInput) -> Baseline:
     if given.classifier is not None:
         classifier = given.classifier
     elif settings.file is not None:
-        classifier = load_network(settings)
+        classifier = with_slopes(load_network(settings), parts["test"])
     else:
         train = parts["train"]
         if not min(train.n_events, parts["validation"].n_events):
