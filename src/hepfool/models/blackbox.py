@@ -20,7 +20,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier, Defended, DifferentiableClassifier
+from hepfool.models.protocols import Classifier, Defended, DifferentiableClassifier, spectators_of
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["CallableClassifier", "FiniteDifference", "with_slopes"]
@@ -210,6 +210,11 @@ class FiniteDifference:
         return len(self._step)
 
     @property
+    def spectators(self) -> tuple[str, ...]:
+        """Columns that the wrapped classifier is given behind its inputs."""
+        return spectators_of(self.classifier)
+
+    @property
     def threshold(self) -> float:
         """Threshold of the wrapped classifier; 0.5 if it has none."""
         return float(getattr(self.classifier, "threshold", 0.5))
@@ -239,7 +244,7 @@ class FiniteDifference:
         return self._differences(lambda scores: -np.log(_clipped(_of_class(scores, labels))), values)
 
     def _differences(self, of: Callable[[FloatArray], FloatArray], values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        gradient = np.empty(np.shape(values))
+        gradient = np.empty((len(values), len(self._step)))
         for j, step in enumerate(self._step):
             moved = np.array(values, dtype=np.float64)
             moved[:, j] = values[:, j] + step

@@ -29,7 +29,7 @@ from hepfool.interrupts import completed
 from hepfool.io.histograms import read_histograms
 from hepfool.models.blackbox import with_slopes
 from hepfool.models.networks import Standardise, mlp
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, inputs_of
 from hepfool.plots.scores import score_histogram
 from hepfool.processors.collected import without_blinded
 from hepfool.statistics.checks import DetectionTable
@@ -143,7 +143,7 @@ def _load_or_train(given: StepInput) -> Baseline:
         classifier = completed(trained).classifier
     test = parts["test"]
     several = len(np.unique(test.labels)) == classifier.n_classes
-    area = auroc(test.labels, classifier.scores(test.network_values), test.weights) if several else float("nan")
+    area = auroc(test.labels, classifier.scores(inputs_of(classifier, test)), test.weights) if several else float("nan")
     return Baseline(classifier=classifier, auroc=area)
 
 

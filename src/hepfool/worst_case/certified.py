@@ -27,7 +27,7 @@ from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NotCertifiableError
 from hepfool.features import FeatureSpace
 from hepfool.models.probe import check_names, require_classifier
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, inputs_of
 from hepfool.ranges import check_counts
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray, ProgressCallback
@@ -220,7 +220,7 @@ def _problem(
         msg = f"the network takes {classifier.n_features} inputs but the table has {table.n_features} features"
         raise ValueError(msg)
     check_names(classifier, table.features.names)
-    classes = classifier.predict(table.network_values)
+    classes = classifier.predict(inputs_of(classifier, table))
     attacked = attacked_events(target, table, classes)
     everything = AttackProblem(
         table=table,
