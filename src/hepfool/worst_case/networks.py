@@ -10,15 +10,14 @@ from typing import Final
 
 import numpy as np
 
-from hepfool.attacks.checks import leaving
-from hepfool.attacks.limits import admissible, movable
 from hepfool.attacks.problem import AttackProblem
-from hepfool.attacks.restarts import Sets, boxes, restarted, single, some_events, within_limits
+from hepfool.attacks.restarts import Sets, restarted, some_events
 from hepfool.exceptions import NotCertifiableError
 from hepfool.models.layers import Folded
-from hepfool.models.protocols import DifferentiableClassifier, is_fooled
+from hepfool.models.protocols import DifferentiableClassifier
 from hepfool.typing import BoolArray, FloatArray, IntArray
-from hepfool.worst_case.branch import Parts, bounded, divided, narrowed
+from hepfool.worst_case.branch import Parts, bounded, divided
+from hepfool.worst_case.reach import boxed, confirmed_points
 from hepfool.worst_case.shifts import Shifts
 from hepfool.worst_case.splits import decided_by_signs
 
@@ -51,6 +50,8 @@ class NetworkProver:
         Where ``parts`` hold more than the events can be.
     shifts : Shifts, optional
         Of sources that the events follow, instead of moving every input by itself.
+    group : int
+        Events that are divided at a time.
     """
 
     problem: AttackProblem
@@ -59,6 +60,7 @@ class NetworkProver:
     margin: float
     relaxed: tuple[str, ...]
     shifts: Shifts | None = None
+    group: int = 32
 
     @classmethod
     def of(cls, problem: AttackProblem, network: Folded, shifts: Shifts | None) -> NetworkProver:
@@ -129,7 +131,8 @@ class NetworkProver:
         def fooled(owner: IntArray, points: FloatArray) -> BoolArray:
             hit = _margins(rows[owner], self.network(points)) <= 0.0
             if hit.any():
-                points, confirmed = self._confirmed(some_events(problem, owner[hit]), points[hit])
+                freely = self.shifts is not None
+                points, confirmed = confirmed_points(some_events(problem, owner[hit]), points[hit], freely=freely)
                 values[owner[hit][confirmed]] = points[confirmed]
                 hit[hit] = confirmed
             return hit
@@ -174,38 +177,10 @@ class NetworkProver:
         centre = np.where(self.problem.table.missing[events][owner], mine.sets.centre[where[owner]], sets.centre)
         return Parts(owner, Sets(centre, spread), mine.rows[where[owner]])
 
-    def _confirmed(self, problem: AttackProblem, points: FloatArray) -> tuple[FloatArray, BoolArray]:
-        """Bring points to values that the events may have, and ask the classifier itself."""
-        table = problem.table
-        points = np.where(table.missing, np.nan, points)
-        points = single(points) if self.shifts is not None else admissible(problem, table.values, points)
-        fooled = is_fooled(problem.classifier, problem.network_values(points), problem.classes)
-        return points, fooled & ~leaving(table, points) & within_limits(table.features, points)
-
 
 def _boxed(problem: AttackProblem) -> tuple[IntArray, Sets, tuple[str, ...]]:
-    """Boxes of what the bounds allow; one that an angle leaves at an end of its period comes in at the other."""
-    features, missing = problem.table.features, problem.table.missing
-    derived = np.isin(np.arange(len(features)), features.derived)
-    free = movable(problem) | (derived & ~missing)
-    sets, owner = boxes(problem, free), np.arange(problem.table.n_events)
-    for j in np.flatnonzero(features.of_kind("angle")):
-        owner, sets = _wrapped(owner, sets, int(j), features[int(j)].lower, features[int(j)].upper)
-    names = ", ".join(features.names[j] for j in np.flatnonzero(derived & (sets.spread > 0.0).any(axis=0)))
-    return owner, sets, (f"derived inputs take any value within their bounds: {names}",) if names else ()
-
-
-def _wrapped(owner: IntArray, sets: Sets, j: int, first: float, last: float) -> tuple[IntArray, Sets]:
-    low, high = sets.centre[:, j] - sets.spread[:, j], sets.centre[:, j] + sets.spread[:, j]
-    moving, period = sets.spread[:, j] > 0.0, last - first
-    over, under = moving & (high > last), moving & (low < first)
-    pieces = (
-        narrowed(sets, j, np.where(moving, np.maximum(low, first), low), np.where(moving, np.minimum(high, last), high)),
-        narrowed(sets.select(over), j, np.full(int(over.sum()), first), high[over] - period),
-        narrowed(sets.select(under), j, low[under] + period, np.full(int(under.sum()), last)),
-    )
-    centre, spread = (np.concatenate([getattr(one, name) for one in pieces]) for name in ("centre", "spread"))
-    return np.concatenate([owner, owner[over], owner[under]]), Sets(centre, spread)
+    owner, low, high, relaxed = boxed(problem)
+    return owner, Sets.between(low, high), relaxed
 
 
 def _rows(classes: IntArray, n_outputs: int) -> FloatArray:
