@@ -108,10 +108,11 @@ def some_events(problem: AttackProblem, events: IntArray) -> AttackProblem:
     AttackProblem
         Of these events, within the same bounds.
     """
-    bounds = problem.bounds
+    bounds, table = problem.bounds, replace(problem.table, shape_variations={}, weight_variations={}, spectators={})
     return replace(
         problem,
-        table=replace(problem.table, shape_variations={}, weight_variations={}, spectators={}).select(events),
+        # Counted from the end, so that no positions are taken for flags of 0 and 1.
+        table=table.select(events - table.n_events),
         bounds=Bounds(bounds.lower, bounds.upper, bounds.row[events]),
         memo={},
         **{name: getattr(problem, name)[events] for name in ("attacked", "classes", "constrained", "frozen")},

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -47,7 +47,7 @@ class _Forest:
     levels: tuple[IntArray, ...]
     leaves: IntArray
     first_leaf: IntArray
-    tree: IntArray
+    ends: IntArray
 
     @classmethod
     def of(cls, trees: Ensemble) -> _Forest:
@@ -56,8 +56,26 @@ class _Forest:
             levels.append(nodes)
             nodes = np.concatenate([trees.left[nodes], trees.right[nodes]])
         leaves = np.flatnonzero(trees.feature < 0)
-        tree = np.searchsorted(trees.root, np.arange(len(trees.feature)), side="right") - 1
-        return cls(trees, tuple(levels), leaves, np.searchsorted(leaves, trees.root), tree)
+        ends = np.append(trees.root, len(trees.feature))
+        return cls(trees, tuple(levels), leaves, np.searchsorted(leaves, trees.root), ends)
+
+    def within(self, reached: BoolArray) -> _Forest:
+        """Only some of the nodes; the others become one leaf that nothing reaches."""
+        kept, trees = np.flatnonzero(reached), self.trees
+        place = np.full(len(reached), len(kept))
+        place[kept] = np.arange(len(kept))
+        return _Forest.of(
+            replace(
+                trees,
+                feature=np.append(trees.feature[kept], -1),
+                threshold=np.append(trees.threshold[kept], 0.0),
+                left=np.append(place[trees.left[kept]], len(kept)),
+                right=np.append(place[trees.right[kept]], len(kept)),
+                missing_left=np.append(trees.missing_left[kept], np.False_),
+                value=np.concatenate([trees.value[kept], 0.0 * trees.value[:1]]),
+                root=place[trees.root],
+            )
+        )
 
     def reached(self, low: FloatArray, high: FloatArray, missing: BoolArray) -> tuple[BoolArray, BoolArray]:
         """Nodes that a box reaches, and those of which it reaches both sides; of shape (n_nodes, n_boxes)."""
@@ -98,9 +116,11 @@ class _Forest:
                     low, spread = self.least(reached[:, mine], row)
                     varies = np.where(low < found, spread, varies)
                     found = np.minimum(low, found)
-                contested = both[:, mine] & (self.tree[:, np.newaxis] == varies.argmax(axis=0))
                 least[start + mine] = found
-                node[start + mine] = np.where(contested.any(axis=0), contested.argmax(axis=0), -1)
+                for box, tree in zip(mine, varies.argmax(axis=0), strict=True):
+                    nodes = slice(self.ends[tree], self.ends[tree + 1])
+                    if both[nodes, box].any():
+                        node[start + box] = nodes.start + both[nodes, box].argmax()
         return least, node
 
 
@@ -129,8 +149,6 @@ class TreeProver:
         Where they hold more than the events can be.
     margin : float
         Difference from the threshold that a proof leaves to rounding.
-    group : int
-        Events that are divided at a time.
     """
 
     problem: AttackProblem
@@ -138,7 +156,6 @@ class TreeProver:
     boxes: _Boxes
     relaxed: tuple[str, ...]
     margin: float = _MARGIN
-    group: int = 256
 
     @classmethod
     def of(cls, problem: AttackProblem, trees: Ensemble) -> TreeProver:
@@ -162,10 +179,16 @@ class TreeProver:
             low, high = (side.astype(np.float32).astype(np.float64) for side in (low, high))
         return cls(problem=problem, forest=_Forest.of(trees), boxes=_Boxes(owner, low, high), relaxed=relaxed)
 
+    @property
+    def group(self) -> int:
+        """Events that are divided at a time: few in large trees, of which each reaches another part."""
+        return int(np.clip(_BATCH // 8 // len(self.forest.trees.feature), 1, 256))
+
     def root(self) -> FloatArray:
         """Least margin of every event, by the leaves that it may reach."""
         least = np.full(self.problem.table.n_events, np.inf)
-        np.minimum.at(least, self.boxes.owner, self._bounded(self.boxes, self.problem)[0])
+        missing = np.isnan(self.problem.table.network_values)
+        np.minimum.at(least, self.boxes.owner, self.forest.bounded(self.boxes, missing, self.problem.classes)[0])
         return least
 
     def search(self, wanted: BoolArray, _rng: np.random.Generator, _restarts: int) -> tuple[IntArray, FloatArray]:
@@ -202,9 +225,11 @@ class TreeProver:
         order = np.argsort(events)
         left = self.boxes.select(np.isin(self.boxes.owner, events))
         left = _Boxes(order[np.searchsorted(events[order], left.owner)], left.low, left.high)
+        missing = np.isnan(problem.table.network_values)
+        forest = self.forest.within(self.forest.reached(left.low, left.high, missing[left.owner])[0].any(axis=1))
         open_, given_up = np.bincount(left.owner, minlength=n_events), np.zeros(n_events, dtype=np.bool_)
         while len(left) and not stop():
-            least, node = self._bounded(left, problem)
+            least, node = forest.bounded(left, missing, problem.classes)
             np.add.at(used, left.owner, 1)
             points, hit = confirmed_points(some_events(problem, left.owner), (left.low + left.high) / 2.0)
             state[left.owner[hit]] = -1
@@ -215,28 +240,23 @@ class TreeProver:
             given_up |= used >= max_boxes
             go = ~safe & (state[left.owner] == 0) & ~given_up[left.owner]
             np.add.at(open_, left.owner[go], -1)
-            left = self._halves(left.select(go), node[go])
+            left = _halves(forest.trees, problem, left.select(go), node[go])
             np.add.at(open_, left.owner, 1)
         state[(open_ == 0) & (state == 0)] = 1
         return state, used, values
 
-    def _bounded(self, boxes: _Boxes, problem: AttackProblem) -> tuple[FloatArray, IntArray]:
-        missing = np.isnan(problem.table.network_values)
-        return self.forest.bounded(boxes, missing, problem.classes)
 
-    def _halves(self, boxes: _Boxes, node: IntArray) -> _Boxes:
-        """Cut every box at the threshold of a node; whole numbers between two of them."""
-        trees, each = self.forest.trees, np.arange(len(boxes))
-        column, threshold = trees.feature[node], trees.threshold[node]
-        whole = self.problem.table.features.of_kind("integer")[column]
-        above = _next(threshold, single=trees.single)
-        low, high = boxes.low.copy(), boxes.high.copy()
-        low[each, column] = np.where(whole, np.ceil(above), above)
-        high[each, column] = np.where(whole, np.floor(threshold), _last(threshold, single=trees.single))
-        both = _Boxes(boxes.owner, boxes.low, high).joined(_Boxes(boxes.owner, low, boxes.high))
-        # Without a number of the precision in between there is nothing on one side.
-        moving = both.low <= both.high
-        return both.select(np.all(moving | np.isnan(both.low), axis=1))
+def _halves(trees: Ensemble, problem: AttackProblem, boxes: _Boxes, node: IntArray) -> _Boxes:
+    """Cut every box at the threshold of a node; whole numbers between two of them."""
+    each, column, threshold = np.arange(len(boxes)), trees.feature[node], trees.threshold[node]
+    whole = problem.table.features.of_kind("integer")[column]
+    below, above = _last(threshold, single=trees.single), _next(threshold, single=trees.single)
+    low, high = boxes.low.copy(), boxes.high.copy()
+    low[each, column] = np.where(whole, np.ceil(above), above)
+    high[each, column] = np.where(whole, np.floor(below), below)
+    both = _Boxes(boxes.owner, boxes.low, high).joined(_Boxes(boxes.owner, low, boxes.high))
+    # Without a number of the precision in between there is nothing on one side.
+    return both.select(~(both.low > both.high).any(axis=1))
 
 
 def _last(threshold: FloatArray, *, single: bool) -> FloatArray:
