@@ -23,10 +23,10 @@ from hepfool.models.layers import Folded
 from hepfool.models.networks import Standardise
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.typing import FloatArray
-from hepfool.worst_case.branch import Parts, divided
+from hepfool.worst_case.branch import Parts, _halves, divided
 from hepfool.worst_case.certified import Certificate, certify
 from hepfool.worst_case.relax import enclosed, linear_bounds, lines
-from hepfool.worst_case.splits import _divided, _evaluated, _first, _leaks, decided_by_signs
+from hepfool.worst_case.splits import _divided, _evaluated, _first, _improved, _leaks, decided_by_signs
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "ReLU": nn.ReLU,
@@ -116,10 +116,11 @@ def test_no_input_gives_less_than_the_bound(
     for x in (*points(rng, sets, 40), tight):
         margins = (rows @ layers(x)[..., np.newaxis])[..., 0]
         assert (margins >= least - 1e-9 * (1.0 + np.abs(least))).all()
+        value = x
         for layer, (low, high) in zip(layers.layers[:-1], ends, strict=True):
-            before = x @ layer.weight.T + layer.bias
-            assert ((before >= low - 1e-9) & (before <= high + 1e-9)).all()
-            x = layer.activation.value(before) if layer.activation is not None else before
+            entering = value @ layer.weight.T + layer.bias
+            assert ((entering >= low - 1e-9) & (entering <= high + 1e-9)).all()
+            value = entering if layer.activation is None else layer.activation.value(entering)
 
 
 @pytest.mark.parametrize("kind", ["ReLU", "LeakyReLU"])
@@ -150,6 +151,26 @@ def test_any_slopes_and_prices_give_a_bound_where_the_signs_are_as_stated(
         margin = (value @ layers[-1].weight.T + layers[-1].bias)[:, 0]
         agrees = (np.concatenate(entering, axis=1) * cases.sign >= 0.0).all(axis=1)
         assert (margin[agrees] >= found.least[agrees] - 1e-9).all()
+
+
+@given(st.integers(0, 2**32))
+@settings(deadline=None)
+def test_halves_hold_every_whole_number_once_and_every_value(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    low = rng.integers(-4, 3, (5, 2)).astype(float)
+    high = low + rng.integers(1, 5, (5, 2))
+    parts = Parts(np.arange(5), Sets.between(low, high), np.ones((5, 1, 1)))
+    column, whole = rng.integers(0, 2, 5), np.array([True, False])
+    halves = _halves(parts, column, whole)
+    start, end = halves.sets.centre - halves.sets.spread, halves.sets.centre + halves.sets.spread
+    for event in range(5):
+        mine = halves.owner == event
+        for number in range(int(low[event, 0]), int(high[event, 0]) + 1):
+            inside = (start[mine, 0] <= number) & (number <= end[mine, 0])
+            assert inside.sum() == (1 if column[event] == 0 else 2)
+        assert start[mine].min(axis=0).tolist() == low[event].tolist()
+        assert end[mine].max(axis=0).tolist() == high[event].tolist()
+        assert column[event] == 0 or start[mine, 1].max() == end[mine, 1].min()
 
 
 def exact_minimum(layers: Folded, low: FloatArray, high: FloatArray, sign: float) -> float:
@@ -205,6 +226,9 @@ def test_both_divisions_agree_with_a_mixed_integer_programme(decide: Any, rng: n
         def fooled(_: Any, x: FloatArray, layers: Folded = layers, sign: float = sign) -> Any:
             return sign * layers(x)[:, 0] <= 0.0
 
+        start = _first(layers.layers, Parts(np.zeros(1, dtype=np.int64), sets, np.full((1, 1, 1), sign)))
+        for steps in (0, 30):
+            assert _improved(layers.layers, start, steps, 1e3).least[0] <= exact + 1e-6
         given_ = {"whole": np.zeros(N_INPUTS, dtype=bool)} if decide is divided else {}
         parts = Parts(np.zeros(1, dtype=np.int64), sets, np.full((1, 1, 1), sign))
         state, _ = decide(
