@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from hepfool.features import FeatureSpace
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Sets", "boxes", "restarted", "single", "some_events", "within_limits"]
+__all__ = ["Sets", "ends", "restarted", "single", "some_events", "within_limits"]
 
 _N_RESTARTS: Final = 10
 _N_STEPS: Final = 20
@@ -41,6 +41,11 @@ class Sets:
     centre: FloatArray
     spread: FloatArray
 
+    @classmethod
+    def between(cls, low: FloatArray, high: FloatArray) -> Sets:
+        """Boxes."""
+        return cls((low + high) / 2.0, np.where(high > low, (high - low) / 2.0, 0.0))
+
     def select(self, chosen: Any) -> Sets:
         """Return some of the sets."""
         return Sets(self.centre[chosen], self.spread[chosen])
@@ -61,9 +66,9 @@ class Sets:
         return np.asarray(middle - np.abs(self.along(slopes)).sum(axis=-1))
 
 
-def boxes(problem: AttackProblem, free: BoolArray) -> Sets:
+def ends(problem: AttackProblem, free: BoolArray) -> tuple[FloatArray, FloatArray]:
     """
-    Enclose what the bounds allow.
+    Find the ends of what the bounds allow.
 
     Parameters
     ----------
@@ -74,18 +79,17 @@ def boxes(problem: AttackProblem, free: BoolArray) -> Sets:
 
     Returns
     -------
-    Sets
-        Boxes; of an angle at most one period, which may reach beyond its ends.
+    low, high : FloatArray, shape (n_events, n_features)
+        Whole for whole numbers; of an angle at most one period, which may reach beyond its ends.
     """
     features, bounds, nominal = problem.table.features, problem.bounds, problem.table.network_values
-    lower, upper = bounds.lower[bounds.row], bounds.upper[bounds.row]
+    low, high = bounds.lower[bounds.row], bounds.upper[bounds.row]
     whole, angles = features.of_kind("integer"), features.of_kind("angle")
     half = np.where(angles, (features.upper - features.lower) / 2.0, np.inf)
-    lower, upper = np.maximum(lower, nominal - half), np.minimum(upper, nominal + half)
-    lower, upper = np.where(whole, np.ceil(lower), lower), np.where(whole, np.floor(upper), upper)
-    free = free & (lower < upper)
-    lower, upper = np.where(free, lower, nominal), np.where(free, upper, nominal)
-    return Sets((lower + upper) / 2.0, np.where(free, (upper - lower) / 2.0, 0.0))
+    low, high = np.maximum(low, nominal - half), np.minimum(high, nominal + half)
+    low, high = np.where(whole, np.ceil(low), low), np.where(whole, np.floor(high), high)
+    free = free & (low < high)
+    return np.where(free, low, nominal), np.where(free, high, nominal)
 
 
 def some_events(problem: AttackProblem, events: IntArray) -> AttackProblem:
@@ -104,10 +108,11 @@ def some_events(problem: AttackProblem, events: IntArray) -> AttackProblem:
     AttackProblem
         Of these events, within the same bounds.
     """
-    bounds = problem.bounds
+    bounds, table = problem.bounds, replace(problem.table, shape_variations={}, weight_variations={}, spectators={})
     return replace(
         problem,
-        table=replace(problem.table, shape_variations={}, weight_variations={}, spectators={}).select(events),
+        # Counted from the end, so that no positions are taken for flags of 0 and 1.
+        table=table.select(events - table.n_events),
         bounds=Bounds(bounds.lower, bounds.upper, bounds.row[events]),
         memo={},
         **{name: getattr(problem, name)[events] for name in ("attacked", "classes", "constrained", "frozen")},
@@ -151,7 +156,7 @@ def restarted(
         if not len(left):
             break
         part = some_events(problem, left)
-        reach = boxes(part, movable(part)) if sets is None else sets().select(left)
+        reach = Sets.between(*ends(part, movable(part))) if sets is None else sets().select(left)
         found, points = _descended(part, reach, _start(k, len(left), reach.spread.shape[-1], rng), bounded=sets is None)
         events.append(left[found])
         values.append(points[found])
@@ -170,8 +175,7 @@ def _descended(
     problem: AttackProblem, sets: Sets, coordinates: FloatArray, *, bounded: bool
 ) -> tuple[BoolArray, FloatArray]:
     """Follow the slope of the margin; return the first point of each event at which its class is another one."""
-    table, classifier = problem.table, problem.classifier
-    assert isinstance(classifier, DifferentiableClassifier)
+    table, classifier = problem.table, cast("DifferentiableClassifier", problem.classifier)
     points, crossed = table.values.copy(), np.zeros(table.n_events, dtype=np.bool_)
     scale = sets.spread.max(axis=0) if sets.spread.ndim == 2 else np.ones(table.n_features)
     for length in np.append(_STEPS[0] * (1.0 - np.arange(_N_STEPS) / _N_STEPS) + _STEPS[1], 0.0):

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier, Defended, DifferentiableClassifier, spectators_of
+from hepfool.models.trees import Ensemble, ensemble_of
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["CallableClassifier", "FiniteDifference", "with_slopes"]
@@ -138,6 +139,22 @@ class CallableClassifier:
     def predict(self, values: FloatArray) -> IntArray:
         """Predicted classes; see :meth:`~hepfool.models.protocols.Classifier.predict`."""
         return _classes(self.scores(values), self._threshold)
+
+    def ensemble(self) -> Ensemble:
+        """
+        Read the trees of a model, of which something can be proved.
+
+        Returns
+        -------
+        Ensemble
+            With the same decisions.
+
+        Raises
+        ------
+        NotCertifiableError
+            If the function is no such model's ``predict_proba``.
+        """
+        return ensemble_of(getattr(self._function, "__self__", self._function), self._threshold)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_function": cloudpickle.dumps(self._function)}

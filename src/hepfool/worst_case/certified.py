@@ -27,12 +27,13 @@ from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NotCertifiableError
 from hepfool.features import FeatureSpace
 from hepfool.models.probe import check_names, require_classifier
-from hepfool.models.protocols import Classifier, inputs_of
+from hepfool.models.protocols import Classifier, Defended, inputs_of
 from hepfool.ranges import check_counts
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray, ProgressCallback
 from hepfool.worst_case.networks import NetworkProver
 from hepfool.worst_case.shifts import Shifts
+from hepfool.worst_case.tree_boxes import TreeProver
 
 __all__ = ["Certificate", "State", "certify"]
 
@@ -41,8 +42,6 @@ State = Literal["proved", "found", "open"]
 _STATES: Final = ("open", "proved", "found")
 _PROVED: Final = 1
 _FOUND: Final = -1
-#: Events that are divided together.
-_GROUP: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -216,6 +215,7 @@ def _problem(
 ) -> tuple[IntArray, AttackProblem]:
     """Positions of the attacked events, and the problem of these alone."""
     require_classifier(classifier)
+    classifier = _innermost(classifier)
     if classifier.n_features not in {None, table.n_features}:
         msg = f"the network takes {classifier.n_features} inputs but the table has {table.n_features} features"
         raise ValueError(msg)
@@ -237,12 +237,27 @@ def _problem(
     return events, some_events(everything, events)
 
 
-def _prover(problem: AttackProblem, shifts: Shifts | None) -> NetworkProver:
-    fold = getattr(problem.classifier, "folded", None)
-    if fold is None:
-        msg = f"nothing can be proved of a {type(problem.classifier).__name__}"
-        raise NotCertifiableError(msg)
-    return NetworkProver.of(problem, fold(), shifts)
+def _prover(problem: AttackProblem, shifts: Shifts | None) -> NetworkProver | TreeProver:
+    classifier = problem.classifier
+    if hasattr(classifier, "folded"):
+        return NetworkProver.of(problem, classifier.folded(), shifts)
+    if hasattr(classifier, "ensemble"):
+        trees = classifier.ensemble()
+        if shifts is not None:
+            msg = "coherent= needs a network: trees are proved within boxes only; leave it out"
+            raise NotCertifiableError(msg)
+        return TreeProver.of(problem, trees)
+    msg = (
+        f"nothing can be proved of a {type(classifier).__name__}; supported are a TorchClassifier of a Sequential, and a "
+        "CallableClassifier of trees of scikit-learn"
+    )
+    raise NotCertifiableError(msg)
+
+
+def _innermost(classifier: Classifier) -> Classifier:
+    """Find what decides about the classes: neither slopes nor a guide do."""
+    inner = getattr(classifier, "classifier", None)
+    return classifier if inner is None or isinstance(classifier, Defended) else _innermost(inner)
 
 
 def _counterexamples(table: EventTable, values: FloatArray) -> EventTable:
@@ -255,7 +270,7 @@ def _counterexamples(table: EventTable, values: FloatArray) -> EventTable:
 class _Work:
     """Bound, search, divide, in this order; easy events first."""
 
-    def __init__(self, prover: NetworkProver, stop: Callable[[], bool], tell: ProgressCallback) -> None:
+    def __init__(self, prover: NetworkProver | TreeProver, stop: Callable[[], bool], tell: ProgressCallback) -> None:
         n_events = prover.problem.table.n_events
         self.prover, self.stop, self.tell, self.finished = prover, stop, tell, False
         self.state, self.boxes = np.zeros(n_events, dtype=np.int64), np.ones(n_events, dtype=np.int64)
@@ -278,10 +293,10 @@ class _Work:
         self._report("searched")
         left = np.flatnonzero(self.state == 0)
         left = left[np.argsort(-least[left])]
-        for start in range(0, len(left), _GROUP):
+        for start in range(0, len(left), self.prover.group):
             if self.stop():
                 return
-            group = left[start : start + _GROUP]
+            group = left[start : start + self.prover.group]
             self.state[group], self.boxes[group], found = self.prover.divide(group, max_boxes, self.stop)
             self.values[group] = found
             self._report("divided")

@@ -6,19 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
-from hepfool.attacks.checks import leaving
-from hepfool.attacks.limits import admissible, movable
 from hepfool.attacks.problem import AttackProblem
-from hepfool.attacks.restarts import Sets, boxes, restarted, single, some_events, within_limits
+from hepfool.attacks.restarts import Sets, restarted, some_events
 from hepfool.exceptions import NotCertifiableError
 from hepfool.models.layers import Folded
-from hepfool.models.protocols import DifferentiableClassifier, is_fooled
+from hepfool.models.protocols import DifferentiableClassifier
 from hepfool.typing import BoolArray, FloatArray, IntArray
-from hepfool.worst_case.branch import Parts, bounded, divided, narrowed
+from hepfool.worst_case.branch import Parts, bounded, divided
+from hepfool.worst_case.reach import boxed, confirmed_points
 from hepfool.worst_case.shifts import Shifts
 from hepfool.worst_case.splits import decided_by_signs
 
@@ -26,8 +25,6 @@ __all__ = ["NetworkProver"]
 
 #: Log-odds that a proof leaves to rounding at least.
 _MARGIN: Final = 1e-5
-#: What is tried in turns, with the share of the boxes: inputs where few move, signs where many do.
-_TRIES: Final = ((divided, 0.03), (decided_by_signs, 0.3), (divided, 1.0))
 #: Beyond this, relative to the log-odds, a difference of the layers from the network is more than rounding.
 _ROUNDING: Final = 1e-3
 
@@ -51,6 +48,8 @@ class NetworkProver:
         Where ``parts`` hold more than the events can be.
     shifts : Shifts, optional
         Of sources that the events follow, instead of moving every input by itself.
+    group : int
+        Events that are divided at a time.
     """
 
     problem: AttackProblem
@@ -59,6 +58,7 @@ class NetworkProver:
     margin: float
     relaxed: tuple[str, ...]
     shifts: Shifts | None = None
+    group: int = 32
 
     @classmethod
     def of(cls, problem: AttackProblem, network: Folded, shifts: Shifts | None) -> NetworkProver:
@@ -126,10 +126,12 @@ class NetworkProver:
         values = problem.table.values.copy()
         rows = _rows(problem.classes, len(self.network.layers[-1].bias))
 
-        def fooled(owner: IntArray, points: FloatArray) -> BoolArray:
+        def fooled(left: IntArray, owner: IntArray, points: FloatArray) -> BoolArray:
+            owner = left[owner]
             hit = _margins(rows[owner], self.network(points)) <= 0.0
             if hit.any():
-                points, confirmed = self._confirmed(some_events(problem, owner[hit]), points[hit])
+                freely = self.shifts is not None
+                points, confirmed = confirmed_points(some_events(problem, owner[hit]), points[hit], freely=freely)
                 values[owner[hit][confirmed]] = points[confirmed]
                 hit[hit] = confirmed
             return hit
@@ -137,7 +139,10 @@ class NetworkProver:
         layers, parts = self.network.layers, self._parts(events)
         whole = problem.table.features.of_kind("integer") & (self.shifts is None)
         state, boxes = np.zeros((2, len(events)), dtype=np.int64)
-        for decide, share in _TRIES if self._straight else _TRIES[-1:]:
+        by_inputs = partial(divided, whole=whole)
+        # In turns, with the share of the boxes: inputs, where few move, then signs, where many do.
+        tries = ((by_inputs, 0.03), (decided_by_signs, 0.3)) if self._straight else ()
+        for decide, share in (*tries, (by_inputs, 1.0)):
             left = np.flatnonzero(state == 0)
             if not len(left):
                 break
@@ -145,10 +150,9 @@ class NetworkProver:
             state[left], more = decide(
                 layers,
                 replace(mine, owner=np.searchsorted(left, mine.owner)),
-                whole=whole,
                 margin=self.margin,
                 max_boxes=max(int(share * max_boxes), 1),
-                fooled=lambda owner, points, left=left: fooled(left[owner], points),
+                fooled=partial(fooled, left),
                 stop=stop,
             )
             boxes[left] += more
@@ -174,44 +178,16 @@ class NetworkProver:
         centre = np.where(self.problem.table.missing[events][owner], mine.sets.centre[where[owner]], sets.centre)
         return Parts(owner, Sets(centre, spread), mine.rows[where[owner]])
 
-    def _confirmed(self, problem: AttackProblem, points: FloatArray) -> tuple[FloatArray, BoolArray]:
-        """Bring points to values that the events may have, and ask the classifier itself."""
-        table = problem.table
-        points = np.where(table.missing, np.nan, points)
-        points = single(points) if self.shifts is not None else admissible(problem, table.values, points)
-        fooled = is_fooled(problem.classifier, problem.network_values(points), problem.classes)
-        return points, fooled & ~leaving(table, points) & within_limits(table.features, points)
-
 
 def _boxed(problem: AttackProblem) -> tuple[IntArray, Sets, tuple[str, ...]]:
-    """Boxes of what the bounds allow; one that an angle leaves at an end of its period comes in at the other."""
-    features, missing = problem.table.features, problem.table.missing
-    derived = np.isin(np.arange(len(features)), features.derived)
-    free = movable(problem) | (derived & ~missing)
-    sets, owner = boxes(problem, free), np.arange(problem.table.n_events)
-    for j in np.flatnonzero(features.of_kind("angle")):
-        owner, sets = _wrapped(owner, sets, int(j), features[int(j)].lower, features[int(j)].upper)
-    names = ", ".join(features.names[j] for j in np.flatnonzero(derived & (sets.spread > 0.0).any(axis=0)))
-    return owner, sets, (f"derived inputs take any value within their bounds: {names}",) if names else ()
-
-
-def _wrapped(owner: IntArray, sets: Sets, j: int, first: float, last: float) -> tuple[IntArray, Sets]:
-    low, high = sets.centre[:, j] - sets.spread[:, j], sets.centre[:, j] + sets.spread[:, j]
-    moving, period = sets.spread[:, j] > 0.0, last - first
-    over, under = moving & (high > last), moving & (low < first)
-    pieces = (
-        narrowed(sets, j, np.where(moving, np.maximum(low, first), low), np.where(moving, np.minimum(high, last), high)),
-        narrowed(sets.select(over), j, np.full(int(over.sum()), first), high[over] - period),
-        narrowed(sets.select(under), j, low[under] + period, np.full(int(under.sum()), last)),
-    )
-    centre, spread = (np.concatenate([getattr(one, name) for one in pieces]) for name in ("centre", "spread"))
-    return np.concatenate([owner, owner[over], owner[under]]), Sets(centre, spread)
+    owner, low, high, relaxed = boxed(problem)
+    return owner, Sets.between(low, high), relaxed
 
 
 def _rows(classes: IntArray, n_outputs: int) -> FloatArray:
     """Functions of the outputs, of shape (n_events, n_functions, n_outputs), of which none may reach 0, or the class changes."""
     if n_outputs == 1:
-        return (2.0 * classes - 1.0)[:, np.newaxis, np.newaxis]
+        return np.asarray(2.0 * classes - 1.0, dtype=np.float64)[:, np.newaxis, np.newaxis]
     others = np.array([[k for k in range(n_outputs) if k != c] for c in range(n_outputs)])
     each = np.eye(n_outputs)
     return np.asarray(each[classes][:, np.newaxis] - each[others[classes]])
@@ -223,8 +199,7 @@ def _margins(rows: FloatArray, outputs: FloatArray) -> FloatArray:
 
 def _rounding(problem: AttackProblem, network: Folded, rows: FloatArray) -> float:
     """How far the classifier is from its layers in double precision, in log-odds."""
-    inputs, classifier = problem.table.network_values, problem.classifier
-    assert isinstance(classifier, DifferentiableClassifier)
+    inputs, classifier = problem.table.network_values, cast("DifferentiableClassifier", problem.classifier)
     given, _ = classifier.margin_and_gradient(inputs, problem.classes)
     found = _margins(rows, network(network.present(inputs)))
     worst = float(np.abs(given - found).max(initial=0.0))

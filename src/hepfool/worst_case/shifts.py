@@ -65,7 +65,9 @@ class Shifts:
         if not sources:
             msg = "coherent= names no source, so that nothing would move; leave it out, or name some"
             raise ValueError(msg)
-        up, down = (np.stack([_displacement(table, f"{s}_{side}") for s in sources], axis=-1) for side in ("up", "down"))
+        up, down = (
+            np.stack([_displacement(table, f"{s}_{side}") for s in sources], axis=-1) for side in ("up", "down")
+        )
         return cls(table=table, sources=sources, up=up, down=down)
 
     @property
@@ -74,7 +76,7 @@ class Shifts:
         return len(self.sources) <= _MOST_SIGNS
 
     def enclosed(self) -> tuple[IntArray, Sets, tuple[str, ...]]:
-        """Sets around all that events may be, whose events they are, and what is approximate about them."""
+        """Enclose all that events may be; say whose the sets are, and what is approximate about them."""
         skew = (self.up + self.down) / 4.0
         spread = np.concatenate([(self.up - self.down) / 2.0, skew], axis=-1)
         sets = Sets(self.table.network_values + skew.sum(axis=-1), spread)
