@@ -77,7 +77,7 @@ class CallableClassifier:
         if not 0 < threshold < 1:
             msg = f"threshold must lie between 0 and 1, got {threshold}"
             raise ValueError(msg)
-        _check_classes(getattr(function, "classes_", None), n_classes)
+        check_classes(getattr(function, "classes_", None), n_classes)
         self._function = cast("Callable[[FloatArray], ArrayLike]", asked)
         width = getattr(function, "n_features_in_", None) if n_features is None else n_features
         self._n_classes, self._n_features, self._threshold = n_classes, width, float(threshold)
@@ -290,7 +290,7 @@ def with_slopes(classifier: Classifier, table: EventTable) -> DifferentiableClas
     return classifier if isinstance(classifier, DifferentiableClassifier) else FiniteDifference.of(classifier, table)
 
 
-def _check_classes(classes: Any, n_classes: int) -> None:
+def check_classes(classes: Any, n_classes: int) -> None:
     """Refuse an estimator that counts other classes than the labels of a table."""
     if classes is None:
         return

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -13,11 +14,13 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import expit, softmax
 
-from hepfool.exceptions import UnreadableFileError
+from hepfool.exceptions import NotCertifiableError, UnreadableFileError
 from hepfool.extras import extras_named, import_extra
 from hepfool.io.files import local_path
 from hepfool.models.blackbox import CallableClassifier
 from hepfool.models.protocols import Classifier
+from hepfool.models.tree_classifier import TreeClassifier
+from hepfool.models.tree_files import read_lightgbm, read_xgboost
 from hepfool.typing import FloatArray
 
 __all__ = ["load_model"]
@@ -37,21 +40,23 @@ def load_model(
     ----------
     path : str or pathlib.Path
         By its suffix: ``.pt2``, ``.pt`` and ``.pth`` of PyTorch (exported program, state dictionary, TorchScript), ``.onnx``,
-        ``.keras`` and ``.h5`` of Keras.
+        ``.keras`` and ``.h5`` of Keras, ``.json`` and ``.ubj`` of XGBoost, ``.txt`` of LightGBM, ``.joblib`` and ``.pkl`` of
+        scikit-learn.
     network : torch.nn.Module or str, optional
         What a state dictionary belongs to, see :func:`hepfool.models.files.load_torch`.
     factory : str, optional
         The same as ``"module.py:function"``: a function without arguments that makes the network; ``network`` may say so too.
     unsafe_pickle : bool
-        Whether the file may run code of whoever wrote it: pickled modules, TorchScript.
+        Whether the file may run code of whoever wrote it: pickled modules, TorchScript, ``.joblib`` and ``.pkl``.
     **settings
-        Settings of :class:`~hepfool.models.pytorch.TorchClassifier`, such as ``output`` and ``threshold``.
+        Settings of :class:`~hepfool.models.pytorch.TorchClassifier`, such as ``output`` and ``threshold``; of trees ``threshold``.
 
     Returns
     -------
     Classifier
-        With exact gradients if it is a network; compared on a hundred events with onnxruntime where that is installed.
-        A file of ONNX that is more than a network, such as trees, is run by onnxruntime and has scores only.
+        With exact gradients if it is a network, with exact profiles if it is trees
+        (:class:`~hepfool.models.tree_classifier.TreeClassifier`); compared on a hundred events with onnxruntime, XGBoost or LightGBM
+        where that is installed.  A file of ONNX that is more than a network, and any other model of scikit-learn, has scores only.
 
     Raises
     ------
@@ -72,17 +77,14 @@ def load_model(
             msg = f"network={network!r} and factory={factory!r} both make the network; leave one out"
             raise ValueError(msg)
         network = _made(factory)
-    options = {"network": network, "unsafe_pickle": unsafe_pickle or None}
-    if suffix not in _PYTORCH:
-        idle = next((name for name, value in options.items() if value is not None), None)
-        if idle is not None:
-            msg = f"{idle} has no effect: {path.name} holds a whole model and no pickle; leave it out"
-            raise ValueError(msg)
-        options = {}
+    given = {"network": network, "unsafe_pickle": unsafe_pickle or None, "output": settings.pop("output", None)}
+    options = {name: value for name, value in given.items() if value is not None}
+    idle = [name for name in options if suffix in _IDLE.get(name, ())]
+    if idle:
+        msg = f"{idle[0]} has no effect: {path.name} says it all by itself; leave it out"
+        raise ValueError(msg)
     with extras_named():
-        return _READERS[suffix](
-            path, **{name: value for name, value in options.items() if value is not None}, **settings
-        )
+        return _READERS[suffix](path, **options, **settings)
 
 
 def _made(factory: str) -> Any:
@@ -198,6 +200,62 @@ def _keras(path: Path, *, output: str | None = None, n_features: int | None = No
     return TorchClassifier(model, output=kind, n_features=n_features or model.input_shape[-1], **settings)
 
 
+def _trees(path: Path, **settings: Any) -> Classifier:
+    text = path.suffix.lower() == ".txt"
+    name, native = ("lightgbm", _lightgbm) if text else ("xgboost", _xgboost)
+    try:
+        found = read_lightgbm(path.read_text(encoding="utf-8")) if text else read_xgboost(path.read_bytes())
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        msg = f"{path.name} cannot be read as trees of {name} ({type(error).__name__}: {error})"
+        raise UnreadableFileError(msg) from error
+    classifier = TreeClassifier(*found, **settings)
+    if importlib.util.find_spec(name) is not None:
+        _compare_trees(classifier, native(path), name)
+    return classifier
+
+
+def _xgboost(path: Path) -> Callable[[FloatArray], FloatArray]:
+    xgboost = importlib.import_module("xgboost")
+    booster = xgboost.Booster(model_file=path)
+    best = booster.attr("best_iteration")
+    rounds = (0, 0 if best is None else int(best) + 1)
+    return lambda values: np.asarray(booster.predict(xgboost.DMatrix(values), iteration_range=rounds))
+
+
+def _lightgbm(path: Path) -> Callable[[FloatArray], FloatArray]:
+    booster = importlib.import_module("lightgbm").Booster(model_file=path)
+    return lambda values: np.asarray(booster.predict(values))
+
+
+def _pickled(path: Path, *, unsafe_pickle: bool = False, **settings: Any) -> Classifier:
+    if not unsafe_pickle:
+        msg = f"{path.name} is a pickle, which runs code when it is read: pass unsafe_pickle=True if you trust whoever wrote it"
+        raise ValueError(msg)
+    joblib = import_extra("joblib", "torch")
+    try:
+        model = joblib.load(path)
+    except Exception as error:
+        # A damaged file, or one of another version, can fail anywhere, with any error.
+        msg = f"{path.name} cannot be read ({type(error).__name__}: {error}); is the package that it was written with installed?"
+        raise UnreadableFileError(msg) from error
+    try:
+        trees = TreeClassifier.of(model, **settings)
+    except NotCertifiableError:
+        return CallableClassifier(model, n_classes=len(getattr(model, "classes_", (0, 1))), **settings)
+    _compare_trees(trees, model.predict_proba, type(model).__module__.split(".")[0])
+    return trees
+
+
+def _compare_trees(classifier: TreeClassifier, native: Callable[[FloatArray], FloatArray], name: str) -> None:
+    """Compare near the thresholds; with missing values where the library takes them."""
+    values = classifier.cuts(_N_COMPARED, np.random.default_rng(0))
+    try:
+        native(values)
+    except ValueError:
+        values = np.nan_to_num(values)
+    compare_scores(classifier, native, values, name)
+
+
 def _compare(classifier: Classifier, native: Callable[[FloatArray], FloatArray], n_features: int, name: str) -> None:
     """Compare scores with those of the library that the file belongs to."""
     rng = np.random.default_rng(0)
@@ -221,9 +279,20 @@ def compare_scores(
 
 
 _PYTORCH: Final = (".pt2", ".pt", ".pth")
+_GRAPHS: Final = (".onnx", ".keras", ".h5")
+_TREES: Final = (".json", ".ubj", ".txt")
+_PICKLES: Final = (".joblib", ".pkl")
+#: Options that some kinds of files do not have.
+_IDLE: Final = {
+    "network": (*_GRAPHS, *_TREES, *_PICKLES),
+    "unsafe_pickle": (*_GRAPHS, *_TREES),
+    "output": (*_TREES, *_PICKLES),
+}
 _READERS: Final[dict[str, Callable[..., Classifier]]] = {
     **dict.fromkeys(_PYTORCH, _torch),
     ".onnx": _onnx,
     ".keras": _keras,
     ".h5": _keras,
+    **dict.fromkeys(_TREES, _trees),
+    **dict.fromkeys(_PICKLES, _pickled),
 }
