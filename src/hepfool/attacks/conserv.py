@@ -389,6 +389,8 @@ class CONSERVAttack:
 
     def _search(self, problem: AttackProblem) -> Search:
         search = Search.of(problem, self.kept, _PricesOf(self), self.step_sizes(problem))
+        if self.strategy == "frugal" and self.direction == "margin" and self.n_ahead == 1:
+            search = search.profiled()
         if problem.crew.executor is not None and len(search.islands) == 1:
             warnings.warn(
                 "executor gains nothing: all events are compared together or share regions, and are moved one after the other; "

@@ -99,7 +99,7 @@ class TreeClassifier:
         n_classes = max(len(trees.base), 2)
         check_classes(model.classes_, n_classes)
         boosted = hasattr(model, "decision_function")
-        if not boosted and n_classes == 2:  # noqa: PLR2004
+        if not boosted and n_classes == 2:
             trees = replace(trees, base=trees.base + 0.5)
         return cls(trees, model.n_features_in_, output="logit" if boosted else "probability", threshold=threshold)
 
@@ -135,7 +135,7 @@ class TreeClassifier:
     @cached_property
     def trees(self) -> Trees:
         """The trees for compiled functions: what a sweep by exact profiles asks for."""
-        offset = float(logit(self._threshold)) if self.n_classes == 2 else 0.0  # noqa: PLR2004
+        offset = float(logit(self._threshold)) if self.n_classes == 2 else 0.0
         return Trees.of(self._ensemble, self._n_features, logarithm=self._output == "probability", offset=offset)
 
     def ensemble(self) -> Ensemble:
@@ -147,7 +147,7 @@ class TreeClassifier:
         Ensemble
             Class 1 where its output is positive, or the class of the largest.
         """
-        if self.n_classes > 2:  # noqa: PLR2004
+        if self.n_classes > 2:
             return self._ensemble
         boundary = self._threshold if self._output == "probability" else float(logit(self._threshold))
         return replace(self._ensemble, base=self._ensemble.base - boundary)
@@ -155,15 +155,19 @@ class TreeClassifier:
     def scores(self, values: FloatArray) -> FloatArray:
         """Class probabilities; see :meth:`~hepfool.models.protocols.Classifier.scores`."""
         raw = self._raw(values)
-        if self.n_classes == 2:  # noqa: PLR2004
+        if self.n_classes == 2:
             of_one = raw[:, 0] if self._output == "probability" else expit(raw[:, 0])
             of_one = of_one.clip(0.0, 1.0)
             return np.stack([1.0 - of_one, of_one], axis=1)
-        return np.asarray(raw.clip(0.0) / raw.clip(0.0).sum(axis=1, keepdims=True) if self._output == "probability" else softmax(raw, axis=1))
+        return np.asarray(
+            raw.clip(0.0) / raw.clip(0.0).sum(axis=1, keepdims=True)
+            if self._output == "probability"
+            else softmax(raw, axis=1)
+        )
 
     def predict(self, values: FloatArray) -> IntArray:
         """Predicted classes; see :meth:`~hepfool.models.protocols.Classifier.predict`."""
-        if self.n_classes == 2:  # noqa: PLR2004
+        if self.n_classes == 2:
             return (self.scores(values)[:, 1] > self._threshold).astype(np.int64)
         return np.asarray(self._raw(values).argmax(axis=1), dtype=np.int64)
 
@@ -211,7 +215,7 @@ class TreeClassifier:
             msg = "candidates must ascend along their second axis, without NaN"
             raise ValueError(msg)
         found = np.empty(np.shape(candidates))
-        space = Profile.of(self.trees, found.shape[1])
+        space = Profile.of(self.trees, len(candidates.T))
         asked = np.array(candidates, dtype=np.float64)
         profiles(self.trees, self._checked(values), np.array(labels, dtype=np.int64), column, asked, found, space)
         return found
@@ -242,22 +246,25 @@ class TreeClassifier:
         """
         values = np.empty((n_events, self._n_features))
         for j in range(self._n_features):
-            own = self._ensemble.threshold[self._ensemble.feature == j]
-            own = own if len(own) else np.zeros(1)
-            values[:, j] = rng.choice(own, n_events) + rng.choice([0.0, 1e-3, -0.1, 0.1], n_events) * (np.ptp(own) + 1.0)
+            own = self._thresholds(j)
+            near = rng.choice([0.0, 1e-3, -0.1, 0.1], n_events) * (np.ptp(own) + 1.0)
+            values[:, j] = rng.choice(own, n_events) + near
         values[rng.random(values.shape) < 0.1] = np.nan  # noqa: PLR2004
         return values.astype(np.float32).astype(np.float64)
 
     @cached_property
     def _differences(self) -> FiniteDifference:
-        steps = np.ones(self._n_features)
-        for j in range(self._n_features):
-            own = self._ensemble.threshold[self._ensemble.feature == j]
-            steps[j] = _STEP * (np.ptp(own) if len(own) > 1 and np.ptp(own) > 0 else 1.0)
-        return FiniteDifference(self, steps)
+        ranges = [np.ptp(self._thresholds(j)) for j in range(self._n_features)]
+        return FiniteDifference(self, [_STEP * (width if width > 0 else 1.0) for width in ranges])
+
+    def _thresholds(self, j: int) -> FloatArray:
+        """Finite thresholds of an input, or 0."""
+        own = self._ensemble.threshold[self._ensemble.feature == j]
+        own = own[np.isfinite(own)]
+        return own if len(own) else np.zeros(1)
 
     def _checked(self, values: FloatArray) -> FloatArray:
-        if np.ndim(values) != 2 or np.shape(values)[1] != self._n_features:  # noqa: PLR2004
+        if np.ndim(values) != 2 or np.shape(values)[1] != self._n_features:
             msg = f"values have shape {np.shape(values)}, the trees expect (n_events, {self._n_features})"
             raise ValueError(msg)
         return np.array(values, dtype=np.float64, order="C")
@@ -265,5 +272,5 @@ class TreeClassifier:
     def _raw(self, values: FloatArray) -> FloatArray:
         checked = self._checked(values)
         raw = np.empty((len(checked), len(self._ensemble.base)))
-        outputs(self.trees, checked, raw)
+        outputs(self.trees, checked, np.empty(len(self._ensemble.root), dtype=np.int64), raw)
         return raw

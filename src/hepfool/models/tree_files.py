@@ -39,7 +39,9 @@ def read_xgboost(content: bytes) -> tuple[Ensemble, int]:
         If it is no booster of trees for classes, or has categories.
     """
     text = content.lstrip()[:2]
-    learner = (json.loads(content) if text[:1] == b"{" and text[1:2] in b'" \n' else _Reader(content).value())["learner"]
+    learner = (json.loads(content) if text[:1] == b"{" and text[1:2] in b'" \n' else _Reader(content).value())[
+        "learner"
+    ]
     objective, parameters = learner["objective"]["name"], learner["learner_model_param"]
     booster, weights = learner["gradient_booster"], None
     if booster["name"] == "dart":
@@ -158,7 +160,11 @@ def read_lightgbm(text: str) -> tuple[Ensemble, int]:
     ValueError
         If it is no sum of trees for classes, has categories or linear leaves, or takes zeros for missing.
     """
-    header, *blocks = text.split("end of trees")[0].split("\nTree=")
+    content, end, _ = text.partition("\nend of trees")
+    if not end:
+        msg = "the file ends before its trees do; is it complete?"
+        raise ValueError(msg)
+    header, *blocks = content.split("\nTree=")
     facts = _facts(header)
     objective, *details = facts.get("objective", "").split()
     if objective not in {"binary", "multiclass", "softmax"} or not blocks or "average_output" in header.split():
@@ -189,7 +195,7 @@ def _lightgbm_tree(facts: dict[str, str], weight: Any) -> Tree:
     leaves = n_inner + np.arange(len(values))
     nothing = np.zeros(len(values))
     # Without missing values in training, NaN counts as 0.
-    missing_left = np.where(missing == 2, decisions & 2, threshold >= 0.0)  # noqa: PLR2004 - as in the file
+    missing_left = np.where(missing == 2, decisions & 2, threshold >= 0.0)
     return Tree(
         np.append(column("split_feature"), -np.ones(len(values), dtype=np.int64)),
         np.append(threshold, nothing),

@@ -52,19 +52,32 @@ class Trees(NamedTuple):
         inner = trees.feature >= 0
         tree = np.searchsorted(trees.root, np.arange(len(trees.feature)), side="right") - 1
         uses[trees.feature[inner], tree[inner]] = True
-        plain = (trees.feature, trees.threshold, trees.left, trees.right, trees.missing_left, trees.value, trees.root)
-        arrays = [np.ascontiguousarray(array) for array in (*plain, trees.base)]
-        return cls(*arrays, trees.single, uses, logarithm, offset)
+        plain = np.ascontiguousarray
+        return cls(
+            feature=plain(trees.feature),
+            threshold=plain(trees.threshold),
+            left=plain(trees.left),
+            right=plain(trees.right),
+            missing_left=plain(trees.missing_left),
+            value=plain(trees.value),
+            root=plain(trees.root),
+            base=plain(trees.base),
+            single=trees.single,
+            uses=uses,
+            logarithm=logarithm,
+            offset=offset,
+        )
 
 
 class Profile(NamedTuple):
-    """Working space: candidates, the same as trees see them, margins there, changes of the outputs, open branches, outputs."""
+    """Working space: candidates, the same as trees see them, margins there, changes of the outputs, open branches, the event."""
 
     candidates: FloatArray
     seen: FloatArray
     margin: FloatArray
     change: FloatArray
     stack: IntArray
+    leaves: IntArray
     now: FloatArray
 
     @classmethod
@@ -73,7 +86,9 @@ class Profile(NamedTuple):
         n_outputs, largest = len(trees.base), int(np.diff([*trees.root, len(trees.feature)]).max())
         change, stack = np.empty((n_candidates + 1, n_outputs)), np.empty((largest, 3), dtype=np.int64)
         candidates, places, margin = (np.empty(n_candidates) for _ in range(3))
-        return cls(candidates, places, margin, change, stack, np.empty(n_outputs))
+        return cls(
+            candidates, places, margin, change, stack, np.empty(len(trees.root), dtype=np.int64), np.empty(n_outputs)
+        )
 
 
 @inline_kernel
@@ -91,22 +106,17 @@ def _next(trees: Trees, row: FloatArray, node: int) -> int:
 
 
 @inline_kernel
-def _leaf(trees: Trees, row: FloatArray, root: int) -> int:
-    node = root
-    while trees.feature[node] >= 0:
-        node = _next(trees, row, node)
-    return node
-
-
-@inline_kernel
-def sum_up(trees: Trees, row: FloatArray, out: FloatArray) -> None:
-    """Sum the leaves of one event."""
+def sum_up(trees: Trees, row: FloatArray, leaves: IntArray, out: FloatArray) -> None:
+    """Find the leaves of one event, and sum them."""
     for o in range(out.shape[0]):
         out[o] = trees.base[o]
-    for root in trees.root:
-        leaf = _leaf(trees, row, root)
+    for t in range(leaves.shape[0]):
+        node = trees.root[t]
+        while trees.feature[node] >= 0:
+            node = _next(trees, row, node)
+        leaves[t] = node
         for o in range(out.shape[0]):
-            out[o] += trees.value[leaf, o]
+            out[o] += trees.value[node, o]
 
 
 @inline_kernel
@@ -132,49 +142,59 @@ def margin_of(trees: Trees, now: FloatArray, change: FloatArray, label: int) -> 
 
 
 @inline_kernel
+def _above(places: FloatArray, threshold: float, low: int, high: int) -> int:
+    """Find the first of some ascending candidates that is above a threshold."""
+    while low < high:
+        middle = (low + high) // 2
+        if places[middle] <= threshold:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@inline_kernel
+def _spread(trees: Trees, row: FloatArray, j: int, n: int, root: int, space: Profile) -> None:
+    """Add what one tree gives for each candidate, as steps from the candidate before."""
+    change, stack, top = space.change, space.stack, 0
+    stack[0, 0], stack[0, 1], stack[0, 2] = root, 0, n
+    while top >= 0:
+        node, low, high = stack[top, 0], stack[top, 1], stack[top, 2]
+        top -= 1
+        while trees.feature[node] >= 0:
+            if trees.feature[node] != j:
+                node = _next(trees, row, node)
+                continue
+            first = _above(space.seen, trees.threshold[node], low, high)
+            if first == high:
+                node = trees.left[node]
+            elif first == low:
+                node = trees.right[node]
+            else:
+                top += 1
+                stack[top, 0], stack[top, 1], stack[top, 2] = trees.right[node], first, high
+                node, high = trees.left[node], first
+        for o in range(change.shape[1]):
+            change[low, o] += trees.value[node, o]
+            change[high, o] -= trees.value[node, o]
+
+
+@inline_kernel
 def profile(trees: Trees, row: FloatArray, j: int, n: int, label: int, space: Profile) -> None:
     """
     Compute the margin at ``n`` ascending candidates of one input, the others as they are.
 
-    ``space.now`` holds the outputs of the event; ``space.margin`` receives the margins.
+    ``space`` holds leaves and outputs of the event, see :func:`sum_up`, and receives the margins.
     """
-    change, stack, places = space.change, space.stack, space.seen
+    change = space.change
     for k in range(n + 1):
         for o in range(change.shape[1]):
             change[k, o] = 0.0
     for t in range(trees.root.shape[0]):
-        if not trees.uses[j, t]:
-            continue
-        leaf = _leaf(trees, row, trees.root[t])
-        for o in range(change.shape[1]):
-            change[0, o] -= trees.value[leaf, o]
-        top = 0
-        stack[0, 0], stack[0, 1], stack[0, 2] = trees.root[t], 0, n
-        while top >= 0:
-            node, low, high = stack[top, 0], stack[top, 1], stack[top, 2]
-            top -= 1
-            while trees.feature[node] >= 0:
-                if trees.feature[node] != j:
-                    node = _next(trees, row, node)
-                    continue
-                first, end = low, high  # first candidate above the threshold
-                while first < end:
-                    middle = (first + end) // 2
-                    if places[middle] <= trees.threshold[node]:
-                        first = middle + 1
-                    else:
-                        end = middle
-                if first == high:
-                    node = trees.left[node]
-                elif first == low:
-                    node = trees.right[node]
-                else:
-                    top += 1
-                    stack[top, 0], stack[top, 1], stack[top, 2] = trees.right[node], first, high
-                    node, high = trees.left[node], first
+        if trees.uses[j, t]:
             for o in range(change.shape[1]):
-                change[low, o] += trees.value[node, o]
-                change[high, o] -= trees.value[node, o]
+                change[0, o] -= trees.value[space.leaves[t], o]
+            _spread(trees, row, j, n, trees.root[t], space)
     for k in range(n):
         if k > 0:
             for o in range(change.shape[1]):
@@ -183,10 +203,10 @@ def profile(trees: Trees, row: FloatArray, j: int, n: int, label: int, space: Pr
 
 
 @kernel
-def outputs(trees: Trees, values: FloatArray, out: FloatArray) -> None:
+def outputs(trees: Trees, values: FloatArray, leaves: IntArray, out: FloatArray) -> None:
     """Compute the outputs of events, shape (n_events, n_outputs)."""
     for i in range(values.shape[0]):
-        sum_up(trees, values[i], out[i])
+        sum_up(trees, values[i], leaves, out[i])
 
 
 @kernel
@@ -203,7 +223,7 @@ def profiles(
     """Compute the margins at ascending candidates of one input, shape (n_events, n_candidates)."""
     n = candidates.shape[1]
     for i in range(values.shape[0]):
-        sum_up(trees, values[i], space.now)
+        sum_up(trees, values[i], space.leaves, space.now)
         for k in range(n):
             space.seen[k] = seen(trees, candidates[i, k])
         profile(trees, values[i], j, n, labels[i], space)

@@ -105,6 +105,8 @@ class Ensemble:
 
 
 class Tree(NamedTuple):
+    """One tree, its nodes counted from 0; fields as those of :class:`Ensemble`."""
+
     feature: IntArray
     threshold: FloatArray
     left: IntArray
@@ -202,6 +204,7 @@ def _histogram(nodes: Any) -> Tree:
 
 
 def joined(trees: list[Tree], base: FloatArray, *, single: bool) -> Ensemble:
+    """Put trees behind each other."""
     root = np.cumsum([0, *(len(tree.feature) for tree in trees)])[:-1]
 
     def column(of: Callable[[Tree, int], Any]) -> Any:

@@ -22,6 +22,7 @@ from hepfool.attacks.checks import check_slope, leaving
 from hepfool.attacks.problem import AttackProblem
 from hepfool.attacks.search.candidates import Layout, Options
 from hepfool.attacks.search.ledger import Group, Ledger
+from hepfool.attacks.search.profile import sweep_profiles
 from hepfool.attacks.search.rounds import Accounts, Columns, Pairs, most_candidates, sweep_rounds, total_slope
 from hepfool.attacks.search.score import (
     FOOLED,
@@ -40,6 +41,7 @@ from hepfool.attacks.search.sweep import Goals, Task, sweep
 from hepfool.events import EventTable
 from hepfool.kernels import threads
 from hepfool.models.protocols import DifferentiableClassifier, inputs_of, is_fooled, threshold_of
+from hepfool.models.tree_kernels import Trees
 from hepfool.statistics.dataset_state import DISTANCE, DIVERGENCE, NORM, Nominal
 from hepfool.statistics.dependence import fill_missing, present_mean
 from hepfool.statistics.distance_correlation import DistanceState, new_distance_state, no_distance_state
@@ -56,6 +58,10 @@ _RESOLVED: Final = 1e-5
 _FOLLOWED_CANDIDATES: Final = 50
 #: Events that are told where to go before the first of them moves.
 _PLANNED: Final = 8
+
+
+#: How far beyond the boundary an event is moved where its margin is known exactly.
+_BEYOND = 1e-4
 
 
 class Tuning(NamedTuple):
@@ -181,6 +187,8 @@ class Search:
         Independent parts.
     score : _Score, optional
         Bins of the score, if it is kept.
+    trees : Trees, optional
+        The network, if the exact profiles of its margin take the place of slopes.
     distance : bool
         Whether correlations are distance correlations.
     """
@@ -193,6 +201,7 @@ class Search:
     binning: Binning
     islands: tuple[Island, ...]
     score: _Score | None
+    trees: Trees | None = None
 
     @classmethod
     def of(
@@ -258,6 +267,11 @@ class Search:
         groups = [group.events for island in self.islands for group in island.groups]
         return bool(groups) and bool((np.sum(groups, axis=0) > 1).any())
 
+    def profiled(self) -> Search:
+        """Return the search that follows exact profiles of the margin, where the network has them and every input moves by itself."""
+        alone = self.columns.alone and not (self.distance or self.overlapping)
+        return replace(self, trees=getattr(self.problem.classifier, "trees", None)) if alone else self
+
     @property
     def membership(self) -> BoolArray:
         """Groups of each event, shape (n_events, n_groups)."""
@@ -299,13 +313,19 @@ class Search:
         if not len(events):
             return Moving(events, np.zeros(0), np.zeros((0, n_columns)), np.zeros(0, dtype=np.bool_))
         inputs, classes = problem.network_values(values, events), problem.classes[events]
-        margin, gradient = classifier.margin_and_gradient(inputs, classes)
+        margin: FloatArray
+        gradient: FloatArray
+        if self.trees is not None:
+            margin, gradient = classifier.margin(inputs, classes), np.zeros(inputs.shape)  # type: ignore[attr-defined]
+        else:
+            margin, gradient = classifier.margin_and_gradient(inputs, classes)
         if along_loss:
             loss, of_loss = classifier.loss_and_gradient(inputs, classes)
             # Where the loss is lost to rounding, the margin says the way.
             own_odds = of_loss / np.expm1(-np.maximum(loss, _RESOLVED))[:, np.newaxis]
             gradient = np.where((loss > _RESOLVED)[:, np.newaxis], own_odds, gradient)
-        check_slope(problem, gradient)
+        if self.trees is None:
+            check_slope(problem, gradient)
         fooled = self._fooled(inputs, classes, margin)
         # The class decides; rounding may give a margin of 0 the other sign.
         margin = np.where(fooled, np.minimum(margin, -_TINY), np.maximum(margin, _TINY))
@@ -590,9 +610,11 @@ class _Sweep:
         return self.options._replace(n_candidates=_FOLLOWED_CANDIDATES)
 
     def _move(self, ledger: Ledger, pairs: Pairs | None, moving: Moving, goals: Goals) -> FloatArray:
-        columns, layout = self.search.columns, self.search.layout
+        columns, layout, trees = self.search.columns, self.search.layout, self.search.trees
         task = Task(layout, self._options(), self.rows, moving.events, goals, self.seed)
         simple = self.search.problem.once(f"single {self.island.number}", lambda: ledger.single)
+        if trees is not None:
+            return sweep_profiles(ledger, task, trees, self.search.problem.classes[moving.events])
         if columns.alone and pairs is None and simple:
             return sweep(ledger, task, n_ahead=self.tuning.n_ahead)
         return sweep_rounds(ledger, task, columns, pairs)
@@ -604,10 +626,13 @@ class _Sweep:
     def _goals(self, moving: Moving) -> Goals:
         fooled = moving.fooled
         n = len(moving.events)
+        needed, low = (1.0 + self.tuning.overshoot) * moving.margin, self.tuning.spare * moving.margin
+        if self.search.trees is not None:
+            needed = low = moving.margin + _BEYOND
         return Goals(
             slope=np.ascontiguousarray(moving.slope),
-            needed=np.where(fooled, 0.0, (1.0 + self.tuning.overshoot) * moving.margin),
-            low=np.where(fooled, self.tuning.spare * moving.margin, -np.inf),
+            needed=np.where(fooled, 0.0, needed),
+            low=np.where(fooled, np.minimum(low, 0.0), -np.inf),
             high=np.full(n, np.inf),
             reward=self._rewards(moving.events),
         )
