@@ -20,7 +20,7 @@ MPL ?= --mpl
 ENDED := .pytest_cache/ended
 
 .DEFAULT_GOAL := help
-.PHONY: bench clean demo examples help images lint setup test test-examples test-minimums
+.PHONY: bench clean demo examples help images lint setup test test-beside test-examples test-minimums
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,11 @@ test-minimums: ## Run the tests with the lowest versions that pyproject.toml all
 	.venv-minimums/bin/uv pip install -q --python .venv-minimums/bin/python --resolution lowest-direct \
 	  $(if $(TORCH_INDEX),--torch-backend cpu) -e '.[$(MINIMUM_EXTRAS)]'
 	OMP_NUM_THREADS=1 .venv-minimums/bin/python -m pytest -n $(TEST_WORKERS) --dist worksteal tests $(TEST_ARGS)
+
+test-beside: ## Run the processors beside the pins of an analysis: make test-beside PINS="coffea==0.7.29 …"
+	$(PYTHON) -m venv --clear .venv-beside
+	.venv-beside/bin/python -m pip install -q --disable-pip-version-check -e . pytest $(foreach pin,$(PINS),"$(pin)")
+	.venv-beside/bin/python -m pytest -c /dev/null --rootdir . --noconftest tests/integration/test_any_coffea.py
 
 test-examples: $(STAMP) ## Run the tests of the samples and studies in analysis_examples
 	@rm -f $(ENDED)
