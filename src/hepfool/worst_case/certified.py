@@ -229,7 +229,7 @@ def _problem(
         classes=classes,
         constrained=table.constrained,
         bounds=Bounds.of(table, envelope),
-        binning=Binning.uniform(table, n_bins=2),
+        binning=Binning(np.tile([0.0, 1.0], (table.n_features, 1))),  # no marginals are compared
         frozen=np.zeros(table.n_events, dtype=np.bool_),
         envelope=envelope,
     )
