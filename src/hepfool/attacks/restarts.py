@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -175,8 +175,7 @@ def _descended(
     problem: AttackProblem, sets: Sets, coordinates: FloatArray, *, bounded: bool
 ) -> tuple[BoolArray, FloatArray]:
     """Follow the slope of the margin; return the first point of each event at which its class is another one."""
-    table, classifier = problem.table, problem.classifier
-    assert isinstance(classifier, DifferentiableClassifier)
+    table, classifier = problem.table, cast("DifferentiableClassifier", problem.classifier)
     points, crossed = table.values.copy(), np.zeros(table.n_events, dtype=np.bool_)
     scale = sets.spread.max(axis=0) if sets.spread.ndim == 2 else np.ones(table.n_features)
     for length in np.append(_STEPS[0] * (1.0 - np.arange(_N_STEPS) / _N_STEPS) + _STEPS[1], 0.0):

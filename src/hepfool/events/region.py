@@ -67,9 +67,7 @@ def check_cuts(region: str, cuts: Mapping[str, tuple[float | None, float | None]
     """Refuse cuts that no event passes."""
     for name, (low, high) in cuts.items():
         if not (-math.inf if low is None else low) < (math.inf if high is None else high):
-            msg = (
-                f"region {region!r} cuts on {name!r} from {low} to {high}, which no event passes; lower must be below upper"
-            )
+            msg = f"region {region!r} cuts on {name!r} from {low} to {high}, which no event passes; lower must be below upper"
             raise ValueError(msg)
 
 

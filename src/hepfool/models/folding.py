@@ -21,6 +21,8 @@ from hepfool.typing import FloatArray
 
 __all__ = ["SUPPORTED", "folded"]
 
+#: Softplus is a straight line from here on in PyTorch, and has a step there that is smaller than any rounding.
+_SMOOTH: Final = 20.0
 #: Layers of which a proof can be made.
 SUPPORTED: Final = (
     "Linear, BatchNorm1d, Dropout, Flatten, Identity, Standardise (in front), ReLU, LeakyReLU, Tanh, Sigmoid, SiLU, ELU, GELU and "
@@ -78,12 +80,11 @@ def _flat(module: nn.Module) -> Iterable[nn.Module]:
 def _affine(layer: nn.Module, first: nn.Module | None) -> tuple[FloatArray, FloatArray]:
     if type(layer) is nn.Linear:
         weight = _numbers(layer.weight)
-        return weight, np.zeros(len(weight)) if layer.bias is None else _numbers(layer.bias)
+        return weight, _numbers(layer.bias, np.zeros(len(weight)))
     if type(layer) is nn.BatchNorm1d and layer.running_var is not None and layer.running_mean is not None:
         scale = 1.0 / np.sqrt(_numbers(layer.running_var) + layer.eps)
-        scale = scale if layer.weight is None else scale * _numbers(layer.weight)
-        shift = np.zeros(len(scale)) if layer.bias is None else _numbers(layer.bias)
-        return np.diag(scale), shift - scale * _numbers(layer.running_mean)
+        scale *= _numbers(layer.weight, np.ones(len(scale)))
+        return np.diag(scale), _numbers(layer.bias, np.zeros(len(scale))) - scale * _numbers(layer.running_mean)
     if type(layer) is Standardise and layer is first:
         scale = 1.0 / _numbers(layer.scale)
         return np.diag(scale), -scale * _numbers(layer.mean)
@@ -91,7 +92,9 @@ def _affine(layer: nn.Module, first: nn.Module | None) -> tuple[FloatArray, Floa
     raise NotCertifiableError(msg)
 
 
-def _numbers(tensor: torch.Tensor) -> FloatArray:
+def _numbers(tensor: torch.Tensor | None, otherwise: FloatArray | None = None) -> FloatArray:
+    if tensor is None:
+        return np.empty(0) if otherwise is None else otherwise
     return tensor.detach().cpu().double().numpy()
 
 
@@ -122,11 +125,13 @@ def _elu_of(layer: nn.ELU) -> Activation:
     if not layer.alpha > 0.0:
         msg = f"nothing can be proved of an ELU of alpha {layer.alpha:g}; it has to be positive"
         raise NotCertifiableError(msg)
-    return Activation(lambda z: np.where(z > 0.0, z, layer.alpha * np.expm1(np.minimum(z, 0.0))), layer.alpha, abs(1.0 - layer.alpha))
+    return Activation(
+        lambda z: np.where(z > 0.0, z, layer.alpha * np.expm1(np.minimum(z, 0.0))), layer.alpha, abs(1.0 - layer.alpha)
+    )
 
 
 def _softplus_of(layer: nn.Softplus) -> Activation:
-    if not (layer.beta > 0.0 and layer.threshold >= 20.0):  # below, PyTorch's function has a step
+    if not (layer.beta > 0.0 and layer.threshold >= _SMOOTH):
         msg = f"nothing can be proved of {layer!r}; beta has to be positive and threshold at least 20"
         raise NotCertifiableError(msg)
     return Activation(partial(_softplus, beta=layer.beta), 0.25 * layer.beta)

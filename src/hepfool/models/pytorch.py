@@ -253,7 +253,9 @@ class TorchClassifier:
         if self.n_classes > 2:
             return network
         *first, last = network.layers
-        weight, bias = (last.weight, last.bias) if self._n_outputs == 1 else (np.diff(last.weight, axis=0), np.diff(last.bias))
+        weight, bias = (
+            (last.weight, last.bias) if self._n_outputs == 1 else (np.diff(last.weight, axis=0), np.diff(last.bias))
+        )
         return replace(network, layers=(*first, Layer(weight, bias - _logit(self.threshold))))
 
     def _margin(self, log_odds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

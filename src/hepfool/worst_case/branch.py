@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from hepfool.models.layers import Layer
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.worst_case.relax import linear_bounds
 
-__all__ = ["Parts", "bounded", "divided", "narrowed"]
+__all__ = ["Parts", "batch_size", "bounded", "divided", "narrowed"]
 
 #: Numbers that a batch of sets may hold at a time, so that they stay in the cache.
 _BATCH: Final = 2**19
@@ -56,8 +57,20 @@ class Parts:
 
 
 def batch_size(layers: Sequence[Layer]) -> int:
-    """Number of sets whose bounds are computed at a time."""
-    widest = max((len(after.bias) * len(layer.bias) for layer, after in zip(layers, layers[1:], strict=False)), default=1)
+    """
+    Choose how many bounds are computed at a time.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The network.
+
+    Returns
+    -------
+    int
+        Number of sets.
+    """
+    widest = max((len(after.bias) * len(layer.bias) for layer, after in pairwise(layers)), default=1)
     return int(np.clip(_BATCH // (2 * widest), 1, _MOST))
 
 
@@ -91,7 +104,7 @@ def bounded(layers: Sequence[Layer], parts: Parts) -> tuple[FloatArray, FloatArr
     return least, slopes
 
 
-def divided(  # noqa: PLR0913 - what is divided, and until when
+def divided(
     layers: Sequence[Layer],
     parts: Parts,
     *,

@@ -255,7 +255,7 @@ def _prover(problem: AttackProblem, shifts: Shifts | None) -> NetworkProver | Tr
 
 
 def _innermost(classifier: Classifier) -> Classifier:
-    """What decides about the classes: neither slopes nor a guide do."""
+    """Find what decides about the classes: neither slopes nor a guide do."""
     inner = getattr(classifier, "classifier", None)
     return classifier if inner is None or isinstance(classifier, Defended) else _innermost(inner)
 

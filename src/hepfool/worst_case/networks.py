@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
@@ -25,8 +25,6 @@ __all__ = ["NetworkProver"]
 
 #: Log-odds that a proof leaves to rounding at least.
 _MARGIN: Final = 1e-5
-#: What is tried in turns, with the share of the boxes: inputs where few move, signs where many do.
-_TRIES: Final = ((divided, 0.03), (decided_by_signs, 0.3), (divided, 1.0))
 #: Beyond this, relative to the log-odds, a difference of the layers from the network is more than rounding.
 _ROUNDING: Final = 1e-3
 
@@ -128,7 +126,8 @@ class NetworkProver:
         values = problem.table.values.copy()
         rows = _rows(problem.classes, len(self.network.layers[-1].bias))
 
-        def fooled(owner: IntArray, points: FloatArray) -> BoolArray:
+        def fooled(left: IntArray, owner: IntArray, points: FloatArray) -> BoolArray:
+            owner = left[owner]
             hit = _margins(rows[owner], self.network(points)) <= 0.0
             if hit.any():
                 freely = self.shifts is not None
@@ -140,7 +139,10 @@ class NetworkProver:
         layers, parts = self.network.layers, self._parts(events)
         whole = problem.table.features.of_kind("integer") & (self.shifts is None)
         state, boxes = np.zeros((2, len(events)), dtype=np.int64)
-        for decide, share in _TRIES if self._straight else _TRIES[-1:]:
+        by_inputs = partial(divided, whole=whole)
+        # In turns, with the share of the boxes: inputs, where few move, then signs, where many do.
+        tries = ((by_inputs, 0.03), (decided_by_signs, 0.3)) if self._straight else ()
+        for decide, share in (*tries, (by_inputs, 1.0)):
             left = np.flatnonzero(state == 0)
             if not len(left):
                 break
@@ -148,10 +150,9 @@ class NetworkProver:
             state[left], more = decide(
                 layers,
                 replace(mine, owner=np.searchsorted(left, mine.owner)),
-                whole=whole,
                 margin=self.margin,
                 max_boxes=max(int(share * max_boxes), 1),
-                fooled=lambda owner, points, left=left: fooled(left[owner], points),
+                fooled=partial(fooled, left),
                 stop=stop,
             )
             boxes[left] += more
@@ -186,7 +187,7 @@ def _boxed(problem: AttackProblem) -> tuple[IntArray, Sets, tuple[str, ...]]:
 def _rows(classes: IntArray, n_outputs: int) -> FloatArray:
     """Functions of the outputs, of shape (n_events, n_functions, n_outputs), of which none may reach 0, or the class changes."""
     if n_outputs == 1:
-        return (2.0 * classes - 1.0)[:, np.newaxis, np.newaxis]
+        return np.asarray(2.0 * classes - 1.0, dtype=np.float64)[:, np.newaxis, np.newaxis]
     others = np.array([[k for k in range(n_outputs) if k != c] for c in range(n_outputs)])
     each = np.eye(n_outputs)
     return np.asarray(each[classes][:, np.newaxis] - each[others[classes]])
@@ -198,8 +199,7 @@ def _margins(rows: FloatArray, outputs: FloatArray) -> FloatArray:
 
 def _rounding(problem: AttackProblem, network: Folded, rows: FloatArray) -> float:
     """How far the classifier is from its layers in double precision, in log-odds."""
-    inputs, classifier = problem.table.network_values, problem.classifier
-    assert isinstance(classifier, DifferentiableClassifier)
+    inputs, classifier = problem.table.network_values, cast("DifferentiableClassifier", problem.classifier)
     given, _ = classifier.margin_and_gradient(inputs, problem.classes)
     found = _margins(rows, network(network.present(inputs)))
     worst = float(np.abs(given - found).max(initial=0.0))

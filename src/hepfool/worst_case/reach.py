@@ -38,7 +38,7 @@ def boxed(problem: AttackProblem) -> tuple[IntArray, FloatArray, FloatArray, tup
     low, high = ends(problem, movable(problem) | (derived & ~missing))
     owner = np.arange(problem.table.n_events)
     for j in np.flatnonzero(features.of_kind("angle")):
-        owner, low, high = _wrapped(owner, low, high, j, features.lower[j], features.upper[j])
+        owner, low, high = _wrapped(owner, low, high, int(j), features.lower[j], features.upper[j])
     names = ", ".join(features.names[j] for j in np.flatnonzero(derived & (high > low).any(axis=0)))
     return owner, low, high, (f"derived inputs take any value within their bounds: {names}",) if names else ()
 

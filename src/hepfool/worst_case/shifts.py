@@ -76,7 +76,7 @@ class Shifts:
         return len(self.sources) <= _MOST_SIGNS
 
     def enclosed(self) -> tuple[IntArray, Sets, tuple[str, ...]]:
-        """Sets around all that events may be, whose events they are, and what is approximate about them."""
+        """Enclose all that events may be; say whose the sets are, and what is approximate about them."""
         skew = (self.up + self.down) / 4.0
         spread = np.concatenate([(self.up - self.down) / 2.0, skew], axis=-1)
         sets = Sets(self.table.network_values + skew.sum(axis=-1), spread)

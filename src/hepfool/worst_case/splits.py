@@ -63,7 +63,6 @@ def decided_by_signs(
     layers: Sequence[Layer],
     parts: Parts,
     *,
-    whole: BoolArray,
     margin: float,
     max_boxes: int,
     fooled: Callable[[IntArray, FloatArray], BoolArray],
@@ -121,7 +120,7 @@ def _first(layers: Sequence[Layer], parts: Parts) -> _Cases:
     """One case for every function that must not reach 0, with bounds of all neurons and no sign known."""
     ends, size = [], batch_size(layers)
     for start in range(0, len(parts), size):
-        found = enclosed(layers, parts.sets.select(slice(start, start + size)))
+        found, _ = enclosed(layers, parts.sets.select(slice(start, start + size)))
         ends.append([np.concatenate(side, axis=1) for side in zip(*found, strict=True)])
     low, high = (np.concatenate(side) for side in zip(*ends, strict=True))
     part, function = np.nonzero(np.ones(parts.rows.shape[:2], dtype=np.bool_))
@@ -172,7 +171,10 @@ def _direction(moments: FloatArray, gradient: FloatArray, step: int) -> FloatArr
 
 def _better(best: _Cases, now: _Cases) -> _Cases:
     more = now.least > best.least
-    chosen = (np.where(more.reshape(-1, *(1,) * (getattr(now, f.name).ndim - 1)), getattr(now, f.name), getattr(best, f.name)) for f in fields(now))
+    chosen = (
+        np.where(more.reshape(-1, *(1,) * (getattr(now, f.name).ndim - 1)), getattr(now, f.name), getattr(best, f.name))
+        for f in fields(now)
+    )
     return _Cases(*chosen)
 
 

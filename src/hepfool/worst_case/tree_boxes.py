@@ -59,10 +59,10 @@ class _Forest:
         ends = np.append(trees.root, len(trees.feature))
         return cls(trees, tuple(levels), leaves, np.searchsorted(leaves, trees.root), ends)
 
-    def within(self, reached: BoolArray) -> _Forest:
-        """Only some of the nodes; the others become one leaf that nothing reaches."""
-        kept, trees = np.flatnonzero(reached), self.trees
-        place = np.full(len(reached), len(kept))
+    def within(self, kept: IntArray) -> _Forest:
+        """Return some of the nodes; the others become one leaf that nothing reaches."""
+        trees = self.trees
+        place = np.full(len(trees.feature), len(kept))
         place[kept] = np.arange(len(kept))
         return _Forest.of(
             replace(
@@ -99,9 +99,7 @@ class _Forest:
         highest = np.maximum.reduceat(np.where(reached, values, -np.inf), self.first_leaf, axis=0)
         return lowest.sum(axis=0) + row @ self.trees.base, highest - lowest
 
-    def bounded(
-        self, boxes: _Boxes, missing: BoolArray, classes: IntArray
-    ) -> tuple[FloatArray, IntArray]:
+    def bounded(self, boxes: _Boxes, missing: BoolArray, classes: IntArray) -> tuple[FloatArray, IntArray]:
         """Least margin over each box, and the node to divide it at; -1 where every tree has one leaf."""
         least, node = np.full(len(boxes), np.inf), np.full(len(boxes), -1)
         size = max(_BATCH // len(self.trees.feature), 1)
@@ -129,7 +127,7 @@ def _rows(c: int, n_outputs: int) -> FloatArray:
     if n_outputs == 1:
         return np.array([[2.0 * c - 1.0]])
     each = np.eye(n_outputs)
-    return each[c] - np.delete(each, c, axis=0)
+    return np.asarray(each[c] - np.delete(each, c, axis=0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -226,7 +224,8 @@ class TreeProver:
         left = self.boxes.select(np.isin(self.boxes.owner, events))
         left = _Boxes(order[np.searchsorted(events[order], left.owner)], left.low, left.high)
         missing = np.isnan(problem.table.network_values)
-        forest = self.forest.within(self.forest.reached(left.low, left.high, missing[left.owner])[0].any(axis=1))
+        reached, _ = self.forest.reached(left.low, left.high, missing[left.owner])
+        forest = self.forest.within(np.flatnonzero(reached.any(axis=1)))
         open_, given_up = np.bincount(left.owner, minlength=n_events), np.zeros(n_events, dtype=np.bool_)
         while len(left) and not stop():
             least, node = forest.bounded(left, missing, problem.classes)
@@ -256,7 +255,7 @@ def _halves(trees: Ensemble, problem: AttackProblem, boxes: _Boxes, node: IntArr
     high[each, column] = np.where(whole, np.floor(below), below)
     both = _Boxes(boxes.owner, boxes.low, high).joined(_Boxes(boxes.owner, low, boxes.high))
     # Without a number of the precision in between there is nothing on one side.
-    return both.select(~(both.low > both.high).any(axis=1))
+    return both.select(np.flatnonzero(~(both.low > both.high).any(axis=1)))
 
 
 def _last(threshold: FloatArray, *, single: bool) -> FloatArray:
