@@ -19,6 +19,7 @@ import numpy as np
 
 from hepfool.attacks.base import AttackResult
 from hepfool.models.protocols import Classifier
+from hepfool.statistics.sources import Correlations, combined
 from hepfool.studies.contributions import (
     Contributions,
     Measured,
@@ -27,7 +28,6 @@ from hepfool.studies.contributions import (
     attack_contributions,
     variation_contributions,
 )
-from hepfool.studies.systematics import Correlations, combined
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["Excess", "excess_of", "excess_over_mean", "run_excess"]

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from hepfool.statistics.compatibility import Compatibility
+from hepfool.statistics.sources import Correlations
 from hepfool.studies.excess import Excess
 from hepfool.studies.systematics import (
-    Correlations,
     Measured,
     SystematicEffect,
     SystematicTotal,

@@ -25,7 +25,7 @@ from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NotCertifiableError
 from hepfool.identity import table_digest
 from hepfool.models.protocols import Classifier, is_fooled
-from hepfool.studies.systematics import combined
+from hepfool.statistics.sources import combined
 from hepfool.typing import BoolArray, FloatArray, IntArray, ProgressCallback
 from hepfool.worst_case.certified import Certificate, certify
 from hepfool.worst_case.shifts import Shifts
