@@ -49,12 +49,11 @@ from hepfool.statistics.marginals import Binning
 from hepfool.statistics.migration import Migration
 from hepfool.statistics.toys import Power
 from hepfool.studies.cross_run import CrossRuns
-from hepfool.studies.data_check import DataCheck
 from hepfool.studies.frontier import Frontier, FrontierPoint
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
 from hepfool.studies.region_yields import RegionYields
 from hepfool.studies.systematics import Measured
-from hepfool.studies.threshold_scan import ThresholdScan
+from hepfool.studies.threshold_scan import DataCheck, ThresholdScan
 from hepfool.typing import FloatArray
 from hepfool.worst_case.ladder import Bracket, Freedom, Ladder, Rung
 from tests.figures import STYLE, TOLERANCE, drawn, judged, quantiles

@@ -89,9 +89,10 @@ class CONSERVAttack:
         :mod:`hepfool.attacks.convergence`; when left out, with ``strategy="frugal"``.
     n_bins : int
         Bins per marginal [num_bins].
-    alpha, beta : float, optional
-        Price of the Jensen-Shannon distance and of the correlation shift.  When left out, those of the paper, or with
-        ``strategy="frugal"`` in proportion to one over each cap.
+    alpha : float, optional
+        Price of the Jensen-Shannon distance: 4 when left out, or with ``strategy="frugal"`` 0.135 over the cap.
+    beta : float, optional
+        Price of the correlation shift: 1 when left out, or with ``strategy="frugal"`` 0.5 over the cap.
     max_js_distance : float
         Cap on each marginal's distance from nominal; never exceeded.
     max_js_change : float

@@ -19,18 +19,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepfool.attacks.base import AttackResult
-from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.sources import Correlations, combined, source_matrix
 from hepfool.studies.contributions import (
     Measured,
     SystematicEffect,
     attack_contributions,
-    variation_contributions,
 )
 from hepfool.typing import BoolArray
 
-__all__ = ["Measured", "SystematicEffect", "SystematicTotal", "attack_effect", "run_systematics", "total"]
+__all__ = ["Measured", "SystematicEffect", "SystematicTotal", "attack_effect", "total"]
 
 _ROUNDING = 1e-9
 
@@ -57,49 +55,6 @@ class SystematicTotal:
     flips_envelope: float
     yield_shift: Mapping[str, Measured]
     yield_envelope: Mapping[str, float]
-
-
-def run_systematics(
-    classifier: Classifier,
-    table: EventTable,
-    *,
-    attacked: BoolArray | None = None,
-    regions: Sequence[str] | None = None,
-    selected_class: int = 1,
-) -> tuple[SystematicEffect, ...]:
-    """
-    Measure every systematic variation of a table.
-
-    Parameters
-    ----------
-    table : EventTable
-        Events with ``shape_variations`` and ``weight_variations``; pairs are named ``<source>_up`` and
-        ``<source>_down``.
-    attacked : BoolArray, shape (n_events,), optional
-        Events whose flips count: use ``AttackResult.attacked``; the correctly classified ones by default.
-    regions : sequence of str, optional
-        Regions whose yield shifts are reported; all by default.
-    selected_class : int
-        Class that the score selection keeps.
-
-    Returns
-    -------
-    tuple of SystematicEffect
-        Shape variations, then weight variations, in the table's order; empty without variations.
-
-    Raises
-    ------
-    ValueError
-        If a region is unknown, or no event is attacked.
-
-    Examples
-    --------
-    See :func:`total`.
-    """
-    contributions = variation_contributions(
-        classifier, table, attacked=attacked, regions=regions, selected_class=selected_class
-    )
-    return tuple(contribution.effect() for contribution in contributions)
 
 
 def attack_effect(
