@@ -54,7 +54,8 @@ def attacked(attack: CONSERVAttack | PGD, rng: np.random.Generator) -> tuple[Att
     events, control = table(rng)
     free = control[:, np.newaxis]
     envelope = Envelope(
-        np.where(free, -np.inf, events.values - [1.2, 0.1]), np.where(free, np.inf, events.values + [0.8, 0.1])
+        np.where(free, -np.inf, events.values - [1.2, 0.1]),
+        np.where(free, np.inf, events.values + np.array([0.8, 0.1])),
     )
     return run_attack(attack, Valley(), events, rng=7, envelope=envelope), control
 
@@ -72,7 +73,7 @@ def test_a_search_within_an_envelope_ends_with_restarts(rng: np.random.Generator
 def test_pgd_reaches_the_far_end_of_an_asymmetric_envelope(rng: np.random.Generator) -> None:
     events, _ = table(rng)
     events = replace(events, regions=())
-    envelope = Envelope(events.values - [0.1, 0.1], events.values + [1.7, 0.1])
+    envelope = Envelope(events.values - [0.1, 0.1], events.values + np.array([1.7, 0.1]))
     for norm in ("inf", "2"):
         attack = PGD(step=0.2, epsilon=1.0, unit="envelope", n_iterations=20, norm=norm)  # type: ignore[arg-type]
         moved = (
