@@ -75,7 +75,7 @@ def test_pgd_reaches_the_far_end_of_an_asymmetric_envelope(rng: np.random.Genera
     events = replace(events, regions=())
     envelope = Envelope(events.values - [0.1, 0.1], events.values + np.array([1.7, 0.1]))
     for norm in ("inf", "2"):
-        attack = PGD(step=0.2, epsilon=1.0, unit="envelope", n_iterations=20, norm=norm)  # type: ignore[arg-type]
+        attack = PGD(step=0.2, epsilon=1.0, unit="envelope", n_iterations=20, norm=norm)
         moved = (
             run_attack(attack, Valley(), events, rng=1, envelope=envelope, target=0).adversarial.values - events.values
         )

@@ -143,7 +143,7 @@ def test_any_slopes_and_prices_give_a_bound_where_the_signs_are_as_stated(
     cases = replace(cases, slope=slope, price=rng.exponential(size=slope.shape))
     found, _, _ = _evaluated(layers, cases, (cases.low < 0) & (cases.high > 0), leaks)
     for x in points(rng, Sets(cases.centre, cases.spread), 40):
-        value, agrees = x, np.ones(len(x), dtype=np.bool_)
+        value = x
         entering = []
         for layer in layers[:-1]:
             assert layer.activation is not None
@@ -159,7 +159,7 @@ def test_any_slopes_and_prices_give_a_bound_where_the_signs_are_as_stated(
 def test_halves_hold_every_whole_number_once_and_every_value(seed: int) -> None:
     rng = np.random.default_rng(seed)
     low = rng.integers(-4, 3, (5, 2)).astype(float)
-    high = low + rng.integers(1, 5, (5, 2))
+    high = low + rng.integers(1, 5, (5, 2)).astype(float)
     parts = Parts(np.arange(5), Sets.between(low, high), np.ones((5, 1, 1)))
     column, whole = rng.integers(0, 2, 5), np.array([True, False])
     halves = _halves(parts, column, whole)
@@ -177,7 +177,8 @@ def test_halves_hold_every_whole_number_once_and_every_value(seed: int) -> None:
 def exact_minimum(layers: Folded, low: FloatArray, high: FloatArray, sign: float) -> float:
     """Mixed-integer programme of a network with ReLU, written from its definition with wide constants."""
     size, rows, least, most = 0, [], [], []
-    big, kinds, bounds = 1e3, [], []
+    big, kinds = 1e3, list[int]()
+    bounds: list[tuple[float, float]] = []
 
     def add(n: int, lower: FloatArray | float, upper: FloatArray | float, kind: int) -> np.ndarray:
         nonlocal size
@@ -210,7 +211,10 @@ def exact_minimum(layers: Folded, low: FloatArray, high: FloatArray, sign: float
     cost[before] = sign * layers.layers[-1].weight[0]
     lower, upper = np.array(bounds).T
     answer = milp(
-        cost, integrality=kinds, bounds=Bounds(lower, upper), constraints=LinearConstraint(matrix, least, most)
+        cost,
+        integrality=np.array(kinds),
+        bounds=Bounds(lower, upper),
+        constraints=LinearConstraint(matrix, least, most),
     )
     return float(answer.fun + sign * layers.layers[-1].bias[0])
 
@@ -409,7 +413,7 @@ def open_problem(rng: np.random.Generator) -> tuple[TorchClassifier, EventTable,
 
 def test_an_interrupted_certificate_goes_on_from_what_it_kept(rng: np.random.Generator, tmp_path: Path) -> None:
     classifier, table, envelope = open_problem(rng)
-    options = {"target": "all", "max_boxes": 20, "restarts": 1, "rng": 3}
+    options: dict[str, Any] = {"target": "all", "max_boxes": 20, "restarts": 1, "rng": 3}
     whole = certify(classifier, table, envelope, **options)
     said: list[str] = []
 
@@ -444,7 +448,7 @@ def test_a_budget_of_no_seconds_leaves_events_open(rng: np.random.Generator) -> 
 def test_a_derived_input_may_be_anything_within_its_bounds(rng: np.random.Generator) -> None:
     values = rng.uniform(-1.0, 1.0, (60, 3))
     values = np.column_stack([values, values[:, 0] + values[:, 1]])
-    features = ["a", "b", "c", Feature(name="sum", derived=Derived(["a", "b"], np.add))]
+    features: list[Feature | str] = ["a", "b", "c", Feature(name="sum", derived=Derived(["a", "b"], np.add))]
     table = EventTable.from_arrays(values, features=features, labels=np.zeros(60, dtype=int))
     classifier = TorchClassifier(network("ReLU", 1), n_features=N_INPUTS)
     envelope = Envelope.absolute(table, 0.3)

@@ -38,10 +38,10 @@ MISSING = ("forest", "one tree", "histogram")
 
 
 def sample(rng: np.random.Generator, n: int, n_classes: int, *, missing: bool) -> tuple[FloatArray, IntArray]:
-    values = np.stack([rng.normal(size=n), rng.integers(0, 5, n), rng.normal(size=n)], axis=1).astype(np.float32)
+    values = np.stack([rng.normal(size=n), rng.integers(0, 5, n), rng.normal(size=n)], axis=1)
+    values = values.astype(np.float32).astype(np.float64)
     sums = values[:, 0] * (values[:, 1] - 2.0) + values[:, 2] + 0.3 * rng.normal(size=n)
     labels = np.digitize(sums, [0.0] if n_classes == 2 else [-0.8, 0.8])
-    values = values.astype(np.float64)
     if missing:
         values[rng.uniform(size=n) < 0.2, 2] = np.nan
     return values, labels.astype(np.int64)
