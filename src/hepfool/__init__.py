@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hepfool.models.pytorch import TorchClassifier
     from hepfool.study.plan import Study
     from hepfool.validation import Correlations, Marginals, Validation
+    from hepfool.worst_case.certified import certify
 
 __all__ = [
     "AttackResult",
@@ -44,6 +45,7 @@ __all__ = [
     "Validation",
     "__version__",
     "best_single_cut",
+    "certify",
     "run_attack",
 ]
 
@@ -62,6 +64,7 @@ _MODULES = {
     "TorchClassifier": "hepfool.models.pytorch",
     "Validation": "hepfool.validation",
     "best_single_cut": "hepfool.events",
+    "certify": "hepfool.worst_case.certified",
     "run_attack": "hepfool.attacks.base",
 }
 

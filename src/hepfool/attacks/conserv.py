@@ -23,6 +23,7 @@ import numpy as np
 from hepfool.attacks.checks import in_parts
 from hepfool.attacks.convergence import PATIENCE
 from hepfool.attacks.problem import AttackProblem
+from hepfool.attacks.restarts import finished_within_envelope
 from hepfool.attacks.search.candidates import Options
 from hepfool.attacks.search.engine import Moving, Search, Tuning
 from hepfool.attacks.search.exchange import exchange
@@ -381,7 +382,7 @@ class CONSERVAttack:
         values = search.sweep(values, asked, self._options(), self._worth, self._tuning, seed, last=last)
         if self.strategy == "paper" and self.optimize_already_fooled:
             values = self._repaired(search, values, seed)
-        return values
+        return finished_within_envelope(problem, values, rng) if last else values
 
     @property
     def converges(self) -> bool:
