@@ -9,9 +9,9 @@ from typing import Any
 from hepfool.attacks.base import AttackResult
 from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier
+from hepfool.statistics.sources import Correlations
 from hepfool.studies.contributions import attack_contributions, variation_contributions
 from hepfool.studies.excess import Excess, excess_of
-from hepfool.statistics.sources import Correlations
 from hepfool.studies.systematics import SystematicEffect
 from hepfool.typing import BoolArray
 

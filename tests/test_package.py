@@ -44,6 +44,7 @@ DAILY = [
     "Validation",
     "best_single_cut",
     "certify",
+    "load_model",
     "run_attack",
 ]
 MODULES = sorted(

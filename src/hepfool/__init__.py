@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hepfool.attacks.conserv import CONSERVAttack
     from hepfool.events import Envelope, EventTable, Region, best_single_cut
     from hepfool.features import Derived, Feature, FeatureSpace
+    from hepfool.models.load import load_model
     from hepfool.models.pytorch import TorchClassifier
     from hepfool.study.plan import Study
     from hepfool.validation import Correlations, Marginals, Validation
@@ -46,6 +47,7 @@ __all__ = [
     "__version__",
     "best_single_cut",
     "certify",
+    "load_model",
     "run_attack",
 ]
 
@@ -65,6 +67,7 @@ _MODULES = {
     "Validation": "hepfool.validation",
     "best_single_cut": "hepfool.events",
     "certify": "hepfool.worst_case.certified",
+    "load_model": "hepfool.models.load",
     "run_attack": "hepfool.attacks.base",
 }
 

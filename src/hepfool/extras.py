@@ -15,6 +15,7 @@ from hepfool.exceptions import MissingExtraError
 _EXTRAS = {
     "coffea": "coffea",
     "joblib": "torch",
+    "onnx": "onnx",
     "pyarrow": "parquet",
     "sklearn": "torch",
     "skorch": "torch",

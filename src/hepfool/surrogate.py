@@ -15,7 +15,7 @@ from functools import partial
 
 from hepfool.events import EventTable
 from hepfool.models.networks import Standardise, mlp
-from hepfool.models.protocols import Classifier, Defended, DifferentiableClassifier
+from hepfool.models.protocols import Classifier, Defended, DifferentiableClassifier, inputs_of, spectators_of
 from hepfool.training import TrainingSettings, fit
 from hepfool.typing import FloatArray, IntArray
 
@@ -71,7 +71,9 @@ class Surrogate:
         ValueError
             If the classifier gives all training events the same class.
         """
-        answered = [replace(table, labels=classifier.predict(table.network_values)) for table in (train, validation)]
+        answered = [
+            replace(table, labels=classifier.predict(inputs_of(classifier, table))) for table in (train, validation)
+        ]
         n_outputs = 1 if classifier.n_classes == 2 else classifier.n_classes
         network = partial(mlp, train.n_features, hidden, n_outputs=n_outputs, preprocessing=Standardise.of(train))
         return cls(classifier, fit(network, *answered, seed=seed, settings=settings).classifier)
@@ -85,6 +87,11 @@ class Surrogate:
     def n_features(self) -> int | None:
         """Number of inputs."""
         return self._guide.n_features
+
+    @property
+    def spectators(self) -> tuple[str, ...]:
+        """Columns that the classifier is given behind its inputs, and its guide is not."""
+        return spectators_of(self.classifier)
 
     @property
     def digest(self) -> str:
@@ -101,8 +108,8 @@ class Surrogate:
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
         """Margin of the guide and its gradient."""
-        return self._guide.margin_and_gradient(values, labels)
+        return self._guide.margin_and_gradient(values[:, : self.n_features], labels)
 
     def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
         """Cross-entropy of the guide and its gradient."""
-        return self._guide.loss_and_gradient(values, labels)
+        return self._guide.loss_and_gradient(values[:, : self.n_features], labels)

@@ -17,6 +17,7 @@ from hepfool.contrib.attention import attention_features, attention_jets
 from hepfool.contrib.jets.networks import particle_flow_jets
 from hepfool.events import EventTable
 from hepfool.models.blackbox import CallableClassifier, FiniteDifference
+from hepfool.models.folds import FoldedClassifier
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
@@ -157,6 +158,31 @@ class TestGradients(GradientConformance):
     @pytest.fixture
     def values(self, rng: np.random.Generator) -> FloatArray:
         return read_only(rng)
+
+
+FOLDED: dict[str, Specimen] = {
+    "folds of torch": lambda seed: FoldedClassifier([TorchClassifier(network(seed + k)) for k in range(3)]),
+    "folds of three classes": lambda seed: FoldedClassifier([TorchClassifier(network(seed + k, 3)) for k in range(3)]),
+    "differences of folds": lambda seed: FiniteDifference(
+        FoldedClassifier([CallableClassifier(Logistic(seed + k, 2), n_features=N_FEATURES) for k in range(3)]),
+        np.full(N_FEATURES, 1e-3),
+    ),
+}
+
+
+class TestFolds(ClassifierConformance, GradientConformance):
+    """Classifiers that are given a spectator behind the inputs."""
+
+    @pytest.fixture(params=FOLDED.values(), ids=list(FOLDED))
+    def build(self, request: pytest.FixtureRequest) -> Callable[[int], Classifier]:
+        build: Callable[[int], Classifier] = request.param
+        return build
+
+    @pytest.fixture
+    def values(self, rng: np.random.Generator) -> FloatArray:
+        array = np.column_stack([read_only(rng), np.arange(50) % 3])
+        array.flags.writeable = False
+        return array
 
 
 @pytest.mark.parametrize("output", ["logit", "probability"])

@@ -266,7 +266,7 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
         ({"classes": "0=1,1=1", "max_events": "0"}, "Invalid value for '--max-events': 0 is not in the range x>=1"),
         ({"weight": "bad_weight"}, "600 event weights are not finite"),
         ({"model": "absent.pt2"}, "No such file"),
-        ({"model": "{donut}/donut.root"}, "neither an exported program"),
+        ({"model": "{donut}/donut.root"}, "is of an unknown kind"),
         ({"model": "{broken}"}, "cannot be read"),
         ({"output_type": "probability"}, "not probabilities"),
         ({"seed": "-1"}, "Invalid value for '--seed': -1 is not in the range x>=0"),

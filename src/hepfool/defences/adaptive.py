@@ -23,7 +23,7 @@ from hepfool.attacks.transfer import transferred
 from hepfool.defences.detector import Detector, DetectorReport, check_features, evaluate
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import GradientsUnavailableError
-from hepfool.models.protocols import Classifier, DifferentiableClassifier
+from hepfool.models.protocols import Classifier, DifferentiableClassifier, spectators_of
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["AdaptiveAttack", "DefendedClassifier", "attack_defended"]
@@ -76,6 +76,11 @@ class DefendedClassifier:
         return self.detector.classifier.n_features
 
     @property
+    def spectators(self) -> tuple[str, ...]:
+        """Columns that the classifier is given behind its inputs, and the detector is not."""
+        return spectators_of(self.classifier)
+
+    @property
     def digest(self) -> str:
         """SHA-256 of both networks, the detector's threshold and its weight."""
         parts = (self.classifier.digest, self.detector.classifier.digest, self.detector.threshold, self.detector_weight)
@@ -91,7 +96,7 @@ class DefendedClassifier:
 
     def fooled(self, values: FloatArray, classes: IntArray) -> BoolArray:
         """Mark the events of another class that are not flagged; see :meth:`~hepfool.models.protocols.Defended.fooled`."""
-        return np.asarray((self.classifier.predict(values) != classes) & ~self.detector.flags(values))
+        return np.asarray((self.classifier.predict(values) != classes) & ~self.detector.flags(self._inputs(values)))
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
         """
@@ -111,7 +116,7 @@ class DefendedClassifier:
         network = self.detector.classifier
         parts = [
             self.classifier.margin_and_gradient(values, labels),
-            network.margin_and_gradient(values, np.ones_like(labels)),
+            network.margin_and_gradient(self._inputs(values), np.ones_like(labels)),
         ]
         # A score cannot exceed a threshold of one; one of zero is exceeded by any, and a margin must be finite.
         own = math.inf if self.detector.threshold >= 1 else special.logit(max(self.detector.threshold, _LOWEST))
@@ -127,6 +132,9 @@ class DefendedClassifier:
         """Cross-entropy with the margin as log-odds of the label, and its gradient."""
         margin, gradient = self.margin_and_gradient(values, labels)
         return np.logaddexp(0.0, -margin), -special.expit(-margin)[:, np.newaxis] * gradient
+
+    def _inputs(self, values: FloatArray) -> FloatArray:
+        return values[:, : self.n_features]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

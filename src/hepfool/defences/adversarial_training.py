@@ -20,7 +20,7 @@ from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.attacks.transfer import transferred
 from hepfool.events import EventTable
 from hepfool.interrupts import completed
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, inputs_of
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.ranges import check_counts
 from hepfool.statistics.roc import auroc_difference
@@ -182,7 +182,7 @@ def train_adversarially(
     return AdversarialTraining(
         initial=initial,
         fooling_ratio=judged.fooling_ratio,
-        auroc=auroc(validation.labels, initial.scores(validation.network_values), validation.weights),
+        auroc=auroc(validation.labels, initial.scores(inputs_of(initial, validation)), validation.weights),
         iterations=tuple(iterations),
         stopped=stopped,
         settings=settings,
@@ -217,7 +217,7 @@ def auroc_loss(events: EventTable, before: Classifier, after: Classifier) -> tup
     loss, error : float
         Positive if ``after`` is worse; the error is that of the paired events, NaN for more than two classes.
     """
-    first, second = (classifier.scores(events.network_values) for classifier in (before, after))
+    first, second = (classifier.scores(inputs_of(classifier, events)) for classifier in (before, after))
     if before.n_classes == 2:
         difference, error = auroc_difference(events.labels, first[:, 1], second[:, 1], events.weights)
         return -difference, error

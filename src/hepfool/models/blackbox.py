@@ -20,11 +20,11 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier, Defended
+from hepfool.models.protocols import Classifier, Defended, DifferentiableClassifier, spectators_of
 from hepfool.models.trees import Ensemble, ensemble_of
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["CallableClassifier", "FiniteDifference"]
+__all__ = ["CallableClassifier", "FiniteDifference", "with_slopes"]
 
 _SUM_TOLERANCE = 1e-3
 _SMALLEST_SCORE = 1e-12
@@ -77,7 +77,7 @@ class CallableClassifier:
         if not 0 < threshold < 1:
             msg = f"threshold must lie between 0 and 1, got {threshold}"
             raise ValueError(msg)
-        _check_classes(getattr(function, "classes_", None), n_classes)
+        check_classes(getattr(function, "classes_", None), n_classes)
         self._function = cast("Callable[[FloatArray], ArrayLike]", asked)
         width = getattr(function, "n_features_in_", None) if n_features is None else n_features
         self._n_classes, self._n_features, self._threshold = n_classes, width, float(threshold)
@@ -227,6 +227,11 @@ class FiniteDifference:
         return len(self._step)
 
     @property
+    def spectators(self) -> tuple[str, ...]:
+        """Columns that the wrapped classifier is given behind its inputs."""
+        return spectators_of(self.classifier)
+
+    @property
     def threshold(self) -> float:
         """Threshold of the wrapped classifier; 0.5 if it has none."""
         return float(getattr(self.classifier, "threshold", 0.5))
@@ -256,7 +261,7 @@ class FiniteDifference:
         return self._differences(lambda scores: -np.log(_clipped(_of_class(scores, labels))), values)
 
     def _differences(self, of: Callable[[FloatArray], FloatArray], values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        gradient = np.empty(np.shape(values))
+        gradient = np.empty((len(values), len(self._step)))
         for j, step in enumerate(self._step):
             moved = np.array(values, dtype=np.float64)
             moved[:, j] = values[:, j] + step
@@ -266,7 +271,26 @@ class FiniteDifference:
         return of(self.scores(values)), gradient
 
 
-def _check_classes(classes: Any, n_classes: int) -> None:
+def with_slopes(classifier: Classifier, table: EventTable) -> DifferentiableClassifier:
+    """
+    Give a classifier slopes, if it has none.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Any.
+    table : EventTable
+        Nominal events, whose ranges set the steps.
+
+    Returns
+    -------
+    DifferentiableClassifier
+        The classifier itself, or :class:`FiniteDifference` of it.
+    """
+    return classifier if isinstance(classifier, DifferentiableClassifier) else FiniteDifference.of(classifier, table)
+
+
+def check_classes(classes: Any, n_classes: int) -> None:
     """Refuse an estimator that counts other classes than the labels of a table."""
     if classes is None:
         return

@@ -56,7 +56,7 @@ def require_classifier(classifier: object) -> None:
     elif callable(classifier):
         wrapped = "hepfool.models.blackbox.CallableClassifier(function, n_classes=2), of a function that returns probabilities"
     else:
-        wrapped = "TorchClassifier(module, output='logit') or CallableClassifier(function, n_classes=2), or read it by load_torch"
+        wrapped = "TorchClassifier(module, output='logit') or CallableClassifier(function, n_classes=2), or read it by hepfool.load_model"
     msg = f"a {name} is not a classifier yet; pass {wrapped}"
     raise TypeError(msg)
 

@@ -5,18 +5,20 @@ Protocols of classifiers: what an attack needs of a network.
 Implement :class:`Classifier` for anything that gives scores, and
 :class:`DifferentiableClassifier` if it also gives gradients.  Values arrive as
 ``(n_events, n_features)`` in the features' physical units, with the table's
-sentinel where a value is missing: a network's own preprocessing stays inside it.
+sentinel where a value is missing: a network's own preprocessing stays inside it.  A classifier whose attribute ``spectators`` names
+columns of the table is given these too, behind the inputs: they never move, and enter no comparison.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from hepfool.events import EventTable
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Classifier", "Defended", "DifferentiableClassifier"]
+__all__ = ["Classifier", "Defended", "DifferentiableClassifier", "inputs_of"]
 
 
 @runtime_checkable
@@ -138,6 +140,52 @@ class Defended(Classifier, Protocol):
             True where the class is another one and the defence has noticed nothing.
         """
         ...
+
+
+def spectators_of(classifier: Classifier) -> tuple[str, ...]:
+    """Name the columns that a classifier is given behind its inputs."""
+    return tuple(getattr(classifier, "spectators", ()))
+
+
+def inputs_of(classifier: Classifier, table: EventTable) -> FloatArray:
+    """
+    Lay out events as a classifier is given them.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Whose attribute ``spectators``, if there is one, names further columns.
+    table : EventTable
+        Events.
+
+    Returns
+    -------
+    FloatArray, shape (n_events, n_features + n_spectators)
+        ``table.network_values`` and the spectators.
+
+    Raises
+    ------
+    ValueError
+        If the table has no such spectator, or it is no column of numbers.
+    """
+    return with_spectators(classifier, table, table.network_values)
+
+
+def with_spectators(
+    classifier: Classifier, table: EventTable, values: FloatArray, events: Any = slice(None)
+) -> FloatArray:
+    """Append the spectators that a classifier is given."""
+    columns = []
+    for name in spectators_of(classifier):
+        column = table.spectators.get(name)
+        if column is None or column.dtype.kind not in "biuf":
+            msg = (
+                f"the classifier asks for the spectator {name!r}, a column of numbers; the table has "
+                f"{', '.join(table.spectators) or 'none'}: pass spectators={{{name!r}: ...}} to EventTable"
+            )
+            raise ValueError(msg)
+        columns.append(column[events])
+    return np.column_stack([values, *columns]) if columns else values
 
 
 def is_fooled(classifier: Classifier, values: FloatArray, classes: IntArray) -> BoolArray:

@@ -17,7 +17,7 @@ from scipy.special import logit
 from hepfool.exceptions import NotCertifiableError
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["SUPPORTED", "Ensemble", "ensemble_of"]
+__all__ = ["SUPPORTED", "Ensemble", "Tree", "ensemble_of", "joined"]
 
 #: Models of which a proof can be made.
 SUPPORTED: Final = (
@@ -104,7 +104,7 @@ class Ensemble:
         return np.asarray(self.base + self.value[self.leaves(values)].sum(axis=1))
 
 
-class _Tree(NamedTuple):
+class Tree(NamedTuple):
     feature: IntArray
     threshold: FloatArray
     left: IntArray
@@ -162,24 +162,24 @@ def _forest(estimators: Iterable[Any], threshold: float) -> Ensemble:
     two = shares[0].shape[1] == 2
     values = [share[:, 1:] if two else share for share in shares]
     base = np.array([-threshold]) if two else np.zeros(shares[0].shape[1])
-    return _joined([tree._replace(value=value) for tree, value in zip(trees, values, strict=True)], base, single=True)
+    return joined([tree._replace(value=value) for tree, value in zip(trees, values, strict=True)], base, single=True)
 
 
-def _boosted(model: Any, rounds: list[list[_Tree]], rate: float, threshold: float, *, single: bool) -> Ensemble:
+def _boosted(model: Any, rounds: list[list[Tree]], rate: float, threshold: float, *, single: bool) -> Ensemble:
     """One tree per output in each round; what does not depend on the inputs is what is left of one answer."""
     n_outputs = len(rounds[0])
     outputs = np.eye(n_outputs)
     trees = [t._replace(value=rate * t.value[:, :1] * outputs[k]) for row in rounds for k, t in enumerate(row)]
-    ensemble = _joined(trees, np.zeros(n_outputs), single=single)
+    ensemble = joined(trees, np.zeros(n_outputs), single=single)
     inputs = np.zeros((1, model.n_features_in_))
     base = model.decision_function(inputs).reshape(-1) - ensemble(inputs)[0]
-    return _joined(trees, base - (logit(threshold) if n_outputs == 1 else 0.0), single=single)
+    return joined(trees, base - (logit(threshold) if n_outputs == 1 else 0.0), single=single)
 
 
-def _plain(tree: Any) -> _Tree:
+def _plain(tree: Any) -> Tree:
     inner, own = tree.children_left >= 0, np.arange(tree.node_count)
     missing_left = getattr(tree, "missing_go_to_left", np.zeros(tree.node_count))
-    return _Tree(
+    return Tree(
         np.where(inner, tree.feature, -1),
         np.asarray(tree.threshold, dtype=np.float64),
         np.where(inner, tree.children_left, own),
@@ -189,9 +189,9 @@ def _plain(tree: Any) -> _Tree:
     )
 
 
-def _histogram(nodes: Any) -> _Tree:
+def _histogram(nodes: Any) -> Tree:
     inner, own = nodes["is_leaf"] == 0, np.arange(len(nodes))
-    return _Tree(
+    return Tree(
         np.where(inner, nodes["feature_idx"].astype(np.int64), -1),
         nodes["num_threshold"].astype(np.float64),
         np.where(inner, nodes["left"].astype(np.int64), own),
@@ -201,10 +201,10 @@ def _histogram(nodes: Any) -> _Tree:
     )
 
 
-def _joined(trees: list[_Tree], base: FloatArray, *, single: bool) -> Ensemble:
+def joined(trees: list[Tree], base: FloatArray, *, single: bool) -> Ensemble:
     root = np.cumsum([0, *(len(tree.feature) for tree in trees)])[:-1]
 
-    def column(of: Callable[[_Tree, int], Any]) -> Any:
+    def column(of: Callable[[Tree, int], Any]) -> Any:
         return np.concatenate([of(tree, int(first)) for tree, first in zip(trees, root, strict=True)])
 
     return Ensemble(

@@ -19,7 +19,7 @@ from hepfool.attacks.result import warn_of_ratio
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.exceptions import DominantEventWarning, LowStatisticsWarning, NetworkWarning
 from hepfool.models.probe import check_names, check_network, check_scores
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, inputs_of
 from hepfool.processors.collected import without_blinded
 from hepfool.processors.plan import AttackPlan
 from hepfool.statistics.marginals import Binning
@@ -80,7 +80,7 @@ def attack_chunk(plan: AttackPlan, table: EventTable, metadata: Mapping[str, Any
 def network_remarks(classifier: Classifier, table: EventTable) -> tuple[str, ...]:
     """Check the network once for all chunks."""
     check_names(classifier, table.features.names)
-    values = table.network_values
+    values = inputs_of(classifier, table)
     scores, classes = classifier.scores(values), classifier.predict(values)
     check_scores(scores, table.n_events, classifier)
     return check_network(classifier, values, table.labels, scores, classes)
@@ -92,7 +92,7 @@ def attack_what_can_be(plan: AttackPlan, table: EventTable, rng: np.random.Gener
 
     Nothing moves then, no event counts as attacked, and the outcome says why.
     """
-    attacked = meant_events(plan.target, table, plan.classifier.predict(table.network_values))
+    attacked = meant_events(plan.target, table, plan.classifier.predict(inputs_of(plan.classifier, table)))
     reason = unusable_sums(table, binning_of(plan), attacked) if attacked.any() else None
     reason = reason or _refused(plan, table)
     validation = validation_of(plan.attack)

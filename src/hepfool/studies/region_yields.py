@@ -17,7 +17,7 @@ from scipy import stats
 
 from hepfool.attacks.base import AttackResult
 from hepfool.events import EventTable, Region
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, inputs_of
 from hepfool.statistics.marginals import Binning
 from hepfool.studies.contributions import ALL_EVENTS, varied_mask
 from hepfool.typing import FloatArray
@@ -79,7 +79,7 @@ def score_variable(classifier: Classifier, *, score_class: int = 1, n_bins: int 
     return Variable(
         label=label,
         edges=np.linspace(0.0, 1.0, n_bins + 1),
-        values=lambda table: np.asarray(classifier.scores(table.network_values)[:, score_class]),
+        values=lambda table: np.asarray(classifier.scores(inputs_of(classifier, table))[:, score_class]),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from hepfool.events import EventTable
 from hepfool.io.columns import column_names
 from hepfool.io.histograms import read_histograms
-from hepfool.models.files import load_torch
+from hepfool.models.load import load_model
 from hepfool.models.protocols import Classifier
 from hepfool.studies.variations import yield_effects
 from hepfool.study.plan import EventsConfiguration, NetworkConfiguration, Study
@@ -64,11 +64,11 @@ def load_network(settings: NetworkConfiguration) -> Any:
 
     Returns
     -------
-    TorchClassifier
-        Ready to be attacked.
+    Classifier
+        Of any kind that :func:`~hepfool.models.load.load_model` reads.
     """
     options: dict[str, Any] = {} if settings.output is None else {"output": settings.output}
-    return load_torch(settings.file or "", network=settings.network, unsafe_pickle=settings.unsafe_pickle, **options)
+    return load_model(settings.file or "", network=settings.network, unsafe_pickle=settings.unsafe_pickle, **options)
 
 
 def matching_files(paths: Iterable[Path]) -> list[Path]:

@@ -288,9 +288,11 @@ class NetworkConfiguration(_Strict):
     """A network from a file, which should not have seen the test part; without a file one is trained."""
 
     file: InputPath | None = Field(
-        default=None, description="Network: exported program (.pt2) or state dictionary (.pt)."
+        default=None, description="Network, by its suffix: .pt2, .pt, .onnx, .keras, .h5, .json, .ubj, .txt."
     )
-    network: str | None = Field(default=None, description="Reference network that a state dictionary belongs to.")
+    network: str | None = Field(
+        default=None, description="What a state dictionary belongs to: a reference network, or FILE.py:FUNCTION."
+    )
     output: Literal["probability", "logit"] | None = Field(default=None, description="What the network returns.")
     unsafe_pickle: bool = Field(
         default=False, description="Trust whoever wrote the network's file: reading it may run code."

@@ -31,8 +31,9 @@ from hepfool.exceptions import LowStatisticsWarning
 from hepfool.inference import attack_patch, expected_impact, score_templates
 from hepfool.interrupts import completed
 from hepfool.io.histograms import read_histograms
+from hepfool.models.blackbox import with_slopes
 from hepfool.models.networks import Standardise, mlp
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, inputs_of
 from hepfool.plots.scores import score_histogram
 from hepfool.processors.collected import without_blinded
 from hepfool.statistics.checks import DetectionTable
@@ -159,7 +160,7 @@ def _load_or_train(given: StepInput) -> Baseline:
     if given.classifier is not None:
         classifier = given.classifier
     elif settings.file is not None:
-        classifier = load_network(settings)
+        classifier = with_slopes(load_network(settings), parts["test"])
     else:
         train = parts["train"]
         if not min(train.n_events, parts["validation"].n_events):
@@ -179,7 +180,7 @@ def _load_or_train(given: StepInput) -> Baseline:
         warnings.simplefilter("ignore", LowStatisticsWarning)  # the attack says so
         check_input(classifier, test)
     several = len(np.unique(test.labels)) == classifier.n_classes
-    area = auroc(test.labels, classifier.scores(test.network_values), test.weights) if several else float("nan")
+    area = auroc(test.labels, classifier.scores(inputs_of(classifier, test)), test.weights) if several else float("nan")
     return Baseline(classifier=classifier, auroc=area, trained=given.classifier is None and settings.file is None)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from hepfool.attacks.base import Attack, AttackResult
 from hepfool.attacks.problem import validation_of
 from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier, threshold_of
+from hepfool.models.protocols import Classifier, inputs_of, threshold_of
 from hepfool.statistics.comparisons import Validated
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.statistics.exact import ExactSum
@@ -170,7 +170,7 @@ def data_sums(
         table = table.select(~np.logical_or.reduce(blinded))
     filling, masks = _Filling(table), _masks(table)
     if table.n_events:
-        filling.distributions("data", table, masks, classifier.scores(table.network_values), binning)
+        filling.distributions("data", table, masks, classifier.scores(inputs_of(classifier, table)), binning)
     groups = {"events": masks["all"]}
     if detector is not None and table.n_events:
         score = detector.score(table.network_values)
@@ -184,7 +184,7 @@ def data_sums(
 def untouched(table: EventTable, classifier: Classifier, attack: Attack, binning: Binning) -> AttackResult:
     """Describe events that could not be attacked, so that they are counted beside those that were."""
     none, unknown = np.zeros(table.n_events, dtype=np.bool_), np.full(table.n_features, np.nan)
-    scores = classifier.scores(table.network_values)
+    scores = classifier.scores(inputs_of(classifier, table))
     validation, validated = validation_of(attack), Validated()
     if validation is not None:
         threshold = threshold_of(classifier)
@@ -200,7 +200,7 @@ def untouched(table: EventTable, classifier: Classifier, attack: Attack, binning
         fooled=none,
         nominal_scores=scores,
         adversarial_scores=scores,
-        classes=classifier.predict(table.network_values),
+        classes=classifier.predict(inputs_of(classifier, table)),
         binning=binning,
         compatibility=Compatibility(
             features=table.features.names,
@@ -354,7 +354,7 @@ def _effects(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Sum what each event contributes to every effect, and their products, from which errors follow."""
     table = filling.table
-    classes, after = (classifier.predict(t.network_values) for t in (table, result.adversarial))
+    classes, after = (classifier.predict(inputs_of(classifier, t)) for t in (table, result.adversarial))
     remaining = after if flagged is None else np.where(flagged, classes, after)
     regions = {
         **{region.name: region.mask for region in table.regions},
@@ -371,7 +371,10 @@ def _effects(
     yields = {name: [nominal[name], change(mask, after), change(mask, remaining)] for name, mask in regions.items()}
     for name in table.shape_variations:
         varied = table.variation(name)
-        scores, new = classifier.scores(varied.network_values), classifier.predict(varied.network_values)
+        scores, new = (
+            classifier.scores(inputs_of(classifier, varied)),
+            classifier.predict(inputs_of(classifier, varied)),
+        )
         masks = _varied_masks(table, varied.values)
         filling.distributions(name, varied, masks, scores, result.binning)
         changed = {"events": masks["all"], "attacked": result.attacked, "fooled": result.attacked & (new != classes)}

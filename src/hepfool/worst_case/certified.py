@@ -33,7 +33,7 @@ from hepfool.identity import identity, table_digest
 from hepfool.io.finished import Finished
 from hepfool.io.versions import code_version
 from hepfool.models.probe import check_names, require_classifier
-from hepfool.models.protocols import Classifier, Defended
+from hepfool.models.protocols import Classifier, Defended, inputs_of
 from hepfool.ranges import check_counts
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray, ProgressCallback
@@ -229,7 +229,7 @@ def _problem(
         msg = f"the network takes {classifier.n_features} inputs but the table has {table.n_features} features"
         raise ValueError(msg)
     check_names(classifier, table.features.names)
-    classes = classifier.predict(table.network_values)
+    classes = classifier.predict(inputs_of(classifier, table))
     attacked = attacked_events(target, table, classes)
     everything = AttackProblem(
         table=table,

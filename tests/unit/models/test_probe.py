@@ -258,7 +258,7 @@ def test_what_changes_its_input_is_refused_unless_it_gets_a_copy() -> None:
         (nn.Linear(3, 1), r"a Linear is not a classifier yet; pass .*TorchClassifier\(module, output='logit'\)"),
         (LogisticRegression(), r"CallableClassifier\(estimator, n_classes=2\)"),
         (np.tanh, r"CallableClassifier\(function, n_classes=2\)"),
-        ("network.pt2", "load_torch"),
+        ("network.pt2", "load_model"),
     ],
 )
 def test_an_object_that_is_not_a_classifier_is_refused_with_its_wrapper(bare: Any, message: str) -> None:

@@ -39,7 +39,7 @@ from hepfool.attacks.search.score import (
 from hepfool.attacks.search.sweep import Goals, Task, sweep
 from hepfool.events import EventTable
 from hepfool.kernels import threads
-from hepfool.models.protocols import DifferentiableClassifier, is_fooled, threshold_of
+from hepfool.models.protocols import DifferentiableClassifier, inputs_of, is_fooled, threshold_of
 from hepfool.statistics.dataset_state import DISTANCE, DIVERGENCE, NORM, Nominal
 from hepfool.statistics.dependence import fill_missing, present_mean
 from hepfool.statistics.distance_correlation import DistanceState, new_distance_state, no_distance_state
@@ -726,7 +726,7 @@ def _groups(
     found: dict[bytes, Group] = {}
     scored: dict[bytes, ScoreGroup] = {}
     inputs, classifier, n_columns = problem.table, problem.classifier, table.n_features
-    scores = None if validation.score is None else (classifier.scores(inputs.network_values),) * 2
+    scores = None if validation.score is None else (classifier.scores(inputs_of(classifier, inputs)),) * 2
     edges = Binning(binning.edges[: inputs.n_features])
     for one in validation.comparisons(inputs, inputs, binning=edges, scores=scores, threshold=threshold_of(classifier)):
         key, caps = one.events.tobytes(), np.array(one.caps)
@@ -798,13 +798,15 @@ def _bins_of(
     bins = np.stack([np.searchsorted(e, nodes[:, k], side="left") for k, e in enumerate(edges)], axis=1)
     if validation.flagged is not None:
         n_score = max(len(e) for e in edges) + 1
-        bins = bins + n_score * np.asarray(validation.flagged.flags(inputs))[:, np.newaxis]
+        bins = (
+            bins + n_score * np.asarray(validation.flagged.flags(inputs[:, : problem.table.n_features]))[:, np.newaxis]
+        )
     return np.ascontiguousarray(bins)
 
 
 def _score_of(problem: AttackProblem, validation: Validation) -> _Score:
     """Find the bins of the score."""
-    inputs = problem.table.network_values
+    inputs = inputs_of(problem.classifier, problem.table)
     nodes = _nodes(problem, problem.classifier.scores(inputs))
     threshold = threshold_of(problem.classifier)
     edges = tuple(validation.score_edges(nodes[:, k], problem.constrained, threshold) for k in range(nodes.shape[1]))
