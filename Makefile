@@ -87,6 +87,6 @@ images: $(STAMP) ## Draw the reference images of the tests anew; look at them be
 	done
 
 clean: ## Remove outputs and caches, keep .venv
-	rm -rf bench-output build demo-output dist examples-output images-output htmlcov
+	rm -rf bench-output build demo-output demo-output-work dist examples-output images-output htmlcov
 	rm -rf .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests analysis_examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

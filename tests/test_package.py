@@ -43,6 +43,7 @@ DAILY = [
     "TorchClassifier",
     "Validation",
     "best_single_cut",
+    "certify",
     "load_model",
     "run_attack",
 ]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hepfool.models.pytorch import TorchClassifier
     from hepfool.study.plan import Study
     from hepfool.validation import Correlations, Marginals, Validation
+    from hepfool.worst_case.certified import certify
 
 __all__ = [
     "AttackResult",
@@ -45,6 +46,7 @@ __all__ = [
     "Validation",
     "__version__",
     "best_single_cut",
+    "certify",
     "load_model",
     "run_attack",
 ]
@@ -64,6 +66,7 @@ _MODULES = {
     "TorchClassifier": "hepfool.models.pytorch",
     "Validation": "hepfool.validation",
     "best_single_cut": "hepfool.events",
+    "certify": "hepfool.worst_case.certified",
     "load_model": "hepfool.models.load",
     "run_attack": "hepfool.attacks.base",
 }

@@ -32,59 +32,13 @@ from hepfool.events import EventTable
 from hepfool.interrupts import Interrupted
 from hepfool.models.modules import floating_dtype, strip_activation
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.ranges import check_counts
+from hepfool.settings import TrainingSettings
 from hepfool.typing import FloatArray, IntArray, ProgressCallback
 
 __all__ = ["Network", "TrainingResult", "TrainingSettings", "auroc", "fit"]
 
 #: Builds an untrained network for training events, such as ``lambda table: donut(preprocessing=Standardise.of(table))``.
 Network = Callable[[EventTable], nn.Module]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSettings:
-    """
-    How to train.
-
-    Attributes
-    ----------
-    max_epochs : int
-        Epochs after which training ends in any case.
-    batch_size : int
-        Events per step.
-    patience : int
-        Epochs without a smaller validation loss after which training ends.
-    weight_decay : float
-        Strength of the optimiser's pull of parameters towards zero.
-    balance_classes : bool
-        Whether each class has the same sum of weights in the loss.
-    device : str
-        Where to train, such as ``cpu`` or ``cuda``.
-    checkpoints : tuple of int
-        Epochs after which to keep a copy of the network, such as deliberately under-trained ones.
-    """
-
-    max_epochs: int = 50
-    learning_rate: float = 1e-3
-    batch_size: int = 1024
-    patience: int = 8
-    weight_decay: float = 0.0
-    balance_classes: bool = True
-    device: str = "cpu"
-    checkpoints: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if not all(1 <= epoch <= self.max_epochs for epoch in self.checkpoints):
-            msg = f"checkpoints must be epochs from 1 to max_epochs={self.max_epochs}, got {self.checkpoints}"
-            raise ValueError(msg)
-        check_counts(self, "max_epochs", "batch_size", "patience")
-        if not self.learning_rate > 0 or not self.weight_decay >= 0:
-            msg = (
-                "learning_rate must be positive and weight_decay not negative, "
-                f"got {self.learning_rate} and {self.weight_decay}"
-            )
-            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

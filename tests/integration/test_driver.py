@@ -32,8 +32,8 @@ from hepfool.processors.plan import AttackPlan, RunSettings
 from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
-from hepfool.study import run_table_attack
 from hepfool.sums import Key
+from tests.judged import judged_attack
 from tests.toy_analysis import Logistic, Push, ToyAnalysis
 
 pytestmark = [
@@ -105,7 +105,7 @@ def test_dask_gives_the_same_to_the_last_bit(
 ) -> None:
     executor = DaskExecutor(client=dask_client, status=False)
     inline = run_analysis(_runner(executor), toy_fileset, ToyAnalysis(), plan, scope=scope)
-    options: dict[str, Any] = {"checkpoint": tmp_path / "kept", "settings": RunSettings(large_bytes=1000, threads=2)}
+    options: dict[str, Any] = {"resume": tmp_path / "kept", "settings": RunSettings(large_bytes=1000, threads=2)}
     through_files = run_analysis(_runner(executor), toy_fileset, ToyAnalysis(), plan, scope=scope, **options)
     assert inline.digest == through_files.digest == expected.digest
     assert list((tmp_path / "kept" / "state").iterdir())
@@ -191,7 +191,7 @@ def test_a_summary_says_which_run_it_is_of(toy_fileset: dict[str, Any], plan: At
     run = run_analysis(_runner(), toy_fileset, ToyAnalysis(), replace(plan, detector=None))
     assert run.out["result"].provenance["run"] == run.provenance
     table = run.out["result"].nominal
-    study = run_table_attack(table, plan.classifier, plan.attack, seed=1)
+    study = judged_attack(table, plan.classifier, plan.attack, seed=1)
     assert "run" not in study.summary.provenance
 
 
@@ -315,8 +315,8 @@ def test_killed_attack_of_the_package_resumes_to_the_same_bits(tmp_path: Path, m
 
     monkeypatch.setattr(CONSERVAttack, "iterate", dying)
     with pytest.raises(KeyboardInterrupt):
-        run_analysis(runner, fileset, analysis, plan, checkpoint=tmp_path / "kept")
-    resumed = run_analysis(runner, fileset, analysis, plan, checkpoint=tmp_path / "kept")
+        run_analysis(runner, fileset, analysis, plan, resume=tmp_path / "kept")
+    resumed = run_analysis(runner, fileset, analysis, plan, resume=tmp_path / "kept")
     assert calls == [0, 1, 1, 2]
     assert resumed.provenance["passes"]["attack"]["n_resumed"] == 2
     assert resumed.digest == clean.digest

@@ -7,7 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,8 @@ from hepfool.report import summary_markdown
 from hepfool.statistics.marginals import Binning
 from hepfool.study import judged, write_study
 from hepfool.sums import AttackSums, data_sums
-from hepfool.typing import FloatArray, IntArray
 from hepfool.validation import Correlations, Marginals, Validation
-from tests.toy_analysis import Logistic, ToyAnalysis
+from tests.toy_analysis import Sloped, ToyAnalysis
 
 pytestmark = pytest.mark.torch
 
@@ -56,20 +55,6 @@ ATTACK = CONSERVAttack(
     ),
 )
 SEED = 7
-
-
-@dataclass(frozen=True)
-class Sloped(Logistic):
-    """With the gradient that the attack needs."""
-
-    def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        sign = np.where(labels == 1, 1.0, -1.0)
-        log_odds = np.clip(values, 0.0, None) @ np.array(self.slope) - 1.5
-        return sign * log_odds, sign[:, None] * np.array(self.slope) * (values > 0.0)
-
-    def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        margin, gradient = self.margin_and_gradient(values, labels)
-        return np.logaddexp(0.0, -margin), -gradient / (1.0 + np.exp(margin))[:, None]
 
 
 @pytest.fixture(scope="module")

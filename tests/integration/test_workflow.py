@@ -12,13 +12,12 @@ from coffea.nanoevents import BaseSchema, NanoAODSchema
 from coffea.processor import IterativeExecutor, Runner
 from coffea.util import save
 
-from hepfool import CONSERVAttack, Study, study
+from hepfool import CONSERVAttack, Study
 from hepfool.models.blackbox import FiniteDifference
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.passes import TableProcessor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
-from hepfool.study import read_configuration, run_workflow
 from hepfool.study.plan import SplitConfiguration
 from tests.toy_analysis import Logistic, ToyAnalysis
 
@@ -44,15 +43,15 @@ data_regions: [high_mt]
 
 
 def test_from_a_coffea_output_to_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study.outcome, "draw_study", lambda _, **__: {})
+    monkeypatch.setattr("hepfool.study.outcome.draw_study", lambda _, **__: {})
     fileset = {**htautau.fileset(), **htautau.pseudodata_fileset()}
     chosen = {name: fileset[name] for name in ("ggH", "WJets", "pseudodata")}
     runner = Runner(IterativeExecutor(status=False), schema=NanoAODSchema)
     out = run_processor(runner, chosen, TableProcessor(HiggsToTauTau(luminosity_pb=htautau.luminosity_pb())))
     save(out, tmp_path / "out.coffea")
     (tmp_path / "study.yaml").write_text(CONFIGURATION)
-    configuration = read_configuration(tmp_path / "study.yaml")
-    summary = run_workflow(configuration)
+    configuration = Study.from_yaml(tmp_path / "study.yaml")
+    summary = configuration.run()
     record = json.loads((tmp_path / "report" / "summary.json").read_text())
     assert record["verdict"]["decision"] == summary.verdict["decision"]
     # Splitting is by dataset, and of a thinned table.
@@ -69,7 +68,7 @@ def test_from_a_coffea_output_to_a_verdict(tmp_path: Path, monkeypatch: pytest.M
     assert constrained["correlation_shift"] <= 0.05
     (criterion,) = (c for c in record["verdict"]["criteria"] if c["name"] == "FlaggedFractionsAgree")
     assert criterion["numbers"].startswith("high_mt: data ")
-    assert run_workflow(configuration, force=True).to_json() == summary.to_json()
+    assert configuration.run(force=True).to_json() == summary.to_json()
 
 
 def test_a_study_runs_coffea_itself(
@@ -79,8 +78,8 @@ def test_a_study_runs_coffea_itself(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(study.outcome, "draw_study", lambda _, **__: {})
-    monkeypatch.setattr(study.procedure, "further_figures", lambda *_, **__: {})
+    monkeypatch.setattr("hepfool.study.outcome.draw_study", lambda _, **__: {})
+    monkeypatch.setattr("hepfool.study.procedure.further_figures", lambda *_, **__: {})
     runner = Runner(IterativeExecutor(status=False), schema=BaseSchema)
     plan = Study(output=tmp_path / "report", attack=CONSERVAttack(n_iterations=1), detector=None, split=UNSPLIT)
     network = FiniteDifference(classifier, step=[0.1, 0.1, 0.1])

@@ -32,7 +32,8 @@ from hepfool.plots.style import PlotStyle
 from hepfool.printable import printable
 from hepfool.report import summary_html, summary_latex, summary_markdown, summary_table
 from hepfool.report.folder import sum_histograms
-from hepfool.study.outcome import Outcome, run_table_attack, write_study
+from hepfool.study.outcome import Outcome, write_study
+from tests.judged import judged_attack
 
 HOSTILE = (
     "m[lead]",
@@ -79,7 +80,7 @@ def study(name: str, *, label: str = "", unit: str = "") -> Outcome:
         regions=(Region(name, values[:, 1] > 0),),
         shape_variations={f"{name}_up": values + 0.1},
     )
-    return run_table_attack(table, POSITIVE, Noise(size=0.2, n_bins=5), seed=1)
+    return judged_attack(table, POSITIVE, Noise(size=0.2, n_bins=5), seed=1)
 
 
 def in_markdown(text: str) -> str:

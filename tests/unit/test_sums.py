@@ -17,13 +17,13 @@ from hepfool.attacks.result import weighted_fraction
 from hepfool.events import EventTable
 from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
-from hepfool.studies.excess import run_excess
-from hepfool.studies.systematics import Measured, run_systematics
+from hepfool.studies.systematics import Measured
 from hepfool.studies.systematics import attack_effect as effect_of_events
 from hepfool.sums import AttackSums, attack_effect, data_sums, excess, sums_of, systematic_effects
 from hepfool.typing import FloatArray
 from hepfool.validation import Correlations, Marginals, Validation
 from hepfool.worst_case.composition import compositions
+from tests.effects import run_excess, run_systematics
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")

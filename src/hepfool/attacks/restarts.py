@@ -14,10 +14,11 @@ from hepfool.attacks.limits import admissible, movable
 from hepfool.attacks.problem import AttackProblem
 from hepfool.attacks.search.rounds import total_slope
 from hepfool.features import FeatureSpace
+from hepfool.models.blackbox import FiniteDifference
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Sets", "ends", "restarted", "single", "some_events", "within_limits"]
+__all__ = ["Sets", "ends", "finished_within_envelope", "restarted", "single", "some_events", "within_limits"]
 
 _N_RESTARTS: Final = 10
 _N_STEPS: Final = 20
@@ -162,6 +163,40 @@ def restarted(
         values.append(points[found])
         left = left[~found]
     return np.concatenate(events), np.concatenate(values)
+
+
+def finished_within_envelope(problem: AttackProblem, values: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """
+    End a search: try events anew that it has not fooled, and that nothing but an envelope keeps.
+
+    Parameters
+    ----------
+    problem : AttackProblem
+        Events and rules.
+    values : FloatArray, shape (n_events, n_features)
+        What the search has reached.
+    rng : numpy.random.Generator
+        Of the starting points.
+
+    Returns
+    -------
+    FloatArray, shape (n_events, n_features)
+        The same where an event is fooled already, is compared with data, or has no envelope; all of them with finite differences, of
+        which every step would cost two calls per feature.
+    """
+    envelope = problem.envelope
+    if envelope is None or isinstance(problem.classifier, FiniteDifference):
+        return values
+    bounded = (np.isfinite(envelope.lower) | np.isfinite(envelope.upper)).any(axis=1)
+    wanted = problem.attacked & ~problem.frozen & ~problem.constrained & bounded
+    chosen = np.flatnonzero(wanted)
+    if not len(chosen):
+        return values
+    wanted[chosen] = ~is_fooled(problem.classifier, problem.network_values(values, chosen), problem.classes[chosen])
+    events, points = restarted(problem, wanted, rng)
+    values = values.copy()
+    values[events] = points
+    return values
 
 
 def _start(k: int, n_events: int, n_coordinates: int, rng: np.random.Generator) -> FloatArray:

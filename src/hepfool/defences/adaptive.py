@@ -100,7 +100,7 @@ class DefendedClassifier:
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
         """
-        Return what is left to overcome, and its slope; see :meth:`~hepfool.models.protocols.DifferentiableClassifier.margin_and_gradient`.
+        Margin of classifier and detector together, in log-odds and positive until the event is fooled, and its gradient.
 
         Raises
         ------

@@ -29,7 +29,8 @@ from hepfool.io.verified import read_verified_json, write_verified_json
 from hepfool.models.files import load_torch, save_state
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.training import TrainingSettings, auroc, fit
+from hepfool.settings import DetectorSettings
+from hepfool.training import auroc, fit
 from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
 __all__ = [
@@ -41,32 +42,6 @@ __all__ = [
     "train_detector",
     "write_detector",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectorSettings:
-    """
-    How to build a detector.
-
-    Attributes
-    ----------
-    hidden : tuple of int
-        Nodes of each hidden layer.
-    clean_efficiency : float
-        Fraction of nominal validation events that must stay unflagged, in (0, 1).
-    training : TrainingSettings
-        How to train; classes are balanced by weight by default.
-    """
-
-    hidden: tuple[int, ...] = (64, 32)
-    clean_efficiency: float = 0.9
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-
-    def __post_init__(self) -> None:
-        """Check the efficiency."""
-        if not 0 < self.clean_efficiency < 1:
-            msg = f"clean_efficiency must lie between 0 and 1, got {self.clean_efficiency}"
-            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

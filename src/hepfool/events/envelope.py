@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -209,6 +209,27 @@ class Envelope:
             Bounds of the selected events.
         """
         return Envelope(self.lower[mask], self.upper[mask])
+
+
+def signal_region_envelope(table: EventTable) -> Envelope | None:
+    """
+    Bound events by their shape variations where nothing is validated, and nowhere else.
+
+    Parameters
+    ----------
+    table : EventTable
+        Events.
+
+    Returns
+    -------
+    Envelope or None
+        Infinite in control and validation regions; None without shape variations, or if every event is in such a region.
+    """
+    if not table.shape_variations or table.constrained.all():
+        return None
+    varied = Envelope.from_variations(table)
+    free = table.constrained[:, np.newaxis]
+    return replace(varied, lower=np.where(free, -np.inf, varied.lower), upper=np.where(free, np.inf, varied.upper))
 
 
 def _matching(table: EventTable, values: Any) -> FloatArray:

@@ -11,8 +11,9 @@ from typing import Any
 from hist import Hist
 
 from hepfool.extras import uproot
-from hepfool.inference.templates import Nuisance, Template, distinct
+from hepfool.inference.templates import Template, distinct
 from hepfool.io.files import written_whole
+from hepfool.settings import Nuisance
 from hepfool.typing import FloatArray
 
 _HEADERS = ("bin", "process")

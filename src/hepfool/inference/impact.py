@@ -12,17 +12,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy import optimize
 
 from hepfool.extras import import_extra
 from hepfool.inference.templates import LOWER_LIMIT
+from hepfool.settings import Optimizer
 from hepfool.summary.record import plain_values
 from hepfool.typing import FloatArray
-
-Optimizer = Literal["minuit", "scipy"]
 
 _TOLERANCE = 1e-4
 _MAX_DOUBLINGS = 12

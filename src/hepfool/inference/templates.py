@@ -12,68 +12,18 @@ import numpy as np
 from hist import Hist
 
 from hepfool.exceptions import ClippedTemplateWarning
+from hepfool.settings import Nuisance
 from hepfool.typing import FloatArray, IntArray
 
 #: Goes with every number that treats an attack as a nuisance parameter.
 LOWER_LIMIT = "The attack is a lower limit of the worst case under its caps, not one standard deviation."
 
-Side = Literal["symmetrised", "one-sided"]
 
 #: What happens to events below and above the axis.
 Flow = Literal["refuse", "fold", "drop"]
 
 _AXES = ("process", "variation")
 _VARIATIONS = ("nominal", "adversarial")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nuisance:
-    """
-    How the attack enters a fit.
-
-    Attributes
-    ----------
-    side : {"symmetrised", "one-sided"}
-        Whether the down variation mirrors the attack, or is the nominal distribution. A one-sided
-        template has a kink at zero: take intervals from the profile likelihood, not from a curvature.
-    per_process : bool
-        Whether every process has a parameter of its own, named ``<name>_<process>``.
-    scale : float
-        Factor on the shift: 1 takes the attack as it was found for one standard deviation.
-
-    Examples
-    --------
-    >>> Nuisance(per_process=True).parameter("ttbar")
-    'adversarial_ttbar'
-    """
-
-    name: str = "adversarial"
-    side: Side = "symmetrised"
-    per_process: bool = False
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check name, side and scale."""
-        if not self.name or any(character.isspace() for character in self.name):
-            msg = f"a nuisance parameter needs a name without spaces, got {self.name!r}"
-            raise ValueError(msg)
-        if self.side not in get_args(Side):
-            msg = f"side must be one of {', '.join(get_args(Side))}, got {self.side!r}"
-            raise ValueError(msg)
-        if not (np.isfinite(self.scale) and self.scale > 0):
-            msg = f"scale must be positive, got {self.scale}"
-            raise ValueError(msg)
-
-    def parameter(self, sample: str) -> str:
-        """
-        Name the parameter of a process.
-
-        Returns
-        -------
-        str
-            The common name, or one of its own.
-        """
-        return f"{self.name}_{sample}" if self.per_process else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hepfool.inference.templates import Nuisance, Template, distinct
+from hepfool.inference.templates import Template, distinct
+from hepfool.settings import Nuisance
 
 Json = dict[str, Any]
 

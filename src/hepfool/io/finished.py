@@ -13,6 +13,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
@@ -128,6 +129,14 @@ class WorkFolder:
         for path in self.path.glob(pattern):
             if name is not None or path.stat().st_mtime < newest:
                 path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove all that was kept, and the folder unless something else is in it."""
+        for path in self.path.glob("*"):
+            if path.is_file() and _begins_as_ours(path):
+                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
 
 
 def kept_or_none(

@@ -11,7 +11,6 @@ from typing import Final, cast
 
 import numpy as np
 import torch
-from scipy.special import erf, expit
 from torch import nn
 
 from hepfool.exceptions import NotCertifiableError
@@ -99,7 +98,15 @@ def _numbers(tensor: torch.Tensor | None, otherwise: FloatArray | None = None) -
 
 
 def _gelu(z: FloatArray) -> FloatArray:
+    from scipy.special import erf  # noqa: PLC0415 - loaded late, so that a classifier needs PyTorch alone
+
     return np.asarray(0.5 * z * (1.0 + erf(z / math.sqrt(2.0))))
+
+
+def _logistic(z: FloatArray) -> FloatArray:
+    from scipy.special import expit  # noqa: PLC0415 - the same
+
+    return np.asarray(expit(z))
 
 
 def _gelu_tanh(z: FloatArray) -> FloatArray:
@@ -144,8 +151,8 @@ _ACTIVATIONS: Final = cast(
         nn.ReLU: lambda _: _piecewise(0.0),
         nn.LeakyReLU: lambda layer: _piecewise(layer.negative_slope),
         nn.Tanh: lambda _: Activation(np.tanh, 0.77),
-        nn.Sigmoid: lambda _: Activation(expit, 0.0963),
-        nn.SiLU: lambda _: Activation(lambda z: z * expit(z), 0.5),
+        nn.Sigmoid: lambda _: Activation(_logistic, 0.0963),
+        nn.SiLU: lambda _: Activation(lambda z: z * _logistic(z), 0.5),
         nn.ELU: _elu_of,
         nn.GELU: lambda layer: Activation(_gelu if layer.approximate == "none" else _gelu_tanh, 0.85),
         nn.Softplus: _softplus_of,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from hepfool.attacks.base import Attack, AttackResult
-from hepfool.events import UNLABELLED, EventTable, Region
+from hepfool.events import UNLABELLED, Envelope, EventTable, Region, signal_region_envelope
 from hepfool.events.columns import plain
 from hepfool.events.frames import named_columns
 from hepfool.exceptions import LowStatisticsWarning
@@ -178,7 +178,7 @@ def attack_collected(  # noqa: PLR0913 - options of run_attack
     *,
     seed: int = 0,
     target: Literal["correct", "all"] | int = "correct",
-    envelope: Any = None,
+    envelope: Callable[[EventTable], Envelope | None] | None = signal_region_envelope,
     binning: Binning | None = None,
     scale: Mapping[str, float] | None = None,
     validation: Validation | None = None,

@@ -3,7 +3,7 @@
 From a fileset to the result of an attack, in a run that can be resumed.
 
 :func:`run_analysis` opens the files once, makes every pass over the same chunks, and checks that no event is lost.
-With a ``checkpoint`` a killed run resumes, and its result is the same to the last bit.  The passes are
+With ``resume`` a killed run resumes, and its result is the same to the last bit.  The passes are
 ``ranges`` (nominal statistics; only for ``scope="chunk"``) and ``attack``, in which systematics and detector are
 measured too, while the events are there.
 """
@@ -91,7 +91,7 @@ def run_analysis(  # noqa: PLR0913 - of a run
     plan: AttackPlan,
     *,
     scope: Literal["dataset", "chunk"] = "dataset",
-    checkpoint: str | Path | None = None,
+    resume: str | Path | None = None,
     allow_missing: bool = False,
     treename: str = "Events",
     settings: RunSettings | None = None,
@@ -110,7 +110,7 @@ def run_analysis(  # noqa: PLR0913 - of a run
     scope : {"dataset", "chunk"}
         Attack all events at once, see :class:`~hepfool.processors.processor.AttackProcessor`, or each chunk alone, see
         :class:`~hepfool.processors.processor.ChunkProcessor`, in the plan's binning or in that of a first pass.
-    checkpoint : str or Path, optional
+    resume : str or Path, optional
         Folder that all workers share: finished chunks and iterations are kept there, and the same call resumes from them.
     allow_missing : bool
         Go on without files that cannot be read; they are listed in ``completeness``.
@@ -126,7 +126,7 @@ def run_analysis(  # noqa: PLR0913 - of a run
     WorkerLostError
         If workers died, usually for lack of memory, more often than ``settings.retries`` allows.
     ValueError
-        If the checkpoint belongs to another run, or the attack refuses its input.
+        If the folder belongs to another run, or the attack refuses its input.
     """
     settings = settings or RunSettings()
     if scope not in {"dataset", "chunk"}:
@@ -136,7 +136,7 @@ def run_analysis(  # noqa: PLR0913 - of a run
     with watched_workers(runner.pre_executor, what="the opening of the files", patience=settings.patience):
         inputs = open_fileset(runner, fileset, treename=treename, allow_missing=allow_missing)
     key = run_key(inputs, analysis, plan, scope)
-    kept = None if checkpoint is None else RunCheckpoint.open(checkpoint, key)
+    kept = None if resume is None else RunCheckpoint.open(resume, key)
     with ExitStack() as stack:
         stack.enter_context(stopped_by_signals(lambda number: SystemExit(128 + number)))
         if kept:
@@ -153,7 +153,7 @@ def run_analysis(  # noqa: PLR0913 - of a run
         out = passes.run("attack", processor)
     result = out.get("result")
     if result is not None and kept:
-        completed(result)  # whoever gave a checkpoint wants all iterations, later
+        completed(result)  # whoever gave a folder wants all iterations, later
     completeness = Completeness(expected=inputs.expected, processed=out["processed"], bad=inputs.bad)
     provenance = run_provenance(
         runner,
@@ -255,7 +255,7 @@ class _Passes:
 
     def _kept(self, name: str) -> str:
         if self.checkpoint is None:
-            return "Nothing is kept; with checkpoint= the same call would resume from the finished chunks."
+            return "Nothing is kept; with resume= the same call would resume from the finished chunks."
         done = self.checkpoint.chunks(name).n_chunks
         return (
             f"{done} of {len(self.inputs.chunks)} chunks are kept in {self.checkpoint.folder}; the same call resumes from "
@@ -269,7 +269,7 @@ def _own_runner(runner: Any) -> Runner:
     if runner.checkpointer is not None:
         msg = (
             "the runner's checkpointer cannot separate the passes; remove it and give run_analysis a folder "
-            "with checkpoint=..."
+            "with resume=..."
         )
         raise ValueError(msg)
     return runner

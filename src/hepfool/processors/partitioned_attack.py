@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from coffea.processor import accumulate
 
-from hepfool.attacks.problem import Submits, n_bins_of
+from hepfool.attacks.problem import Submits, bins_of, n_bins_of
 from hepfool.events import EventTable
 from hepfool.exceptions import ConstraintError, LowStatisticsWarning
 from hepfool.io.partitions import PartitionFile, Partitions, empty, write_partition
@@ -160,8 +160,9 @@ class PartitionedAttack(AttackPlan):
             If the network is probably not what it is said to be.
         """
         groups = self.groups(partitions.files)
-        binning = self.binning or self._binning(partitions, groups, executor)
-        settings = replace(self, binning=binning)
+        # Events that one worker sees have the bins of the attack; of others only the ranges are known beforehand.
+        several = len(groups) > 1 and self.binning is None
+        settings = replace(self, binning=self._binning(partitions, groups, executor)) if several else self
         calls = [(_attack_group, settings, partitions, group, k, folder) for k, group in enumerate(groups)]
         parts = self._submitted(executor, calls)
         if len(parts) > 1:
@@ -195,8 +196,7 @@ class PartitionedAttack(AttackPlan):
         for other in ranges[1:]:
             found = found + other
         if not found.n_events:
-            msg = f"no labelled, constrained event among {partitions.n_events} in {partitions.folder}; check the selection"
-            raise ValueError(msg)
+            raise ValueError(_no_events(partitions))
         return found.binning(n_bins_of(self.attack))
 
     def _submitted(self, executor: Submits | None, calls: Iterable[tuple[Any, ...]]) -> list[Any]:
@@ -261,6 +261,10 @@ def _dealt(files: Sequence[PartitionFile], n_groups: int) -> list[tuple[Partitio
     return [tuple(files[k] for k in sorted(group)) for group in groups]
 
 
+def _no_events(partitions: Partitions) -> str:
+    return f"no labelled, constrained event among {partitions.n_events} in {partitions.folder}; check the selection"
+
+
 def _ranges_of(partitions: Partitions, files: tuple[PartitionFile, ...]) -> Ranges:
     ranges = Ranges.of(partitions.like)
     for file in files:
@@ -280,6 +284,10 @@ def _attack_group(
     labelled, data = joined(tables, labelled=True), joined(tables, labelled=False)
     tables.clear()
     parts, missed = [], NotAttacked()
+    if plan.binning is None:
+        if labelled is None or not labelled.constrained.any():
+            raise ValueError(_no_events(partitions))
+        plan = replace(plan, binning=bins_of(plan.attack, labelled))
     described = partitions.like if labelled is None else labelled
     divergence = np.zeros(described.n_features)
     if labelled is not None:

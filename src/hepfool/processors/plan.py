@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hepfool.attacks.base import Attack, AttackResult, Target, run_attack
-from hepfool.events import Envelope, EventTable
+from hepfool.events import Envelope, EventTable, signal_region_envelope
 from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.processors.handles import LARGE_BYTES
@@ -35,7 +35,8 @@ class AttackPlan:
     target : {"correct", "all"} or int
         Which events to attack, as in :func:`~hepfool.attacks.base.run_attack`.
     envelope : callable, optional
-        Bounds from the events, such as :meth:`Envelope.from_variations`.
+        Bounds from the events; by default their shape variations outside of control and validation regions, see
+        :func:`hepfool.events.signal_region_envelope`.  None for no bounds.
     binning : Binning, optional
         Bins of the marginals; those of the attack over all constrained events by default.
     detector : Detector, optional
@@ -49,7 +50,7 @@ class AttackPlan:
     _: KW_ONLY
     seed: int = 0
     target: Literal["correct", "all"] | int = "correct"
-    envelope: Callable[[EventTable], Envelope] | None = None
+    envelope: Callable[[EventTable], Envelope | None] | None = signal_region_envelope
     binning: Binning | None = None
     detector: Detector | None = None
     unblind: bool = False

@@ -179,7 +179,7 @@ def run_cross_runs(
     seed: int,
     n_runs: int = 5,
     n_splits: int = 1,
-    folder: str | Path | None = None,
+    resume: str | Path | None = None,
     n_workers: int = 1,
     progress: ProgressCallback | None = None,
 ) -> CrossRuns:
@@ -194,7 +194,7 @@ def run_cross_runs(
         Independent trainings per split, at least 2.
     n_splits : int
         Ways to split the events, each with its own trainings.
-    folder : str or pathlib.Path, optional
+    resume : str or pathlib.Path, optional
         Folder of finished parts; nothing is kept by default.
     n_workers : int
         Processes; each uses one thread if there are several.
@@ -209,7 +209,7 @@ def run_cross_runs(
     if n_runs < 2 or n_splits < 1 or n_workers < 1:
         msg = f"need at least 2 runs, 1 split and 1 worker, got {n_runs}, {n_splits} and {n_workers}"
         raise ValueError(msg)
-    with _folder(folder) as path:
+    with _folder(resume) as path:
         splits = [split_events(table, plan.fractions, _seed(seed, split)) for split in range(n_splits)]
         jobs = [
             _Job(plan=plan, splits=splits[split], split=split, run=run, n_runs=n_runs, seed=seed, folder=path)

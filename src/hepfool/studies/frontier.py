@@ -156,7 +156,7 @@ def run_frontier(
     *,
     seed: int,
     operating: OperatingPoint | None = None,
-    path: str | Path | None = None,
+    resume: str | Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> Frontier:
     """
@@ -174,7 +174,7 @@ def run_frontier(
         The attack with its own caps on these events, which is not run again: the point at factor 1.  The other points
         attack the same events, in the same bins, within the same bounds.  Without it every point attacks the correctly
         classified events in the attack's uniform bins.
-    path : str or Path, optional
+    resume : str or Path, optional
         File of finished points, from which the same call resumes; delete it to start again.
     progress : callable, optional
         Called with each point, in words, and the finished fraction; also with points from the file.
@@ -198,7 +198,7 @@ def run_frontier(
     if operating is not None:
         _check_operating(operating, attacks, classifier, table)
     key = _key(classifier, table, settings, seed, operating)
-    kept = None if path is None else Finished(path=Path(path), key=key, what="the scan")
+    kept = None if resume is None else Finished(path=Path(resume), key=key, what="the scan")
     known: dict[str, Any] = (kept and kept.load(json.loads)) or {}
     points = []
     for factor, attack in sorted(attacks.items()):

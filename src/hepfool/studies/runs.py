@@ -22,7 +22,7 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from hepfool.attacks.base import Attack, AttackResult, run_attack
-from hepfool.defences.detector import Detector, DetectorSettings, read_detector, train_detector, write_detector
+from hepfool.defences.detector import Detector, read_detector, train_detector, write_detector
 from hepfool.events import Envelope, EventTable
 from hepfool.identity import identity, table_digest
 from hepfool.interrupts import completed
@@ -30,6 +30,7 @@ from hepfool.io.finished import WorkFolder, kept_or_none, key_of
 from hepfool.models.modules import strip_activation
 from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.settings import DetectorSettings
 from hepfool.statistics.marginals import Binning
 from hepfool.training import Network, TrainingSettings, fit
 

@@ -2,45 +2,27 @@
 """
 The procedure from events to a verdict.
 
-You have a table and a network: :func:`run_table_attack` attacks, measures systematics in the same units and judges;
-you have sums from many workers: :func:`judged` judges them; :func:`write_study` draws and writes.  You want everything, from files or a coffea output to the report:
-:meth:`Study.from_yaml` and :meth:`Study.run`, or the command ``hepfool workflow``.
+:class:`Study` is the plan of it: :meth:`Study.from_yaml` or keywords, then :meth:`Study.run` with files, a table or a coffea
+analysis; the commands ``hepfool attack``, ``hepfool workflow`` and ``hepfool demo`` run the same.  You have sums from many workers,
+or an attack of your own: :func:`judged` judges them, and :func:`write_study` draws and writes.
 """
 
 from __future__ import annotations
 
-from hepfool.study.inputs import check_inputs
-from hepfool.study.outcome import (
-    Outcome,
-    draw_study,
-    judged,
-    run_table_attack,
-    thin,
-    with_checks,
-    with_frontier,
-    with_impact,
-    write_study,
-)
-from hepfool.study.plan import Study, workflow_schema
-from hepfool.study.procedure import run_workflow
-from hepfool.study.schedule import PlannedStep, plan_workflow
-from hepfool.study.yaml_file import read_configuration
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Outcome",
-    "PlannedStep",
-    "Study",
-    "check_inputs",
-    "draw_study",
-    "judged",
-    "plan_workflow",
-    "read_configuration",
-    "run_table_attack",
-    "run_workflow",
-    "thin",
-    "with_checks",
-    "with_frontier",
-    "with_impact",
-    "workflow_schema",
-    "write_study",
-]
+from hepfool.study.plan import Study
+
+if TYPE_CHECKING:
+    from hepfool.study.outcome import Outcome, draw_study, judged, write_study
+
+__all__ = ["Outcome", "Study", "draw_study", "judged", "write_study"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what a plan alone, or the help of a command, does not need."""
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module("hepfool.study.outcome"), name)

@@ -13,17 +13,25 @@ flags are kept) has no place in a file.
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, cast, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetPydanticSchema, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    create_model,
+    model_validator,
+)
 from pydantic_core import CoreSchema, core_schema, to_jsonable_python
 
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.validation import AtPower, Correlations, Marginals, Validation
-
-__all__ = ["AttackSettings", "stated"]
 
 
 def stated(options: dict[str, Any]) -> dict[str, Any]:
@@ -73,9 +81,12 @@ def _model(
     name: str, defaults: Any, check: Callable[[BaseModel], object], *, without: tuple[str, ...] = (), **more: Any
 ) -> type[BaseModel]:
     """Make a model that a file can hold of a record; ``more`` are further fields, or other types of its own."""
-    hints = get_type_hints(type(defaults))
+    hints, texts = get_type_hints(type(defaults)), _described(type(defaults))
     found: dict[str, Any] = {
-        field.name: (hints[field.name], _number(getattr(defaults, field.name)))
+        field.name: (
+            hints[field.name],
+            Field(default=_number(getattr(defaults, field.name)), description=texts.get(field.name)),
+        )
         for field in dataclasses.fields(defaults)
         if field.name not in without
     }
@@ -92,6 +103,20 @@ def _model(
         __validators__={"checked": cast("Any", model_validator(mode="after")(checked))},
         **found,
     )
+
+
+def _described(record: type) -> dict[str, str]:
+    """Say what the fields of a record are, as its docstring does."""
+    names: list[str] = []
+    found: dict[str, str] = {}
+    for line in (inspect.getdoc(record) or "").partition("Attributes\n----------\n")[2].splitlines():
+        if line.startswith("--"):
+            break
+        if line and not line.startswith(" "):
+            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
+        for name in names if line.startswith(" ") else ():
+            found[name] = f"{found.get(name, '')} {line.strip()}".strip()
+    return {name: re.sub(r":\w+:`~?([^`]*)`|``", r"\1", text) for name, text in found.items()}
 
 
 def _number(default: Any) -> Any:

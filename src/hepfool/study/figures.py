@@ -10,14 +10,16 @@ from hepfool.attacks.base import AttackResult
 from hepfool.defences.detector import Detector
 from hepfool.defences.detector_curves import detector_curves
 from hepfool.report import attack_figures
-from hepfool.sums import AttackSums, data_sums, scan_thresholds
+from hepfool.studies.region_yields import region_yields, score_variable
+from hepfool.study.plan import Study
+from hepfool.summary import flagged_fractions
+from hepfool.sums import AttackSums, scan_thresholds
+from hepfool.worst_case.composition import compositions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hepfool.plots.style import PlotStyle
-
-__all__ = ["detector_figures", "further_figures"]
 
 
 def detector_figures(
@@ -62,12 +64,16 @@ def detector_figures(
     return figures
 
 
-def further_figures(results: Mapping[str, Any], *, style: PlotStyle | None = None) -> dict[str, Figure]:
+def further_figures(
+    configuration: Study, results: Mapping[str, Any], *, style: PlotStyle | None = None
+) -> dict[str, Figure]:
     """
     Draw what needs more than the attack's result.
 
     Parameters
     ----------
+    configuration : Study
+        What was asked for.
     results : mapping of str to object
         Results of the steps by name.
     style : PlotStyle, optional
@@ -81,21 +87,46 @@ def further_figures(results: Mapping[str, Any], *, style: PlotStyle | None = Non
     from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
 
     style = style or plots.PlotStyle()
-    result, detector = results["attack"]["test"], results.get("detector")
-    # Data stay out of the regions' figure: nobody said to which luminosity the test part is normalised.
+    result, detector, measured = results["attack"]["test"], results.get("detector"), results["systematics"]
+    label = configuration.report.data_label
+    # Without a name of the data nobody said that the simulation is normalised to them.
+    shown = {} if label is None else {"scale": results["events"].scale, "data_label": label}
     figures = attack_figures(
-        results["systematics"].sums,
+        measured.sums if label is None else measured.all_sums,
         result=result,
-        effects=results["systematics"].effects,
+        effects=measured.effects,
         style=style,
+        **shown,
     )
     if detector is not None:
-        compared = tuple(fraction.region for fraction in results.get("data_check", ()))
-        sums = results["systematics"].sums
-        if compared:
-            network = results["baseline"].classifier
-            sums += data_sums(results["events"].data, network, result.binning, detector=detector)
-        figures |= detector_figures(sums, detector=detector, result=result, regions=compared, style=style)
+        regions = tuple(f.region for f in flagged_fractions(measured.all_sums, configuration.data_regions))
+        figures |= detector_figures(measured.all_sums, detector=detector, result=result, regions=regions, style=style)
+    if "keeping_flags" in results:
+        figures["score_kept"] = _score_kept(results, style, **shown)
     if "spread" in results:
         figures["cross_runs"] = plots.plot_cross_runs(results["spread"], style=style)[0]
     return figures
+
+
+def _score_kept(
+    results: Mapping[str, Any], style: PlotStyle, *, scale: float | Mapping[str, float] = 1.0, data_label: str = ""
+) -> Figure:
+    """Score of simulation, both attacks and data in control and validation regions, with what each attack fools there."""
+    from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
+
+    free, kept = results["attack"]["test"], results["keeping_flags"]
+    classifier, table = results["baseline"].classifier, free.nominal
+    regions = [region.name for region in table.regions if region.constrained]
+    limits = [one.limit for one in compositions(kept, classifier) if one.name in regions]
+    limit = f" (limit {limits[0]:.3f})" if len(regions) == 1 and limits and limits[0] is not None else ""
+    name = f"Attack, score and flags kept: fooled {kept.counts(table.constrained).fooling_ratio:.3f}{limit}"
+    shown = region_yields(
+        free,
+        score_variable(classifier),
+        data=results["events"].data if data_label else None,
+        regions=regions or None,
+        scale=scale,
+        further={name: kept},
+    )
+    label = f"Attack: fooled {free.counts(table.constrained).fooling_ratio:.3f}"
+    return plots.plot_region_yields(shown, data_label=data_label, attack_label=label, log_y=True, style=style)[0]

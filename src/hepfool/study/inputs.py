@@ -19,8 +19,6 @@ from hepfool.studies.variations import yield_effects
 from hepfool.study.plan import EventsConfiguration, NetworkConfiguration, Study
 from hepfool.study.sources import readings
 
-__all__ = ["check_inputs", "load_network", "matching_files"]
-
 
 def check_inputs(configuration: Study, table: EventTable | None = None, classifier: Classifier | None = None) -> None:
     """
@@ -70,7 +68,7 @@ def load_network(settings: NetworkConfiguration) -> Any:
         Of any kind that :func:`~hepfool.models.load.load_model` reads.
     """
     options: dict[str, Any] = {} if settings.output is None else {"output": settings.output}
-    return load_model(settings.file or "", network=settings.network, **options)
+    return load_model(settings.file or "", network=settings.network, unsafe_pickle=settings.unsafe_pickle, **options)
 
 
 def matching_files(paths: Iterable[Path]) -> list[Path]:

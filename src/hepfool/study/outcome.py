@@ -1,65 +1,32 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""
-A single attack with its judgement.
-
-:func:`run_table_attack` attacks a table, measures its systematics in the same
-units and judges; :func:`write_study` draws and writes the result.
-"""
+"""A finished attack with its judgement: :func:`judged` makes it of sums, :func:`write_study` draws and writes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepfool.attacks.base import Attack, AttackResult, Target, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.events import Envelope, EventTable
+from hepfool.attacks.base import AttackResult
+from hepfool.events import EventTable
 from hepfool.inference.impact import Impact, impact_record
 from hepfool.io.tables import check_writable
-from hepfool.models.protocols import Classifier
 from hepfool.printable import printable
 from hepfool.report import EXTRA_COLUMNS, write_report
-from hepfool.statistics.checks import CheckSettings, DetectionTable
-from hepfool.studies.frontier import Frontier, OperatingPoint, run_frontier, scaled_caps
+from hepfool.statistics.checks import DetectionTable
+from hepfool.studies.frontier import Frontier
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import (
-    Evidence,
-    Summary,
-    Thresholds,
-    decide,
-    detection_record,
-    frontier_record,
-    summarise,
-)
+from hepfool.summary import Evidence, Summary, Thresholds, decide, frontier_record, spread_record, summarise
 from hepfool.sums import AttackSums
-from hepfool.typing import ProgressCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hepfool.plots.style import PlotStyle
-
-__all__ = [
-    "FACTORS",
-    "Outcome",
-    "check_shown",
-    "draw_study",
-    "judged",
-    "run_table_attack",
-    "signal_region_envelope",
-    "thin",
-    "with_checks",
-    "with_frontier",
-    "with_impact",
-    "write_study",
-]
-
-#: Of the caps, in a scan from hardly visible to obvious.
-FACTORS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
+    from hepfool.studies.cross_run import CrossRuns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,11 +45,11 @@ class Outcome:
     result : AttackResult, optional
         The events; None where they stayed on the workers.
     detection : DetectionTable, optional
-        Which check would have caught the attack, see :func:`with_checks`.
+        Which check would have caught the attack.
     impact : Impact, optional
-        What the attack costs in a fit, see :func:`with_impact`.
+        What the attack costs in a fit.
     frontier : Frontier, optional
-        The attack with tighter and looser caps, see :func:`with_frontier`.
+        The attack with tighter and looser caps.
     """
 
     sums: AttackSums
@@ -131,69 +98,17 @@ def thin(table: EventTable, max_events: int | None, *, seed: int) -> EventTable:
     return table.select(np.sort(np.random.default_rng(seed).choice(table.n_events, size=max_events, replace=False)))
 
 
-def run_table_attack(  # noqa: PLR0913 - options of run_attack
-    table: EventTable,
-    classifier: Classifier,
-    attack: Attack,
-    *,
-    seed: int,
-    target: Target = "correct",
-    thresholds: Thresholds | None = None,
-    investigated: bool = False,
-    progress: ProgressCallback | None = None,
-    resume: str | Path | None = None,
-) -> Outcome:
-    """
-    Attack a table, measure its systematics alike, and judge.
-
-    Parameters
-    ----------
-    table : EventTable
-        Labelled events, with variations if there are any, which bound the events outside of control and validation regions.
-    classifier : Classifier
-        The network.
-    attack : Attack
-        The attack.
-    seed : int
-        Seed of all randomness.
-    target : {"correct", "all"}, int or BoolArray
-        Events to attack, see :func:`hepfool.run_attack`.
-    thresholds : Thresholds, optional
-        Of the criteria.
-    investigated : bool
-        See :func:`hepfool.summary.decide`.
-    progress : callable, optional
-        Called after each iteration, as in :func:`hepfool.run_attack`.
-    resume : str or Path, optional
-        File of finished iterations.
-
-    Returns
-    -------
-    Outcome
-        Events, effects and verdict.
-
-    Raises
-    ------
-    ValueError
-        If the events cannot be attacked, or their columns could not be written afterwards.
-    """
-    check_shown(table)
-    rng = np.random.default_rng(seed)
-    envelope = signal_region_envelope(table)
-    result = run_attack(
-        attack, classifier, table, rng=rng, target=target, envelope=envelope, progress=progress, resume=resume
-    )
-    sums = result.sums(classifier)
-    return judged(sums, result=result, thresholds=thresholds, investigated=investigated, seed=seed)
-
-
-def judged(
+def judged(  # noqa: PLR0913 - what a study may hold
     sums: AttackSums,
     *,
     result: AttackResult | None = None,
     thresholds: Thresholds | None = None,
     investigated: bool = False,
     seed: int | None = None,
+    detection: DetectionTable | None = None,
+    frontier: Frontier | None = None,
+    spread: CrossRuns | None = None,
+    impact: Impact | None = None,
     **given: Any,
 ) -> Outcome:
     """
@@ -211,6 +126,14 @@ def judged(
         See :func:`hepfool.summary.decide`.
     seed : int, optional
         Of the attack, for the record.
+    detection : DetectionTable, optional
+        Which check would have caught it, from ``AttackResult.checks``.
+    frontier : Frontier, optional
+        From :func:`hepfool.studies.frontier.run_frontier`.
+    spread : CrossRuns, optional
+        From :func:`hepfool.studies.cross_run.run_cross_runs`.
+    impact : Impact, optional
+        From :func:`hepfool.inference.expected_impact`.
     **given
         ``others``, ``fractions``, ``adaptive`` and ``correlations`` of :meth:`hepfool.summary.Evidence.of`.
 
@@ -221,7 +144,21 @@ def judged(
     """
     evidence = Evidence.of(sums, **given)
     verdict = decide(evidence, thresholds, investigated=investigated)
-    return Outcome(sums=sums, evidence=evidence, summary=summarise(sums, evidence, verdict, seed=seed), result=result)
+    summary = replace(
+        summarise(sums, evidence, verdict, detection=detection, seed=seed),
+        frontier=None if frontier is None else frontier_record(frontier),
+        spread=None if spread is None else spread_record(spread),
+        impact=None if impact is None else impact_record(impact),
+    )
+    return Outcome(
+        sums=sums,
+        evidence=evidence,
+        summary=summary,
+        result=result,
+        detection=detection,
+        impact=impact,
+        frontier=frontier,
+    )
 
 
 def check_shown(table: EventTable) -> None:
@@ -254,139 +191,6 @@ def check_shown(table: EventTable) -> None:
         from hepfool.plots.style import check_labels  # noqa: PLC0415 - drawing libraries are loaded only when needed
 
         check_labels(titles)
-
-
-def with_checks(study: Outcome, settings: CheckSettings, *, seed: int) -> Outcome:
-    """
-    Add which check would have caught the attack.
-
-    Parameters
-    ----------
-    study : Outcome
-        A finished study.
-    settings : CheckSettings
-        The validation, with the number of data events.
-    seed : int
-        Of the toys.
-
-    Returns
-    -------
-    Outcome
-        With the table, also in its summary.
-    """
-    detection = _events(study, "the power of checks").checks(settings, rng=np.random.default_rng(seed))
-    return replace(study, detection=detection, summary=replace(study.summary, detection=detection_record(detection)))
-
-
-def _events(study: Outcome, what: str) -> AttackResult:
-    if study.result is None:
-        msg = f"{what} needs the events, of which this study has only sums; attack them with scope='dataset', or run_table_attack"
-        raise ValueError(msg)
-    return study.result
-
-
-def with_impact(study: Outcome, impact: Impact) -> Outcome:
-    """
-    Add what the attack costs in the analyst's fit.
-
-    Parameters
-    ----------
-    study : Outcome
-        A finished study.
-    impact : Impact
-        From :func:`hepfool.inference.expected_impact`.
-
-    Returns
-    -------
-    Outcome
-        With the impact, also in its summary.
-    """
-    return replace(study, impact=impact, summary=replace(study.summary, impact=impact_record(impact)))
-
-
-def with_frontier(
-    study: Outcome,
-    classifier: Classifier,
-    settings: CheckSettings,
-    *,
-    seed: int,
-    factors: Iterable[float] = FACTORS,
-    path: str | Path | None = None,
-    progress: ProgressCallback | None = None,
-) -> Outcome:
-    """
-    Add what the attack gains if it may be noticed more easily.
-
-    Parameters
-    ----------
-    study : Outcome
-        A finished study with its checks, see :func:`with_checks`; its attack is the point at factor 1.
-    classifier : Classifier
-        The attacked network.
-    settings : CheckSettings
-        As for :func:`with_checks`.
-    seed : int
-        Of the other attacks and their toys.
-    factors : iterable of float
-        Of the caps.
-    path : str or Path, optional
-        File of finished points, from which the same call goes on.
-    progress : callable, optional
-        Called after each point with its figures in words, and the finished fraction.
-
-    Returns
-    -------
-    Outcome
-        With the scan, also in its summary.
-
-    Raises
-    ------
-    ValueError
-        If the attack has no caps to scale or was not checked, or the file belongs to another scan.
-    """
-    result = _events(study, "a scan of caps")
-    attack = result.attack
-    if not isinstance(attack, CONSERVAttack) or study.detection is None:
-        msg = f"a scan of caps needs a CONSERVAttack and its checks, got {attack!r}; call with_checks first"
-        raise ValueError(msg)
-    frontier = run_frontier(
-        scaled_caps(attack, factors),
-        classifier,
-        result.nominal,
-        settings,
-        seed=seed,
-        operating=OperatingPoint(
-            result=result, checks=study.detection, envelope=signal_region_envelope(result.nominal)
-        ),
-        path=path,
-        progress=progress,
-    )
-    return replace(study, frontier=frontier, summary=replace(study.summary, frontier=frontier_record(frontier)))
-
-
-def signal_region_envelope(table: EventTable) -> Envelope | None:
-    """
-    Bound events by their shape variations where nothing is validated, and nowhere else.
-
-    Parameters
-    ----------
-    table : EventTable
-        Events.
-
-    Returns
-    -------
-    Envelope or None
-        Infinite in control and validation regions; None without shape variations, or if every event is in such a region.
-    """
-    if not table.shape_variations or table.constrained.all():
-        return None
-    varied = Envelope.from_variations(table)
-    constrained = table.constrained[:, np.newaxis]
-    return replace(
-        varied,
-        lower=np.where(constrained, -np.inf, varied.lower),
-        upper=np.where(constrained, np.inf, varied.upper),
-    )
 
 
 def draw_study(study: Outcome, *, style: PlotStyle | None = None) -> dict[str, Figure]:

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hepfool.defences.detector import DetectorReport
 from hepfool.events import EventTable
 from hepfool.inference import Impact
 from hepfool.models.protocols import Classifier
 from hepfool.studies.systematics import SystematicEffect
 from hepfool.sums import AttackSums, systematic_effects
-
-__all__ = ["AdaptiveOutcome", "Baseline", "EventParts", "FitOutcome", "SystematicsOutcome"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,6 +30,20 @@ class EventParts:
     simulation: Mapping[str, EventTable]
     data: EventTable | None
 
+    @property
+    def scale(self) -> dict[str, float]:
+        """By process, weight of all simulated events over that of the test part."""
+        test = self.simulation["test"]
+        found = {}
+        for name in test.datasets:
+            *others, own = (float(t.weights[t.dataset_mask(name)].sum()) for t in (*self._others, test))
+            found[name] = (sum(others) + own) / own if own else 1.0
+        return found
+
+    @property
+    def _others(self) -> tuple[EventTable, EventTable]:
+        return self.simulation["train"], self.simulation["validation"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Baseline:
@@ -45,28 +56,13 @@ class Baseline:
         Read, passed or trained.
     auroc : float
         Of the test part; NaN with a single class.
+    trained : bool
+        Whether it was trained here.
     """
 
     classifier: Classifier
     auroc: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AdaptiveOutcome:
-    """
-    What an attack that knows the detector achieves.
-
-    Attributes
-    ----------
-    effect : SystematicEffect
-        Of the events that are fooled and not flagged.
-    naive, adaptive : DetectorReport
-        Of both attacks.
-    """
-
-    effect: SystematicEffect
-    naive: DetectorReport
-    adaptive: DetectorReport
+    trained: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +74,20 @@ class SystematicsOutcome:
     ----------
     sums : AttackSums
         Of the attacked events under all variations, with the detector's flags if there is one.
+    data : AttackSums, optional
+        Of collision data outside of signal regions, to be added.
     others : tuple of SystematicEffect
         Effects of other events.
     """
 
     sums: AttackSums
+    data: AttackSums | None = None
     others: tuple[SystematicEffect, ...] = ()
+
+    @property
+    def all_sums(self) -> AttackSums:
+        """Of simulation and data."""
+        return self.sums if self.data is None else self.sums + self.data
 
     @property
     def effects(self) -> tuple[SystematicEffect, ...]:

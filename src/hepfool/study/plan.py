@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -27,60 +27,48 @@ from pydantic import (
 )
 
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.defences.detector import DetectorSettings
-from hepfool.events import EventTable, RegionRole
+from hepfool.events import RegionRole
 from hepfool.events.region import check_cuts
 from hepfool.features import Derived, Feature, FeatureKind, FeatureSpace
 from hepfool.formula import Formula
-from hepfool.inference.impact import Optimizer
-from hepfool.inference.templates import Nuisance
 from hepfool.io.files import local_path
-from hepfool.processors.analysis import Analysis
+from hepfool.settings import DetectorSettings, Nuisance, Optimizer, Thresholds, TrainingSettings
 from hepfool.statistics.checks import CheckSettings
 from hepfool.study.attack_plan import AttackSettings
-from hepfool.summary import Summary, Thresholds
-from hepfool.training import TrainingSettings
 from hepfool.validation import Validation
 
-Model = TypeVar("Model", bound=BaseModel)
+if TYPE_CHECKING:
+    from hepfool.events import EventTable
+    from hepfool.models.protocols import Classifier
+    from hepfool.processors.analysis import Analysis
+    from hepfool.study.schedule import PlannedStep
+    from hepfool.summary import Summary
+    from hepfool.typing import ProgressCallback
 
-__all__ = [
-    "EventsConfiguration",
-    "FeatureConfiguration",
-    "FitConfiguration",
-    "FrontierConfiguration",
-    "HistogramsConfiguration",
-    "NetworkConfiguration",
-    "RegionConfiguration",
-    "ReportConfiguration",
-    "SplitConfiguration",
-    "SpreadConfiguration",
-    "Study",
-    "SystematicsConfiguration",
-    "checked",
-    "workflow_schema",
-]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 #: In a context: paths are a command line's, and whoever opens the files says what is wrong with them.
 _AS_GIVEN = "as_given"
 
 
-def checked(model: type[Model], **given: Any) -> Model:
+def checked(model: type[Model], names: Mapping[str, str] | None = None, /, **given: Any) -> Model:
     """
-    Make a part of a configuration from the options of a command.
+    Make a plan, or a part of it, from the options of a command.
 
     Parameters
     ----------
     model : type
-        Of the part.
+        Of the plan or part.
+    names : mapping of str to str, optional
+        How a user calls a field, such as ``events.label``.
     **given
         Its fields; paths stay as they are.
 
     Returns
     -------
     model
-        The part.
+        The plan or part.
 
     Raises
     ------
@@ -90,12 +78,20 @@ def checked(model: type[Model], **given: Any) -> Model:
     try:
         return model.model_validate(given, context={_AS_GIVEN: True})
     except ValidationError as error:
-        problems = (
-            f"{'.'.join(map(str, entry['loc']))}{': ' * bool(entry['loc'])}{entry['msg'].removeprefix('Value error, ')}"
-            for entry in error.errors()
-        )
-        msg = "; ".join(problems)
+        msg = "; ".join(_named(entry, names) for entry in error.errors())
         raise ValueError(msg) from error
+
+
+def _named(entry: Mapping[str, Any], names: Mapping[str, str] | None) -> str:
+    where, text = ".".join(map(str, entry["loc"])), entry["msg"].removeprefix("Value error, ")
+    first, _, rest = text.partition(" ")
+    if names is not None:
+        if where in names:
+            return f"{names[where]}: {text}"
+        if f"{where}.{first}" in names:
+            return f"{names[f'{where}.{first}']} {rest}"
+        where = where.partition(".")[2]
+    return f"{where}: {text}" if where else text
 
 
 def _placed(path: Path, info: ValidationInfo) -> Path:
@@ -206,12 +202,14 @@ class EventsConfiguration(_Strict):
         ],
         ...,
     ] = ()
-    label: str | None = None
-    classes: dict[str, int] | None = None
-    weight: str | None = None
-    tree: str = "Events"
-    missing_value: float | None = None
-    max_events: int | None = Field(default=None, ge=1)
+    label: str | None = Field(default=None, description="Column with the true class.")
+    classes: dict[str, int] | None = Field(default=None, description="Class of each value of the label column.")
+    weight: str | None = Field(default=None, description="Column with the event weight.")
+    tree: str = Field(default="Events", description="Tree of ROOT files.")
+    missing_value: float | None = Field(
+        default=None, description="Number that stands for a missing value, such as -999."
+    )
+    max_events: int | None = Field(default=None, ge=1, description="Take a random part of so many simulated events.")
     allow_missing: bool = Field(
         default=False, description="Go on without absent or damaged files; the report names them."
     )
@@ -244,7 +242,7 @@ class EventsConfiguration(_Strict):
             msg = f"{given[0]} goes with files; a coffea output holds it already"
             raise ValueError(msg)
         if "tree" in self.model_fields_set and all(path.suffix.lower() in _TREELESS for path in self.every_file):
-            msg = "tree has no effect: none of the files is a ROOT file; leave it out"
+            msg = f"tree={self.tree} has no effect: none of the files is a ROOT file; leave it out"
             raise ValueError(msg)
         for name, region in self.regions.items():
             check_cuts(name, region.cuts)
@@ -289,11 +287,16 @@ class SplitConfiguration(_Strict):
 class NetworkConfiguration(_Strict):
     """A network from a file, which should not have seen the test part; without a file one is trained."""
 
-    file: InputPath | None = None
-    network: str | None = Field(
-        default=None, description="What a state dictionary belongs to: a reference network, or module.py:function."
+    file: InputPath | None = Field(
+        default=None, description="Network, by its suffix: .pt2, .pt, .onnx, .keras, .h5, .json, .ubj, .txt."
     )
-    output: Literal["probability", "logit"] | None = None
+    network: str | None = Field(
+        default=None, description="What a state dictionary belongs to: a reference network, or FILE.py:FUNCTION."
+    )
+    output: Literal["probability", "logit"] | None = Field(default=None, description="What the network returns.")
+    unsafe_pickle: bool = Field(
+        default=False, description="Trust whoever wrote the network's file: reading it may run code."
+    )
     hidden: tuple[int, ...] = Field(
         default=(64, 64, 32), description="Nodes of the hidden layers of a trained network."
     )
@@ -302,7 +305,7 @@ class NetworkConfiguration(_Strict):
     @model_validator(mode="after")
     def _check(self) -> Self:
         idle, why = (
-            (("network", "output"), "without a file")
+            (("network", "output", "unsafe_pickle"), "without a file")
             if self.file is None
             else (("hidden", "training"), "beside a file")
         )
@@ -346,7 +349,7 @@ class SystematicsConfiguration(_Strict):
 class FrontierConfiguration(_Strict):
     """A scan of caps: the attack, with its bins, bounds and target, for caps multiplied by each of the factors."""
 
-    factors: tuple[Annotated[float, Field(ge=0)], ...] = Field(default=(0.5, 1.0, 2.0), min_length=1)
+    factors: tuple[Annotated[float, Field(ge=0)], ...] = Field(default=(0.25, 0.5, 1.0, 2.0, 4.0), min_length=1)
 
 
 class SpreadConfiguration(_Strict):
@@ -373,9 +376,15 @@ class FitConfiguration(_Strict):
 class ReportConfiguration(_Strict):
     """How the report looks."""
 
-    experiment: Literal["plain", "CMS", "ATLAS", "LHCb", "ALICE"] = "plain"
-    label: str = "Private work"
-    events: tuple[str, ...] = ("adversarial.root",)
+    experiment: Literal["plain", "CMS", "ATLAS", "LHCb", "ALICE"] = Field(
+        default="plain", description="Style and name of the figures."
+    )
+    label: str = Field(default="Private work", description="Status behind the experiment's name.")
+    data_label: str | None = Field(
+        default=None,
+        description="Name of the data, whose yields are drawn if given: the weights are normalised to their luminosity.",
+    )
+    events: tuple[str, ...] = Field(default=("adversarial.root",), description="Files of adversarial events to write.")
 
 
 class Study(_Strict):
@@ -392,12 +401,15 @@ class Study(_Strict):
 
     output: OutputPath = Field(description="Folder of the report.")
     work: OutputPath | None = Field(default=None, description="Folder of finished steps; <output>-work by default.")
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, description="Seed of all randomness.")
     events: EventsConfiguration | None = Field(default=None, description="Needed unless a table is passed in Python.")
     split: SplitConfiguration = SplitConfiguration()
     network: NetworkConfiguration = NetworkConfiguration()
     attack: AttackSettings = Field(default_factory=partial(CONSERVAttack, validation=Validation()))
-    target: Literal["correct", "all"] | int = "correct"
+    target: Literal["correct", "all"] | int = Field(
+        default="correct",
+        description="Which events are attacked: the correctly classified ones, all, or those of a class.",
+    )
     envelope: Literal["none", "variations"] = Field(
         default="variations",
         description="Bounds of events outside of control and validation regions: their shape variations, if there are any.",
@@ -409,17 +421,22 @@ class Study(_Strict):
     )
     detector: DetectorSettings | None = Field(default_factory=DetectorSettings, description="null for none.")
     adaptive: bool = Field(default=True, description="Repeat the attack with knowledge of the detector.")
+    keeping_flags: AttackSettings | None = Field(
+        default=None, description="Another attack, which also keeps the fraction of events that the detector flags."
+    )
     systematics: SystematicsConfiguration = SystematicsConfiguration()
     data_regions: tuple[str, ...] | None = Field(
         default=None,
         description="Where data are compared with simulation; all control and validation regions by default.",
     )
     checks: CheckSettings | None = Field(default=None, description="The validation; needs n_data.")
-    frontier: FrontierConfiguration | None = None
+    frontier: FrontierConfiguration | None = Field(default=None, description="A scan of caps; needs checks.")
     spread: SpreadConfiguration | None = None
     fit: FitConfiguration | None = None
     thresholds: Thresholds = Field(default_factory=Thresholds)
-    investigated: bool = False
+    investigated: bool = Field(
+        default=False, description="You have looked into it: assign what the systematics do not cover."
+    )
     report: ReportConfiguration = ReportConfiguration()
 
     @model_validator(mode="after")
@@ -445,7 +462,7 @@ class Study(_Strict):
             )
         flat = self.events is not None and bool(self.events.files)
         if self.detector is None:
-            _refuse(self, ("data_regions",), "without a detector")
+            _refuse(self, ("data_regions", "keeping_flags"), "without a detector")
             if "adaptive" in self.model_fields_set and self.adaptive:
                 msg = "adaptive has no effect without a detector; leave it out"
                 raise ValueError(msg)
@@ -461,7 +478,7 @@ class Study(_Strict):
     @classmethod
     def from_yaml(cls, path: str | Path) -> Study:
         """
-        Read a study from a file, see :func:`hepfool.study.read_configuration`.
+        Read a study from a file, with line and column of whatever is wrong.
 
         Parameters
         ----------
@@ -473,9 +490,9 @@ class Study(_Strict):
         Study
             Checked, with the defaults.
         """
-        from hepfool.study.yaml_file import read_configuration  # noqa: PLC0415 - which reads this model
+        from hepfool.study.yaml_file import read_study  # noqa: PLC0415 - which reads this model
 
-        return read_configuration(path)
+        return read_study(path)
 
     def run(
         self,
@@ -484,7 +501,10 @@ class Study(_Strict):
         analysis: Analysis | None = None,
         runner: Any = None,
         fileset: Mapping[str, Any] | None = None,
-        **options: Any,
+        classifier: Classifier | None = None,
+        from_step: str | None = None,
+        force: bool = False,
+        progress: ProgressCallback | None = None,
     ) -> Summary:
         """
         Go from events to a report; the same call goes on after an interrupt.
@@ -492,29 +512,39 @@ class Study(_Strict):
         Parameters
         ----------
         table : EventTable, optional
-            Events in place of files.
+            Simulated events, and data without labels, in place of files.
         analysis : Analysis, optional
             Builds the table in coffea, with ``runner`` and ``fileset``.
         runner : coffea.processor.Runner, optional
             With the executor and schema of your choice.
         fileset : mapping, optional
             As coffea takes it.
-        **options
-            ``classifier``, ``from_step``, ``force`` and ``progress`` of :func:`hepfool.study.run_workflow`.
+        classifier : Classifier, optional
+            Network in place of a file; it should not have seen the test part.
+        from_step : str, optional
+            Do this step and those after it again, even if they are finished.
+        force : bool
+            Replace an earlier report.
+        progress : callable, optional
+            Called with the title of a step and its finished fraction.
 
         Returns
         -------
         Summary
-            What was measured, with the verdict.
+            What was measured, with the verdict; the report is in ``output``.
 
         Raises
         ------
         ValueError
-            If the events have two sources or half of one, or do not fit to the study.
+            If the events have two sources or half of one, or events, network and settings do not fit together.
+        FileExistsError
+            If the report exists and ``force`` is False.
+        Interrupted
+            After an interrupt; the same call goes on from the steps, and within an attack from the iterations, that are done.
         """
         from hepfool.processors.completeness import run_processor  # noqa: PLC0415 - for those who run coffea
         from hepfool.processors.passes import TableProcessor  # noqa: PLC0415
-        from hepfool.study.procedure import run_workflow  # noqa: PLC0415 - which reads this model
+        from hepfool.study.procedure import run_study  # noqa: PLC0415 - which reads this model
 
         given = (analysis, runner, fileset)
         if any(part is not None for part in given):
@@ -522,30 +552,47 @@ class Study(_Strict):
                 msg = "events come from a table, or from analysis, runner and fileset together; give one of the two"
                 raise ValueError(msg)
             table = run_processor(runner, fileset or {}, TableProcessor(analysis))["table"]
-        return run_workflow(self, table=table, **options)
+        return run_study(self, table=table, classifier=classifier, from_step=from_step, force=force, progress=progress)
+
+    def steps(self, **given: Any) -> tuple[PlannedStep, ...]:
+        """
+        Tell what a run would do, without doing it.
+
+        Parameters
+        ----------
+        **given
+            ``table``, ``classifier`` and ``from_step`` of :meth:`run`.
+
+        Returns
+        -------
+        tuple of PlannedStep
+            In the order of the run, with what is finished and how long the others take.
+        """
+        from hepfool.study.schedule import planned_steps  # noqa: PLC0415 - which reads this model
+
+        return planned_steps(self, **given)
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """
+        Describe the file for editors and other tools.
+
+        Returns
+        -------
+        dict
+            JSON schema, draft 2020-12.
+
+        Examples
+        --------
+        >>> Study.json_schema()["properties"]["seed"]["default"]
+        1
+        """
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_plain(Study.model_json_schema())}
 
     @property
     def work_folder(self) -> Path:
         """Where finished steps are kept."""
         return self.output.with_name(f"{self.output.name}-work") if self.work is None else self.work
-
-
-def workflow_schema() -> dict[str, Any]:
-    """
-    Describe the configuration for editors and other tools.
-
-    Returns
-    -------
-    dict
-        JSON schema, draft 2020-12.
-
-    Examples
-    --------
-    >>> workflow_schema()["properties"]["seed"]["default"]
-    1
-    """
-    schema: dict[str, Any] = _plain(Study.model_json_schema())
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _plain(value: Any) -> Any:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which steps there are, what each depends on, which are finished, and how long the others take."""
+"""Which steps a plan asks for, what each depends on, which are finished, and how long the others take."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from hepfool.events import EventTable
 from hepfool.identity import file_digest, table_digest
@@ -15,160 +15,7 @@ from hepfool.models.protocols import Classifier
 from hepfool.study.inputs import matching_files
 from hepfool.study.plan import Study
 from hepfool.study.sources import output_digest
-
-__all__ = ["STEPS", "PlannedStep", "Step", "plan_workflow", "repeated_steps", "step_keys", "wanted_steps"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """
-    What the procedure has to know about a step.
-
-    Attributes
-    ----------
-    name, title : str
-        For the machine and for a reader.
-    needs : tuple of str
-        Steps whose results it reads, if they are wanted.
-    settings : tuple of str
-        Fields of the configuration that it reads.
-    wanted : callable
-        Whether a configuration asks for it.
-    seconds : callable
-        Expected time on one core from the configuration, the number of events and that of features.
-    """
-
-    name: str
-    title: str
-    needs: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
-    wanted: Callable[[Study], bool] = lambda _: True
-    seconds: Callable[[Study, int, int], float] = lambda *_: 5.0
-
-
-def _attack_seconds(c: Study, n_events: int, n_features: int) -> float:
-    return 1.0 + 2e-6 * n_events * n_features * c.attack.n_iterations
-
-
-def _test_share(c: Study) -> float:
-    return 1.0 - c.split.train - c.split.validation
-
-
-def _check_seconds(c: Study, n_features: int) -> float:
-    if c.checks is None:
-        return 0.0
-    pairs = n_features * (n_features - 1) / 2 if "projection" in c.checks.checks else 0
-    trainings = c.checks.n_trainings if "classifier" in c.checks.checks else 0
-    return 2.0 + 1e-4 * c.checks.n_toys * (n_features + pairs) + 0.3 * trainings
-
-
-#: Rough, for a plan: measured on tables of some 10 000 events with some 30 features.
-_EPOCH_SECONDS: Final = 2e-5
-
-
-def _spread_seconds(c: Study, n_events: int, n_features: int) -> float:
-    if c.spread is None or c.detector is None:
-        return 0.0
-    epochs = c.network.training.max_epochs + c.detector.training.max_epochs
-    one = 5.0 + _EPOCH_SECONDS * n_events * epochs + 2.0 * _attack_seconds(c, n_events, n_features)
-    return c.spread.n_runs * c.spread.n_splits * one
-
-
-STEPS: Final[tuple[Step, ...]] = (
-    Step(name="events", title="read and split the events", settings=("seed", "events", "split")),
-    Step(
-        name="baseline",
-        title="load or train the network, and judge it",
-        needs=("events",),
-        settings=("seed", "network"),
-        seconds=lambda c, n, _: (
-            3.0 + (_EPOCH_SECONDS * n * c.network.training.max_epochs if not c.network.file else 0.0)
-        ),
-    ),
-    Step(
-        name="attack",
-        title="attack",
-        needs=("events", "baseline"),
-        settings=("seed", "attack", "target", "envelope", "quantile_bins"),
-        seconds=lambda c, n, d: _attack_seconds(c, int(n * (_test_share(c) if c.detector is None else 1.0)), d),
-    ),
-    Step(
-        name="detector",
-        title="train a detector of the attack",
-        needs=("attack",),
-        settings=("seed", "detector"),
-        wanted=lambda c: c.detector is not None,
-        seconds=lambda c, n, _: 2.0 + _EPOCH_SECONDS * n * (c.detector.training.max_epochs if c.detector else 0),
-    ),
-    Step(
-        name="adaptive",
-        title="attack network and detector together",
-        needs=("events", "baseline", "attack", "detector"),
-        settings=("seed", "attack", "target", "envelope"),
-        wanted=lambda c: c.detector is not None and c.adaptive,
-        seconds=lambda c, n, d: 2.0 * _attack_seconds(c, int(n * _test_share(c)), d),
-    ),
-    Step(
-        name="systematics",
-        title="measure the physics systematics in the same units",
-        needs=("events", "baseline", "attack", "detector"),
-        settings=("systematics",),
-    ),
-    Step(
-        name="data_check",
-        title="compare the detector in data and simulation",
-        needs=("events", "detector"),
-        settings=("data_regions",),
-        wanted=lambda c: c.detector is not None,
-    ),
-    Step(
-        name="checks",
-        title="find which check would have caught it",
-        needs=("attack",),
-        settings=("seed", "checks"),
-        wanted=lambda c: c.checks is not None,
-        seconds=lambda c, _, d: _check_seconds(c, d),
-    ),
-    Step(
-        name="frontier",
-        title="scan looser and tighter caps",
-        needs=("baseline", "attack", "checks"),
-        settings=("seed", "attack", "envelope", "checks", "frontier"),
-        wanted=lambda c: c.frontier is not None,
-        seconds=lambda c, n, d: (
-            (len(c.frontier.factors) if c.frontier else 0)
-            * (_attack_seconds(c, int(n * _test_share(c)), d) + _check_seconds(c, d))
-        ),
-    ),
-    Step(
-        name="spread",
-        title="repeat training, attack and detector",
-        needs=("events",),
-        settings=(
-            "seed",
-            "split",
-            "network",
-            "attack",
-            "target",
-            "envelope",
-            "quantile_bins",
-            "detector",
-            "adaptive",
-            "spread",
-        ),
-        wanted=lambda c: c.spread is not None,
-        seconds=_spread_seconds,
-    ),
-    Step(
-        name="fit",
-        title="bring the attack into the fit",
-        needs=("systematics",),
-        settings=("fit",),
-        wanted=lambda c: c.fit is not None,
-        seconds=lambda *_: 30.0,
-    ),
-    Step(name="report", title="judge, draw and write", seconds=lambda *_: 15.0),
-)
+from hepfool.study.steps import STEPS, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +43,7 @@ class PlannedStep:
     basis: str
 
 
-def plan_workflow(
+def planned_steps(
     configuration: Study,
     *,
     table: EventTable | None = None,
@@ -211,9 +58,9 @@ def plan_workflow(
     configuration : Study
         What is asked for.
     table, classifier : optional
-        As for :func:`run_workflow`.
+        As for :meth:`hepfool.study.Study.run`.
     from_step : str, optional
-        As for :func:`run_workflow`.
+        As for :meth:`hepfool.study.Study.run`.
 
     Returns
     -------

@@ -29,8 +29,6 @@ from hepfool.io.tables import read_table
 from hepfool.study.plan import EventsConfiguration
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["Reading", "output_digest", "read_events", "readings"]
-
 _MANIFEST: Final = "manifest.json"
 _ACCEPTED: Final = (
     "coffea_output takes a file of coffea.util.save with the output of a TableProcessor, a PartitionProcessor or an "
@@ -41,7 +39,7 @@ _FLAT: Final = "is a flat file; name it under files, with features and label"
 _REPAIRS: Final = {
     **dict.fromkeys((".root", ".parquet", ".csv", ".gz"), _FLAT),
     ".zip": "holds histograms and sums, from which no event can be attacked; run a TableProcessor on the same fileset",
-    ".npz": "holds arrays without their meaning; make a table of them with EventTable.from_arrays, and pass it to run_workflow, or "
+    ".npz": "holds arrays without their meaning; make a table of them with EventTable.from_arrays, and pass it to Study.run, or "
     "write it with hepfool.io.partitions.write_partitions",
 }
 
@@ -269,7 +267,7 @@ def _from_folder(path: Path) -> EventTable:
     except ValueError as error:
         if "need functions" not in str(error):
             raise
-        msg = f"{error}; in Python: run_workflow(configuration, table=open_partitions({str(path)!r}, like=...).read())"
+        msg = f"{error}; in Python: Study.from_yaml(...).run(table=open_partitions({str(path)!r}, like=...).read())"
         raise ValueError(msg) from error
 
 

@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from torch import nn
 
 from hepfool.attacks.base import AttackResult, run_attack
+from hepfool.attacks.checks import check_input
+from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.problem import bins_of
 from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, train_detector
-from hepfool.events import UNLABELLED, Envelope, EventTable
+from hepfool.events import UNLABELLED, Envelope, EventTable, signal_region_envelope
+from hepfool.exceptions import LowStatisticsWarning
 from hepfool.inference import attack_patch, expected_impact, score_templates
 from hepfool.interrupts import completed
 from hepfool.io.histograms import read_histograms
@@ -35,21 +39,18 @@ from hepfool.processors.collected import without_blinded
 from hepfool.statistics.checks import DetectionTable
 from hepfool.statistics.marginals import Binning
 from hepfool.studies.cross_run import CrossRuns, run_cross_runs
-from hepfool.studies.data_check import check_data
 from hepfool.studies.frontier import Frontier, OperatingPoint, run_frontier, scaled_caps
 from hepfool.studies.runs import RunPlan
-from hepfool.studies.systematics import attack_effect, total
+from hepfool.studies.systematics import SystematicEffect, attack_effect, total
 from hepfool.studies.variations import yield_effects
 from hepfool.study.inputs import load_network
-from hepfool.study.outcome import check_shown, signal_region_envelope, thin
-from hepfool.study.outcomes import AdaptiveOutcome, Baseline, EventParts, FitOutcome, SystematicsOutcome
-from hepfool.study.plan import Study
+from hepfool.study.outcome import check_shown, thin
+from hepfool.study.outcomes import Baseline, EventParts, FitOutcome, SystematicsOutcome
+from hepfool.study.plan import FitConfiguration, SpreadConfiguration, Study
 from hepfool.study.sources import read_events
-from hepfool.summary import FlaggedFraction
+from hepfool.sums import data_sums
 from hepfool.training import auroc, fit
 from hepfool.typing import ProgressCallback
-
-__all__ = ["WORK", "StepInput"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,6 +79,22 @@ class StepInput:
     scratch: Callable[[str], Path]
     progress: ProgressCallback
 
+    def setting(self, name: str) -> Any:
+        """
+        Look up a setting of a step that is done only if it is given.
+
+        Parameters
+        ----------
+        name : str
+            Of the field.
+
+        Returns
+        -------
+        object
+            Its value, which is not None.
+        """
+        return getattr(self.configuration, name)
+
     def rng(self, name: str) -> np.random.Generator:
         """
         Random numbers for one purpose.
@@ -101,12 +118,29 @@ def _read_events(given: StepInput) -> EventParts:
     everything = read_events(configuration.events) if given.table is None else given.table
     simulated = everything.labels != UNLABELLED
     chosen = everything.select(simulated)
+    _remark(configuration, chosen)
     if configuration.events is not None:
         chosen = thin(chosen, configuration.events.max_events, seed=configuration.seed)
     check_shown(chosen)
     data = without_blinded(everything.select(~simulated), unblind=False)
     parts = _split(chosen, configuration.split.train, configuration.split.validation, given.rng("split"))
     return EventParts(simulation=parts, data=data if data.n_events else None)
+
+
+def _remark(configuration: Study, table: EventTable) -> None:
+    """Warn of settings that the simulated events do not need."""
+    events, remarks = configuration.events, []
+    if events is None:
+        return
+    if events.max_events is not None and events.max_events > table.n_events:
+        remarks.append(f"max_events={events.max_events} changes nothing: there are {table.n_events} events")
+    if events.missing_value is not None and not table.missing.any():
+        remarks.append(f"missing_value={events.missing_value:g} changes nothing: no feature holds it")
+    unused = [name for name, number in (events.classes or {}).items() if number not in table.labels]
+    if unused:
+        remarks.append(f"classes: no event has the class of {', '.join(unused)}")
+    for remark in remarks:
+        warnings.warn(remark, UserWarning, stacklevel=2)
 
 
 def _split(table: EventTable, train: float, validation: float, rng: np.random.Generator) -> dict[str, EventTable]:
@@ -142,9 +176,12 @@ def _load_or_train(given: StepInput) -> Baseline:
         )
         classifier = completed(trained).classifier
     test = parts["test"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LowStatisticsWarning)  # the attack says so
+        check_input(classifier, test)
     several = len(np.unique(test.labels)) == classifier.n_classes
     area = auroc(test.labels, classifier.scores(inputs_of(classifier, test)), test.weights) if several else float("nan")
-    return Baseline(classifier=classifier, auroc=area)
+    return Baseline(classifier=classifier, auroc=area, trained=given.classifier is None and settings.file is None)
 
 
 def _untrained(train: EventTable, *, hidden: tuple[int, ...]) -> nn.Module:
@@ -167,7 +204,8 @@ def _attack_parts(given: StepInput) -> dict[str, AttackResult]:
             configuration.attack,
             given.results["baseline"].classifier,
             parts[name],
-            rng=given.rng(f"attack {name}"),
+            # What is judged is attacked as by every other way into the package.
+            rng=np.random.default_rng(configuration.seed) if name == "test" else given.rng(f"attack {name}"),
             target=configuration.target,
             envelope=_envelope(configuration, parts[name]),
             binning=_binning(configuration, parts[name]),
@@ -198,7 +236,7 @@ def _make_detector(given: StepInput) -> Detector:
     return completed(detector)
 
 
-def _attack_both(given: StepInput) -> AdaptiveOutcome:
+def _attack_both(given: StepInput) -> SystematicEffect:
     """Attack network and detector together."""
     configuration, naive = given.configuration, given.results["attack"]["test"]
     classifier, detector = given.results["baseline"].classifier, given.results["detector"]
@@ -213,8 +251,24 @@ def _attack_both(given: StepInput) -> AdaptiveOutcome:
         resume=given.scratch(""),
     )
     result = completed(outcome.adaptive_result)
-    effect = attack_effect(result, classifier, flagged=detector.flags(result.adversarial.network_values))
-    return AdaptiveOutcome(effect=effect, naive=outcome.naive, adaptive=outcome.adaptive)
+    return attack_effect(result, classifier, flagged=detector.flags(result.adversarial.network_values))
+
+
+def _attack_unnoticed(given: StepInput) -> AttackResult:
+    """Repeat the attack where the detector's flags are kept too."""
+    configuration, naive = given.configuration, given.results["attack"]["test"]
+    attack: CONSERVAttack = given.setting("keeping_flags")
+    result = run_attack(
+        replace(attack, validation=replace(attack.kept, flagged=given.results["detector"])),
+        given.results["baseline"].classifier,
+        naive.nominal,
+        rng=np.random.default_rng(configuration.seed),
+        target=configuration.target,
+        envelope=_envelope(configuration, naive.nominal),
+        progress=given.progress,
+        resume=given.scratch(""),
+    )
+    return replace(completed(result), history=())
 
 
 def _measure_systematics(given: StepInput) -> SystematicsOutcome:
@@ -226,50 +280,33 @@ def _measure_systematics(given: StepInput) -> SystematicsOutcome:
         for source in settings.histograms
         for effect in yield_effects(read_histograms(source.file), source.nominal, above=source.above)
     )
-    outcome = SystematicsOutcome(sums=result.sums(classifier, detector=detector), others=others)
+    data: EventTable | None = given.results["events"].data
+    seen = None if data is None else data_sums(data, classifier, result.binning, detector=detector)
+    outcome = SystematicsOutcome(sums=result.sums(classifier, detector=detector), data=seen, others=others)
     if outcome.effects:
         total(outcome.effects, settings.coefficients())  # which checks the correlations
     return outcome
 
 
-def _compare_data(given: StepInput) -> tuple[FlaggedFraction, ...]:
-    """Compare flagged fractions of data and simulation."""
-    data, test = given.results["events"].data, given.results["events"].simulation["test"]
-    detector: Detector = given.results["detector"]
-    if data is None:
-        return ()
-    wanted = given.configuration.data_regions
-    regions = [r.name for r in test.regions if r.constrained] if wanted is None else list(wanted)
-    scores = [(table, detector.score(table.network_values)) for table in (data, test)]
-    checks = [check_data(*scores, region=name, thresholds=np.array([detector.threshold])) for name in regions]
-    return tuple(FlaggedFraction(region=c.region, data=c.data[0], simulation=c.simulation[0]) for c in checks)
-
-
 def _evaluate_checks(given: StepInput) -> DetectionTable:
     """Find which check would have caught the attack."""
     result: AttackResult = given.results["attack"]["test"]
-    settings = given.configuration.checks
-    if settings is None:  # pragma: no cover - such a step is not planned
-        raise ValueError
-    return result.checks(settings, rng=given.rng("checks"))
+    return result.checks(given.setting("checks"), rng=given.rng("checks"))
 
 
 def _scan_frontier(given: StepInput) -> Frontier:
     """Repeat attack and checks for looser and tighter caps."""
     configuration, result = given.configuration, given.results["attack"]["test"]
-    if configuration.frontier is None or configuration.checks is None:  # pragma: no cover - not planned
-        raise ValueError
-    attacks = scaled_caps(configuration.attack, configuration.frontier.factors)
     return run_frontier(
-        attacks,
+        scaled_caps(configuration.attack, given.setting("frontier").factors),
         given.results["baseline"].classifier,
         result.nominal,
-        configuration.checks,
+        given.setting("checks"),
         seed=configuration.seed,
         operating=OperatingPoint(
             result=result, checks=given.results["checks"], envelope=_envelope(configuration, result.nominal)
         ),
-        path=given.scratch(""),
+        resume=given.scratch(""),
         progress=given.progress,
     )
 
@@ -277,14 +314,13 @@ def _scan_frontier(given: StepInput) -> Frontier:
 def _repeat_trainings(given: StepInput) -> CrossRuns:
     """Train, attack and detect several times; finished parts stay in the folder of finished steps."""
     configuration, split = given.configuration, given.configuration.split
-    if configuration.spread is None or configuration.detector is None:  # pragma: no cover - not planned
-        raise ValueError
+    spread: SpreadConfiguration = given.setting("spread")
     parts = given.results["events"].simulation
     plan = RunPlan(
         network=partial(_untrained, hidden=configuration.network.hidden),
         attack=configuration.attack,
         training=configuration.network.training,
-        detector=configuration.detector,
+        detector=given.setting("detector"),
         target=configuration.target,
         fractions=(split.train, split.validation, 1.0 - split.train - split.validation),
         adaptive=configuration.adaptive,
@@ -295,18 +331,16 @@ def _repeat_trainings(given: StepInput) -> CrossRuns:
         plan,
         EventTable.concatenate([parts[name] for name in ("train", "validation", "test")]),
         seed=configuration.seed,
-        n_runs=configuration.spread.n_runs,
-        n_splits=configuration.spread.n_splits,
-        folder=configuration.work_folder / "trainings",
+        n_runs=spread.n_runs,
+        n_splits=spread.n_splits,
+        resume=configuration.work_folder / "trainings",
         progress=given.progress,
     )
 
 
 def _fit_templates(given: StepInput) -> FitOutcome:
     """Bring the attack into the analyst's workspace."""
-    settings = given.configuration.fit
-    if settings is None:  # pragma: no cover - not planned
-        raise ValueError
+    settings: FitConfiguration = given.setting("fit")
     workspace = json.loads(settings.workspace.read_text(encoding="utf-8"))
     histogram = score_histogram(
         given.results["systematics"].sums, by="dataset", region=settings.region, n_bins=settings.n_bins
@@ -316,17 +350,172 @@ def _fit_templates(given: StepInput) -> FitOutcome:
     return FitOutcome(patch=patch, impact=expected_impact(workspace, patch, optimizer=settings.optimizer))
 
 
-#: What each step does, by its name.
-WORK: Mapping[str, Callable[[StepInput], Any]] = {
-    "events": _read_events,
-    "baseline": _load_or_train,
-    "attack": _attack_parts,
-    "detector": _make_detector,
-    "adaptive": _attack_both,
-    "systematics": _measure_systematics,
-    "data_check": _compare_data,
-    "checks": _evaluate_checks,
-    "frontier": _scan_frontier,
-    "spread": _repeat_trainings,
-    "fit": _fit_templates,
-}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """
+    What the procedure has to know about a step.
+
+    Attributes
+    ----------
+    name, title : str
+        For the machine and for a reader.
+    needs : tuple of str
+        Steps whose results it reads, if they are wanted.
+    settings : tuple of str
+        Fields of the configuration that it reads.
+    wanted : callable
+        Whether a configuration asks for it.
+    work : callable, optional
+        From earlier results to that of the step; None for the report, which is never kept.
+    seconds : callable
+        Expected time on one core from the configuration, the number of events and that of features.
+    """
+
+    name: str
+    title: str
+    needs: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    work: Callable[[StepInput], Any] | None = None
+    wanted: Callable[[Study], bool] = lambda _: True
+    seconds: Callable[[Study, int, int], float] = lambda *_: 5.0
+
+
+def _attack_seconds(c: Study, n_events: int, n_features: int) -> float:
+    return 1.0 + 2e-6 * n_events * n_features * c.attack.n_iterations
+
+
+def _test_share(c: Study) -> float:
+    return 1.0 - c.split.train - c.split.validation
+
+
+def _check_seconds(c: Study, n_features: int) -> float:
+    if c.checks is None:
+        return 0.0
+    pairs = n_features * (n_features - 1) / 2 if "projection" in c.checks.checks else 0
+    trainings = c.checks.n_trainings if "classifier" in c.checks.checks else 0
+    return 2.0 + 1e-4 * c.checks.n_toys * (n_features + pairs) + 0.3 * trainings
+
+
+#: Rough, for a plan: measured on tables of some 10 000 events with some 30 features.
+_EPOCH_SECONDS: Final = 2e-5
+
+
+def _spread_seconds(c: Study, n_events: int, n_features: int) -> float:
+    if c.spread is None or c.detector is None:
+        return 0.0
+    epochs = c.network.training.max_epochs + c.detector.training.max_epochs
+    one = 5.0 + _EPOCH_SECONDS * n_events * epochs + 2.0 * _attack_seconds(c, n_events, n_features)
+    return c.spread.n_runs * c.spread.n_splits * one
+
+
+STEPS: Final[tuple[Step, ...]] = (
+    Step(
+        name="events",
+        title="read and split the events",
+        work=_read_events,
+        settings=("seed", "events", "split"),
+    ),
+    Step(
+        name="baseline",
+        title="load or train the network, and judge it",
+        work=_load_or_train,
+        needs=("events",),
+        settings=("seed", "network"),
+        seconds=lambda c, n, _: (
+            3.0 + (_EPOCH_SECONDS * n * c.network.training.max_epochs if not c.network.file else 0.0)
+        ),
+    ),
+    Step(
+        name="attack",
+        title="attack",
+        work=_attack_parts,
+        needs=("events", "baseline"),
+        settings=("seed", "attack", "target", "envelope", "quantile_bins"),
+        seconds=lambda c, n, d: _attack_seconds(c, int(n * (_test_share(c) if c.detector is None else 1.0)), d),
+    ),
+    Step(
+        name="detector",
+        title="train a detector of the attack",
+        work=_make_detector,
+        needs=("attack",),
+        settings=("seed", "detector"),
+        wanted=lambda c: c.detector is not None,
+        seconds=lambda c, n, _: 2.0 + _EPOCH_SECONDS * n * (c.detector.training.max_epochs if c.detector else 0),
+    ),
+    Step(
+        name="adaptive",
+        title="attack network and detector together",
+        work=_attack_both,
+        needs=("events", "baseline", "attack", "detector"),
+        settings=("seed", "attack", "target", "envelope"),
+        wanted=lambda c: c.detector is not None and c.adaptive,
+        seconds=lambda c, n, d: 2.0 * _attack_seconds(c, int(n * _test_share(c)), d),
+    ),
+    Step(
+        name="keeping_flags",
+        title="attack with score and flags kept",
+        work=_attack_unnoticed,
+        needs=("events", "baseline", "attack", "detector"),
+        settings=("seed", "keeping_flags", "target", "envelope"),
+        wanted=lambda c: c.keeping_flags is not None,
+        seconds=lambda c, n, d: 2.0 * _attack_seconds(c, int(n * _test_share(c)), d),
+    ),
+    Step(
+        name="systematics",
+        title="measure the physics systematics in the same units, and data",
+        work=_measure_systematics,
+        needs=("events", "baseline", "attack", "detector"),
+        settings=("systematics",),
+    ),
+    Step(
+        name="checks",
+        title="find which check would have caught it",
+        work=_evaluate_checks,
+        needs=("attack",),
+        settings=("seed", "checks"),
+        wanted=lambda c: c.checks is not None,
+        seconds=lambda c, _, d: _check_seconds(c, d),
+    ),
+    Step(
+        name="frontier",
+        title="scan looser and tighter caps",
+        work=_scan_frontier,
+        needs=("baseline", "attack", "checks"),
+        settings=("seed", "attack", "envelope", "checks", "frontier"),
+        wanted=lambda c: c.frontier is not None,
+        seconds=lambda c, n, d: (
+            (len(c.frontier.factors) if c.frontier else 0)
+            * (_attack_seconds(c, int(n * _test_share(c)), d) + _check_seconds(c, d))
+        ),
+    ),
+    Step(
+        name="spread",
+        title="repeat training, attack and detector",
+        work=_repeat_trainings,
+        needs=("events",),
+        settings=(
+            "seed",
+            "split",
+            "network",
+            "attack",
+            "target",
+            "envelope",
+            "quantile_bins",
+            "detector",
+            "adaptive",
+            "spread",
+        ),
+        wanted=lambda c: c.spread is not None,
+        seconds=_spread_seconds,
+    ),
+    Step(
+        name="fit",
+        title="bring the attack into the fit",
+        work=_fit_templates,
+        needs=("systematics",),
+        settings=("fit",),
+        wanted=lambda c: c.fit is not None,
+        seconds=lambda *_: 30.0,
+    ),
+    Step(name="report", title="judge, draw and write", seconds=lambda *_: 15.0),
+)

@@ -13,13 +13,11 @@ from pydantic import ValidationError
 from hepfool.study.plan import Study
 from hepfool.study.yaml_nodes import compose, plain, position
 
-__all__ = ["read_configuration"]
-
 _UNKNOWN = "there is no such setting; see hepfool workflow --schema"
 _UNKNOWN_TYPES = ("extra_forbidden", "unexpected_keyword_argument")
 
 
-def read_configuration(path: str | Path) -> Study:
+def read_study(path: str | Path) -> Study:
     """
     Read a YAML file.
 

@@ -16,8 +16,6 @@ from typing import Any, ClassVar, Final
 
 import yaml
 
-__all__ = ["compose", "plain", "position"]
-
 #: Nobody writes longer configurations; the parser takes seconds for a megabyte.
 _LARGEST: Final = 2**20
 _MOST_VALUES: Final = 100_000

@@ -9,6 +9,7 @@ values for ``summary.json``.
 
 from __future__ import annotations
 
+from hepfool.settings import Thresholds
 from hepfool.summary.criteria import (
     AttackConverged,
     AttackFinished,
@@ -20,7 +21,7 @@ from hepfool.summary.criteria import (
     MarginalsWithinFloor,
     YieldsWithinSystematics,
 )
-from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds, flagged_fractions
+from hepfool.summary.evidence import Evidence, FlaggedFraction, flagged_fractions
 from hepfool.summary.on_demand import frontier_record, spread_record
 from hepfool.summary.record import Summary, detection_record, detector_report, summarise, summary_schema
 from hepfool.summary.verdict import Decision, Sensitivity, Verdict, decide

@@ -19,8 +19,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from hepfool.settings import Thresholds
 from hepfool.studies.systematics import Measured
-from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds
+from hepfool.summary.evidence import Evidence, FlaggedFraction
 
 
 class Criterion(ABC):

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from hepfool.statistics.compatibility import Compatibility
+from hepfool.statistics.sources import Correlations
 from hepfool.studies.excess import Excess
 from hepfool.studies.systematics import (
-    Correlations,
     Measured,
     SystematicEffect,
     SystematicTotal,
@@ -19,33 +19,6 @@ from hepfool.studies.systematics import (
 )
 from hepfool.sums import AttackSums, attack_effect, excess, systematic_effects
 from hepfool.worst_case.composition import Composition
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thresholds:
-    """
-    Thresholds of the criteria.
-
-    Attributes
-    ----------
-    max_systematics_ratio : float
-        Largest allowed ratio of the attack's effect to that of the physics systematics.
-    flagged_tolerance : float
-        Difference of flagged fractions in data and simulation that is accepted
-        beyond statistics, dimensionless.
-    flagged_n_sigma : float
-        Standard deviations by which they may differ on top.
-    max_floor_ratio : float
-        Largest distance of marginals and correlations, in units of their sampling floor.
-    min_events_per_feature : int
-        Constrained events per feature below which marginals and correlations are mostly statistics.
-    """
-
-    max_systematics_ratio: float = 1.0
-    flagged_tolerance: float = 0.02
-    flagged_n_sigma: float = 2.0
-    max_floor_ratio: float = 1.0
-    min_events_per_feature: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
+from hepfool.settings import Thresholds
 from hepfool.studies.systematics import Measured, SystematicEffect, SystematicTotal
 from hepfool.summary.criteria import CRITERIA, AttackFinished, Criterion, FlaggedFractionsAgree
-from hepfool.summary.evidence import Evidence, Thresholds
+from hepfool.summary.evidence import Evidence
 
 #: Nothing to add, look closer, assign an uncertainty, or give what is lacking.
 Decision = Literal["COVERED", "INVESTIGATE", "ASSIGN", "INCOMPLETE"]

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from hepfool.statistics.sources import Correlations, combined
 from hepfool.studies.contributions import ALL_EVENTS, Measured, SystematicEffect
 from hepfool.studies.excess import Excess
-from hepfool.studies.systematics import Correlations, combined
 from hepfool.sums.record import AttackSums
 from hepfool.typing import FloatArray
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hepfool.studies.contributions import Measured
-from hepfool.studies.data_check import DataCheck
-from hepfool.studies.threshold_scan import ThresholdScan
+from hepfool.studies.threshold_scan import DataCheck, ThresholdScan
 from hepfool.sums.record import N_SCORE_BINS, AttackSums, Count
 from hepfool.typing import FloatArray, IntArray
 

@@ -9,10 +9,13 @@ arithmetic: it asks for a margin in log-odds that is large beside the rounding o
 
 from __future__ import annotations
 
+import io
+import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Final, Literal
 
@@ -26,6 +29,9 @@ from hepfool.attacks.restarts import some_events
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NotCertifiableError
 from hepfool.features import FeatureSpace
+from hepfool.identity import identity, table_digest
+from hepfool.io.finished import Finished
+from hepfool.io.versions import code_version
 from hepfool.models.probe import check_names, require_classifier
 from hepfool.models.protocols import Classifier, Defended, inputs_of
 from hepfool.ranges import check_counts
@@ -141,7 +147,7 @@ def certify(  # noqa: PLR0913 - what is certified, within what, and at which pri
     restarts: int = 10,
     rng: np.random.Generator | int = 0,
     progress: ProgressCallback | None = None,
-    resume: str | None = None,
+    resume: str | Path | None = None,
 ) -> Certificate:
     """
     Bracket the largest fooling ratio that is possible within an envelope.
@@ -171,7 +177,7 @@ def certify(  # noqa: PLR0913 - what is certified, within what, and at which pri
     progress : callable, optional
         Takes the present step, in words, and the finished fraction.
     resume : str or Path, optional
-        File of finished work: the same call goes on from there.
+        File of finished work: the same call goes on from there, also with more ``seconds``. Delete it to start anew.
 
     Returns
     -------
@@ -191,8 +197,11 @@ def certify(  # noqa: PLR0913 - what is certified, within what, and at which pri
     shifts = None if coherent is None else Shifts.of(table.select(attacked), tuple(coherent))
     prover = _prover(problem, shifts)
     deadline = math.inf if seconds is None else started + seconds
-    work = _Work(prover, lambda: time.process_time() >= deadline, progress or _quiet)
-    work.run(generator(rng), max_boxes=max_boxes, restarts=restarts)
+    rng = generator(rng)
+    settings = {"max_boxes": max_boxes, "restarts": restarts, "seed": str(rng.bit_generator.state)}
+    kept = None if resume is None else Finished(path=Path(resume), key=_key(prover, settings), what="the certificate")
+    work = _Work(prover, lambda: time.process_time() >= deadline, progress or _quiet, kept)
+    work.run(rng, max_boxes=max_boxes, restarts=restarts)
     states, boxes = np.zeros(table.n_events, dtype="U6"), np.zeros(table.n_events, dtype=np.int64)
     states[attacked], boxes[attacked] = np.array(_STATES)[work.state], work.boxes
     found = attacked[work.state == _FOUND]
@@ -229,7 +238,7 @@ def _problem(
         classes=classes,
         constrained=table.constrained,
         bounds=Bounds.of(table, envelope),
-        binning=Binning.uniform(table, n_bins=2),
+        binning=Binning(np.tile([0.0, 1.0], (table.n_features, 1))),  # no marginals are compared
         frozen=np.zeros(table.n_events, dtype=np.bool_),
         envelope=envelope,
     )
@@ -267,14 +276,34 @@ def _counterexamples(table: EventTable, values: FloatArray) -> EventTable:
     return replace(table, features=FeatureSpace(features), shape_variations={}).with_values(values)
 
 
+def _key(prover: NetworkProver | TreeProver, settings: Mapping[str, object]) -> dict[str, str]:
+    """Name everything that a certificate depends on."""
+    problem, shifts = prover.problem, getattr(prover, "shifts", None)
+    bounds = problem.bounds
+    return {
+        "code": code_version(),
+        "network": problem.classifier.digest,
+        "events": table_digest(problem.table),
+        "bounds": identity((bounds.lower[bounds.row], bounds.upper[bounds.row])),
+        "sources": "" if shifts is None else identity((shifts.sources, shifts.up, shifts.down)),
+        "settings": json.dumps(dict(settings)),
+    }
+
+
 class _Work:
     """Bound, search, divide, in this order; easy events first."""
 
-    def __init__(self, prover: NetworkProver | TreeProver, stop: Callable[[], bool], tell: ProgressCallback) -> None:
+    def __init__(
+        self,
+        prover: NetworkProver | TreeProver,
+        stop: Callable[[], bool],
+        tell: ProgressCallback,
+        kept: Finished | None,
+    ) -> None:
         n_events = prover.problem.table.n_events
-        self.prover, self.stop, self.tell, self.finished = prover, stop, tell, False
+        self.prover, self.stop, self.tell, self.kept, self.finished = prover, stop, tell, kept, False
         self.state, self.boxes = np.zeros(n_events, dtype=np.int64), np.ones(n_events, dtype=np.int64)
-        self.values = prover.problem.table.values.copy()
+        self.values, self.divided = prover.problem.table.values.copy(), np.zeros(n_events, dtype=np.bool_)
 
     def run(self, rng: np.random.Generator, *, max_boxes: int, restarts: int) -> None:
         """Decide about as many events as the budget allows, or an interrupt."""
@@ -286,24 +315,46 @@ class _Work:
 
     def _run(self, rng: np.random.Generator, max_boxes: int, restarts: int) -> None:
         least = self.prover.root()
-        self.state[least > self.prover.margin] = _PROVED
-        self._report("bounded")
-        events, values = self.prover.search(self.state == 0, rng, restarts)
-        self.state[events], self.values[events] = _FOUND, values
-        self._report("searched")
-        left = np.flatnonzero(self.state == 0)
+        if not self._restored():
+            self.state[least > self.prover.margin] = _PROVED
+            self._report("bounded")
+            events, values = self.prover.search(self.state == 0, rng, restarts)
+            self.state[events], self.values[events] = _FOUND, values
+            self._keep()
+            self._report("searched")
+        left = np.flatnonzero((self.state == 0) & ~self.divided)
         left = left[np.argsort(-least[left])]
         for start in range(0, len(left), self.prover.group):
             if self.stop():
                 return
             group = left[start : start + self.prover.group]
-            self.state[group], self.boxes[group], found = self.prover.divide(group, max_boxes, self.stop)
-            self.values[group] = found
+            self.state[group], self.boxes[group], self.values[group] = self.prover.divide(group, max_boxes, self.stop)
+            if not self.stop():
+                self.divided[group] = True
+                self._keep()
             self._report("divided")
 
     def _report(self, step: str) -> None:
         decided = float((self.state != 0).mean())
         self.tell(f"{step}: {int((self.state == 0).sum())} of {len(self.state)} events open", decided)
+
+    def _keep(self) -> None:
+        if self.kept is not None:
+            buffer = io.BytesIO()
+            np.savez(buffer, state=self.state, boxes=self.boxes, values=self.values, divided=self.divided)
+            self.kept.save(buffer.getvalue())
+
+    def _restored(self) -> bool:
+        """Take over what an earlier call has kept."""
+        found = None if self.kept is None else self.kept.load(_arrays)
+        if found is not None:
+            self.state, self.boxes, self.values, self.divided = found
+        return found is not None
+
+
+def _arrays(content: bytes) -> tuple[IntArray, IntArray, FloatArray, BoolArray]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return file["state"], file["boxes"], file["values"], file["divided"]
 
 
 def _quiet(_step: str, _fraction: float) -> None:

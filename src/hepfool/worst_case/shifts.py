@@ -82,6 +82,13 @@ class Shifts:
         sets = Sets(self.table.network_values + skew.sum(axis=-1), spread)
         return np.arange(self.table.n_events), self._unwrapped(sets), self._approximations()
 
+    def at(self, theta: FloatArray) -> FloatArray:
+        """Values as the network takes them where all events follow the same shift, of shape (n_sources,)."""
+        features = self.table.features
+        moved = self.table.network_values + np.where(theta >= 0.0, self.up, -self.down) @ theta
+        period = np.where(features.of_kind("angle"), features.upper - features.lower, 0.0)
+        return np.asarray(moved + period * (moved < features.lower) - period * (moved > features.upper))
+
     def orthants(self, events: IntArray) -> tuple[IntArray, Sets]:
         """All that events may be, one set per combination of signs, and positions among the events."""
         nominal, up, down = self.table.network_values[events], self.up[events], self.down[events]

@@ -33,7 +33,7 @@ from hepfool.processors.chunk import attack_table
 from hepfool.processors.plan import AttackPlan
 from hepfool.processors.processor import AttackProcessor
 from hepfool.statistics.marginals import Binning
-from hepfool.study import run_table_attack
+from hepfool.study import Study
 from hepfool.typing import FloatArray
 from tests.specimens import SineClassifier
 
@@ -403,7 +403,7 @@ def test_every_entry_refuses_what_is_not_a_classifier() -> None:
         lambda: AttackPlan(classifier=module, attack=NOISE),
         lambda: AttackProcessor(analysis, module, NOISE),
         lambda: attack_table(table, module, NOISE, binning=Binning.uniform(table, n_bins=10)),
-        lambda: run_table_attack(table, module, NOISE, seed=1),
+        lambda: Study(output=Path("nowhere")).run(table=table, classifier=module),
         lambda: transferred(attacked(TorchClassifier(After(same))), module),
     ):
         with pytest.raises(TypeError, match="a Linear is not a classifier yet"):

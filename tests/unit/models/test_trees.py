@@ -298,7 +298,12 @@ def test_where_inputs_follow_from_others_slopes_are_taken(monkeypatch: pytest.Mo
     values, labels, _ = sample()
     values[:, 3] = values[:, 0] + values[:, 1]
     model = HistGradientBoostingClassifier(max_iter=12, max_depth=3).fit(values, labels)
-    features = ["a", "b", "c", Feature(name="sum", derived=Derived(("a", "b"), lambda a, b: a + b))]
+    features: list[Feature | str] = [
+        "a",
+        "b",
+        "c",
+        Feature(name="sum", derived=Derived(("a", "b"), lambda a, b: a + b)),
+    ]
     table = EventTable.from_arrays(values, labels=labels, features=features)
     monkeypatch.setattr("hepfool.attacks.search.engine.sweep_profiles", None)
     result = run_attack(attack(), TreeClassifier.of(model), table, rng=2)

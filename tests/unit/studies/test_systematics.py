@@ -9,8 +9,9 @@ import pytest
 from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.events import EventTable, Region
 from hepfool.studies.contributions import ALL_EVENTS
-from hepfool.studies.systematics import Measured, SystematicEffect, attack_effect, run_systematics, total
+from hepfool.studies.systematics import Measured, SystematicEffect, attack_effect, total
 from hepfool.typing import FloatArray, IntArray
+from tests.effects import run_systematics
 
 
 class StepClassifier:

@@ -17,8 +17,8 @@ from hepfool.events import Envelope, EventTable
 from hepfool.features import Derived, Feature
 from hepfool.io.histograms import read_histograms
 from hepfool.io.store import Store, write_store
-from hepfool.studies.systematics import run_systematics
 from hepfool.studies.variations import correction_variations, envelope_variations, weight_variations, yield_effects
+from tests.effects import run_systematics
 from tests.specimens import SineClassifier, events
 
 

@@ -23,9 +23,10 @@ from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
 from hepfool.models.files import export_program, load_torch
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.study import outcome, procedure, run_table_attack
 from hepfool.study.plan import EventsConfiguration, checked
 from hepfool.study.sources import read_events
+from hepfool.validation import Validation
+from tests.judged import judged_attack
 
 #: By answer, how far the systematic shifts x (not at all: None), and whether the analysers have looked into it.
 ANSWERS: dict[str, tuple[float | None, bool]] = {
@@ -54,8 +55,8 @@ def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outcome, "draw_study", lambda *_, **__: {})
-    monkeypatch.setattr(procedure, "further_figures", lambda *_, **__: {})
+    monkeypatch.setattr("hepfool.study.outcome.draw_study", lambda *_, **__: {})
+    monkeypatch.setattr("hepfool.study.procedure.further_figures", lambda *_, **__: {})
 
 
 def events(folder: Path, shift: float | None) -> dict[str, Any]:
@@ -69,9 +70,9 @@ def table_of(folder: Path, shift: float | None) -> EventTable:
 
 
 def by_python(folder: Path, shift: float | None, *, investigated: bool) -> str:
-    attack = CONSERVAttack(n_iterations=1)
+    attack = CONSERVAttack(n_iterations=1, validation=Validation())
     network = load_torch(folder / "model.pt2")
-    found = run_table_attack(table_of(folder, shift), network, attack, seed=1, investigated=investigated)
+    found = judged_attack(table_of(folder, shift), network, attack, seed=1, investigated=investigated)
     return str(found.summary.verdict["decision"])
 
 

@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 
 from hepfool.attacks.base import AttackResult
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.events import EventTable
+from hepfool.events import EventTable, signal_region_envelope
 from hepfool.models.blackbox import FiniteDifference
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import CheckSettings
-from hepfool.study import draw_study, judged, run_table_attack, thin, with_checks, with_frontier, write_study
-from hepfool.study.outcome import signal_region_envelope
+from hepfool.studies.frontier import OperatingPoint, run_frontier, scaled_caps
+from hepfool.study.outcome import check_shown, draw_study, judged, thin, write_study
+from tests.judged import judged_attack
 from tests.specimens import SineClassifier, events
 
 
@@ -33,11 +34,7 @@ def varied(shifted_result: AttackResult) -> EventTable:
 def test_systematics_are_measured_on_the_attacked_events(
     varied: EventTable, shifted_result: AttackResult, sign_classifier: Classifier
 ) -> None:
-    seen: list[tuple[str, float]] = []
-    study = run_table_attack(
-        varied, sign_classifier, shifted_result.attack, seed=7, target=0, progress=lambda *told: seen.append(told)
-    )
-    assert len(seen) == 1
+    study = judged_attack(varied, sign_classifier, shifted_result.attack, seed=7, target=0)
     assert study.result is not None
     np.testing.assert_array_equal(study.result.attacked, varied.labels == 0)
     effects = {effect.name: effect for effect in study.evidence.effects}
@@ -55,32 +52,25 @@ def test_systematics_are_measured_on_the_attacked_events(
 def test_an_investigated_excess_is_assigned(
     varied: EventTable, shifted_result: AttackResult, sign_classifier: Classifier
 ) -> None:
-    study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7, investigated=True)
+    study = judged_attack(varied, sign_classifier, shifted_result.attack, seed=7, investigated=True)
     assert study.summary.verdict["decision"] == "ASSIGN"
     assert 0 < study.summary.verdict["size_flips"] < study.sums.fooling_ratio
 
 
-def test_names_that_could_not_be_written_stop_before_the_attack(
-    shifted_result: AttackResult, sign_classifier: Classifier
-) -> None:
+def test_names_that_could_not_be_written_are_refused(shifted_result: AttackResult) -> None:
     nominal = shifted_result.nominal
     table = EventTable.from_arrays(
         nominal.values, labels=nominal.labels, features=["pt", "met"], spectators={"pt": nominal.weights}
     )
-    seen: list[tuple[str, float]] = []
     with pytest.raises(ValueError, match="two columns would be called pt"):
-        run_table_attack(
-            table, sign_classifier, shifted_result.attack, seed=7, progress=lambda *told: seen.append(told)
-        )
-    assert not seen
+        check_shown(table)
 
 
 def test_a_study_is_drawn_and_written(
     varied: EventTable, shifted_result: AttackResult, sign_classifier: Classifier, tmp_path: Path
 ) -> None:
-    study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7)
     settings = CheckSettings(n_data=300.0, checks=("chi2",))
-    checked = with_checks(study, settings, seed=1)
+    checked = judged_attack(varied, sign_classifier, shifted_result.attack, seed=7, checks=settings)
     folder = write_study(checked, tmp_path / "out", figures={"impacts": Figure()})
     names = {path.stem for path in (folder / "figures").iterdir()}
     assert names == {"marginals", "correlations", "score", "fooling", "detection", "impacts"}
@@ -91,37 +81,31 @@ def test_a_study_is_drawn_and_written(
 def test_checks_go_to_summary_and_figures(
     varied: EventTable, shifted_result: AttackResult, sign_classifier: Classifier
 ) -> None:
-    study = run_table_attack(varied, sign_classifier, shifted_result.attack, seed=7)
     settings = CheckSettings(n_data=300.0, checks=("chi2", "ks", "projection"), n_toys=50)
-    checked = with_checks(study, settings, seed=1)
+    checked = judged_attack(varied, sign_classifier, shifted_result.attack, seed=7, checks=settings)
     assert checked.detection is not None
     record = checked.summary.detection
     assert record is not None
     assert record["strongest_standard"]["features"] == ["lead_jet_pt"]
     assert [row["power"]["value"] for row in record["rows"]] == [row.power.value for row in checked.detection.rows]
-    assert study.summary.detection is None
 
 
 def test_a_scan_of_the_caps_goes_to_summary_and_figures(
-    shifted_result: AttackResult, sign_classifier: Classifier, tmp_path: Path
+    shifted_result: AttackResult, sign_classifier: Classifier
 ) -> None:
     attack = CONSERVAttack(n_iterations=1, n_bins=10, max_js_distance=0.05)
-    settings, path = CheckSettings(n_data=300.0, checks=("chi2",)), tmp_path / "scan.json"
+    settings = CheckSettings(n_data=300.0, checks=("chi2",))
     table, classifier = shifted_result.nominal, FiniteDifference(sign_classifier, [0.05, 0.05])
-    study = run_table_attack(table, classifier, attack, seed=7, resume=tmp_path / "attack.zip")
-    with pytest.raises(ValueError, match="call with_checks first"):
-        with_frontier(study, classifier, settings, seed=1)
-    checked = with_checks(study, settings, seed=1)
-    found = with_frontier(checked, classifier, settings, seed=1, factors=[0.5, 1.0], path=path)
+    own = judged_attack(table, classifier, attack, seed=7, checks=settings)
+    assert own.result is not None
+    assert own.detection is not None
+    point = OperatingPoint(result=own.result, checks=own.detection)
+    scan = run_frontier(scaled_caps(attack, [0.5, 1.0]), classifier, table, settings, seed=1, operating=point)
+    found = judged(own.sums, result=own.result, frontier=scan)
     assert found.summary.frontier is not None
     assert [point["factor"] for point in found.summary.frontier["points"]] == [0.5, 1.0]
-    own = found.summary.frontier["points"][1]
-    assert own["fooling"]["value"] == pytest.approx(study.sums.fooling_ratio)
-    assert path.is_file()
+    assert found.summary.frontier["points"][1]["fooling"]["value"] == pytest.approx(own.sums.fooling_ratio)
     assert "frontier" in draw_study(found)
-    other = with_checks(run_table_attack(table, classifier, shifted_result.attack, seed=7), settings, seed=1)
-    with pytest.raises(ValueError, match="needs a CONSERVAttack"):
-        with_frontier(other, classifier, settings, seed=1)
 
 
 def test_thinning_keeps_the_order_and_the_seed(shifted_result: AttackResult) -> None:
@@ -135,12 +119,10 @@ def test_thinning_keeps_the_order_and_the_seed(shifted_result: AttackResult) -> 
         thin(table, 0, seed=3)
 
 
-def test_what_needs_events_says_so_where_only_sums_are_left(
+def test_sums_alone_are_written_without_events(
     shifted_result: AttackResult, sign_classifier: Classifier, tmp_path: Path
 ) -> None:
     study = judged(shifted_result.sums(sign_classifier), seed=7)
-    with pytest.raises(ValueError, match="the power of checks needs the events, of which this study has only sums"):
-        with_checks(study, CheckSettings(n_data=100.0), seed=1)
     folder = write_study(study, tmp_path / "out")
     assert (folder / "histograms.zip").is_file()
     assert not (folder / "adversarial.root").exists()
@@ -151,7 +133,7 @@ def test_variations_bound_the_events_of_a_signal_region_and_no_others() -> None:
     shifted = table.values.copy()
     shifted[:, 0] *= 1.01
     varied = dataclasses.replace(table, shape_variations={"scale_up": shifted})
-    study = run_table_attack(varied, SineClassifier(), CONSERVAttack(n_iterations=1), seed=1)
+    study = judged_attack(varied, SineClassifier(), CONSERVAttack(n_iterations=1), seed=1)
     assert study.result is not None
     moved = study.result.adversarial.values
     free = varied.constrained

@@ -10,7 +10,7 @@ import yaml
 
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.features import Derived, Feature
-from hepfool.study import Study, read_configuration, workflow_schema
+from hepfool.study import Study
 from hepfool.validation import Correlations, Marginals, Validation
 
 GOOD = """\
@@ -45,7 +45,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_a_file_becomes_records_of_the_package(folder: Path) -> None:
-    found = read_configuration(write(folder, GOOD))
+    found = Study.from_yaml(write(folder, GOOD))
     assert found.attack == CONSERVAttack(alpha=0.1, validation=Validation(inputs=Marginals(max_js_distance=0.02)))
     assert found.output == folder / "report"
     assert found.work_folder == folder / "report-work"
@@ -97,7 +97,7 @@ def test_an_error_has_a_line_and_a_column(change: tuple[str, str], position: str
     text = GOOD.replace(*change)
     assert text != GOOD
     with pytest.raises(ValueError, match=r"c\.yaml") as caught:
-        read_configuration(write(folder, text))
+        Study.from_yaml(write(folder, text))
     assert position in str(caught.value)
     assert message.format(folder=folder) in str(caught.value)
 
@@ -105,19 +105,19 @@ def test_an_error_has_a_line_and_a_column(change: tuple[str, str], position: str
 def test_every_error_is_told(folder: Path) -> None:
     text = GOOD.replace("alpha: 1e-1", "price: 1").replace("n_data: 300", "n_data: none")
     with pytest.raises(ValueError, match=r"line 12, column 3: attack.price.*; line 15, column 3: checks.n_data"):
-        read_configuration(write(folder, text))
+        Study.from_yaml(write(folder, text))
 
 
 @pytest.mark.parametrize("text", ["", "just text", "- a\n- b"])
 def test_a_file_without_settings_is_refused(text: str, folder: Path) -> None:
     with pytest.raises(ValueError, match="holds no configuration"):
-        read_configuration(write(folder, text))
+        Study.from_yaml(write(folder, text))
 
 
 def test_bytes_are_no_configuration(folder: Path) -> None:
     (folder / "c.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"c.yaml, line 1, column 1: this is no text .* save the file as UTF-8"):
-        read_configuration(folder / "c.yaml")
+        Study.from_yaml(folder / "c.yaml")
 
 
 def test_events_come_from_one_place(folder: Path) -> None:
@@ -126,16 +126,16 @@ def test_events_come_from_one_place(folder: Path) -> None:
         "  files: [events.csv]", "  files: [events.csv]\n  coffea_output: out.coffea\n  unsafe_pickle: true"
     )
     with pytest.raises(ValueError, match="name either files or coffea_output"):
-        read_configuration(write(folder, both))
+        Study.from_yaml(write(folder, both))
     with pytest.raises(ValueError, match="features goes with files"):
-        read_configuration(
+        Study.from_yaml(
             write(folder, GOOD.replace("files: [events.csv]", "coffea_output: out.coffea\n  unsafe_pickle: true"))
         )
 
 
 def test_the_schema_is_plain_json_and_takes_what_the_reader_takes(folder: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
-    schema = json.loads(json.dumps(workflow_schema(), allow_nan=False))
+    schema = json.loads(json.dumps(Study.json_schema(), allow_nan=False))
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     content = yaml.safe_load(GOOD.replace("1e-1", "0.1"))
@@ -184,7 +184,7 @@ def laughs(n: int) -> str:
 )
 def test_hostile_text_is_refused_at_once_with_its_place(text: str, message: str, folder: Path) -> None:
     with pytest.raises(ValueError, match=rf"c\.yaml,? .*{message}") as caught:
-        read_configuration(write(folder, text))
+        Study.from_yaml(write(folder, text))
     assert "\n" not in str(caught.value)
 
 
@@ -193,25 +193,25 @@ def test_hostile_text_is_refused_at_once_with_its_place(text: str, message: str,
     [("1e3", 1000.0), ("1_000", 1000.0), ("1E+3", 1000.0), (".5", 0.5), ("1_0.5", 10.5), ("0x10", 16.0), ("+7", 7.0)],
 )
 def test_numbers_are_those_that_they_look_like(written: str, value: float, folder: Path) -> None:
-    found = read_configuration(write(folder, GOOD.replace("n_data: 300", f"n_data: {written}")))
+    found = Study.from_yaml(write(folder, GOOD.replace("n_data: 300", f"n_data: {written}")))
     assert found.checks is not None
     assert found.checks.n_data == value
 
 
 def test_names_are_text_whatever_they_look_like(folder: Path) -> None:
     text = GOOD.replace("high_met: {", "2018: {").replace("label: truth", "label: 2026-01-31")
-    found = read_configuration(write(folder, text))
+    found = Study.from_yaml(write(folder, text))
     assert found.events is not None
     assert (list(found.events.regions), found.events.label) == (["2018"], "2026-01-31")
     for name in ("no", "on", "null", "1.5"):
-        again = read_configuration(write(folder, GOOD.replace("high_met: {", f"{name}: {{"))).events
+        again = Study.from_yaml(write(folder, GOOD.replace("high_met: {", f"{name}: {{"))).events
         assert again is not None
         assert list(again.regions) == [name]
 
 
 def test_aliases_and_merges_that_do_no_harm_are_read(folder: Path) -> None:
     text = GOOD.replace("{met: [70, null]}}", "&cut {met: [70, null]}}\n    more: {role: control, cuts: *cut}")
-    found = read_configuration(write(folder, text.replace("n_data: 300", "<<: {n_data: 300}")))
+    found = Study.from_yaml(write(folder, text.replace("n_data: 300", "<<: {n_data: 300}")))
     assert found.events is not None
     assert found.events.regions["more"].cuts == found.events.regions["high_met"].cuts
     assert found.checks is not None
@@ -229,13 +229,13 @@ attack:
 
 
 def test_a_file_states_what_the_attack_keeps(folder: Path) -> None:
-    kept = read_configuration(write(folder, f"output: report\n{KEPT}"))
+    kept = Study.from_yaml(write(folder, f"output: report\n{KEPT}"))
     assert kept.attack.validation == Validation(
         inputs=Marginals(max_js_distance=0.02, separately="processes"),
         score=Marginals(max_js_distance=0.05, n_bins=25, n_quantiles=25),
         correlations=None,
     )
-    power = read_configuration(
+    power = Study.from_yaml(
         write(
             folder,
             "output: report\nattack: {validation: {score: null, at_power: {detection_power: 0.1, n_data: 671}}}\n",
@@ -243,14 +243,13 @@ def test_a_file_states_what_the_attack_keeps(folder: Path) -> None:
     )
     assert power.attack.validation == Validation.at_power(0.1, n_data=671, score=None)
     assert (
-        read_configuration(write(folder, "output: report\nattack: {validation: {}}\n")).attack.validation
-        == Validation()
+        Study.from_yaml(write(folder, "output: report\nattack: {validation: {}}\n")).attack.validation == Validation()
     )
 
 
 def test_a_file_keeps_the_score_unless_it_says_otherwise(folder: Path) -> None:
     def kept(attack: str) -> Validation | None:
-        return read_configuration(write(folder, f"output: report\n{attack}")).attack.validation
+        return Study.from_yaml(write(folder, f"output: report\n{attack}")).attack.validation
 
     assert kept("") == kept("attack: {strategy: frugal}\n") == Validation()
     assert kept("attack: {max_js_distance: 0.02, n_bins: 20, max_correlation_shift: 0.01, dependence: distance}\n") == (
@@ -260,7 +259,7 @@ def test_a_file_keeps_the_score_unless_it_says_otherwise(folder: Path) -> None:
         )
     )
     assert kept("attack: {validation: {score: null}}\n") == Validation(score=None)
-    published = read_configuration(write(folder, "output: report\nattack: {validation: null, max_js_distance: 0.02}\n"))
+    published = Study.from_yaml(write(folder, "output: report\nattack: {validation: null, max_js_distance: 0.02}\n"))
     assert (published.attack.validation, published.attack.max_js_distance) == (None, 0.02)
     assert (published.attack.kept.score, published.attack.kept.separately) == (None, "union")
 
@@ -292,4 +291,4 @@ def test_a_validation_that_says_nothing_or_twice_is_refused(
     text: str, position: str, message: str, folder: Path
 ) -> None:
     with pytest.raises(ValueError, match=rf"{position}.*{message}"):
-        read_configuration(write(folder, f"output: report\n{text}"))
+        Study.from_yaml(write(folder, f"output: report\n{text}"))

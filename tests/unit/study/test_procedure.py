@@ -17,35 +17,35 @@ import uproot
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 
-from hepfool import cli, study
+from hepfool import cli
 from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.defences.detector import DetectorSettings, train_detector
+from hepfool.defences.detector import train_detector
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.io.finished import WorkFolder
 from hepfool.io.owners import claimed
 from hepfool.io.tables import read_table
 from hepfool.models.files import export_program
 from hepfool.models.networks import Standardise, mlp
-from hepfool.studies.systematics import Measured
-from hepfool.study import Study, plan_workflow, run_workflow
+from hepfool.settings import DetectorSettings
+from hepfool.study import Study
 from hepfool.study.figures import further_figures
 from hepfool.study.outcomes import Baseline, EventParts, SystematicsOutcome
-from hepfool.summary import FlaggedFraction
+from hepfool.sums import data_sums
 from hepfool.training import TrainingSettings, fit
 from hepfool.typing import FloatArray
 from tests.specimens import FEATURES, SineClassifier, events
 
 pytestmark = pytest.mark.torch
 
-STEPS = ("events", "baseline", "attack", "detector", "adaptive", "systematics", "data_check", "checks", "report")
+STEPS = ("events", "baseline", "attack", "detector", "adaptive", "systematics", "checks", "report")
 
 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out, which take most of the time."""
-    monkeypatch.setattr(study.outcome, "draw_study", lambda _, **__: {})
-    monkeypatch.setattr(study.procedure, "further_figures", lambda _, **__: {})
+    monkeypatch.setattr("hepfool.study.outcome.draw_study", lambda _, **__: {})
+    monkeypatch.setattr("hepfool.study.procedure.further_figures", lambda *_, **__: {})
 
 
 @pytest.fixture(scope="module")
@@ -84,15 +84,13 @@ def settings(tmp_path: Path) -> Callable[..., Study]:
 def steps_done(configuration: Study, table: EventTable, **options: Any) -> tuple[list[str], Any]:
     """Run, and tell which steps were not taken from the folder."""
     started: list[str] = []
-    names = {step.title: step.name for step in plan_workflow(configuration, table=table)}
+    names = {step.title: step.name for step in configuration.steps(table=table)}
 
     def tell(title: str, fraction: float) -> None:
         if fraction == 0.0:
             started.append(names[title])
 
-    summary = run_workflow(
-        configuration, table=table, classifier=SineClassifier(), force=True, progress=tell, **options
-    )
+    summary = configuration.run(table=table, classifier=SineClassifier(), force=True, progress=tell, **options)
     return started, summary
 
 
@@ -115,7 +113,7 @@ def test_the_whole_procedure_ends_in_a_report(settings: Callable[..., Study], ta
     assert criterion["status"] != "not evaluated"
     assert criterion["numbers"].startswith("low_pt: data ")
     assert record["compatibility"][0]["max_js_distance"] <= 0.05
-    kept = json.loads((configuration.output / "workflow.json").read_text())
+    kept = json.loads((configuration.output / "study.json").read_text())
     assert list(kept["steps"]) == list(STEPS[:-1])
     assert 0.5 < kept["auroc_test"] <= 1.0
     assert not list(configuration.work_folder.glob("unfinished*"))
@@ -135,7 +133,6 @@ def test_only_what_depends_on_a_change_is_done_again(settings: Callable[..., Stu
     assert steps_done(settings(), table)[0] == ["report"]
     assert steps_done(settings(), table, from_step="systematics")[0] == [
         "systematics",
-        "data_check",
         "checks",
         "report",
     ]
@@ -186,21 +183,21 @@ def test_a_plan_tells_what_is_finished_and_how_long_the_rest_takes(
     settings: Callable[..., Study], table: EventTable
 ) -> None:
     classifier = SineClassifier()
-    before = {step.name: step for step in plan_workflow(settings(), table=table, classifier=classifier)}
+    before = {step.name: step for step in settings().steps(table=table, classifier=classifier)}
     assert tuple(before) == STEPS
     assert {(step.finished, step.basis) for step in before.values()} == {(False, "estimate")}
-    unknown = plan_workflow(settings())
+    unknown = settings().steps()
     assert {(step.seconds, step.basis) for step in unknown} == {(None, "unknown")}
     assert not settings().work_folder.exists()
     steps_done(settings(), table)
-    after = plan_workflow(settings(), table=table, classifier=classifier)
+    after = settings().steps(table=table, classifier=classifier)
     assert [step.name for step in after if not step.finished] == ["report"]
     assert {step.basis for step in after} == {"recorded"}
     attack = next(step for step in after if step.name == "attack")
     stored = WorkFolder(settings().work_folder).record("attack")
     assert stored is not None
     assert attack.seconds == stored["seconds"] > 0
-    again = plan_workflow(settings(), table=table, classifier=classifier, from_step="adaptive")
+    again = settings().steps(table=table, classifier=classifier, from_step="adaptive")
     assert [step.name for step in again if step.finished] == ["events", "baseline", "attack", "detector"]
 
 
@@ -266,11 +263,11 @@ def test_quantile_bins_constrain_what_uniform_bins_do_not_see(
 def test_a_network_is_trained_where_none_is_given(settings: Callable[..., Study], table: EventTable) -> None:
     network = {"hidden": [8], "training": {"max_epochs": 8, "batch_size": 100}}
     configuration = settings(network=network, detector=None, checks=None)
-    run_workflow(configuration, table=table)
-    kept = json.loads((configuration.output / "workflow.json").read_text())
+    configuration.run(table=table)
+    kept = json.loads((configuration.output / "study.json").read_text())
     assert kept["auroc_test"] > 0.6
     with pytest.raises(ValueError, match="split: a network needs training"):
-        run_workflow(settings(detector=None, split={"train": 0.0}), table=table, force=True)
+        settings(detector=None, split={"train": 0.0}).run(table=table, force=True)
 
 
 def test_a_frontier_and_a_fit_are_added_on_demand(
@@ -326,7 +323,7 @@ def test_trainings_are_repeated_on_demand(
 
     monkeypatch.setattr("hepfool.studies.runs.run_attack", watched)
     configuration = settings(network=network, spread={"n_runs": 2}, **own)
-    summary = run_workflow(configuration, table=table)
+    summary = configuration.run(table=table)
     # Two trainings, each attacked on three parts, and with knowledge of its detector; the bins are those of the workflow.
     # The attack on the test part is asked for again, and taken from the folder.
     assert len(attacked) == 8
@@ -341,11 +338,11 @@ def test_trainings_are_repeated_on_demand(
     assert "2 trainings" in (configuration.output / "report.html").read_text()
     # More trainings take those that are there.
     attacked.clear()
-    more = run_workflow(settings(network=network, spread={"n_runs": 3}, **own), table=table, force=True)
+    more = settings(network=network, spread={"n_runs": 3}, **own).run(table=table, force=True)
     assert more.spread is not None
     assert np.array(more.spread["auroc"])[:, :2].tolist() == summary.spread["auroc"]
     with pytest.raises(ValueError, match="leave spread or the passed network out"):
-        run_workflow(configuration, table=table, classifier=SineClassifier(), force=True)
+        configuration.run(table=table, classifier=SineClassifier(), force=True)
 
 
 def test_a_detector_is_drawn(settings: Callable[..., Study], table: EventTable) -> None:
@@ -355,25 +352,26 @@ def test_a_detector_is_drawn(settings: Callable[..., Study], table: EventTable) 
     quick = DetectorSettings(hidden=(8,), training=TrainingSettings(max_epochs=2))
     detector = train_detector(result, result, seed=1, settings=quick)
     parts = EventParts(simulation={}, data=data)
-    number = Measured(0.1, 0.01)
-    fraction = FlaggedFraction(region="low_pt", data=number, simulation=number)
-    results = {
+    seen = data_sums(data, SineClassifier(), result.binning, detector=detector)
+    results: dict[str, Any] = {
         "baseline": Baseline(classifier=SineClassifier(), auroc=0.9),
-        "systematics": SystematicsOutcome(sums=result.sums(SineClassifier(), detector=detector)),
+        "systematics": SystematicsOutcome(sums=result.sums(SineClassifier(), detector=detector), data=seen),
         "detector": detector,
         "attack": {"test": result},
         "events": parts,
-        "data_check": (fraction,),
     }
-    drawn = further_figures(results)
+    drawn = further_figures(settings(), results)
     of_attack = {"regions", "projection", "fooling"}
     assert set(drawn) == {"detector", "thresholds", *of_attack}
     assert "Corrected" in _texts(drawn["fooling"]) or "not flagged" in _texts(drawn["fooling"])
     assert len(drawn["thresholds"].axes) == 2
-    assert len(further_figures({**results, "data_check": ()})["thresholds"].axes) == 1
+    alone = {**results, "systematics": dataclasses.replace(results["systematics"], data=None)}
+    assert len(further_figures(settings(), alone)["thresholds"].axes) == 1
     missed = dataclasses.replace(result, fooled=np.zeros_like(result.fooled))
     nothing = SystematicsOutcome(sums=missed.sums(SineClassifier(), detector=detector))
-    assert set(further_figures({**results, "attack": {"test": missed}, "systematics": nothing})) == of_attack
+    assert (
+        set(further_figures(settings(), {**results, "attack": {"test": missed}, "systematics": nothing})) == of_attack
+    )
 
 
 def _texts(figure: Figure) -> str:
@@ -469,7 +467,7 @@ def test_the_command_goes_from_files_to_a_report(files: Path) -> None:
         (("[data.parquet]", "[broken.root]"), "cannot be read, is it complete?"),
         (("[data.parquet]", "[broken.parquet]"), "cannot be read, is it complete?"),
         (("adaptive: false", "fit: {workspace: fit.json, channel: SR, n_bins: 5}"), "has no channel 'SR'"),
-        (("weight: w", "weight: w\n  tree: mini"), "tree has no effect"),
+        (("weight: w", "weight: w\n  tree: mini"), "tree=mini has no effect"),
         (("{file: model.pt2}", "{output: logit}"), "output has no effect without a file of the network"),
         (("{file: model.pt2}", "{file: model.pt2, hidden: [3]}"), "hidden has no effect beside a file of the network"),
         (("  data_files: [data.parquet]\n", "  max_events: 700\n"), "stands here for the second"),

@@ -17,7 +17,6 @@ from hepfool.io.partitions import write_partitions
 from hepfool.io.store import Store, write_store
 from hepfool.study import sources
 from hepfool.study.plan import NOT_PICKLED, EventsConfiguration, Study
-from hepfool.study.schedule import plan_workflow
 from hepfool.study.sources import output_digest, read_events
 from tests.specimens import SineClassifier, events
 
@@ -51,7 +50,7 @@ def test_a_folder_is_another_input_when_its_events_are(table: EventTable, tmp_pa
     write_partitions(tmp_path, [table.select(np.arange(1199))])
     assert output_digest(tmp_path) != first
     configuration = Study(output=tmp_path / "out", events=EventsConfiguration(coffea_output=tmp_path))
-    assert plan_workflow(configuration)[0].name == "events"
+    assert configuration.steps()[0].name == "events"
 
 
 @pytest.mark.faults
@@ -103,5 +102,5 @@ def test_functions_of_an_analysis_are_asked_for(table: EventTable, tmp_path: Pat
     write_partitions(tmp_path, [table])
     manifest = tmp_path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"functions": []', '"functions": ["mt"]'))
-    with pytest.raises(ValueError, match=r"mt need functions .* run_workflow\(configuration, table=open_partitions"):
+    with pytest.raises(ValueError, match=r"mt need functions .*\.run\(table=open_partitions"):
         read(tmp_path)

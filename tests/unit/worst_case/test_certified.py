@@ -4,6 +4,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import nn
 from hepfool.attacks.restarts import Sets
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NotCertifiableError
-from hepfool.features import Feature
+from hepfool.features import Derived, Feature, FeatureSpace
 from hepfool.models.folding import folded
 from hepfool.models.layers import Folded
 from hepfool.models.networks import Standardise
@@ -142,7 +143,7 @@ def test_any_slopes_and_prices_give_a_bound_where_the_signs_are_as_stated(
     cases = replace(cases, slope=slope, price=rng.exponential(size=slope.shape))
     found, _, _ = _evaluated(layers, cases, (cases.low < 0) & (cases.high > 0), leaks)
     for x in points(rng, Sets(cases.centre, cases.spread), 40):
-        value, agrees = x, np.ones(len(x), dtype=np.bool_)
+        value = x
         entering = []
         for layer in layers[:-1]:
             assert layer.activation is not None
@@ -158,7 +159,7 @@ def test_any_slopes_and_prices_give_a_bound_where_the_signs_are_as_stated(
 def test_halves_hold_every_whole_number_once_and_every_value(seed: int) -> None:
     rng = np.random.default_rng(seed)
     low = rng.integers(-4, 3, (5, 2)).astype(float)
-    high = low + rng.integers(1, 5, (5, 2))
+    high = low + rng.integers(1, 5, (5, 2)).astype(float)
     parts = Parts(np.arange(5), Sets.between(low, high), np.ones((5, 1, 1)))
     column, whole = rng.integers(0, 2, 5), np.array([True, False])
     halves = _halves(parts, column, whole)
@@ -176,7 +177,8 @@ def test_halves_hold_every_whole_number_once_and_every_value(seed: int) -> None:
 def exact_minimum(layers: Folded, low: FloatArray, high: FloatArray, sign: float) -> float:
     """Mixed-integer programme of a network with ReLU, written from its definition with wide constants."""
     size, rows, least, most = 0, [], [], []
-    big, kinds, bounds = 1e3, [], []
+    big, kinds = 1e3, list[int]()
+    bounds: list[tuple[float, float]] = []
 
     def add(n: int, lower: FloatArray | float, upper: FloatArray | float, kind: int) -> np.ndarray:
         nonlocal size
@@ -209,7 +211,10 @@ def exact_minimum(layers: Folded, low: FloatArray, high: FloatArray, sign: float
     cost[before] = sign * layers.layers[-1].weight[0]
     lower, upper = np.array(bounds).T
     answer = milp(
-        cost, integrality=kinds, bounds=Bounds(lower, upper), constraints=LinearConstraint(matrix, least, most)
+        cost,
+        integrality=np.array(kinds),
+        bounds=Bounds(lower, upper),
+        constraints=LinearConstraint(matrix, least, most),
     )
     return float(answer.fun + sign * layers.layers[-1].bias[0])
 
@@ -397,3 +402,61 @@ def test_the_limits_of_some_events_and_of_negative_weights(rng: np.random.Genera
     assert (certificate.found, certificate.proved, certificate.unresolved) == (1.0, 1.5, 0.5)
     assert certificate.limits(np.array([False, True, False, True])) == (0.0, 1.0)
     assert np.isnan(certificate.limits(np.array([False, False, False, True]))).all()
+
+
+def open_problem(rng: np.random.Generator) -> tuple[TorchClassifier, EventTable, Envelope]:
+    """Events of which several groups have to be divided."""
+    table = small_table(rng, 300)
+    classifier = TorchClassifier(network("Tanh", 5, hidden=(20, 20)), n_features=N_INPUTS)
+    return classifier, table, Envelope.absolute(table, [0.6, 1.0, 1.0, 0.0])
+
+
+def test_an_interrupted_certificate_goes_on_from_what_it_kept(rng: np.random.Generator, tmp_path: Path) -> None:
+    classifier, table, envelope = open_problem(rng)
+    options: dict[str, Any] = {"target": "all", "max_boxes": 20, "restarts": 1, "rng": 3}
+    whole = certify(classifier, table, envelope, **options)
+    said: list[str] = []
+
+    def interrupt(step: str, _fraction: float) -> None:
+        said.append(step)
+        if sum(one.startswith("divided") for one in said) == 2:
+            raise KeyboardInterrupt
+
+    half = certify(classifier, table, envelope, resume=tmp_path / "kept", progress=interrupt, **options)
+    assert not half.finished
+    assert half.unresolved > whole.unresolved
+    steps: list[str] = []
+    rest = certify(
+        classifier, table, envelope, resume=tmp_path / "kept", progress=lambda step, _: steps.append(step), **options
+    )
+    assert not any(step.startswith(("bounded", "searched")) for step in steps)
+    assert 0 < len(steps) < len(said) + len(steps) - 2
+    assert rest.finished
+    assert np.array_equal(rest.states, whole.states)
+    assert np.array_equal(rest.counterexamples.values, whole.counterexamples.values, equal_nan=True)
+    with pytest.raises(ValueError, match="settings differ"):
+        certify(classifier, table, envelope, resume=tmp_path / "kept", **{**options, "max_boxes": 21})
+
+
+def test_a_budget_of_no_seconds_leaves_events_open(rng: np.random.Generator) -> None:
+    classifier, table, envelope = open_problem(rng)
+    certificate = certify(classifier, table, envelope, target="all", seconds=0.0)
+    assert not certificate.finished
+    assert certificate.unresolved > certify(classifier, table, envelope, target="all", max_boxes=10).unresolved
+
+
+def test_a_derived_input_may_be_anything_within_its_bounds(rng: np.random.Generator) -> None:
+    values = rng.uniform(-1.0, 1.0, (60, 3))
+    values = np.column_stack([values, values[:, 0] + values[:, 1]])
+    features: list[Feature | str] = ["a", "b", "c", Feature(name="sum", derived=Derived(["a", "b"], np.add))]
+    table = EventTable.from_arrays(values, features=features, labels=np.zeros(60, dtype=int))
+    classifier = TorchClassifier(network("ReLU", 1), n_features=N_INPUTS)
+    envelope = Envelope.absolute(table, 0.3)
+    certificate = certify(classifier, table, envelope, target="all", max_boxes=300)
+    assert certificate.relaxed == ("derived inputs take any value within their bounds: sum",)
+    found = certificate.counterexamples.values
+    assert len(found)
+    assert np.allclose(found[:, 3], found[:, 0] + found[:, 1], atol=1e-6)
+    free = certify(classifier, replace(table, features=FeatureSpace(["a", "b", "c", "sum"])), envelope, target="all")
+    assert certificate.found < free.found
+    assert np.array_equal(certificate.states == "proved", free.states == "proved")

@@ -31,7 +31,7 @@ class Constituents:
     # eta, phi: (n_events, n_constituents); distance from the hardest constituent, phi in [-π, π]; 0 in empty places
     eta: torch.Tensor
     phi: torch.Tensor
-    present: torch.Tensor  # (n_events, n_constituents); false in empty places
+    present: torch.Tensor  # (n_events, n_constituents); False in empty places
     # origin_eta, origin_phi: (n_events, 1); the hardest constituent, without a gradient
     origin_eta: torch.Tensor
     origin_phi: torch.Tensor
