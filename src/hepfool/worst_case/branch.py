@@ -154,7 +154,7 @@ def divided(
         unsafe = np.flatnonzero(~(least > margin))
         now, slopes = now.select(unsafe), slopes[unsafe]
         hit[now.owner[fooled(now.owner, now.sets.at(-np.sign(slopes)))]] = True
-        stuck = ~slopes.any(axis=1)
+        stuck = np.asarray(~slopes.any(axis=1))
         left, now, slopes = left.joined(now.select(stuck)), now.select(~stuck), slopes[~stuck]
         parts = parts.joined(_halves(now, np.abs(slopes).argmax(axis=1), whole))
     left = left.joined(parts)
