@@ -507,7 +507,7 @@ class Study(_Strict):
         progress: ProgressCallback | None = None,
     ) -> Summary:
         """
-        Go from events to a report; the same call goes on after an interrupt.
+        Go from events to a report; the same call resumes after an interrupt.
 
         Parameters
         ----------
@@ -540,7 +540,7 @@ class Study(_Strict):
         FileExistsError
             If the report exists and ``force`` is False.
         Interrupted
-            After an interrupt; the same call goes on from the steps, and within an attack from the iterations, that are done.
+            After an interrupt; the same call resumes from the steps, and within an attack from the iterations, that are done.
         """
         from hepfool.processors.completeness import run_processor  # noqa: PLC0415 - for those who run coffea
         from hepfool.processors.passes import TableProcessor  # noqa: PLC0415
