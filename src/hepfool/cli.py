@@ -137,7 +137,7 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, frontier: bool, 
 
 @contextmanager
 def _removed_afterwards(folder: Path, *, kept: bool) -> Iterator[None]:
-    """Leave finished steps only to go on from after an interrupt, or where they are asked for."""
+    """Leave finished steps only after an interrupt, to resume from, or where they are asked for."""
     from hepfool.io.finished import WorkFolder  # noqa: PLC0415 - loaded late, so that --help stays quick
 
     new = not folder.exists()
@@ -174,7 +174,7 @@ def _events(files: tuple[str, ...], options: Mapping[str, Any]) -> dict[str, Any
 @click.option("--frontier", is_flag=True, help="Scan tighter and looser caps too.")
 @_output_options
 def demo(output: str, *, force: bool, frontier: bool, seed: int) -> None:
-    """Run a small study from simulated events to a verdict; an interrupted run goes on where it was."""
+    """Run a small study from simulated events to a verdict; an interrupted run resumes."""
     with _user_errors() as received:
         from hepfool.demo import demo_study, run_demo  # noqa: PLC0415 - loaded late, so that --help stays quick
         from hepfool.report import check_output  # noqa: PLC0415
@@ -205,7 +205,7 @@ def contact_sheet(folder: str, *, force: bool) -> None:
 @click.option("--force", is_flag=True, help="Replace an earlier report.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of the configuration.")
 def workflow(configuration: str | None, from_step: str | None, *, dry_run: bool, force: bool, schema: bool) -> None:
-    """Run the whole procedure from events to a report; an interrupted run goes on where it was."""
+    """Run the whole procedure from events to a report; an interrupted run resumes."""
     with _user_errors() as received:
         from hepfool.study import Study  # noqa: PLC0415 - loaded late, so that --help stays quick
 

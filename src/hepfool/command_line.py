@@ -28,19 +28,7 @@ _ALIASES: Final = {"output": "output_type", "detection_power": "at_power"}
 
 
 def in_options(text: str) -> str:
-    """
-    Translate a message of the package for the user of a command.
-
-    Parameters
-    ----------
-    text : str
-        Message with names of Python arguments.
-
-    Returns
-    -------
-    str
-        On one line, with the names of the running command's options.
-    """
+    """Translate a message of the package for the user of a command."""
     line = printable(" ".join(text.split()))
     context = click.get_current_context(silent=True)
     if context is None:
@@ -173,28 +161,7 @@ def _option(name: str, field: Mapping[str, Any], text: str) -> click.Option:
 
 
 def plan_of(command: PlanCommand, options: Mapping[str, Any], *, no_score: bool) -> dict[str, Any]:
-    """
-    Put the options of a command where they belong in a plan.
-
-    Parameters
-    ----------
-    command : PlanCommand
-        The command.
-    options : mapping
-        Values by Python's name of the option; None where it is not given.
-    no_score : bool
-        Whether the score is not kept.
-
-    Returns
-    -------
-    dict
-        Fields of a :class:`~hepfool.study.plan.Study`.
-
-    Raises
-    ------
-    ValueError
-        If an option is without effect beside another, or needs one.
-    """
+    """Put the options of a command where they belong in a plan."""
     plan: dict[str, Any] = {"attack": {"validation": {}}}
     for name, path in command.paths.items():
         if options[name] is not None:
@@ -225,21 +192,7 @@ def _refuse_beside(name: str, options: Mapping[str, Any], other: str) -> None:
 
 
 def remark_caps(study: Study, options: Mapping[str, Any]) -> None:
-    """
-    Warn of an attack that nothing constrains, and of parts that there are not.
-
-    Parameters
-    ----------
-    study : Study
-        What is asked for.
-    options : mapping
-        Values by Python's name of the option.
-
-    Warns
-    -----
-    UserWarning
-        One per remark.
-    """
+    """Warn of an attack that nothing constrains, and of parts that there are not."""
     attack, kept = study.attack, study.attack.kept
     marginals = [one.max_js_distance for one in (kept.inputs, kept.score) if one is not None]
     shifts = [] if kept.correlations is None else [kept.correlations.max_shift]

@@ -86,7 +86,7 @@ def run_demo(
     progress: ProgressCallback | None = None,
 ) -> Summary:
     """
-    Run the study and write its report; the same call goes on after an interrupt.
+    Run the study and write its report; the same call resumes after an interrupt.
 
     Parameters
     ----------

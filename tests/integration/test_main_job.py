@@ -65,7 +65,7 @@ attack: {n_iterations: 1, validation: null, n_bins: 200, max_js_distance: 0.03, 
 detector: null
 """
 WHOLE = SplitConfiguration(train=0.0, validation=0.0)
-ATTACK = CONSERVAttack(n_iterations=2, validation=Validation())
+ATTACK = CONSERVAttack(strategy="frugal", n_iterations=2, converge=False, validation=Validation())
 
 
 @pytest.fixture
@@ -201,7 +201,9 @@ def test_each_chunk_by_itself_is_another_attack_within_the_same_bounds(
     chunks = run_analysis(_runner(200), toy_fileset, ToyAnalysis(), plan, scope="chunk").out["sums"]
     whole = by_processor(toy_fileset, tmp_path)
     assert chunks.counts().n_attacked == whole.counts().n_attacked
-    assert chunks.counts(region="low_met") != whole.counts(region="low_met")
+    assert chunks.counts(region="low_met").fooling_ratio < whole.counts(region="low_met").fooling_ratio
     # Where events are bounded one by one, by their variations, the caps of the other events do not matter.
     assert chunks.counts(region="high_met") == whole.counts(region="high_met")
-    assert judged(chunks).summary.verdict["decision"] == judged(whole).summary.verdict["decision"]
+    # So little is found that the answer is another one.
+    answers = [judged(sums).summary.verdict["decision"] for sums in (chunks, whole)]
+    assert answers == ["COVERED", "INVESTIGATE"]

@@ -21,7 +21,7 @@ from coffea.processor import DaskExecutor, IterativeExecutor, Runner
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import Detector
-from hepfool.events import UNLABELLED, EventTable
+from hepfool.events import UNLABELLED, EventTable, signal_region_envelope
 from hepfool.exceptions import LowStatisticsWarning
 from hepfool.io.partitions import open_partitions, write_partitions
 from hepfool.models.protocols import threshold_of
@@ -89,6 +89,10 @@ def joined(results: list[AttackResult]) -> AttackResult:
     }
     for name in ("attacked", "fooled", "classes", "nominal_scores", "adversarial_scores"):
         changes[name] = np.concatenate([getattr(one, name) for one in results])
+    none = [np.zeros(one.nominal.n_events, dtype=np.bool_) for one in results]
+    changes["enveloped"] = np.concatenate(
+        [one.enveloped if len(one.enveloped) else k for one, k in zip(results, none, strict=True)]
+    )
     return replace(results[0], **changes)
 
 
@@ -175,7 +179,8 @@ def test_a_single_chunk_is_an_attack_in_memory(toy_fileset: dict[str, Any], dete
     binning = Binning.uniform(table, n_bins=20)
     options: dict[str, Any] = {"binning": binning, "seed": SEED, "detector": detector}
     found = attack_table(table, Sloped(), ATTACK, metadata=metadata, **options)["sums"]
-    result = run_attack(ATTACK, Sloped(), table, rng=chunk_rng(SEED, metadata), binning=binning)
+    bounds = signal_region_envelope(table)
+    result = run_attack(ATTACK, Sloped(), table, rng=chunk_rng(SEED, metadata), binning=binning, envelope=bounds)
     assert found == result.sums(Sloped(), detector=detector)
     pair = (judged(found, seed=SEED), judged(result.sums(Sloped(), detector=detector), seed=SEED))
     assert pair[0].summary == pair[1].summary

@@ -170,7 +170,7 @@ def test_figures_show_tex_that_cannot_be_set_as_it_is(name: str, tmp_path: Path)
 def test_a_label_that_cannot_be_set_is_named_before_the_attack(
     part: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hepfool.study.outcome.run_attack", None)
+    monkeypatch.setattr("tests.judged.run_attack", None)
     with pytest.warns(PlainTextWarning, match=re.escape(repr(*part.values())[1:-1])), pytest.raises(TypeError):
         study("pt", **part)
 

@@ -30,27 +30,7 @@ def detector_figures(
     regions: tuple[str, ...] = (),
     style: PlotStyle | None = None,
 ) -> dict[str, Figure]:
-    """
-    Draw the scan of a detector's threshold, and with the events ROC curve and calibration.
-
-    Parameters
-    ----------
-    sums : AttackSums
-        With the scores of the detector; with those of data added where regions are compared.
-    detector : Detector, optional
-        Trained on other events.
-    result : AttackResult, optional
-        The attack on the test part.
-    regions : tuple of str
-        Regions in which data are compared with simulation.
-    style : PlotStyle, optional
-        Experiment and label; CMS by default.
-
-    Returns
-    -------
-    dict of str to matplotlib.figure.Figure
-        ``thresholds``, and ``detector`` with both detector and result; nothing if no event is fooled.
-    """
+    """Draw the scan of a detector's threshold, and with the events ROC curve and calibration."""
     from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
 
     if not sums.count("fooled").n:
@@ -67,23 +47,7 @@ def detector_figures(
 def further_figures(
     configuration: Study, results: Mapping[str, Any], *, style: PlotStyle | None = None
 ) -> dict[str, Figure]:
-    """
-    Draw what needs more than the attack's result.
-
-    Parameters
-    ----------
-    configuration : Study
-        What was asked for.
-    results : mapping of str to object
-        Results of the steps by name.
-    style : PlotStyle, optional
-        Experiment and label; CMS by default.
-
-    Returns
-    -------
-    dict of str to matplotlib.figure.Figure
-        By file name.
-    """
+    """Draw what needs more than the attack's result."""
     from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
 
     style = style or plots.PlotStyle()

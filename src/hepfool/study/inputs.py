@@ -21,23 +21,7 @@ from hepfool.study.sources import readings
 
 
 def check_inputs(configuration: Study, table: EventTable | None = None, classifier: Classifier | None = None) -> None:
-    """
-    Open every file, and look for every tree, column and channel.
-
-    Parameters
-    ----------
-    configuration : Study
-        What is asked for.
-    table, classifier : optional
-        Events and network in place of files.
-
-    Raises
-    ------
-    ValueError
-        If something is not there, or the network does not fit to the features.
-    UnreadableFileError
-        If a file is damaged.
-    """
+    """Open every file, and look for every tree, column and channel."""
     events, features = configuration.events, None if table is None else table.n_features
     if events is not None and table is None:
         _check_events(events)
@@ -54,37 +38,13 @@ def check_inputs(configuration: Study, table: EventTable | None = None, classifi
 
 
 def load_network(settings: NetworkConfiguration) -> Any:
-    """
-    Read the network of a configuration.
-
-    Parameters
-    ----------
-    settings : NetworkConfiguration
-        With a file.
-
-    Returns
-    -------
-    Classifier
-        Of any kind that :func:`~hepfool.models.load.load_model` reads.
-    """
+    """Read the network of a configuration."""
     options: dict[str, Any] = {} if settings.output is None else {"output": settings.output}
     return load_model(settings.file or "", network=settings.network, unsafe_pickle=settings.unsafe_pickle, **options)
 
 
 def matching_files(paths: Iterable[Path]) -> list[Path]:
-    """
-    Expand patterns.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-        Names, with ``*`` and ``?`` where there is no such file.
-
-    Returns
-    -------
-    list of Path
-        Matches of each pattern in sorted order.
-    """
+    """Expand patterns."""
     found = ([path] if path.exists() else sorted(map(Path, glob.glob(str(path)))) for path in paths)  # noqa: PTH207 - absolute patterns
     return [path for matches in found for path in matches]
 

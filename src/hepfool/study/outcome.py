@@ -162,24 +162,7 @@ def judged(  # noqa: PLR0913 - what a study may hold
 
 
 def check_shown(table: EventTable) -> None:
-    """
-    Tell before any work whether a report can hold a table's columns and show its labels.
-
-    Parameters
-    ----------
-    table : EventTable
-        Events to be attacked.
-
-    Raises
-    ------
-    ValueError
-        If two columns have the same name, or a name cannot be written to a file.
-
-    Warns
-    -----
-    PlainTextWarning
-        If a feature's label is no TeX that Matplotlib can set.
-    """
+    """Tell before any work whether a report can hold a table's columns and show its labels."""
     check_writable(table, EXTRA_COLUMNS)
     regions = (region.name for region in table.regions)
     for name in (*table.features.names, *table.datasets, *regions, *table.shape_variations, *table.weight_variations):

@@ -53,28 +53,7 @@ _AS_GIVEN = "as_given"
 
 
 def checked(model: type[Model], names: Mapping[str, str] | None = None, /, **given: Any) -> Model:
-    """
-    Make a plan, or a part of it, from the options of a command.
-
-    Parameters
-    ----------
-    model : type
-        Of the plan or part.
-    names : mapping of str to str, optional
-        How a user calls a field, such as ``events.label``.
-    **given
-        Its fields; paths stay as they are.
-
-    Returns
-    -------
-    model
-        The plan or part.
-
-    Raises
-    ------
-    ValueError
-        In one line, with the names of the fields.
-    """
+    """Make a plan, or a part of it, from the options of a command, whose ``names`` errors call the fields by."""
     try:
         return model.model_validate(given, context={_AS_GIVEN: True})
     except ValidationError as error:
@@ -159,14 +138,7 @@ class FeatureConfiguration(_Strict):
         return self
 
     def feature(self) -> Feature:
-        """
-        Describe the input.
-
-        Returns
-        -------
-        Feature
-            With name, range and kind.
-        """
+        """Describe the input."""
         if self.derived is None:
             _refuse(self, ("tolerance",), "without derived")
         given = self.model_dump(exclude={"derived", "tolerance"})
@@ -335,14 +307,7 @@ class SystematicsConfiguration(_Strict):
     correlations: tuple[CorrelationConfiguration, ...] = ()
 
     def coefficients(self) -> dict[tuple[str, str], float]:
-        """
-        Collect the correlations.
-
-        Returns
-        -------
-        dict of (str, str) to float
-            By pair of sources.
-        """
+        """Collect the correlations."""
         return {entry.sources: entry.coefficient for entry in self.correlations}
 
 
@@ -507,7 +472,7 @@ class Study(_Strict):
         progress: ProgressCallback | None = None,
     ) -> Summary:
         """
-        Go from events to a report; the same call goes on after an interrupt.
+        Go from events to a report; the same call resumes after an interrupt.
 
         Parameters
         ----------
@@ -540,7 +505,7 @@ class Study(_Strict):
         FileExistsError
             If the report exists and ``force`` is False.
         Interrupted
-            After an interrupt; the same call goes on from the steps, and within an attack from the iterations, that are done.
+            After an interrupt; the same call resumes from the steps, and within an attack from the iterations, that are done.
         """
         from hepfool.processors.completeness import run_processor  # noqa: PLC0415 - for those who run coffea
         from hepfool.processors.passes import TableProcessor  # noqa: PLC0415

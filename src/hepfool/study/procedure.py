@@ -4,7 +4,7 @@ The whole procedure: which steps there are, which are finished, and the report a
 
 baseline → attack → detector → attack that knows the detector → attack that keeps its flags → physics systematics, and data against
 simulation → checks → frontier → repeated trainings → fit → report.  A step is kept under a digest of its settings, its files and the steps before it; what is
-kept is never done again, so that an interrupted run goes on where it was.
+kept is never done again, so that an interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def run_study(configuration: Study, *, force: bool = False, **given: Any) -> Sum
     FileExistsError
         If the report exists and ``force`` is False.
     Interrupted
-        After an interrupt; the same call goes on from the steps, and within an attack from the iterations, that are done.
+        After an interrupt; the same call resumes from the steps, and within an attack from the iterations, that are done.
     """
     check_output(configuration.output, force=force)
     _style(configuration)  # which refuses a label that cannot be set

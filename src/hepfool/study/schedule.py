@@ -50,28 +50,7 @@ def planned_steps(
     classifier: Classifier | None = None,
     from_step: str | None = None,
 ) -> tuple[PlannedStep, ...]:
-    """
-    Tell what a run would do, without doing it.
-
-    Parameters
-    ----------
-    configuration : Study
-        What is asked for.
-    table, classifier : optional
-        As for :meth:`hepfool.study.Study.run`.
-    from_step : str, optional
-        As for :meth:`hepfool.study.Study.run`.
-
-    Returns
-    -------
-    tuple of PlannedStep
-        In the order of the run.
-
-    Raises
-    ------
-    ValueError
-        If there is no such step.
-    """
+    """Tell what a run would do, without doing it."""
     cache, keys = WorkFolder(configuration.work_folder), step_keys(configuration, table, classifier)
     again = repeated_steps(configuration, from_step)
     size = _size(configuration, table, cache.record("events", keys["events"]))
@@ -91,43 +70,12 @@ def planned_steps(
 
 
 def wanted_steps(configuration: Study) -> Iterator[Step]:
-    """
-    Choose the steps that a configuration asks for.
-
-    Parameters
-    ----------
-    configuration : Study
-        All settings.
-
-    Returns
-    -------
-    iterator of Step
-        In their order.
-    """
+    """Choose the steps that a configuration asks for."""
     return (step for step in STEPS if step.wanted(configuration))
 
 
 def repeated_steps(configuration: Study, from_step: str | None) -> frozenset[str]:
-    """
-    Name the steps to do again.
-
-    Parameters
-    ----------
-    configuration : Study
-        All settings.
-    from_step : str, optional
-        The first of them; none when left out.
-
-    Returns
-    -------
-    frozenset of str
-        That step and those after it.
-
-    Raises
-    ------
-    ValueError
-        If there is no such step.
-    """
+    """Name the steps to do again."""
     names = [step.name for step in wanted_steps(configuration)]
     if from_step is None:
         return frozenset()
@@ -138,21 +86,7 @@ def repeated_steps(configuration: Study, from_step: str | None) -> frozenset[str
 
 
 def step_keys(configuration: Study, table: EventTable | None, classifier: Classifier | None) -> dict[str, str]:
-    """
-    Fingerprint every step that is kept.
-
-    Parameters
-    ----------
-    configuration : Study
-        All settings.
-    table, classifier : optional
-        Events and network in place of files.
-
-    Returns
-    -------
-    dict of str to str
-        Digest by name of the step.
-    """
+    """Fingerprint every step that is kept."""
     settings = configuration.model_dump(mode="json")
     files: dict[str, list[str]] = {step.name: [] for step in STEPS}
     if configuration.events is not None and table is None:

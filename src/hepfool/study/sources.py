@@ -45,26 +45,7 @@ _REPAIRS: Final = {
 
 
 def read_events(events: EventsConfiguration | None) -> EventTable:
-    """
-    Read simulation and data.
-
-    Parameters
-    ----------
-    events : EventsConfiguration, optional
-        Where they are.
-
-    Returns
-    -------
-    EventTable
-        Events without a label are data.
-
-    Raises
-    ------
-    ValueError
-        If nothing is named, or it holds no events.
-    IncompleteInputError
-        If a partition is lost or damaged.
-    """
+    """Read simulation, and data, which have no label."""
     if events is None:
         msg = "the configuration names no events; add events, or pass a table"
         raise ValueError(msg)
@@ -104,19 +85,7 @@ class Reading:
     options: Mapping[str, Any]
 
     def sources(self, available: Iterable[str]) -> list[str]:
-        """
-        List the columns that are read.
-
-        Parameters
-        ----------
-        available : iterable of str
-            Columns of a file.
-
-        Returns
-        -------
-        list of str
-            Names that the file must have.
-        """
+        """List the columns that are read."""
         given = self.options
         layout = {name: given[name] for name in ("features", "weight", "columns", "variations")}
         label = given.get("label")
@@ -126,24 +95,7 @@ class Reading:
 
 
 def readings(events: EventsConfiguration) -> list[Reading]:
-    """
-    Say what is read of flat files.
-
-    Parameters
-    ----------
-    events : EventsConfiguration
-        With files.
-
-    Returns
-    -------
-    list of Reading
-        Simulation, then one per variation in files of its own, then data if there are any.
-
-    Raises
-    ------
-    ValueError
-        If a computed column would have no effect.
-    """
+    """Say what is read of flat files."""
     features = FeatureSpace(feature.feature() for feature in events.features)
     cut = [name for region in events.regions.values() for name in region.cuts if name not in features.names]
     spectators = tuple(dict.fromkeys((*events.spectators, *cut)))
@@ -211,24 +163,7 @@ def _check_same_events(name: str, nominal: EventTable, varied: EventTable, spect
 
 
 def output_digest(path: Path) -> str:
-    """
-    Fingerprint of a coffea output.
-
-    Parameters
-    ----------
-    path : Path
-        File, or folder of partitions, whose manifest holds the digests of its files.
-
-    Returns
-    -------
-    str
-        SHA-256.
-
-    Raises
-    ------
-    ValueError
-        If a folder has no manifest.
-    """
+    """Fingerprint of a coffea output."""
     return file_digest(_manifest(path) if path.is_dir() else path)
 
 

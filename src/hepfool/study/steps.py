@@ -80,35 +80,11 @@ class StepInput:
     progress: ProgressCallback
 
     def setting(self, name: str) -> Any:
-        """
-        Look up a setting of a step that is done only if it is given.
-
-        Parameters
-        ----------
-        name : str
-            Of the field.
-
-        Returns
-        -------
-        object
-            Its value, which is not None.
-        """
+        """Look up a setting of a step that is done only if it is given."""
         return getattr(self.configuration, name)
 
     def rng(self, name: str) -> np.random.Generator:
-        """
-        Random numbers for one purpose.
-
-        Parameters
-        ----------
-        name : str
-            Of the purpose.
-
-        Returns
-        -------
-        numpy.random.Generator
-            The same each time.
-        """
+        """Give the same random numbers for one purpose each time."""
         return np.random.default_rng([self.configuration.seed, *hashlib.sha256(name.encode()).digest()[:4]])
 
 

@@ -18,24 +18,7 @@ _UNKNOWN_TYPES = ("extra_forbidden", "unexpected_keyword_argument")
 
 
 def read_study(path: str | Path) -> Study:
-    """
-    Read a YAML file.
-
-    Parameters
-    ----------
-    path : str or Path
-        Configuration; paths in it are relative to its folder.
-
-    Returns
-    -------
-    Study
-        Checked, with the defaults.
-
-    Raises
-    ------
-    ValueError
-        If something is wrong; the message gives line and column of every error.
-    """
+    """Read a YAML file, with the line and column of every error in the message."""
     path = Path(path)
     try:
         node = compose(path.read_bytes())

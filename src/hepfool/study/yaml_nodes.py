@@ -45,24 +45,7 @@ for _name, _pattern, _first in (
 
 
 def compose(content: bytes) -> yaml.MappingNode:
-    """
-    Parse a configuration without making values of it.
-
-    Parameters
-    ----------
-    content : bytes
-        Of a file.
-
-    Returns
-    -------
-    yaml.MappingNode
-        With the line and column of everything.
-
-    Raises
-    ------
-    ValueError
-        If it is no sound configuration; the message gives line and column.
-    """
+    """Parse a configuration without making values of it."""
     if len(content) > _LARGEST:
         msg = f"is not a configuration: it holds {len(content)} bytes, more than {_LARGEST}"
         raise ValueError(msg)
@@ -88,24 +71,7 @@ def compose(content: bytes) -> yaml.MappingNode:
 
 
 def plain(node: yaml.MappingNode) -> dict[str, Any]:
-    """
-    Make values of a checked configuration.
-
-    Parameters
-    ----------
-    node : yaml.MappingNode
-        From :func:`compose`.
-
-    Returns
-    -------
-    dict
-        Text, numbers, true and false, None, lists and mappings.
-
-    Raises
-    ------
-    ValueError
-        If a merge key has nothing to merge; the message gives line and column.
-    """
+    """Make values of a checked configuration."""
     try:
         content: dict[str, Any] = _Constructor().construct_document(node)
     except yaml.constructor.ConstructorError as error:
@@ -115,19 +81,7 @@ def plain(node: yaml.MappingNode) -> dict[str, Any]:
 
 
 def position(mark: Any) -> str:
-    """
-    Say where something stands.
-
-    Parameters
-    ----------
-    mark : yaml.Mark, optional
-        The place.
-
-    Returns
-    -------
-    str
-        Line and column, from 1.
-    """
+    """Say where something stands."""
     return "somewhere" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"
 
 
