@@ -121,7 +121,7 @@ class Truth:
     @classmethod
     def of(cls, search: Search, attack: CONSERVAttack) -> Truth:
         if attack.strategy == "frugal":
-            prices: Any = (lambda cap: 0.135 / max(cap, 1e-12), lambda cap: 0.5 / max(cap, 1e-12))
+            prices: Any = (lambda cap: 0.135 / max(cap, 1e-12), lambda cap: 18.0 / max(cap, 1e-12) ** 0.5)
         else:
             prices = (4.0, 1.0)
         given = (attack.alpha, attack.beta)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, reject, settings
@@ -150,6 +152,7 @@ def test_branch_and_bound_chooses_what_a_scan_chooses(
     negative=st.sampled_from([0.0, 0.15]),
     n_candidates=st.sampled_from([0, 0, 5]),
     homewards=st.booleans(),
+    far=st.booleans(),
 )
 def test_branch_and_bound_over_bins_chooses_what_trying_every_bin_chooses(
     seed: int,
@@ -159,9 +162,14 @@ def test_branch_and_bound_over_bins_chooses_what_trying_every_bin_chooses(
     negative: float,
     n_candidates: int,
     homewards: bool,
+    far: bool,
 ) -> None:
     rng = np.random.default_rng(seed)
     table = events(300, seed=seed % 1000, regions=False, weighted=bool(seed % 2), negative=negative)
+    # Far from zero single precision leaves bins empty, and puts what is drawn in them into others.
+    table = replace(
+        table, values=np.add(table.values, [1e8 * far, 0, 0, 0, 0, 0]).astype(np.float32).astype(np.float64)
+    )
     binning = Binning.uniform(table, n_bins=n_bins)
     values, n_moved = table.values.copy(), 0
     try:
@@ -186,7 +194,7 @@ def test_branch_and_bound_over_bins_chooses_what_trying_every_bin_chooses(
         worth = Worth(
             slope, needed, lowest, float(rng.choice([np.inf, 0.4])), float(rng.choice([0.0, 2.0])), staying(item, rules)
         )
-        hunt = Hunt(item, rules, worth, np.inf)
+        hunt = Hunt(item, rules, worth, np.inf, -np.inf, np.inf)
         spot = candidates.spot_of(course, options, values[i, j])
         space = np.empty(state.blocks.shape[1])
         fast = best_of_bins(state.bins[j], state.blocks[j], hunt, options, course, spot, seed, space)

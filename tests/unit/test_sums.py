@@ -224,3 +224,17 @@ def test_scores_join_to_coarser_bins(parts: list[AttackSums], results: list[Atta
     assert parts[0].score_yields(25, variation="nominal", region="all")[0] == pytest.approx(expected)
     with pytest.raises(ValueError, match="kept in 600 bins, which cannot be joined to 7"):
         parts[0].score_yields(7)
+
+
+def test_scores_of_flagged_events_are_kept(results: list[AttackResult], parts: list[AttackSums]) -> None:
+    table, detector = results[0].nominal, HalfDetector()
+    tables = {"nominal": table, "adversarial": results[0].adversarial}
+    tables |= {name: table.variation(name) for name in ("tes_up", "pileup_up")}
+    for name, one in tables.items():
+        chosen = detector.score(one.network_values) > detector.threshold
+        scores = SineClassifier().scores(one.network_values)[chosen, 1]
+        expected = np.histogram(scores, bins=10, range=(0.0, 1.0), weights=one.weights[chosen])[0]
+        found = parts[0].score_yields(10, flagged=True, variation=name, region="all")
+        assert found[0] == pytest.approx(expected)
+        assert 0 < chosen.sum() < len(chosen)
+    assert not sums_of(results[0], SineClassifier()).names("flagged score", "variation")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 r"""
-Stop a search when its last iterations gained less than the statistical error.
+Stop a search when its last iterations gained next to nothing, compared with the statistical error.
 
 Each iteration begins by asking the network about the events, so that the fraction that is fooled by then is known at no cost.
 The search has converged once the best fraction of the last :data:`PATIENCE` iterations exceeds the best one before by no more
@@ -22,7 +22,7 @@ __all__ = ["PATIENCE", "TOLERANCE", "Progress", "weighted_fraction"]
 #: Iterations over which the gain counts.
 PATIENCE: Final = 10
 #: Gain over so many iterations that is none, in units of the statistical error of the fooling ratio.
-TOLERANCE: Final = 0.5
+TOLERANCE: Final = 0.1
 
 
 def weighted_fraction(chosen: BoolArray, weights: FloatArray) -> tuple[float, float]:

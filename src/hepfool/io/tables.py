@@ -330,7 +330,8 @@ def write_table(
     with written_whole(path, force=force) as temporary:
         if path.suffix == ".root":
             with uproot.recreate(temporary) as file:
-                file.mktree(tree, {name: column.dtype for name, column in content.items()}).extend(content)
+                types = {k: "string" if column.dtype.kind == "U" else column.dtype for k, column in content.items()}
+                file.mktree(tree, types).extend(content)
                 file["datasets"] = datasets
         else:
             flat = arrow.table(content).replace_schema_metadata({"datasets": datasets})

@@ -91,7 +91,7 @@ def score_histogram(
     )
     for key, name in names.items():
         for variation in _VARIATIONS:
-            of = {by: key, "region": place, "variation": variation}
+            of: dict[str, Any] = {by: key, "region": place, "variation": variation}
             yields, variances = sums.score_yields(n_bins, score_class=score_class, **of)
             histogram[{"process": name, "variation": variation}] = np.stack([yields, variances], axis=-1)
     return histogram

@@ -94,8 +94,8 @@ class Contributions:
         return SystematicEffect(
             name=self.name,
             kind=self.kind,
-            flips=None if self.flips is None else _ratio(*self.flips),
-            yield_shift={region: _ratio(*summands) for region, summands in self.yields.items()},
+            flips=None if self.flips is None else ratio(*self.flips),
+            yield_shift={region: ratio(*summands) for region, summands in self.yields.items()},
         )
 
 
@@ -209,7 +209,7 @@ def _within(region: Region, table: EventTable, values: FloatArray) -> BoolArray:
     return inside
 
 
-def _ratio(numerator: FloatArray, denominator: FloatArray) -> Measured:
+def ratio(numerator: FloatArray, denominator: FloatArray) -> Measured:
     r"""
     Ratio of two sums over the same events, with the error that a bootstrap over events converges to.
 

@@ -70,9 +70,15 @@ class _Filling:
         self.sums[Key(what, **of)] = ExactSum.of(values)
 
     def distributions(
-        self, variation: str, table: EventTable, masks: Mapping[str, BoolArray], scores: FloatArray, binning: Binning
+        self,
+        variation: str,
+        table: EventTable,
+        masks: Mapping[str, BoolArray],
+        scores: FloatArray,
+        binning: Binning,
+        flagged: BoolArray | None = None,
     ) -> None:
-        """Fill inputs and scores."""
+        """Fill inputs and scores, the latter of flagged events too."""
         columns = scores[:, 1:] if scores.shape[1] == 2 else scores
         edges = Binning(np.repeat(_SCORE_BINS.edges, columns.shape[1], axis=0))
         for of, chosen in self.parts(masks):
@@ -81,6 +87,10 @@ class _Filling:
                 yields = [bins.yields(values[chosen], w) for w in (weights, weights**2)]
                 kept = np.stack(yields) if what == "inputs" else np.stack(yields)[..., :-1]
                 self.add(what, kept, variation=variation, **of)
+            if flagged is not None:
+                both, w = chosen & flagged, table.weights[chosen & flagged]
+                rows = [edges.yields(columns[both], each)[..., :-1] for each in (w, w**2)]
+                self.add("flagged score", np.stack(rows), variation=variation, **of)
 
     def counts(self, variation: str, masks: Mapping[str, BoolArray], groups: Mapping[str, BoolArray]) -> None:
         """Count events of each group."""
@@ -169,13 +179,14 @@ def data_sums(
     if blinded and not unblind:
         table = table.select(~np.logical_or.reduce(blinded))
     filling, masks = _Filling(table), _masks(table)
-    if table.n_events:
-        filling.distributions("data", table, masks, classifier.scores(inputs_of(classifier, table)), binning)
     groups = {"events": masks["all"]}
     if detector is not None and table.n_events:
         score = detector.score(table.network_values)
         groups["flagged"] = score > detector.threshold
         _detector_scores(filling, "data", masks, score)
+    if table.n_events:
+        scores = classifier.scores(inputs_of(classifier, table))
+        filling.distributions("data", table, masks, scores, binning, groups.get("flagged"))
     filling.counts("data", masks, groups)
     facts = _facts(table, classifier, binning, detector)
     return AttackSums(facts=facts, datasets=_held(table), sums=_sorted(filling.sums))
@@ -246,8 +257,9 @@ def sums_of(
     table, adversarial, binning = result.nominal, result.adversarial, result.binning
     masks = _masks(table)
     filling = _Filling(table)
-    filling.distributions("nominal", table, masks, result.nominal_scores, binning)
-    filling.distributions("adversarial", adversarial, masks, result.adversarial_scores, binning)
+    of_nominal, of_adversarial = (_flags(detector, one) for one in (table, adversarial))
+    filling.distributions("nominal", table, masks, result.nominal_scores, binning, of_nominal)
+    filling.distributions("adversarial", adversarial, masks, result.adversarial_scores, binning, of_adversarial)
     for of, chosen in filling.parts(masks):
         for variation, values in (("nominal", table.values), ("adversarial", adversarial.values)):
             row = summed_moments(values[chosen], table.weights[chosen], middle_of(binning))
@@ -263,7 +275,7 @@ def sums_of(
         flagged = scores["adversarial"] > detector.threshold if flagged is None else flagged
     filling.counts("nominal", masks, _nominal_groups(result, table))
     filling.counts("adversarial", masks, _adversarial_groups(result, flagged))
-    shapes, weights = _effects(filling, result, classifier, flagged, selected_class)
+    shapes, weights = _effects(filling, result, classifier, flagged, selected_class, detector)
     compared = _compared(filling, result)
     for part in result.not_attacked:
         filling.add("left out", [part.n_events, part.weight], name=part.name)
@@ -341,6 +353,10 @@ def _odds(score: FloatArray, sizes: FloatArray) -> FloatArray:
     return np.asarray(_ODDS.yields(odds[:, np.newaxis], sizes)[0, :-1])
 
 
+def _flags(detector: Flagging | None, table: EventTable) -> BoolArray | None:
+    return None if detector is None else np.asarray(detector.score(table.network_values) > detector.threshold)
+
+
 def _area(filling: _Filling, scores: FloatArray) -> None:
     table = filling.table
     if scores.shape[1] == 2:
@@ -350,7 +366,12 @@ def _area(filling: _Filling, scores: FloatArray) -> None:
 
 
 def _effects(
-    filling: _Filling, result: AttackResult, classifier: Classifier, flagged: BoolArray | None, selected_class: int
+    filling: _Filling,
+    result: AttackResult,
+    classifier: Classifier,
+    flagged: BoolArray | None,
+    selected_class: int,
+    detector: Flagging | None,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Sum what each event contributes to every effect, and their products, from which errors follow."""
     table = filling.table
@@ -376,15 +397,17 @@ def _effects(
             classifier.predict(inputs_of(classifier, varied)),
         )
         masks = _varied_masks(table, varied.values)
-        filling.distributions(name, varied, masks, scores, result.binning)
+        filling.distributions(name, varied, masks, scores, result.binning, _flags(detector, varied))
         changed = {"events": masks["all"], "attacked": result.attacked, "fooled": result.attacked & (new != classes)}
         filling.counts(name, _masks(table), changed)
         flips.append(table.weights * (new != classes))
         for region, columns in yields.items():
             inside = masks["all" if region == ALL_EVENTS else region]
             columns.append(table.weights * (inside & (new == selected_class)) - nominal[region])
+    flags = _flags(detector, table)
     for name, weights in table.weight_variations.items():
-        filling.distributions(name, table.variation(name), _masks(table), result.nominal_scores, result.binning)
+        varied = table.variation(name)
+        filling.distributions(name, varied, _masks(table), result.nominal_scores, result.binning, flags)
         for region, columns in yields.items():
             columns.append((weights - table.weights) * (regions[region] & (classes == selected_class)))
     attacked = result.attacked.astype(np.float64)

@@ -460,7 +460,9 @@ class AttackSums:
                 row["variance"] += of(one.value)[1]
         return filled
 
-    def score_yields(self, n_bins: int, *, score_class: int = 1, **of: str | Iterable[str]) -> FloatArray:
+    def score_yields(
+        self, n_bins: int, *, score_class: int = 1, flagged: bool = False, **of: str | Iterable[str]
+    ) -> FloatArray:
         """
         Give the score of one class in coarser bins.
 
@@ -468,6 +470,8 @@ class AttackSums:
         ----------
         n_bins : int
             A divisor of 600.
+        flagged : bool
+            Only of events that the detector flags.
 
         Returns
         -------
@@ -482,7 +486,7 @@ class AttackSums:
         if n_bins < 1 or N_SCORE_BINS % n_bins:
             msg = f"the score is kept in {N_SCORE_BINS} bins, which cannot be joined to {n_bins}; take 10, 20, 25, 40 or 50"
             raise ValueError(msg)
-        found = self.total("score", **of)
+        found = self.total("flagged score" if flagged else "score", **of)
         if not found.size:
             return np.zeros((2, n_bins))
         return np.asarray(found[:, self._column(score_class)].reshape(2, n_bins, -1).sum(axis=-1))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def _region(
     place = "all" if name == ALL_EVENTS and not sums.facts["regions"] else name
 
     def filled(variation: str, dataset: str) -> FloatArray:
-        of = {"variation": variation, "dataset": dataset, "region": place}
+        of: dict[str, Any] = {"variation": variation, "dataset": dataset, "region": place}
         return sums.score_yields(n_bins, score_class=score_class, **of)
 
     def added(variation: str) -> FloatArray:

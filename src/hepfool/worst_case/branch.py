@@ -113,7 +113,7 @@ def divided(
     max_boxes: int,
     fooled: Callable[[IntArray, FloatArray], BoolArray],
     stop: Callable[[], bool],
-) -> tuple[IntArray, IntArray]:
+) -> tuple[IntArray, Parts]:
     """
     Decide whether the margin of events can reach 0.
 
@@ -136,33 +136,29 @@ def divided(
 
     Returns
     -------
-    state : IntArray, shape (n_events,)
-        1 if the class cannot change, -1 if it does, 0 if neither is known.
     boxes : IntArray, shape (n_events,)
         Parts that were bounded.
+    left : Parts
+        Of events whose class is nowhere another one, those of which nothing is proved; none if all are.
     """
-    n_events = int(parts.owner.max(initial=-1)) + 1
-    state, boxes = np.zeros(n_events, dtype=np.int64), np.zeros(n_events, dtype=np.int64)
-    left, given_up = np.bincount(parts.owner, minlength=n_events), np.zeros(n_events, dtype=np.bool_)
-    size = batch_size(layers)
+    boxes = np.zeros(int(parts.owner.max(initial=-1)) + 1, dtype=np.int64)
+    hit = np.zeros(len(boxes), dtype=np.bool_)
+    left, size = parts.select(slice(0, 0)), batch_size(layers)
     while len(parts) and not stop():
         now, parts = parts.select(slice(-size, None)), parts.select(slice(None, -size))
-        now = now.select((state[now.owner] == 0) & ~given_up[now.owner])
+        now = now.select(~hit[now.owner])
+        spent = boxes[now.owner] >= max_boxes
+        left, now = left.joined(now.select(spent)), now.select(~spent)
         least, slopes = bounded(layers, now)
         np.add.at(boxes, now.owner, 1)
-        safe = least > margin
-        np.add.at(left, now.owner[safe], -1)
-        now, slopes = now.select(~safe), slopes[~safe]
-        corner = fooled(now.owner, now.sets.at(-np.sign(slopes)))
-        state[now.owner[corner]] = -1
-        given_up[now.owner[~slopes.any(axis=1)]] = True
-        given_up[now.owner[boxes[now.owner] >= max_boxes]] = True
-        go = (state[now.owner] == 0) & ~given_up[now.owner]
-        now, slopes = now.select(go), slopes[go]
-        np.add.at(left, now.owner, 1)
+        unsafe = np.flatnonzero(~(least > margin))
+        now, slopes = now.select(unsafe), slopes[unsafe]
+        hit[now.owner[fooled(now.owner, now.sets.at(-np.sign(slopes)))]] = True
+        stuck = np.asarray(~slopes.any(axis=1))
+        left, now, slopes = left.joined(now.select(stuck)), now.select(~stuck), slopes[~stuck]
         parts = parts.joined(_halves(now, np.abs(slopes).argmax(axis=1), whole))
-    state[(left == 0) & (state == 0)] = 1
-    return state, boxes
+    left = left.joined(parts)
+    return boxes, left.select(~hit[left.owner])
 
 
 def _halves(parts: Parts, column: IntArray, whole: BoolArray) -> Parts:

@@ -25,6 +25,9 @@ __all__ = ["NetworkProver"]
 
 #: Log-odds that a proof leaves to rounding at least.
 _MARGIN: Final = 1e-5
+#: Whether signs of activations or inputs are divided, and with which share of the boxes, in turns: signs decide where many inputs
+#: move, inputs where few do, and signs of what is left of these what neither does alone.
+_ROUNDS: Final = ((True, 0.3), (False, 0.05), (True, 0.35), (False, 0.3))
 #: Beyond this, relative to the log-odds, a difference of the layers from the network is more than rounding.
 _ROUNDING: Final = 1e-3
 
@@ -123,40 +126,29 @@ class NetworkProver:
             Where the class is another one; nominal elsewhere.
         """
         problem = some_events(self.problem, events)
-        values = problem.table.values.copy()
-        rows = _rows(problem.classes, len(self.network.layers[-1].bias))
+        values, rows = problem.table.values.copy(), _rows(problem.classes, len(self.network.layers[-1].bias))
+        state, boxes = np.zeros(len(events), dtype=np.int64), np.zeros(len(events), dtype=np.int64)
 
-        def fooled(left: IntArray, owner: IntArray, points: FloatArray) -> BoolArray:
-            owner = left[owner]
+        def fooled(owner: IntArray, points: FloatArray) -> BoolArray:
             hit = _margins(rows[owner], self.network(points)) <= 0.0
             if hit.any():
-                freely = self.shifts is not None
-                points, confirmed = confirmed_points(some_events(problem, owner[hit]), points[hit], freely=freely)
-                values[owner[hit][confirmed]] = points[confirmed]
+                some, freely = some_events(problem, owner[hit]), self.shifts is not None
+                points, confirmed = confirmed_points(some, points[hit], freely=freely)
                 hit[hit] = confirmed
+                values[owner[hit]], state[owner[hit]] = points[confirmed], -1
             return hit
 
-        layers, parts = self.network.layers, self._parts(events)
-        whole = problem.table.features.of_kind("integer") & (self.shifts is None)
-        state, boxes = np.zeros((2, len(events)), dtype=np.int64)
-        by_inputs = partial(divided, whole=whole)
-        # In turns, with the share of the boxes: inputs, where few move, then signs, where many do.
-        tries = ((by_inputs, 0.03), (decided_by_signs, 0.3)) if self._straight else ()
-        for decide, share in (*tries, (by_inputs, 1.0)):
-            left = np.flatnonzero(state == 0)
-            if not len(left):
-                break
-            mine = parts.select(np.isin(parts.owner, left))
-            state[left], more = decide(
-                layers,
-                replace(mine, owner=np.searchsorted(left, mine.owner)),
-                margin=self.margin,
-                max_boxes=max(int(share * max_boxes), 1),
-                fooled=partial(fooled, left),
-                stop=stop,
-            )
-            boxes[left] += more
-        return state, boxes, values
+        left, whole = self._parts(events), problem.table.features.of_kind("integer") & (self.shifts is None)
+        for by_signs, share in _ROUNDS if self._straight else ((False, 1.0),):
+            most = max(int(share * max_boxes), 1)
+            decide = decided_by_signs if by_signs else partial(divided, whole=whole)
+            if len(left):
+                more, left = decide(
+                    self.network.layers, left, margin=self.margin, max_boxes=most, fooled=fooled, stop=stop
+                )
+                boxes[: len(more)] += more
+        open_ = np.isin(np.arange(len(events)), left.owner)
+        return np.where(open_ | (state < 0), state, 1), boxes, values
 
     @property
     def _straight(self) -> bool:

@@ -17,7 +17,7 @@ from hepfool.typing import FloatArray, IntArray
 __all__ = ["Shifts"]
 
 #: Up to so many sources all combinations of signs are looked at.
-_MOST_SIGNS: Final = 6
+MOST_SIGNS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,7 +73,7 @@ class Shifts:
     @property
     def divisible(self) -> bool:
         """Whether all combinations of signs are looked at."""
-        return len(self.sources) <= _MOST_SIGNS
+        return len(self.sources) <= MOST_SIGNS
 
     def enclosed(self) -> tuple[IntArray, Sets, tuple[str, ...]]:
         """Enclose all that events may be; say whose the sets are, and what is approximate about them."""
@@ -121,7 +121,7 @@ class Shifts:
             "{} events keep an input that is missing in nominal or in a variation only": lost,
         }
         found = tuple(text.format(int(events.sum())) for text, events in sentences.items() if events.any())
-        many = f"more than {_MOST_SIGNS} sources: the sizes of their shifts are not tied to their signs"
+        many = f"more than {MOST_SIGNS} sources: the sizes of their shifts are not tied to their signs"
         return found if self.divisible else (*found, many)
 
     def _of(self, name: str) -> bool:

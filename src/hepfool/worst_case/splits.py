@@ -36,7 +36,7 @@ _CASES: Final = 64
 class _Cases:
     """Sets with known signs; arrays have one row per case, and one column per neuron where nothing else is said."""
 
-    owner: IntArray
+    part: IntArray
     centre: FloatArray
     spread: FloatArray
     row: FloatArray  # of the outputs
@@ -50,7 +50,7 @@ class _Cases:
     least: FloatArray  # (n_cases,)
 
     def __len__(self) -> int:
-        return len(self.owner)
+        return len(self.part)
 
     def select(self, chosen: Any) -> _Cases:
         return _Cases(*(getattr(self, f.name)[chosen] for f in fields(self)))
@@ -67,7 +67,7 @@ def decided_by_signs(
     max_boxes: int,
     fooled: Callable[[IntArray, FloatArray], BoolArray],
     stop: Callable[[], bool],
-) -> tuple[IntArray, IntArray]:
+) -> tuple[IntArray, Parts]:
     """
     Decide whether the margin of events can reach 0; see :func:`hepfool.worst_case.branch.divided`.
 
@@ -88,32 +88,30 @@ def decided_by_signs(
 
     Returns
     -------
-    state : IntArray, shape (n_events,)
-        1 if the class cannot change, -1 if it does, 0 if neither is known.
     boxes : IntArray, shape (n_events,)
         Cases that were bounded.
+    left : Parts
+        Of events whose class is nowhere another one, those of which nothing is proved; none if all are.
     """
-    cases = _improved(layers, _first(layers, parts), _STEPS[0], margin)
-    n_events = int(parts.owner.max(initial=-1)) + 1
-    state, boxes = np.zeros(n_events, dtype=np.int64), np.bincount(cases.owner, minlength=n_events)
-    given_up = np.zeros(n_events, dtype=np.bool_)
-    left = boxes.copy()
-    new, rest = cases, cases.select(slice(0, 0))
+    n_parts = np.bincount(parts.owner)
+    most = np.maximum(max_boxes // n_parts[parts.owner], 1)
+    new = _improved(layers, _first(layers, parts), _STEPS[0], margin)
+    rest, used = new.select(slice(0, 0)), np.bincount(new.part, minlength=len(parts))
+    open_, hit = used.copy(), np.zeros(len(n_parts), dtype=np.bool_)
     while len(new) and not stop():
-        state[new.owner[fooled(new.owner, new.point)]] = -1
+        owner = parts.owner[new.part]
+        hit[owner[fooled(owner, new.point)]] = True
         safe = (new.least > margin) | (new.low > new.high).any(axis=1)
-        np.add.at(left, new.owner[safe], -1)
-        given_up[new.owner[~safe & ~(new.gap > 0.0).any(axis=1)]] = True
-        given_up |= boxes >= max_boxes
-        rest = rest.joined(new.select(~safe))
-        rest = rest.select((state[rest.owner] == 0) & ~given_up[rest.owner])
+        np.add.at(open_, new.part[safe], -1)
+        rest = rest.joined(new.select(~safe & (new.gap > 0.0).any(axis=1)))
+        rest = rest.select(~hit[parts.owner[rest.part]] & (used[rest.part] < most[rest.part]))
         nearest = np.argsort(-rest.least)
         new, rest = rest.select(nearest[:_CASES]), rest.select(nearest[_CASES:])
-        np.add.at(left, new.owner, 1)
+        np.add.at(open_, new.part, 1)
         new = _improved(layers, _divided(new), _STEPS[1], margin)
-        np.add.at(boxes, new.owner, 1)
-    state[(left == 0) & (state == 0)] = 1
-    return state, boxes
+        np.add.at(used, new.part, 1)
+    boxes = np.bincount(parts.owner, weights=used).astype(np.int64)
+    return boxes, parts.select((open_ > 0) & ~hit[parts.owner])
 
 
 def _first(layers: Sequence[Layer], parts: Parts) -> _Cases:
@@ -129,7 +127,7 @@ def _first(layers: Sequence[Layer], parts: Parts) -> _Cases:
     nothing = np.zeros_like(low)
     least = np.full(len(part), -np.inf)
     spread, rows = parts.sets.spread[part], parts.rows[part, function]
-    return _Cases(parts.owner[part], centre, spread, rows, low, high, nothing, slope, nothing, nothing, centre, least)
+    return _Cases(part, centre, spread, rows, low, high, nothing, slope, nothing, nothing, centre, least)
 
 
 def _divided(cases: _Cases) -> _Cases:

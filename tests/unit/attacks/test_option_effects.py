@@ -236,12 +236,12 @@ def test_the_direction_is_refused_with_two_classes() -> None:
 def test_the_number_of_iterations_follows_the_strategy_unless_it_is_stated() -> None:
     paper, stated = CONSERVAttack(), CONSERVAttack(n_iterations=10)
     frugal = dataclasses.replace(paper, strategy="frugal")
-    assert (paper.n_iterations, frugal.n_iterations) == (10, 60)
-    assert "n_iterations=60" in repr(frugal)
+    assert (paper.n_iterations, frugal.n_iterations) == (10, 100)
+    assert "n_iterations=100" in repr(frugal)
     assert paper == stated
     assert dataclasses.replace(frugal, strategy="paper") == paper
     assert pickle.loads(pickle.dumps(paper)) == paper
-    assert dataclasses.replace(pickle.loads(pickle.dumps(paper)), strategy="frugal").n_iterations == 60
+    assert dataclasses.replace(pickle.loads(pickle.dumps(paper)), strategy="frugal").n_iterations == 100
     assert dataclasses.replace(stated, strategy="frugal").n_iterations == 10
     left_out: dict[str, Any] = {"n_iterations": None}
-    assert dataclasses.replace(stated, strategy="frugal", **left_out).n_iterations == 60
+    assert dataclasses.replace(stated, strategy="frugal", **left_out).n_iterations == 100

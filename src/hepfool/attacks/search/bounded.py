@@ -52,6 +52,8 @@ SHORT_GRID = 12
 #: Bins with fewer candidates are scanned.
 _FEW = 6
 _SAFETY = 1e-12
+#: Rounding of a row distance in units of the sums that it is the difference of.
+_CANCELLED = 1e-14
 #: Relative spacing of single precision numbers, at most.
 _SINGLE = 2.0**-23
 #: By how much a move must be better than staying.
@@ -69,12 +71,14 @@ class _Expansion(NamedTuple):
 
 
 class Hunt(NamedTuple):
-    """What the search for one value's best candidate has in common."""
+    """What the search for one value's best candidate has in common: ``low`` and ``high`` bound its displacement."""
 
     item: Probe
     rules: Rules
     worth: Worth
     third: float
+    low: float
+    high: float
 
 
 @inline_kernel
@@ -126,7 +130,8 @@ def _least_shift(item: Probe, x: _Expansion, left: float, right: float) -> float
     if x.slope + x.bend * p < 0.0 < x.slope + x.bend * q:
         row = -0.5 * x.slope * x.slope / x.bend
     far = max(abs(p), abs(q))
-    row += x.value - x.third * far * far * far / 6.0
+    # Sums that nearly cancel are known to rounding only, which counts where nothing has shifted yet.
+    row += x.value - x.third * far * far * far / 6.0 - _CANCELLED * (item.f + x.value)
     return correlation_shift_after(item, row) * (1.0 - _SAFETY)
 
 
@@ -314,7 +319,7 @@ def cheapest_on_grid(
         third = _third_derivative_bound(item, reach)
     if not np.isfinite(third):
         return scan_grid(bins, item, rules, grid)
-    hunt = Hunt(item, rules, worthless(), third)
+    hunt = Hunt(item, rules, worthless(), third, -np.inf, np.inf)
     first = find_bin(bins, item.inverse_width, grid_value(grid, 0)) // BLOCK
     last = find_bin(bins, item.inverse_width, grid_value(grid, grid.n - 1)) // BLOCK
     low, high = min(first, last), max(first, last)
@@ -403,34 +408,90 @@ def best_of_bins(
     item, worth = hunt.item, hunt.worth
     n_bins, value = bins.shape[1] - 1, spot.value
     best = Choice(NOTICEABLE, 0.0, value, -1)
-    widest = max(abs(bins[EDGE, 0] - value), abs(bins[EDGE, n_bins] - value), spot.down, spot.up) * 1.001
+    down, up, widest = _room(bins, worth, course, spot)
     third = np.inf
     if item.weight >= item.smallest and course.kind != INTEGER and n_bin_candidates(options, n_bins) == n_bins:
         third = _third_derivative_bound(item, widest)
     if not np.isfinite(third):
         return _scan(bins, hunt, options, course, spot, (0, n_bin_candidates(options, n_bins) + 1), seed, best)
-    hunt = Hunt(item, hunt.rules, worth, third)
+    hunt = Hunt(item, hunt.rules, worth, third, -down, up)
     best = _scan(bins, hunt, options, course, spot, (n_bins, n_bins + 1), seed, best)
-    own, start, slack = _own_blocks(bins, item), -1, 1e-6 * (abs(value) + widest)
+    own, start = _own_blocks(bins, item), -1
     for block in range(bounds.shape[0]):
-        low, high = _block_edges(bins, block)
-        low, high = low - value - slack, high - value + slack
-        gain = abs(worth.slope) * max(spot.down, spot.up)
-        if course.kind != ANGLE:
-            low, high = max(low, -spot.down), min(high, spot.up)
-            gain = max(-worth.slope * low, -worth.slope * high)
+        span = _reachable(bins, value, hunt, (block * BLOCK, min((block + 1) * BLOCK, n_bins)))
         bounds[block] = np.inf
-        if gain >= worth.low:
-            bounds[block] = _block_bound(hunt, blocks, own, block, (low, high), gain)
+        if span[0] <= span[1]:
+            bounds[block] = _block_bound(hunt, blocks, own, block, span, _most(worth, course, spot, span))
         if bounds[block] <= best.cost and (start < 0 or bounds[block] < bounds[start]):
             start = block
     for turn in range(-1, bounds.shape[0] if start >= 0 else -1):
         block = start if turn < 0 else turn
         if turn < 0 or (block != start and bounds[block] <= best.cost):
-            best = _scan(
-                bins, hunt, options, course, spot, (block * BLOCK, min((block + 1) * BLOCK, n_bins)), seed, best
-            )
+            best = _scan_block(bins, hunt, options, course, spot, block, seed, best)
     return best
+
+
+@inline_kernel
+def _scan_block(
+    bins: FloatArray,
+    hunt: Hunt,
+    options: Options,
+    course: Course,
+    spot: Spot,
+    block: int,
+    seed: int,
+    best: Choice,
+) -> Choice:
+    """Try the candidates of a block, without the correlations of those that lose by their marginal."""
+    item, rules, worth = hunt.item, hunt.rules, hunt.worth
+    first, last = block * BLOCK, min((block + 1) * BLOCK, bins.shape[1] - 1)
+    span = _reachable(bins, spot.value, hunt, (first, last))
+    least = rules.beta * _least_shift(item, _expand(item, 0.5 * (span[0] + span[1]), hunt.third), span[0], span[1])
+    for k in range(first, last):
+        span = _reachable(bins, spot.value, hunt, (k, k + 1))
+        value = bin_candidate(bins, options, course, spot, k, seed) if span[0] <= span[1] else np.nan
+        if np.isnan(value):
+            continue
+        travel = travel_of(course, spot.value, value)
+        # In the bin where rounding puts it.
+        divergence = divergence_after(bins, item, int(bins[GROUP, find_bin(bins, item.inverse_width, value)]))
+        cost = rules.alpha * np.sqrt(divergence) + least - worth.base - earned(worth, -worth.slope * travel)
+        if cost - 1e-14 * (1.0 + worth.base) <= best.cost:
+            best = consider(bins, item, rules, worth, (value - spot.value, travel, value), best)
+    return best
+
+
+@inline_kernel
+def _reachable(bins: FloatArray, value: float, hunt: Hunt, between: tuple[int, int]) -> tuple[float, float]:
+    """Smallest and largest displacement into some bins, with room for rounding; none if the first is the larger."""
+    low, high = bins[EDGE, between[0]] - value, bins[EDGE, between[1]] - value
+    slack = 1e-6 * (abs(value) + max(abs(low), abs(high)))
+    return max(low - slack, hunt.low), min(high + slack, hunt.high)
+
+
+@inline_kernel
+def _most(worth: Worth, course: Course, spot: Spot, span: tuple[float, float]) -> float:
+    """Largest margin that a displacement within an interval takes."""
+    if course.kind == ANGLE:
+        return abs(worth.slope) * max(spot.down, spot.up)
+    return max(-worth.slope * span[0], -worth.slope * span[1])
+
+
+@inline_kernel
+def _room(bins: FloatArray, worth: Worth, course: Course, spot: Spot) -> tuple[float, float, float]:
+    """How far down and up a value may go at most within its limits and those of the margin, and the larger of both."""
+    value, n_bins = spot.value, bins.shape[1] - 1
+    widest = max(abs(bins[EDGE, 0] - value), abs(bins[EDGE, n_bins] - value), spot.down, spot.up) * 1.001
+    slack = 1e-6 * (abs(value) + widest)
+    if course.kind == ANGLE:
+        return widest, widest, widest
+    down, up = spot.down, spot.up
+    if worth.slope != 0.0:
+        low, high = worth.low / abs(worth.slope), worth.high / abs(worth.slope)
+        if worth.slope > 0.0:
+            low, high = -high, -low
+        down, up = min(down, -low), min(up, high)
+    return down + slack, up + slack, max(min(max(down, up), widest), 0.0) + slack
 
 
 @inline_kernel

@@ -26,18 +26,20 @@ from hepfool.attacks.search.profile import sweep_profiles
 from hepfool.attacks.search.rounds import Accounts, Columns, Pairs, most_candidates, sweep_rounds, total_slope
 from hepfool.attacks.search.score import (
     FOOLED,
+    PLANNED,
     VICTIM,
     Crowd,
     Landed,
     ScoreAxis,
     ScoreGroup,
     ScoreLedger,
+    aim_and_move,
     expect,
     plan,
     replay,
     settle_block,
 )
-from hepfool.attacks.search.sweep import Goals, Task, sweep
+from hepfool.attacks.search.sweep import Goals, Space, Task, sweep
 from hepfool.events import EventTable
 from hepfool.kernels import threads
 from hepfool.models.protocols import DifferentiableClassifier, inputs_of, is_fooled, threshold_of
@@ -54,10 +56,12 @@ __all__ = ["Island", "Moving", "Prices", "Search", "Tuning"]
 _TINY: Final = 1e-9
 #: Loss, in nats, below which single precision does not tell it from none.
 _RESOLVED: Final = 1e-5
+#: Parts of a large island's events between which the network is called, where the score is kept.
+_BLOCKS: Final = 32
+#: Fooled events that are moved where the score is kept, for each that is not fooled; at least a quarter of them.
+_REPAIRED: Final = 2
 #: Candidates of a move that takes other columns along, unless stated: each costs a call of their functions.
 _FOLLOWED_CANDIDATES: Final = 50
-#: Events that are told where to go before the first of them moves.
-_PLANNED: Final = 8
 
 
 #: How far beyond the boundary an event is moved where its margin is known exactly.
@@ -75,7 +79,7 @@ class Tuning(NamedTuple):
     spare : float
         Fraction of a fooled event's margin that repairs may use up.
     block : int
-        Events between two calls of the network, where the score is kept.
+        Events between two calls of the network, where the score is kept; more of them where there are many.
     n_ahead : int
         Events whose moves are chosen before the first of them moves.
     """
@@ -593,7 +597,7 @@ class _Sweep:
         events = ordered.events
         decided = any(region.select is not None for region in self.search.problem.table.regions)
         before = _Before.of(ledger, pairs, self.rows, events) if decided else None
-        self._move(ledger, pairs, ordered, self._goals(ordered))
+        self._move(ledger, pairs, self._task(ordered, self._goals(ordered)))
         outside = self.search.outside(self.rows, events)
         if before is not None and outside.any():
             nowhere = np.zeros((len(self.rows), 1), dtype=np.int64)
@@ -609,15 +613,20 @@ class _Sweep:
             return self.options
         return self.options._replace(n_candidates=_FOLLOWED_CANDIDATES)
 
-    def _move(self, ledger: Ledger, pairs: Pairs | None, moving: Moving, goals: Goals) -> FloatArray:
-        columns, layout, trees = self.search.columns, self.search.layout, self.search.trees
-        task = Task(layout, self._options(), self.rows, moving.events, goals, self.seed)
-        simple = self.search.problem.once(f"single {self.island.number}", lambda: ledger.single)
-        if trees is not None:
-            return sweep_profiles(ledger, task, trees, self.search.problem.classes[moving.events])
-        if columns.alone and pairs is None and simple:
+    def _task(self, moving: Moving, goals: Goals) -> Task:
+        return Task(self.search.layout, self._options(), self.rows, moving.events, goals, self.seed)
+
+    def _simple(self, ledger: Ledger, pairs: Pairs | None) -> bool:
+        """Whether every event counts in one group at most and no other column follows a move."""
+        single = self.search.problem.once(f"single {self.island.number}", lambda: ledger.single)
+        return self.search.columns.alone and pairs is None and single
+
+    def _move(self, ledger: Ledger, pairs: Pairs | None, task: Task) -> FloatArray:
+        if self.search.trees is not None:
+            return sweep_profiles(ledger, task, self.search.trees, self.search.problem.classes[task.events])
+        if self._simple(ledger, pairs):
             return sweep(ledger, task, n_ahead=self.tuning.n_ahead)
-        return sweep_rounds(ledger, task, columns, pairs)
+        return sweep_rounds(ledger, task, self.search.columns, pairs)
 
     def _by_margin(self) -> IntArray:
         """Places of the events: fooled ones first, then those with the smallest margin."""
@@ -647,11 +656,16 @@ class _Sweep:
         search, turns = self.search, self._in_turns()
         bins = search.current_bins(self.island, self.rows)
         book = search.book(self.island, bins)
-        for start in range(0, len(turns), self.tuning.block):
-            self._block(ledger, pairs, book, bins, self.moving.select(turns[start : start + self.tuning.block]))
+        block = max(self.tuning.block, len(turns) // _BLOCKS)
+        for start in range(0, len(turns), block):
+            self._block(ledger, pairs, book, bins, self.moving.select(turns[start : start + block]))
 
     def _in_turns(self) -> IntArray:
-        """Places of the events: fooled ones in random order, then the others by margin, the classes in turns."""
+        """
+        Places of the events: fooled ones in random order, then the others by margin, the classes in turns.
+
+        Where most are fooled, a part of them makes enough room for the others.
+        """
         order = self._by_margin()
         fooled, rest = order[self.moving.fooled[order]], order[~self.moving.fooled[order]]
         classes = self.search.problem.classes[self.moving.events[rest]]
@@ -661,34 +675,40 @@ class _Sweep:
             place[own] = (np.arange(own.sum()) + 0.5) / own.sum()
         rest = rest[np.argsort(place, kind="stable")]
         rng = np.random.default_rng([self.seed & (2**63 - 1), self.island.number])
-        return rest if self.last else np.concatenate([rng.permutation(fooled), rest])
+        n_repaired = max(_REPAIRED * len(rest), len(fooled) // 4)
+        return rest if self.last else np.concatenate([rng.permutation(fooled)[:n_repaired], rest])
 
     def _aim_and_move(
         self, ledger: Ledger, pairs: Pairs | None, book: ScoreLedger, bins: IntArray, part: Moving
     ) -> None:
-        """Move a few events to where they disturb the score least."""
+        """Move the events of a block to where they disturb the score least."""
         search, events, goals = self.search, part.events, self._goals(part)
-        score = search.score
+        score, task = search.score, self._task(part, goals)
         assert score is not None  # noqa: S101 - asked for only if it is kept
         if len(score.edges) > 1:
-            self._move(ledger, pairs, part, goals)
+            for few in _few(len(events)):
+                self._move(ledger, pairs, task.part(slice(*few)))
             return
-        weights, role = search.layout.weights, np.where(part.fooled, FOOLED, VICTIM)
-        sign = np.where(search.problem.classes[events] == 1, 1.0, -1.0)
-        crowd = Crowd(events, role, part.margin, sign)
-        settings, aimed = (self.tuning.overshoot, self.tuning.spare), np.empty((len(events), 1), dtype=np.int64)
-        plan(book, weights, bins, crowd, score.axis, goals, settings, aimed)
-        taken = self._move(ledger, pairs, part, goals)
-        expect(book, weights, crowd, taken, score.axis.edges, aimed)
+        sign, nowhere = np.where(search.problem.classes[events] == 1, 1.0, -1.0), np.empty((len(events), 1), np.int64)
+        role, taken = np.where(part.fooled, FOOLED, VICTIM), np.zeros(len(events))
+        crowd, settings = (
+            Crowd(events, role, part.margin, sign, nowhere, taken),
+            (self.tuning.overshoot, self.tuning.spare),
+        )
+        if self._simple(ledger, pairs) and self.tuning.n_ahead == 1 and search.trees is None:
+            aim_and_move(book, bins, crowd, score.axis, settings, ledger, task, Space.of(ledger))
+            return
+        weights = search.layout.weights
+        for few in _few(len(events)):
+            plan(book, weights, bins, crowd, score.axis, goals, settings, few)
+            taken[slice(*few)] = self._move(ledger, pairs, task.part(slice(*few)))
+            expect(book, weights, crowd, score.axis.edges, few)
 
     def _block(self, ledger: Ledger, pairs: Pairs | None, book: ScoreLedger, bins: IntArray, part: Moving) -> None:
         search, events = self.search, part.events
         weights = search.layout.weights
         before, kept_score = _Before.of(ledger, pairs, self.rows, events), book.copy()
-        for start in range(0, len(events), _PLANNED):
-            self._aim_and_move(
-                ledger, pairs, book, bins, part.select(np.arange(start, min(start + _PLANNED, len(events))))
-            )
+        self._aim_and_move(ledger, pairs, book, bins, part)
         moved = before.moved(self.rows, events)
         actual = bins[events].copy()
         if moved.any():
@@ -712,6 +732,11 @@ class _Sweep:
         replay(
             book, accounts, pairs, self.rows, bins, Landed(events, rows, actual, welcome, changed.astype(np.float64))
         )
+
+
+def _few(n_events: int) -> list[tuple[int, int]]:
+    """Split the events of a block into those that are told where to go before the first of them moves."""
+    return [(start, min(start + PLANNED, n_events)) for start in range(0, n_events, PLANNED)]
 
 
 def _no_ledger(search: Search) -> Ledger:

@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hepfool.attacks.search.ledger import Ledger
 from hepfool.attacks.search.price import keeps
 from hepfool.attacks.search.rounds import Accounts, Pairs, give_row
-from hepfool.attacks.search.sweep import Goals
+from hepfool.attacks.search.sweep import Goals, Space, Task, move_event
 from hepfool.kernels import allocating_kernel, inline_kernel, kernel
 from hepfool.statistics.bins import merge_negative
 from hepfool.statistics.dataset_state import term
@@ -32,6 +33,7 @@ __all__ = [
     "ScoreAxis",
     "ScoreGroup",
     "ScoreLedger",
+    "aim_and_move",
     "expect",
     "plan",
     "replay",
@@ -44,6 +46,8 @@ VICTIM, FOOLED = range(2)
 _PASSES = 3
 #: By how much more than needed a victim may overshoot its bin, in log-odds.
 _SLACK = 1.0
+#: Events that are told where to go before the first of them moves.
+PLANNED = 8
 #: What is left of a content by rounding.
 _EMPTY = 1e-12
 
@@ -285,12 +289,18 @@ class Crowd(NamedTuple):
         ``VICTIM`` or ``FOOLED``.
     margin, sign : FloatArray, shape (n_block,)
         Margin of the class that each event had, and on which side of the threshold that class lies.
+    aimed : IntArray, shape (n_block, 1)
+        Receives the bins of the score that they are to go to.
+    taken : FloatArray, shape (n_block,)
+        Receives what the moves should take from the margins.
     """
 
     events: IntArray
     role: IntArray
     margin: FloatArray
     sign: FloatArray
+    aimed: IntArray
+    taken: FloatArray
 
 
 @kernel
@@ -302,10 +312,10 @@ def plan(
     axis: ScoreAxis,
     goals: Goals,
     settings: tuple[float, float],
-    aimed: IntArray,
+    span: tuple[int, int],
 ) -> None:
     r"""
-    Tell each event of a block where to go, for a network with one score.
+    Tell some events of a block where to go, for a network with one score.
 
     A victim gets the bin beyond the threshold whose filling leaves the score nearest to nominal, deficits first, so that no
     spike stands at the threshold; all others stay within their bin and those beside it that lack events.  The bins count at
@@ -327,15 +337,29 @@ def plan(
         ``needed``, ``low`` and ``high`` are set.
     settings : (float, float)
         Overshoot, and the part of a fooled event's margin that it may give back.
-    aimed : IntArray, shape (n_block, 1)
-        Receives the bins.
+    span : (int, int)
+        First of the events, and the one after the last.
     """
-    events, role, margin, sign = crowd
+    _plan(score, weights, bins, crowd, axis, goals, settings, span)
+
+
+@inline_kernel
+def _plan(
+    score: ScoreLedger,
+    weights: FloatArray,
+    bins: IntArray,
+    crowd: Crowd,
+    axis: ScoreAxis,
+    goals: Goals,
+    settings: tuple[float, float],
+    span: tuple[int, int],
+) -> None:
+    events, role, margin, sign, aimed, _ = crowd
     edges, middle = axis
     n_score = edges.shape[0] + 1
     half = np.searchsorted(edges, 0.0, side="right")
     overshoot, spare = settings
-    for index in range(events.shape[0]):
+    for index in range(span[0], span[1]):
         i = events[index]
         k = bins[i, 0]
         part = (k // n_score) * n_score
@@ -365,7 +389,11 @@ def plan(
 
 @kernel
 def expect(
-    score: ScoreLedger, weights: FloatArray, crowd: Crowd, taken: FloatArray, edges: FloatArray, aimed: IntArray
+    score: ScoreLedger,
+    weights: FloatArray,
+    crowd: Crowd,
+    edges: FloatArray,
+    span: tuple[int, int],
 ) -> None:
     """
     Put the bins where events should be after their moves in place of those that they were to go to.
@@ -377,24 +405,63 @@ def expect(
     weights : FloatArray, shape (n_events,)
         Event weights.
     crowd : Crowd
-        Events of the block.
-    taken : FloatArray, shape (n_block,)
-        What the moves should have taken from the margins.
+        Events of the block, with the bins from :func:`plan`, which are updated, and what the moves should have taken.
     edges : FloatArray, shape (n_score - 1,)
         Inner edges in log-odds over the threshold.
-    aimed : IntArray, shape (n_block, 1)
-        Bins from :func:`plan`; updated.
+    span : (int, int)
+        First of the events, and the one after the last.
     """
-    events = crowd.events
+    _expect(score, weights, crowd, edges, span)
+
+
+@inline_kernel
+def _expect(
+    score: ScoreLedger,
+    weights: FloatArray,
+    crowd: Crowd,
+    edges: FloatArray,
+    span: tuple[int, int],
+) -> None:
+    events, aimed = crowd.events, crowd.aimed
     n_score = edges.shape[0] + 1
-    for index in range(events.shape[0]):
+    for index in range(span[0], span[1]):
         k = aimed[index, 0]
         now = (k // n_score) * n_score + np.searchsorted(
-            edges, crowd.sign[index] * (crowd.margin[index] - taken[index]), side="left"
+            edges, crowd.sign[index] * (crowd.margin[index] - crowd.taken[index]), side="left"
         )
         if now != k:
             _take_node(score, events[index], 0, (k, now), weights[events[index]])
             aimed[index, 0] = now
+
+
+@kernel
+def aim_and_move(
+    score: ScoreLedger,
+    bins: IntArray,
+    crowd: Crowd,
+    axis: ScoreAxis,
+    settings: tuple[float, float],
+    ledger: Ledger,
+    task: Task,
+    space: Space,
+) -> None:
+    """
+    Tell a few events of a block where to go and move them, then the next few: :func:`plan`, the sweep and :func:`expect` in one.
+
+    Parameters
+    ----------
+    score, bins, crowd, axis, settings
+        As for :func:`plan`.
+    ledger, task, space
+        As for :func:`~hepfool.attacks.search.sweep.move_event`.
+    """
+    weights = task.layout.weights
+    for start in range(0, task.events.shape[0], PLANNED):
+        span = (start, min(start + PLANNED, task.events.shape[0]))
+        _plan(score, weights, bins, crowd, axis, task.goals, settings, span)
+        for index in range(span[0], span[1]):
+            crowd.taken[index] = move_event(ledger, task, index, space.nothing, space)
+        _expect(score, weights, crowd, axis.edges, span)
 
 
 @inline_kernel

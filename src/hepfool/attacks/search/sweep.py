@@ -33,7 +33,7 @@ from hepfool.statistics.dataset_state import EDGE, DatasetState
 from hepfool.statistics.incremental import Probe, commit, deviate, probe
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["Goals", "Task", "order_by_gain", "sweep"]
+__all__ = ["Goals", "Space", "Task", "move_event", "order_by_gain", "sweep"]
 
 
 class Goals(NamedTuple):
@@ -95,19 +95,36 @@ class Task(NamedTuple):
         return self._replace(events=self.events[chosen], goals=self.goals.part(chosen))
 
 
-class _Space(NamedTuple):
-    """Working space: deviations from the means, the features in order, what orders them, bounds of blocks of bins."""
+class Space(NamedTuple):
+    """
+    Working space.
+
+    Attributes
+    ----------
+    deviation : FloatArray, shape (n_columns,)
+        From the means.
+    order : IntArray, shape (n_columns,)
+        The features in the order in which they move.
+    gain : FloatArray, shape (n_columns,)
+        What orders them.
+    bounds : FloatArray, shape (n_blocks,)
+        Of the prices within blocks of bins.
+    nothing : FloatArray, shape (1, 0)
+        No proposals.
+    """
 
     deviation: FloatArray
     order: IntArray
     gain: FloatArray
     bounds: FloatArray
+    nothing: FloatArray
 
     @classmethod
-    def of(cls, ledger: Ledger) -> _Space:
+    def of(cls, ledger: Ledger) -> Space:
         """Allocate."""
         n_columns, n_blocks = ledger.blocks.shape[1:]
-        return cls(np.empty(n_columns), np.arange(n_columns), np.empty(n_columns), np.empty(n_blocks))
+        gain, bounds = np.empty(n_columns), np.empty(n_blocks)
+        return cls(np.empty(n_columns), np.arange(n_columns), gain, bounds, np.full((1, 0), np.nan))
 
 
 def sweep(ledger: Ledger, task: Task, *, n_ahead: int = 1) -> FloatArray:
@@ -131,10 +148,11 @@ def sweep(ledger: Ledger, task: Task, *, n_ahead: int = 1) -> FloatArray:
     """
     taken = np.zeros(len(task.events))
     if n_ahead == 1:
-        _sweep(ledger, task, np.full((1, 0), np.nan), taken, _Space.of(ledger))
+        space = Space.of(ledger)
+        _sweep(ledger, task, space.nothing, taken, space)
         return taken
     n_threads = min(threads(), n_ahead)
-    spaces = [_Space.of(ledger) for _ in range(n_threads)]
+    spaces = [Space.of(ledger) for _ in range(n_threads)]
     with ThreadPoolExecutor(n_threads) as pool:
         for start in range(0, len(task.events), n_ahead):
             part = task.part(slice(start, start + n_ahead))
@@ -151,27 +169,32 @@ def sweep(ledger: Ledger, task: Task, *, n_ahead: int = 1) -> FloatArray:
 
 
 @kernel
-def _sweep(ledger: Ledger, task: Task, proposed: FloatArray, taken: FloatArray, space: _Space) -> None:
+def _sweep(ledger: Ledger, task: Task, proposed: FloatArray, taken: FloatArray, space: Space) -> None:
     """
     Move events one after the other, each value to what is proposed for it if that is still admissible.
 
     If it is not, and if there are no proposals, the best candidate is searched for.
     """
     for index in range(task.events.shape[0]):
-        i = task.events[index]
-        at = ledger.first[i]
-        constrained = ledger.first[i + 1] > at
-        g = ledger.member[at] if constrained else 0
-        if task.options.per_bin:
-            order_by_gain(task.layout.kinds, ledger.bins[g], task.goals.slope[index], space.gain, space.order)
-        if constrained:
-            taken[index] = _move(ledger, task, (index, i, g), proposed, space)
-        else:
-            taken[index] = _move_freely(task, index, space.order)
+        taken[index] = move_event(ledger, task, index, proposed, space)
+
+
+@inline_kernel
+def move_event(ledger: Ledger, task: Task, index: int, proposed: FloatArray, space: Space) -> float:
+    """Move one event, and return what that should take from its margin."""
+    i = task.events[index]
+    at = ledger.first[i]
+    constrained = ledger.first[i + 1] > at
+    g = ledger.member[at] if constrained else 0
+    if task.options.per_bin:
+        order_by_gain(task.layout.kinds, ledger.bins[g], task.goals.slope[index], space.gain, space.order)
+    if constrained:
+        return _move(ledger, task, (index, i, g), proposed, space)
+    return _move_freely(task, index, space.order)
 
 
 @kernel
-def _propose(ledger: Ledger, task: Task, proposed: FloatArray, lane: IntArray, space: _Space) -> None:
+def _propose(ledger: Ledger, task: Task, proposed: FloatArray, lane: IntArray, space: Space) -> None:
     """Choose new values for some events, as if each value were the only one to move."""
     for index in lane:
         i = task.events[index]
@@ -243,7 +266,7 @@ def _best(
     options, value = task.options, task.values[i, j]
     if options.per_bin:
         worth = _worth(task, index, j, taken, staying(item, rules))
-        course, hunt = course_of(task.layout, i, j), Hunt(item, rules, worth, np.inf)
+        course, hunt = course_of(task.layout, i, j), Hunt(item, rules, worth, np.inf, -np.inf, np.inf)
         spot = spot_of(course, options, value)
         best = best_of_bins(state.bins[j], state.blocks[j], hunt, options, course, spot, task.seed, bounds)
     else:
@@ -290,7 +313,7 @@ def _again(
 
 
 @inline_kernel
-def _move(ledger: Ledger, task: Task, place: tuple[int, int, int], proposed: FloatArray, space: _Space) -> float:
+def _move(ledger: Ledger, task: Task, place: tuple[int, int, int], proposed: FloatArray, space: Space) -> float:
     """Move the features of one event until its goal is reached; return what that should take from its margin."""
     index, i, g = place
     state, deviation = state_of(ledger, g), space.deviation
