@@ -2,9 +2,9 @@
 """
 Directions for a classifier that has no gradient, from a network that imitates it.
 
-Boosted trees are constant almost everywhere: finite differences see steps or nothing.  A
-:class:`Surrogate` asks a small network, trained on the classifier's own answers, where to go; whether an event
-is fooled is always the classifier's word.
+A :class:`Surrogate` asks a small network, trained on the classifier's own answers, where to go; whether an event
+is fooled is always the classifier's word.  It costs one training and no further calls of the classifier; trees are fooled more by
+:class:`~hepfool.models.tree_classifier.TreeClassifier`, and in eight of eight comparisons even by finite differences.
 """
 
 from __future__ import annotations

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import joblib
 import numpy as np
 import pytest
 import torch
 import uproot
 from click.testing import CliRunner, Result
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 from hepfool import cli
@@ -335,6 +338,19 @@ def test_pickled_networks_need_to_be_trusted(run: Run, tmp_path: Path) -> None:
     assert "holds pickled code" in refused.stderr
     trusted = run("--unsafe-pickle", model=str(tmp_path / "module.pt"), output_type="logit", n_iterations="1")
     assert trusted.exit_code == 0, trusted.output
+
+
+@pytest.mark.parametrize("model", [HistGradientBoostingClassifier(max_iter=10), KNeighborsClassifier()])
+def test_trees_and_models_that_only_give_scores_are_attacked(model: Any, run: Run, donut: Path, tmp_path: Path) -> None:
+    with uproot.open(donut / "donut.root") as file:
+        columns = file["Events"].arrays(["x", "y", "noise", "truth"], library="np")
+    joblib.dump(
+        model.fit(np.stack([columns[n] for n in ("x", "y", "noise")], axis=1), columns["truth"]), tmp_path / "m.joblib"
+    )
+    options = {"strategy": "frugal", "step": None, "n_iterations": "4"}
+    result = run("--unsafe-pickle", "--no-score", model=str(tmp_path / "m.joblib"), **options)
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["fooling_ratio"]["value"] > 0.1
 
 
 @pytest.mark.parametrize("error", [RuntimeError("bug"), ValueError("bug"), KeyError("bug"), TypeError("bug")])

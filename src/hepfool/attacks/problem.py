@@ -134,10 +134,13 @@ class AttackProblem:
         FloatArray, shape (n_selected, n_features + n_spectators)
             Input of the network.
         """
-        chosen = values[events]
-        missing = np.isnan(chosen)
-        present = np.where(missing, self.table.sentinel, chosen) if missing.any() else chosen
-        return with_spectators(self.classifier, self.table, present, events)
+        return with_spectators(
+            self.classifier, self.table, self._present(values[events]), events, lambda: self._present(values)
+        )
+
+    def _present(self, values: FloatArray) -> FloatArray:
+        missing = np.isnan(values)
+        return np.where(missing, self.table.sentinel, values) if missing.any() else values
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -79,6 +80,11 @@ class DefendedClassifier:
     def spectators(self) -> tuple[str, ...]:
         """Columns that the classifier is given behind its inputs, and the detector is not."""
         return spectators_of(self.classifier)
+
+    @property
+    def context(self) -> Any:
+        """What the classifier computes of all events, if it does."""
+        return getattr(self.classifier, "context", None)
 
     @property
     def digest(self) -> str:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Models that only give scores: boosted trees, frozen services, any function.
+Models that only give scores: frozen services, any function; for trees see ``tree_classifier``.
 
 :class:`CallableClassifier` wraps one.  Attacks that need gradients refuse it;
 wrap it once more in :class:`FiniteDifference` to let them estimate slopes, at

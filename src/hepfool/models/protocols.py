@@ -6,11 +6,13 @@ Implement :class:`Classifier` for anything that gives scores, and
 :class:`DifferentiableClassifier` if it also gives gradients.  Values arrive as
 ``(n_events, n_features)`` in the features' physical units, with the table's
 sentinel where a value is missing: a network's own preprocessing stays inside it.  A classifier whose attribute ``spectators`` names
-columns of the table is given these too, behind the inputs: they never move, and enter no comparison.
+columns of the table is given these too, behind the inputs: they never move, and enter no comparison.  So is one that has a method
+``context(table, values)`` what this computes of all events as they are now, one number for each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -172,9 +174,13 @@ def inputs_of(classifier: Classifier, table: EventTable) -> FloatArray:
 
 
 def with_spectators(
-    classifier: Classifier, table: EventTable, values: FloatArray, events: Any = slice(None)
+    classifier: Classifier,
+    table: EventTable,
+    values: FloatArray,
+    events: Any = slice(None),
+    everything: Callable[[], FloatArray] | None = None,
 ) -> FloatArray:
-    """Append the spectators that a classifier is given."""
+    """Append the spectators that a classifier is given, and what it computes of all events (by default of these values)."""
     columns = []
     for name in spectators_of(classifier):
         column = table.spectators.get(name)
@@ -185,6 +191,9 @@ def with_spectators(
             )
             raise ValueError(msg)
         columns.append(column[events])
+    context = getattr(classifier, "context", None)
+    if context is not None:
+        columns.append(context(table, values if everything is None else everything())[events])
     return np.column_stack([values, *columns]) if columns else values
 
 

@@ -260,7 +260,8 @@ class NetworkConfiguration(_Strict):
     """A network from a file, which should not have seen the test part; without a file one is trained."""
 
     file: InputPath | None = Field(
-        default=None, description="Network, by its suffix: .pt2, .pt, .onnx, .keras, .h5, .json, .ubj, .txt."
+        default=None,
+        description="Network, by its suffix: .pt2, .pt, .onnx, .keras, .h5, .json, .ubj, .txt, .joblib, .pkl.",
     )
     network: str | None = Field(
         default=None, description="What a state dictionary belongs to: a reference network, or FILE.py:FUNCTION."

@@ -258,7 +258,7 @@ def _prover(problem: AttackProblem, shifts: Shifts | None) -> NetworkProver | Tr
         return TreeProver.of(problem, trees)
     msg = (
         f"nothing can be proved of a {type(classifier).__name__}; supported are a TorchClassifier of a Sequential, and a "
-        "CallableClassifier of trees of scikit-learn"
+        "TreeClassifier or CallableClassifier of trees"
     )
     raise NotCertifiableError(msg)
 

@@ -20,7 +20,18 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression
 
-from hepfool import CONSERVAttack, Derived, EventTable, Feature, Marginals, Region, Validation, load_model, run_attack
+from hepfool import (
+    CONSERVAttack,
+    Derived,
+    Envelope,
+    EventTable,
+    Feature,
+    Marginals,
+    Region,
+    Validation,
+    load_model,
+    run_attack,
+)
 from hepfool.attacks.search.candidates import bin_candidate, course_of, spot_of
 from hepfool.attacks.search.ledger import Ledger, rules_of, state_of
 from hepfool.attacks.search.price import Choice, Worth, consider, staying
@@ -31,6 +42,7 @@ from hepfool.models.tree_classifier import TreeClassifier
 from hepfool.models.tree_files import read_xgboost
 from hepfool.statistics.incremental import commit, deviate, probe
 from hepfool.typing import FloatArray, IntArray
+from hepfool.worst_case.certified import certify
 
 FOLDER = Path(__file__).parent / "trees"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())
@@ -310,3 +322,28 @@ def test_where_inputs_follow_from_others_slopes_are_taken(monkeypatch: pytest.Mo
     assert result.fooled.any()
     found = result.adversarial.values
     np.testing.assert_allclose(found[:, 3], found[:, 0] + found[:, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["xgboost_two.json", "xgboost_three.ubj", "lightgbm_two.txt"])
+def test_trees_of_files_are_certified_exactly(name: str) -> None:
+    """Compared with one point between each two thresholds that lie within the box, in all combinations."""
+    classifier, rng = load_model(FOLDER / name), np.random.default_rng(8)
+    assert isinstance(classifier, TreeClassifier)
+    values = rng.normal(size=(40, 4)).astype(np.float32).astype(np.float64)
+    values[rng.random(values.shape) < 0.1] = np.nan
+    table = EventTable.from_arrays(values, labels=classifier.predict(values))
+    envelope, trees = Envelope.absolute(table, 0.15), classifier.ensemble()
+    least, most = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    changed = np.zeros(40, dtype=np.bool_)
+    for i in range(40):
+        axes = [np.array([values[i, j]]) for j in range(4)]
+        for j in np.flatnonzero(~np.isnan(values[i])):
+            low, high = max(envelope.lower[i, j], least[j]), min(envelope.upper[i, j], most[j])
+            cuts = np.unique(trees.threshold[trees.feature == j])
+            ends = np.concatenate([[low], cuts[(low < cuts) & (cuts < high)], [high]])
+            axes[j] = np.concatenate([[low], (ends[:-1] + ends[1:]) / 2.0, [high]])
+        points = np.stack([grid.ravel() for grid in np.meshgrid(*axes)], axis=1)
+        changed[i] = (classifier.predict(points) != table.labels[i]).any()
+    certificate = certify(classifier, table, envelope)
+    np.testing.assert_array_equal(certificate.states, np.where(changed, "found", "proved"))
+    assert 3 < changed.sum() < 37
