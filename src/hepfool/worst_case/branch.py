@@ -101,7 +101,7 @@ def bounded(layers: Sequence[Layer], parts: Parts) -> tuple[FloatArray, FloatArr
         each = np.arange(len(some))
         least[start : start + size] = found[each, smallest]
         slopes[start : start + size] = some.sets.along(along)[each, smallest]
-    return least, slopes
+    return np.where(np.isnan(least), -np.inf, least), slopes
 
 
 def divided(
@@ -154,7 +154,7 @@ def divided(
         unsafe = np.flatnonzero(~(least > margin))
         now, slopes = now.select(unsafe), slopes[unsafe]
         hit[now.owner[fooled(now.owner, now.sets.at(-np.sign(slopes)))]] = True
-        stuck = np.asarray(~slopes.any(axis=1))
+        stuck = np.asarray(~(np.abs(slopes) > 0.0).any(axis=1))
         left, now, slopes = left.joined(now.select(stuck)), now.select(~stuck), slopes[~stuck]
         parts = parts.joined(_halves(now, np.abs(slopes).argmax(axis=1), whole))
     left = left.joined(parts)
