@@ -101,7 +101,7 @@ def bounded(layers: Sequence[Layer], parts: Parts) -> tuple[FloatArray, FloatArr
         each = np.arange(len(some))
         least[start : start + size] = found[each, smallest]
         slopes[start : start + size] = some.sets.along(along)[each, smallest]
-    return least, slopes
+    return np.where(np.isnan(least), -np.inf, least), slopes
 
 
 def divided(
@@ -147,14 +147,14 @@ def divided(
     while len(parts) and not stop():
         now, parts = parts.select(slice(-size, None)), parts.select(slice(None, -size))
         now = now.select(~hit[now.owner])
-        spent = boxes[now.owner] >= max_boxes
+        spent = np.asarray(boxes[now.owner] >= max_boxes)
         left, now = left.joined(now.select(spent)), now.select(~spent)
         least, slopes = bounded(layers, now)
         np.add.at(boxes, now.owner, 1)
         unsafe = np.flatnonzero(~(least > margin))
         now, slopes = now.select(unsafe), slopes[unsafe]
         hit[now.owner[fooled(now.owner, now.sets.at(-np.sign(slopes)))]] = True
-        stuck = np.asarray(~slopes.any(axis=1))
+        stuck = np.asarray(~(np.abs(slopes) > 0.0).any(axis=1))
         left, now, slopes = left.joined(now.select(stuck)), now.select(~stuck), slopes[~stuck]
         parts = parts.joined(_halves(now, np.abs(slopes).argmax(axis=1), whole))
     left = left.joined(parts)

@@ -463,3 +463,64 @@ def test_a_derived_input_may_be_anything_within_its_bounds(rng: np.random.Genera
     free = certify(classifier, replace(table, features=FeatureSpace(["a", "b", "c", "sum"])), envelope, target="all")
     assert certificate.found < free.found
     assert np.array_equal(certificate.states == "proved", free.states == "proved")
+
+
+def followed(table: EventTable, sources: dict[str, FloatArray]) -> EventTable:
+    """A table whose inputs follow sources up and, by half as much and sidewards, down."""
+    varied = {f"{name}_up": table.values + shift for name, shift in sources.items()}
+    varied |= {f"{name}_down": table.values - 0.5 * shift[::-1] for name, shift in sources.items()}
+    return replace(table, shape_variations=varied)
+
+
+def free_table(rng: np.random.Generator, n: int = 60) -> EventTable:
+    return EventTable.from_arrays(rng.uniform(-1.5, 1.5, (n, N_INPUTS)), labels=np.zeros(n, dtype=int))
+
+
+def test_many_sources_are_enclosed_and_that_is_said(rng: np.random.Generator) -> None:
+    table = followed(free_table(rng), {f"s{k}": rng.normal(0.0, 0.05, N_INPUTS) for k in range(7)})
+    classifier = TorchClassifier(network("ReLU", 1), n_features=N_INPUTS)
+    certificate = certify(
+        classifier, table, Envelope.from_variations(table), coherent=[f"s{k}" for k in range(7)], target="all"
+    )
+    assert certificate.relaxed == ("more than 6 sources: the sizes of their shifts are not tied to their signs",)
+    classes = classifier.predict(table.values)
+    for _ in range(300):
+        at = table.values.copy()
+        for k in range(7):
+            theta = rng.choice([-1.0, 1.0, rng.uniform(-1.0, 1.0)])
+            at += abs(theta) * (table.shape_variations[f"s{k}_{'up' if theta > 0 else 'down'}"] - table.values)
+        changed = classifier.predict(at) != classes
+        assert not (changed & (certificate.states == "proved")).any()
+    assert {"proved", "found"} <= set(certificate.states)
+
+
+def test_an_angle_that_would_pass_its_end_leaves_the_event_open(rng: np.random.Generator) -> None:
+    table = small_table(rng)
+    table = replace(table, shape_variations={"tilt_up": table.values + np.array([0.1, 0.0, 0.3, 0.0])})
+    wrapped = table.values[:, 2] + 0.3 > np.pi
+    varied = table.shape_variations["tilt_up"].copy()
+    varied[wrapped, 2] -= 2.0 * np.pi
+    table = replace(table, shape_variations={"tilt_up": varied})
+    classifier = TorchClassifier(network("ReLU", 1), n_features=N_INPUTS)
+    certificate = certify(classifier, table, Envelope.from_variations(table), coherent=["tilt"], target="all")
+    assert wrapped.sum() > 2
+    assert np.array_equal(certificate.states == "open", wrapped)
+
+
+def test_unknown_sources_are_named(rng: np.random.Generator) -> None:
+    table = followed(free_table(rng), {"tes": np.full(N_INPUTS, 0.1)})
+    classifier = TorchClassifier(network("ReLU", 1), n_features=N_INPUTS)
+    envelope = Envelope.from_variations(table)
+    with pytest.raises(ValueError, match="no source 'jes' among the shape variations; known are tes"):
+        certify(classifier, table, envelope, coherent=["jes"], target="all")
+    with pytest.raises(ValueError, match="names no source"):
+        certify(classifier, table, envelope, coherent=[], target="all")
+
+
+def test_a_value_may_not_become_the_one_that_stands_for_missing(rng: np.random.Generator) -> None:
+    values = rng.uniform(-8.9, -7.0, (30, N_INPUTS))
+    values[0] = -9.4
+    table = EventTable.from_arrays(values, labels=np.zeros(30, dtype=int))
+    classifier = TorchClassifier(network("ReLU", 1), n_features=N_INPUTS)
+    with pytest.raises(ValueError, match="x0 may become -9, which the network takes for missing"):
+        certify(classifier, table, Envelope.absolute(table, 0.5), target="all")
