@@ -22,6 +22,8 @@ from hepfool.summary import Summary
 _KeyNumber = tuple[str, str, str]
 
 _CAPTIONS = {
+    "ladder": "How many events can change class, and how much the yield after the score selection, from what the sources of the "
+    "analysis do to what inputs can do that are free of each other. Bars were found; what lies beyond the lines is proved impossible.",
     "fooling": "How often the network changes its answer: under the attack, and under every physics systematic. Bars "
     "that are as short as those of the systematics are covered by them. Errors are statistical.",
     "regions": "The network's score by region: simulation by process, its statistical and systematic uncertainty, data where "

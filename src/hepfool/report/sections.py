@@ -10,6 +10,7 @@ from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.report.cells import Section, furthest_moved, interval, measured, number
 from hepfool.report.on_demand import frontier_section, spread_section
 from hepfool.report.validated import validated_in_words, validated_section
+from hepfool.report.worst_case import worst_case_in_words, worst_case_sections
 from hepfool.summary import Summary
 
 #: Rows of the table of checks; the strongest of every kind comes on top of them.
@@ -69,6 +70,7 @@ def opening(summary: Summary) -> str:
         sentence += ". No event could be moved, so the fooling ratio says nothing about the network"
     compared = validated_in_words(summary.validation)
     said = [f"{sentence}.", *_beside(events), *_convergence(events), compared, *composition_in_words(summary)]
+    said += [] if summary.worst_case is None else worst_case_in_words(summary.worst_case)
     return " ".join(text for text in said if text)
 
 
@@ -118,7 +120,7 @@ def composition_in_words(summary: Summary) -> list[str]:
 
 def sections(summary: Summary) -> list[Section]:
     """Collect the tables of a report, once for every way to show them."""
-    found = [_fooling(summary)]
+    found = [_fooling(summary), *(() if summary.worst_case is None else worst_case_sections(summary.worst_case))]
     if summary.validation is not None:
         found.append(validated_section(summary.validation))
     found.append(_compatibility(summary))

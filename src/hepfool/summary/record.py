@@ -63,6 +63,8 @@ class Summary:
         The same study of repeated trainings, see :func:`hepfool.summary.spread_record`.
     validation : mapping, optional
         Every comparison that the attack had to pass, beside its cap; None for an attack that keeps nothing.
+    worst_case : mapping, optional
+        How much any deviation can do, what carries it and what data allow, see :func:`hepfool.summary.worst_case_record`.
     format : str
         Marks the file.
     format_version : int
@@ -82,6 +84,7 @@ class Summary:
     frontier: Json | None = None
     spread: Json | None = None
     validation: Json | None = None
+    worst_case: Json | None = None
     format: str = "hepfool-summary"
     format_version: int = 1
 
