@@ -26,6 +26,8 @@ class Truth:
         Bins of the events up and down.
     share : float
         Size of the simulation of a toy over that of these events.
+    n_parts : int
+        Parts of the bins that are not joined with each other.
     """
 
     weights: FloatArray
@@ -33,13 +35,15 @@ class Truth:
     after: IntArray
     sources: dict[str, tuple[IntArray, IntArray]]
     share: float = 1.0
+    n_parts: int = 1
 
     def yields(self, bins: IntArray, weights: FloatArray) -> FloatArray:
-        return np.bincount(bins, weights, self.n_bins)[np.newaxis].astype(np.float64)
+        return np.bincount(bins, weights, self.n_bins).astype(np.float64)
 
     @property
     def n_bins(self) -> int:
-        return int(max(self.before.max(), self.after.max())) + 1
+        highest = int(max(self.before.max(), self.after.max())) + 1
+        return -(-highest // self.n_parts) * self.n_parts
 
     def toy(self, fraction: float, rng: np.random.Generator, min_yield: float = 5.0) -> ControlYields:
         """Simulation of other events than those that data follow; the true shifts of the sources differ from toy to toy."""
@@ -54,14 +58,13 @@ class Truth:
                 self.yields(bins, self.weights) - self.yields(self.before, self.weights)
             )
         return ControlYields(
-            processes=("simulation",),
             nominal=self.yields(self.before, w),
             attacked=self.yields(self.after, w),
             nominal_variance=self.yields(self.before, w**2),
             attacked_variance=self.yields(self.after, w**2),
             sources={k: (self.yields(up, w), self.yields(down, w)) for k, (up, down) in self.sources.items()},
-            data=rng.poisson(np.maximum(expected[0], 0.0)).astype(np.float64),
-        ).joined(min_yield)
+            data=rng.poisson(np.maximum(expected, 0.0)).astype(np.float64),
+        ).joined(min_yield, self.n_parts)
 
     def coverage(self, fraction: float, n_toys: int, rng: np.random.Generator) -> float:
         """How often the 95 % limit is not below the truth."""

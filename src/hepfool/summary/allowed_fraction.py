@@ -3,7 +3,7 @@ r"""
 Which fraction of an attack the data of control regions allow.
 
 Simulation is taken as :math:`N + \alpha\,(A - N)`, nominal and attacked, in bins of the network's score and of the detector's flag,
-with the systematic variations of the table, a free normalisation, and one statistical parameter per bin with the larger relative
+with the systematic variations of the table as factors, a free normalisation, and one statistical parameter per bin with the larger relative
 error of :math:`N` and :math:`A` (R. Barlow and C. Beeston, Comput. Phys. Commun. 77 (1993) 219, one per bin).  The limit is that of
 CLs with asymptotic :math:`\tilde q` (A. Read, J. Phys. G 28 (2002) 2693; G. Cowan et al., Eur. Phys. J. C 71 (2011) 1554).
 
@@ -30,6 +30,8 @@ __all__ = ["AllowedFraction", "ControlYields", "ScaledSize", "allowed_fraction",
 _REACH: Final = 3.0
 _NORMALISATION: Final = (0.3, 3.0)
 _SMALLEST: Final = 1e-3
+#: Of a systematic source on a bin.  Factors keep expectations positive, without which empty bins of data have no likelihood.
+_FACTORS: Final = (0.1, 10.0)
 _PRECISION: Final = 1e-3
 #: Fractions at which CLs is shown, beside those that the search for the limit needs.
 _SHOWN: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
@@ -42,11 +44,9 @@ class ControlYields:
 
     Attributes
     ----------
-    processes : tuple of str
-        Of simulation.
-    nominal, attacked : FloatArray, shape (n_processes, n_bins)
-        Yields.
-    nominal_variance, attacked_variance : FloatArray, shape (n_processes, n_bins)
+    nominal, attacked : FloatArray, shape (n_bins,)
+        Yields of all simulation.
+    nominal_variance, attacked_variance : FloatArray, shape (n_bins,)
         Sums of squared weights.
     sources : mapping of str to (FloatArray, FloatArray)
         Yields with the source up and down; the other side mirrored where there is one only.
@@ -54,7 +54,6 @@ class ControlYields:
         Numbers of events.
     """
 
-    processes: tuple[str, ...]
     nominal: FloatArray
     attacked: FloatArray
     nominal_variance: FloatArray
@@ -78,17 +77,14 @@ class ControlYields:
         ControlYields
             At least one bin of every part.
         """
-        expected = self.nominal.sum(axis=0)
-        size = len(expected) // n_parts
-        starts = [
-            k + first for k in range(0, n_parts * size, size) for first in _starts(expected[k : k + size], min_yield)
-        ]
+        size = len(self.nominal) // n_parts
+        parts = ((k, self.nominal[k : k + size]) for k in range(0, n_parts * size, size))
+        starts = [k + first for k, expected in parts for first in _starts(expected, min_yield)]
 
         def join(yields: FloatArray) -> FloatArray:
-            return np.asarray(np.add.reduceat(yields, starts, axis=-1))
+            return np.asarray(np.add.reduceat(yields, starts))
 
         return ControlYields(
-            processes=self.processes,
             nominal=join(self.nominal),
             attacked=join(self.attacked),
             nominal_variance=join(self.nominal_variance),
@@ -104,31 +100,28 @@ class ControlYields:
         Returns
         -------
         dict
-            One channel; its parameter of interest is a third of the fraction.
+            One channel per bin; the parameter of interest is a third of the fraction.
         """
         nominal, attacked = np.maximum(self.nominal, _SMALLEST), np.maximum(self.attacked, _SMALLEST)
-        change = _REACH * (attacked - nominal)
-        relative = [
-            np.sqrt(variance.sum(axis=0)) / yields.sum(axis=0)
-            for variance, yields in ((self.nominal_variance, nominal), (self.attacked_variance, attacked))
-        ]
-        errors = np.maximum(*relative) * nominal.sum(axis=0) / np.sqrt(len(nominal))
-        samples = []
-        for k, process in enumerate(self.processes):
-            sides = {name: (up[k], down[k]) for name, (up, down) in self.sources.items()}
-            varied = {"adversarial_fraction": (nominal[k] + change[k], nominal[k] - change[k]), **sides}
+        relative = np.maximum(np.sqrt(self.nominal_variance) / nominal, np.sqrt(self.attacked_variance) / attacked)
+        channels = []
+        for k, (expected, change) in enumerate(zip(nominal, _REACH * (attacked - nominal), strict=True)):
+            sides = {"hi_data": [expected + change], "lo_data": [expected - change]}
             modifiers: list[dict[str, Any]] = [
-                {"name": name, "type": "histosys", "data": {"hi_data": up.tolist(), "lo_data": down.tolist()}}
-                for name, (up, down) in varied.items()
+                {"name": "adversarial_fraction", "type": "histosys", "data": sides},
+                {"name": f"simulation_{k}", "type": "staterror", "data": [relative[k] * expected]},
+                {"name": "normalisation", "type": "normfactor", "data": None},
             ]
-            modifiers.append({"name": "simulation", "type": "staterror", "data": errors.tolist()})
-            modifiers.append({"name": "normalisation", "type": "normfactor", "data": None})
-            samples.append({"name": process, "data": nominal[k].tolist(), "modifiers": modifiers})
+            for name, both in self.sources.items():
+                hi, lo = (float(np.clip(side[k] / expected, *_FACTORS)) for side in both)
+                modifiers.append({"name": name, "type": "normsys", "data": {"hi": hi, "lo": lo}})
+            sample = {"name": "simulation", "data": [expected], "modifiers": modifiers}
+            channels.append({"name": f"bin_{k}", "samples": [sample]})
         parameters = [
             {"name": "adversarial_fraction", "bounds": [[0.0, 1.0 / _REACH]], "inits": [0.02]},
             {"name": "normalisation", "bounds": [list(_NORMALISATION)], "inits": [1.0]},
         ]
-        return {"channels": [{"name": "control", "samples": samples}], "parameters": parameters}
+        return {"channels": channels, "parameters": parameters}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,9 +351,9 @@ def control_yields(
         return np.concatenate(found, axis=1)
 
     def rows(variation: str) -> tuple[FloatArray, FloatArray]:
-        each = np.stack([row(variation, dataset=name) for name in processes])
-        factor = np.array([factors[name] for name in processes])[:, np.newaxis]
-        return each[:, 0] * factor, each[:, 1] * factor**2
+        each = [row(variation, dataset=name) * [[factors[name]], [factors[name] ** 2]] for name in processes]
+        summed = np.sum(each, axis=0)
+        return summed[0], summed[1]
 
     data = row("data")
     if not data[0].any() or not np.array_equal(*data):
@@ -374,7 +367,6 @@ def control_yields(
         up = sides["up"] if "up" in sides else 2.0 * nominal - sides["down"] if sides else rows(source)[0]
         sources[source] = up, sides.get("down", 2.0 * nominal - up)
     return ControlYields(
-        processes=processes,
         nominal=nominal,
         attacked=attacked,
         nominal_variance=nominal_variance,

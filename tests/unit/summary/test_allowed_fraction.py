@@ -83,11 +83,10 @@ def sums(result: AttackResult, simulated: AttackSums) -> AttackSums:
 def yields_of(
     nominal: list[float], attacked: list[float], observed: list[float], variance: float = 0.0
 ) -> ControlYields:
-    errors = np.full((1, len(nominal)), variance)
+    errors = np.full(len(nominal), variance)
     return ControlYields(
-        processes=("simulation",),
-        nominal=np.array([nominal]),
-        attacked=np.array([attacked]),
+        nominal=np.array(nominal),
+        attacked=np.array(attacked),
         nominal_variance=errors,
         attacked_variance=errors,
         sources={},
@@ -108,24 +107,24 @@ def test_yields_are_those_of_the_events(result: AttackResult, sums: AttackSums) 
     def expected(values: FloatArray, weights: FloatArray, of: EventTable = table) -> FloatArray:
         return np.concatenate([histogram(of, values, weights, flagged=flagged) for flagged in (False, True)])
 
-    assert found.nominal[0] == pytest.approx(expected(table.values, 2.0 * table.weights))
-    assert found.attacked[0] == pytest.approx(expected(result.adversarial.values, 2.0 * table.weights))
-    assert found.nominal_variance[0] == pytest.approx(expected(table.values, 4.0 * table.weights**2))
-    assert found.attacked_variance[0] == pytest.approx(expected(result.adversarial.values, 4.0 * table.weights**2))
+    assert found.nominal == pytest.approx(expected(table.values, 2.0 * table.weights))
+    assert found.attacked == pytest.approx(expected(result.adversarial.values, 2.0 * table.weights))
+    assert found.nominal_variance == pytest.approx(expected(table.values, 4.0 * table.weights**2))
+    assert found.attacked_variance == pytest.approx(expected(result.adversarial.values, 4.0 * table.weights**2))
     assert found.data == pytest.approx(expected(pseudo.values, pseudo.weights, pseudo))
     assert list(found.sources) == ["rapidity", "pileup"]
     up, down = found.sources["rapidity"]
-    assert up[0] == pytest.approx(expected(table.shape_variations["rapidity_up"], 2.0 * table.weights))
+    assert up == pytest.approx(expected(table.shape_variations["rapidity_up"], 2.0 * table.weights))
     assert down == pytest.approx(2.0 * found.nominal - up)  # which is not in the table
     for side, factor in zip(found.sources["pileup"], (1.1, 0.9), strict=True):
         assert side == pytest.approx(factor * found.nominal)
-    assert found.nominal[0][5:].sum() > 0.0
+    assert found.nominal[5:].sum() > 0.0
     assert found.data[5:].sum() > 0.0
 
 
 def own_cls(yields: ControlYields, fraction: float) -> float:
     """CLs by a likelihood of our own: Poisson terms, a free normalisation and the constraint of the variation."""
-    nominal, attacked = yields.nominal.sum(axis=0), yields.attacked.sum(axis=0)
+    nominal, attacked = yields.nominal, yields.attacked
 
     def twice_nll(a: float, factor: float, counts: FloatArray, at: float) -> float:
         expected = factor * (nominal + a * (attacked - nominal))
@@ -173,7 +172,7 @@ def test_the_fit_finds_the_fraction_of_its_data() -> None:
 
 def test_statistics_of_either_simulation_loosen_the_limit() -> None:
     exact = yields_of([100.0, 50.0, 20.0], [80.0, 45.0, 45.0], [100.0, 50.0, 20.0])
-    few = np.array([[100.0, 50.0, 20.0]])
+    few = np.array([100.0, 50.0, 20.0])
     limits = [
         limits_of(one)["limit"]
         for one in (exact, replace(exact, nominal_variance=few), replace(exact, attacked_variance=2.25 * few))
@@ -191,6 +190,16 @@ def test_a_source_that_looks_like_the_attack_loosens_the_limit() -> None:
     assert limits_of(replace(yields, sources=sources))["limit"] > limits_of(yields)["limit"] + 0.1
 
 
+def test_an_empty_bin_of_data_is_fitted() -> None:
+    nominal = np.array([165.0, 76.0, 35.0, 17.0, 6.0, 6.0])
+    yields = yields_of(
+        nominal.tolist(), [132.0, 57.0, 34.0, 33.0, 25.0, 24.0], [112.0, 90.0, 37.0, 35.0, 0.0, 18.0], 10.0
+    )
+    up, down = np.array([[153.0, 79.0, 34.0, 27.0, 0.0, 12.0], [176.0, 72.0, 42.0, 3.0, 6.0, 6.0]])
+    found = limits_of(replace(yields, sources={"scale": (up, down)}))
+    assert 0.0 <= found["value"] < found["limit"] <= 1.0
+
+
 def test_an_attack_that_moves_nothing_is_allowed_as_a_whole(sums: AttackSums) -> None:
     yields = yields_of([100.0, 50.0], [100.0, 50.0], [98.0, 53.0])
     assert limits_of(yields)["limit"] == 1.0
@@ -205,7 +214,7 @@ def test_joined_bins_expect_enough(expected: list[float], least: float, n_parts:
     per_part = len(joined.data) // n_parts
     assert len(joined.data) == n_parts * per_part
     assert per_part == 1 or joined.nominal.min() >= least * (1.0 - 1e-9)
-    assert joined.nominal[0, :per_part].sum() == pytest.approx(sum(expected))
+    assert joined.nominal[:per_part].sum() == pytest.approx(sum(expected))
 
 
 def test_signal_regions_are_not_read(result: AttackResult, simulated: AttackSums, sums: AttackSums) -> None:
