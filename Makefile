@@ -5,17 +5,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.hepfool-installed
-EXTRAS := dask,samples,onnx,inference,dev
+EXTRAS := all,dev
+MINIMUM_EXTRAS := driver,dask,torch,parquet,onnx,inference,dev
+# `make setup CONSTRAINTS=--pre` takes the newest releases instead.
+CONSTRAINTS ?= -c constraints.txt
 # Builds of PyTorch without CUDA; TORCH_INDEX= takes what the default index has.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Processes that share the test suite.
 TEST_WORKERS ?= 2
 TEST_ARGS ?=
+# `make test MPL=` draws the figures without comparing them.
+MPL ?= --mpl
 # Written by tests/whole_run.py when the tests came to their end.
 ENDED := .pytest_cache/ended
 
 .DEFAULT_GOAL := help
-.PHONY: bench clean demo examples help images lint setup test test-examples
+.PHONY: bench clean demo examples help images lint setup test test-beside test-examples test-minimums
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,9 +32,9 @@ $(STAMP): pyproject.toml constraints.txt
 	  || { echo "hepfool needs Python 3.11 or newer; choose one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# PyTorch first and alone, so that no later step can choose a build with CUDA.
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --retries 2 -c constraints.txt \
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --retries 2 $(CONSTRAINTS) \
 	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: $(STAMP) ## Run a small study end to end into demo-output/
@@ -37,12 +42,24 @@ demo: $(STAMP) ## Run a small study end to end into demo-output/
 
 test: $(STAMP) ## Run the tests, the doctests and the image comparisons
 	@rm -f $(ENDED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --mpl -n $(TEST_WORKERS) --dist worksteal $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(MPL) -n $(TEST_WORKERS) --dist worksteal $(TEST_ARGS)
 	@test -e $(ENDED) || { echo "pytest stopped before the end of the tests" >&2; exit 1; }
+
+test-minimums: ## Run the tests with the lowest versions that pyproject.toml allows, in .venv-minimums
+	$(PYTHON) -m venv .venv-minimums
+	.venv-minimums/bin/python -m pip install -q --disable-pip-version-check uv
+	.venv-minimums/bin/uv pip install -q --python .venv-minimums/bin/python --resolution lowest-direct \
+	  $(if $(TORCH_INDEX),--torch-backend cpu) -e '.[$(MINIMUM_EXTRAS)]'
+	OMP_NUM_THREADS=1 .venv-minimums/bin/python -m pytest -n $(TEST_WORKERS) --dist worksteal tests $(TEST_ARGS)
+
+test-beside: ## Run the processors beside the pins of an analysis: make test-beside PINS="coffea==0.7.29 …"
+	$(PYTHON) -m venv --clear .venv-beside
+	.venv-beside/bin/python -m pip install -q --disable-pip-version-check -e . pytest $(foreach pin,$(PINS),"$(pin)")
+	.venv-beside/bin/python -m pytest -c /dev/null --rootdir . --noconftest tests/integration/test_any_coffea.py
 
 test-examples: $(STAMP) ## Run the tests of the samples and studies in analysis_examples
 	@rm -f $(ENDED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --mpl -n $(TEST_WORKERS) analysis_examples $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(MPL) -n $(TEST_WORKERS) analysis_examples $(TEST_ARGS)
 	@test -e $(ENDED) || { echo "pytest stopped before the end of the tests" >&2; exit 1; }
 
 lint: $(STAMP) ## Run every static check
@@ -70,6 +87,6 @@ images: $(STAMP) ## Draw the reference images of the tests anew; look at them be
 	done
 
 clean: ## Remove outputs and caches, keep .venv
-	rm -rf bench-output build demo-output dist examples-output images-output htmlcov
+	rm -rf bench-output build demo-output demo-output-work dist examples-output images-output htmlcov
 	rm -rf .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests analysis_examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

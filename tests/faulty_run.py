@@ -12,8 +12,9 @@ from coffea.nanoevents import BaseSchema
 from coffea.processor import IterativeExecutor, Runner
 
 from hepfool.io.store import read_store
-from hepfool.processors.driver import AttackPlan, run_analysis
+from hepfool.processors.driver import run_analysis
 from hepfool.processors.output import write_run
+from hepfool.processors.plan import AttackPlan
 from tests.toy_analysis import FaultyAnalysis, Logistic, Push, listed
 
 
@@ -22,7 +23,7 @@ def disturbed_run(folder: str | Path, checkpoint: str | Path, output: str | Path
     warnings.simplefilter("ignore")
     runner = Runner(IterativeExecutor(status=False), schema=BaseSchema, chunksize=100)
     plan = AttackPlan(Logistic(), Push(), seed=7)
-    run = run_analysis(runner, listed(folder), FaultyAnalysis(seconds=0.03), plan, scope="chunk", checkpoint=checkpoint)
+    run = run_analysis(runner, listed(folder), FaultyAnalysis(seconds=0.03), plan, scope="chunk", resume=checkpoint)
     sys.stdout.write(f"{run.completeness.n_expected} {run.completeness.n_processed} {run.digest}\n")
     sys.stdout.flush()
     write_run(output, run)

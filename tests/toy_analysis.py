@@ -110,6 +110,20 @@ class Logistic:
 
 
 @dataclass(frozen=True)
+class Sloped(Logistic):
+    """With the gradient that the attack needs."""
+
+    def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
+        sign = np.where(labels == 1, 1.0, -1.0)
+        log_odds = np.clip(values, 0.0, None) @ np.array(self.slope) - 1.5
+        return sign * log_odds, sign[:, None] * np.array(self.slope) * (values > 0.0)
+
+    def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
+        margin, gradient = self.margin_and_gradient(values, labels)
+        return np.logaddexp(0.0, -margin), -gradient / (1.0 + np.exp(margin))[:, None]
+
+
+@dataclass(frozen=True)
 class Push:
     """Move every attacked value by a random part of a bin against its class."""
 

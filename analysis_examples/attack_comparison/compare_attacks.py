@@ -20,14 +20,14 @@ from rich.table import Table
 
 from hepfool import EventTable, run_attack
 from hepfool.attacks import PGD, Attack, CONSERVAttack, Noise
-from hepfool.demo import read_events, train_network
+from hepfool.demo import demo_steps
 from hepfool.models.networks import Standardise, conservattack_higgs, donut
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.plots.studies import AttackPoint, plot_attack_comparison
 from hepfool.plots.style import PlotStyle
 from hepfool.samples import toys
+from hepfool.study.outcome import thin
 from hepfool.training import fit
-from hepfool.workflow.study import thin
 
 SHIFTS = (0.003, 0.01, 0.03, 0.1)
 SIZES = (0.003, 0.01, 0.03, 0.1)
@@ -57,9 +57,9 @@ def donut_study(n_events: int) -> Study:
 
 def embedded_study(n_events: int) -> Study:
     """H to tau tau of the package, all events constrained alike, without weights."""
-    events = read_events(seed=SEED)
-    classifier = train_network(events, seed=SEED)
-    test = thin(events.test, n_events, seed=SEED)
+    steps = demo_steps(until="attack", seed=SEED)
+    classifier = steps["baseline"].classifier
+    test = thin(steps["events"].simulation["test"], n_events, seed=SEED)
     table = EventTable.from_arrays(test.values, labels=test.labels, features=test.features, sentinel=test.sentinel)
     return Study(rf"H $\to \tau\tau$, {table.n_events} events", table, classifier, 0.03, {})
 

@@ -22,7 +22,7 @@ from hist import Hist, rebin
 from rich.console import Console
 from rich.table import Table
 
-from hepfool.demo import ATTACK, PRETRAINED, read_events
+from hepfool.demo import demo_steps, demo_study
 from hepfool.exceptions import LowStatisticsWarning
 from hepfool.inference import (
     LOWER_LIMIT,
@@ -34,13 +34,9 @@ from hepfool.inference import (
     expected_impact,
     write_combine_shapes,
 )
-from hepfool.models.files import load_torch
-from hepfool.models.networks import Standardise, mlp
 from hepfool.plots import PlotStyle, plot_impacts
 from hepfool.processors.chunk import attack_table
 from hepfool.samples import htautau
-from hepfool.samples.htautau_analysis import FEATURES
-from hepfool.workflow.study import signal_region_envelope
 
 SEED = 1
 #: The signal region; the control region holds too few simulated events of a high score for a template.
@@ -59,19 +55,17 @@ Scores = Mapping[tuple[str, str], Hist[Any]]
 
 def attacked_scores(n_iterations: int | None) -> dict[str, Scores]:
     """Attack the test part of the embedded sample; take the score by channel, process and variation."""
-    table = read_events(seed=SEED).test
-    network = mlp(
-        len(FEATURES), (64, 64, 32), preprocessing=Standardise(np.zeros(len(FEATURES)), np.ones(len(FEATURES)))
-    )
-    attack = ATTACK if n_iterations is None else replace(ATTACK, n_iterations=n_iterations)
+    steps = demo_steps(until="attack", seed=SEED)
+    table, attack = steps["events"].simulation["test"], demo_study("report").attack
+    if n_iterations is not None:
+        attack = replace(attack, n_iterations=n_iterations)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LowStatisticsWarning)  # the README says how many events there are
         out = attack_table(
             table,
-            load_torch(PRETRAINED, network=network),
+            steps["baseline"].classifier,
             attack,
             binning=attack.kept.input_binning(table),
-            envelope=signal_region_envelope,
             seed=SEED,
         )
     scores = out["sums"].scores()

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from hepfool.workflow import Study, run_workflow
+from hepfool.study import Study
 
 FEATURES = tuple((Path(__file__).parent / "features.txt").read_text().split())
 
@@ -62,7 +62,7 @@ def main(file: Path | None, output: Path, *, quick: bool) -> None:
         click.echo("Get the file from CERN Open Data record 328 and give its path.")
         return
     output.parent.mkdir(parents=True, exist_ok=True)
-    summary = run_workflow(configuration(file, output, quick=quick), force=True)
+    summary = configuration(file, output, quick=quick).run(force=True)
     click.echo(f"{summary.verdict['decision']}: {output / 'report.html'}")
 
 

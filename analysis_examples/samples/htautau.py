@@ -9,7 +9,6 @@ Run from the folder of the repository::
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -53,7 +52,10 @@ def main(output: Path, events: int, luminosity: float, seed: int, names: tuple[s
         for i, dataset in enumerate(datasets):
             if not names or dataset.name in names:
                 produce_simulation(
-                    dataset, target, seed=seed + SEED_STEP * i, advance=_progress_bar(progress, dataset.name)
+                    dataset,
+                    target,
+                    seed=seed + SEED_STEP * i,
+                    advance=partial(progress.advance, progress.add_task(dataset.name, total=1.0)),
                 )
         if not names or PSEUDODATA in names:
             produce_pseudodata(
@@ -62,12 +64,8 @@ def main(output: Path, events: int, luminosity: float, seed: int, names: tuple[s
                 tune=PSEUDODATA_TUNE,
                 luminosity_pb=luminosity,
                 seed=seed + PSEUDODATA_SEED_OFFSET,
-                advance=_progress_bar(progress, PSEUDODATA),
+                advance=partial(progress.advance, progress.add_task(PSEUDODATA, total=1.0)),
             )
-
-
-def _progress_bar(progress: Progress, name: str) -> Callable[[float], None]:
-    return partial(progress.advance, progress.add_task(name, total=1.0))
 
 
 if __name__ == "__main__":

@@ -16,12 +16,11 @@ import awkward as ak
 import numpy as np
 import vector
 
-from analysis_examples.samples.nanoaod import RunSummary, round_collections, rounded, write_nanoaod
+from analysis_examples.samples.nanoaod import RunSummary, round_collections, rounded, store
 from analysis_examples.samples.pythia import EventGenerator, ProcessSettings, final_visible
 from analysis_examples.samples.truth import four_momenta
 from hepfool.extras import import_extra
-from hepfool.identity import file_digest
-from hepfool.samples.manifest import ComponentRecord, Entry, Manifest
+from hepfool.samples.manifest import ComponentRecord, Manifest
 
 __all__ = ["TASKS", "JetDataset", "JetSelection", "hardest_photon", "leading_jet", "produce_jets"]
 
@@ -243,16 +242,7 @@ def produce_jets(dataset: JetDataset, manifest: Manifest, *, n_jets: int, seed: 
         advance(len(jets) / n_jets)
         if n_kept >= n_jets:
             break
-    record = ComponentRecord(
-        name=dataset.process.name,
-        seed=seed,
-        tune=dataset.process.tune,
-        settings=dataset.process.settings,
-        branching_ratio=dataset.process.branching_ratio,
-        cross_section_pb=generator.cross_section_pb,
-        n_generated=n_generated,
-        n_selected=n_kept,
-    )
+    record = generator.record(n_generated=n_generated, n_selected=n_kept)
     _store(manifest, dataset, ak.concatenate(kept), record, request)
 
 
@@ -266,28 +256,23 @@ def _jets_of(particles: ak.Array, dataset: JetDataset) -> ak.Array:
 def _store(
     manifest: Manifest, dataset: JetDataset, jets: ak.Array, record: ComponentRecord, request: dict[str, Any]
 ) -> None:
-    """Write the file under another name first, so that an interruption leaves no half of it."""
-    path = manifest.folder / f"{dataset.name}.root"
-    partial = path.with_suffix(".partial")
     summary = RunSummary(run=RUN, n_generated=record.n_generated, sum_weights=float(record.n_generated))
-    write_nanoaod(partial, _as_events(jets), summary=summary)
-    partial.replace(path)
     metadata = {
         "is_signal": dataset.is_signal,
         "is_data": False,
         "cross_section_pb": record.cross_section_pb,
         "sum_weights": summary.sum_weights,
     }
-    entry = Entry(
-        file=path.name,
-        sha256=file_digest(path),
+    store(
+        manifest,
+        dataset.name,
+        _as_events(jets),
+        summary=summary,
+        n_selected=len(jets),
         request=request,
         metadata=metadata,
-        n_events=len(jets),
-        n_selected=len(jets),
         components=(record,),
     )
-    manifest.add(dataset.name, entry)
 
 
 def _as_events(jets: ak.Array) -> ak.Array:

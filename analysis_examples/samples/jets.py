@@ -17,7 +17,6 @@ The files are NanoAOD-like: the leading jet of each event is ``FatJet``, its con
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -145,12 +144,8 @@ def main(output: Path, task: str | None, jets: int, seed: int, names: tuple[str,
                 target,
                 n_jets=jets,
                 seed=seed + SEED_STEP * everything.index(dataset),
-                advance=_progress_bar(progress, dataset.name),
+                advance=partial(progress.advance, progress.add_task(dataset.name, total=1.0)),
             )
-
-
-def _progress_bar(progress: Progress, name: str) -> Callable[[float], None]:
-    return partial(progress.advance, progress.add_task(name, total=1.0))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,10 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
-__all__ = ["RunSummary", "round_collections", "rounded", "write_nanoaod"]
+from hepfool.identity import file_digest
+from hepfool.samples.manifest import Entry, Manifest
+
+__all__ = ["RunSummary", "round_collections", "rounded", "store", "write_nanoaod"]
 
 MANTISSA_BITS: Final = 12
 FLOAT32_MANTISSA: Final = 23
@@ -151,6 +154,30 @@ def write_nanoaod(path: Path, events: ak.Array, *, summary: RunSummary) -> None:
         tree.extend(content)
         runs = _runs(summary)
         file.mktree("Runs", {name: values.dtype for name, values in runs.items()}).extend(runs)
+
+
+def store(manifest: Manifest, name: str, events: ak.Array, *, summary: RunSummary, **entry: Any) -> None:
+    """
+    Write one dataset and its entry in the manifest; an interruption leaves no half of it.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Of the folder to write to.
+    name : str
+        Key in the manifest and stem of the file.
+    events : awkward.Array, shape (n_events,)
+        As for :func:`write_nanoaod`.
+    summary : RunSummary
+        Normalisation for the tree ``Runs``.
+    **entry
+        Further fields of :class:`hepfool.samples.manifest.Entry`.
+    """
+    path = manifest.folder / f"{name}.root"
+    partial = path.with_suffix(".partial")
+    write_nanoaod(partial, events, summary=summary)
+    partial.replace(path)
+    manifest.add(name, Entry(file=path.name, sha256=file_digest(path), n_events=len(events), **entry))
 
 
 def _identity(n_events: int, run: int) -> dict[str, NDArray[Any]]:

@@ -18,14 +18,13 @@ from typing import Any, Final
 import awkward as ak
 import numpy as np
 
-from analysis_examples.samples.nanoaod import RunSummary, round_collections, write_nanoaod
+from analysis_examples.samples.nanoaod import RunSummary, round_collections, store
 from analysis_examples.samples.processes import Component, Dataset
-from analysis_examples.samples.pythia import EventGenerator, ProcessSettings
+from analysis_examples.samples.pythia import EventGenerator
 from analysis_examples.samples.reconstruction import LARGEST_WEIGHT, reconstruct
 from analysis_examples.samples.selection import select_lepton_tau
-from hepfool.identity import file_digest
 from hepfool.samples.htautau import PSEUDODATA
-from hepfool.samples.manifest import ComponentRecord, Entry, Manifest
+from hepfool.samples.manifest import ComponentRecord, Manifest
 
 __all__ = ["produce_pseudodata", "produce_simulation"]
 
@@ -71,7 +70,7 @@ def produce_simulation(dataset: Dataset, manifest: Manifest, *, seed: int, advan
     }
     weighted = [_with_gen_weight(run, cross_section / n_generated) for run in runs]
     events = _shuffled(weighted, seed)
-    _store(manifest, dataset.name, events, summary, _entry_fields(request, metadata, runs))
+    _store(manifest, dataset.name, events, summary, runs, request=request, metadata=metadata)
 
 
 def _until_selected(component: Component, n_selected: int, seed: int, advance: Advance) -> Run:
@@ -85,8 +84,7 @@ def _until_selected(component: Component, n_selected: int, seed: int, advance: A
         advance(n_new / n_selected)
         if n_passed >= n_selected:
             break
-    record = _record(component.process, seed, generator.cross_section_pb)
-    return ak.concatenate(kept), replace(record, n_generated=n_generated, n_selected=n_passed)
+    return ak.concatenate(kept), generator.record(n_generated=n_generated, n_selected=n_passed)
 
 
 def _reconstructed(
@@ -97,19 +95,6 @@ def _reconstructed(
     for particles in generator.batches(n_events):
         # Packed, since a view would keep the whole batch in memory.
         yield len(particles), ak.to_packed(reconstruct(particles, fakes=component.fakes, rng=rng))
-
-
-def _record(process: ProcessSettings, seed: int, cross_section_pb: float) -> ComponentRecord:
-    return ComponentRecord(
-        name=process.name,
-        seed=seed,
-        tune=process.tune,
-        settings=process.settings,
-        branching_ratio=process.branching_ratio,
-        cross_section_pb=cross_section_pb,
-        n_generated=0,
-        n_selected=0,
-    )
 
 
 def _with_gen_weight(run: Run, pb_per_event: float) -> ak.Array:
@@ -165,7 +150,7 @@ def produce_pseudodata(
         raise ValueError(msg)
     metadata = {"is_signal": False, "is_data": True, "luminosity_pb": luminosity_pb}
     events = _shuffled([_without_truth(events) for events, _ in runs], seed)
-    _store(manifest, PSEUDODATA, events, RunSummary(run=DATA_RUN), _entry_fields(request, metadata, runs))
+    _store(manifest, PSEUDODATA, events, RunSummary(run=DATA_RUN), runs, request=request, metadata=metadata)
 
 
 def _cross_section(manifest: Manifest, component: Component) -> float:
@@ -194,12 +179,11 @@ def _unweighted(component: Component, n_events: int, seed: int, advance: Advance
     for n_batch, events in _reconstructed(generator, component, n_events, seed):
         kept.append(events[rng.random(len(events)) * _largest_weight(component) < ak.to_numpy(events.weight)])
         advance(n_batch)
-    record = _record(component.process, seed, generator.cross_section_pb)
     if not kept:
-        return ak.Array([]), record
+        return ak.Array([]), generator.record(n_generated=0, n_selected=0)
     events = ak.concatenate(kept)
     n_selected = int(ak.sum(select_lepton_tau(events)))
-    return events, replace(record, n_generated=n_events, n_selected=n_selected)
+    return events, generator.record(n_generated=n_events, n_selected=n_selected)
 
 
 def _without_truth(events: ak.Array) -> ak.Array:
@@ -219,17 +203,10 @@ def _scaled(advance: Advance, factor: float) -> Advance:
     return lambda done: advance(done * factor)
 
 
-def _entry_fields(request: dict[str, Any], metadata: dict[str, Any], runs: list[Run]) -> dict[str, Any]:
-    return {"request": request, "metadata": metadata, "components": tuple(record for _, record in runs)}
-
-
-def _store(manifest: Manifest, name: str, events: ak.Array, summary: RunSummary, fields: dict[str, Any]) -> None:
-    """Write the file under another name first, so that an interruption leaves no half of it."""
-    path = manifest.folder / f"{name}.root"
-    partial = path.with_suffix(".partial")
+def _store(
+    manifest: Manifest, name: str, events: ak.Array, summary: RunSummary, runs: list[Run], **fields: Any
+) -> None:
     events = round_collections(events)
-    write_nanoaod(partial, events, summary=summary)
-    partial.replace(path)
     n_selected = int(ak.sum(select_lepton_tau(events)))
-    entry = Entry(file=path.name, sha256=file_digest(path), n_events=len(events), n_selected=n_selected, **fields)
-    manifest.add(name, entry)
+    components = tuple(record for _, record in runs)
+    store(manifest, name, events, summary=summary, n_selected=n_selected, components=components, **fields)

@@ -18,6 +18,7 @@ import awkward as ak
 import numpy as np
 
 from hepfool.extras import import_extra
+from hepfool.samples.manifest import ComponentRecord
 
 __all__ = ["EventGenerator", "ProcessSettings", "final_visible"]
 
@@ -116,7 +117,7 @@ class EventGenerator:
     """
 
     def __init__(self, process: ProcessSettings, *, seed: int) -> None:
-        self.process = process
+        self.process, self.seed = process, seed
         self._pythia = import_extra("pythia8mc", "samples").Pythia("", False)
         for line in process.lines(seed):
             if not self._pythia.readString(line):
@@ -131,6 +132,20 @@ class EventGenerator:
         """Leading-order cross section in pb, forced decays included."""
         sigma = float(self._pythia.infoPython().sigmaGen())
         return sigma * MILLIBARN_IN_PB * self.process.branching_ratio
+
+    def record(self, *, n_generated: int, n_selected: int) -> ComponentRecord:
+        """Describe what was generated, for the manifest."""
+        process = self.process
+        return ComponentRecord(
+            name=process.name,
+            seed=self.seed,
+            tune=process.tune,
+            settings=process.settings,
+            branching_ratio=process.branching_ratio,
+            cross_section_pb=self.cross_section_pb,
+            n_generated=n_generated,
+            n_selected=n_selected,
+        )
 
     def batches(self, n_events: int, *, batch_size: int = BATCH_SIZE) -> Iterator[ak.Array]:
         """

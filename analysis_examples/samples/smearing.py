@@ -2,7 +2,7 @@
 """
 Parametrised detector response for the generated samples.
 
-Every function takes flat NumPy arrays and a random generator, so that a
+Every function takes flat NumPy arrays, momenta in GeV, and a random generator, so that a
 sample is reproduced by its seed alone.  The resolutions are those of a
 generic LHC detector, not a tuned description of one experiment.
 
@@ -43,69 +43,23 @@ TIGHT_GIVEN_MEDIUM: Final = {"genuine": 0.85, "fake": 0.5}
 
 
 def muon_resolution(pt: FloatArray) -> FloatArray:
-    """
-    Relative resolution of a muon's transverse momentum, 2 % throughout.
-
-    Parameters
-    ----------
-    pt : FloatArray, shape (n,)
-        Transverse momenta in GeV.
-
-    Returns
-    -------
-    FloatArray, shape (n,)
-        Dimensionless.
-    """
+    """Relative resolution of a muon's transverse momentum, 2 % throughout."""
     return np.full_like(pt, 0.02)
 
 
 def electron_resolution(pt: FloatArray) -> FloatArray:
-    """
-    Relative resolution of an electron's transverse momentum, 2.5 % throughout.
-
-    Parameters
-    ----------
-    pt : FloatArray, shape (n,)
-        Transverse momenta in GeV.
-
-    Returns
-    -------
-    FloatArray, shape (n,)
-        Dimensionless.
-    """
+    """Relative resolution of an electron's transverse momentum, 2.5 % throughout."""
     return np.full_like(pt, 0.025)
 
 
 def tau_resolution(pt: FloatArray) -> FloatArray:
-    r"""
-    Relative resolution of a hadronic tau: 50 %/√pt and 4 % in quadrature.
-
-    Parameters
-    ----------
-    pt : FloatArray, shape (n,)
-        Visible transverse momenta in GeV.
-
-    Returns
-    -------
-    FloatArray, shape (n,)
-        Dimensionless.
-    """
+    """Relative resolution of a hadronic tau: 50 %/√pt and 4 % in quadrature."""
     return np.hypot(0.5 / np.sqrt(pt), 0.04)
 
 
 def jet_resolution(pt: FloatArray) -> FloatArray:
     r"""
     Relative resolution of a jet: 70 %/√pt and 5 % in quadrature.
-
-    Parameters
-    ----------
-    pt : FloatArray, shape (n,)
-        Transverse momenta in GeV.
-
-    Returns
-    -------
-    FloatArray, shape (n,)
-        Dimensionless.
 
     Examples
     --------
@@ -127,8 +81,6 @@ def smear_pt(pt: FloatArray, resolution: FloatArray, *, rng: np.random.Generator
         True transverse momenta in GeV.
     resolution : FloatArray, shape (n,)
         Relative resolutions, dimensionless.
-    rng : numpy.random.Generator
-        Source of the random numbers.
 
     Returns
     -------
@@ -163,8 +115,6 @@ def smear_met(
         Vector sum of the measured hard objects in GeV.
     scalar_sum : FloatArray, shape (n_events,)
         Scalar sum of the true visible transverse momenta in GeV.
-    rng : numpy.random.Generator
-        Source of the random numbers.
 
     Returns
     -------
@@ -188,8 +138,6 @@ def draw_pass(n: int, efficiency: float, *, rng: np.random.Generator) -> BoolArr
         Number of objects.
     efficiency : float
         Probability to pass, in [0, 1].
-    rng : numpy.random.Generator
-        Source of the random numbers.
 
     Returns
     -------
@@ -219,8 +167,6 @@ def draw_btag_score(flavour: NDArray[np.integer], *, rng: np.random.Generator) -
     ----------
     flavour : NDArray[np.integer], shape (n,)
         5 for a b jet, 4 for a c jet, 0 otherwise.
-    rng : numpy.random.Generator
-        Source of the random numbers.
 
     Returns
     -------
@@ -244,8 +190,6 @@ def draw_tau_working_point(genuine: BoolArray, *, rng: np.random.Generator) -> N
     ----------
     genuine : BoolArray, shape (n,)
         True for a hadronic tau decay, false for a jet.
-    rng : numpy.random.Generator
-        Source of the random numbers.
 
     Returns
     -------

@@ -17,15 +17,18 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from hepfool._version import __version__
+from hepfool.extras import extras_named
 
 if TYPE_CHECKING:
     from hepfool.attacks.base import AttackResult, run_attack
     from hepfool.attacks.conserv import CONSERVAttack
     from hepfool.events import Envelope, EventTable, Region, best_single_cut
     from hepfool.features import Derived, Feature, FeatureSpace
+    from hepfool.models.load import load_model
     from hepfool.models.pytorch import TorchClassifier
+    from hepfool.study.plan import Study
     from hepfool.validation import Correlations, Marginals, Validation
-    from hepfool.workflow.configuration import Study
+    from hepfool.worst_case.certified import certify
 
 __all__ = [
     "AttackResult",
@@ -43,6 +46,8 @@ __all__ = [
     "Validation",
     "__version__",
     "best_single_cut",
+    "certify",
+    "load_model",
     "run_attack",
 ]
 
@@ -57,10 +62,12 @@ _MODULES = {
     "FeatureSpace": "hepfool.features",
     "Marginals": "hepfool.validation",
     "Region": "hepfool.events",
-    "Study": "hepfool.workflow.configuration",
+    "Study": "hepfool.study.plan",
     "TorchClassifier": "hepfool.models.pytorch",
     "Validation": "hepfool.validation",
     "best_single_cut": "hepfool.events",
+    "certify": "hepfool.worst_case.certified",
+    "load_model": "hepfool.models.load",
     "run_attack": "hepfool.attacks.base",
 }
 
@@ -69,7 +76,8 @@ def __getattr__(name: str) -> Any:
     """Load a name of ``__all__``, or a module of the package, when it is first asked for."""
     module = _MODULES.get(name, f"hepfool.{name}")
     try:
-        loaded = None if name.startswith("_") else importlib.import_module(module)
+        with extras_named():
+            loaded = None if name.startswith("_") else importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module or name in _MODULES:
             raise

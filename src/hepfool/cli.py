@@ -22,27 +22,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hepfool._version import __version__
-from hepfool.command_line import check_effects, in_options, remark_effects
-from hepfool.features import Feature, FeatureKind
+from hepfool.command_line import PlanCommand, in_options, plan_of, remark_caps
+from hepfool.exceptions import MissingExtraError
+from hepfool.extras import extras_named
 from hepfool.interrupts import Interrupted, Received, command_to_go_on, stopped_by_signals
 
 if TYPE_CHECKING:  # loaded late, so that --help stays quick
-    from hepfool.attacks.conserv import CONSERVAttack
-    from hepfool.events import EventTable
     from hepfool.typing import ProgressCallback
-    from hepfool.workflow.configuration import EventsConfiguration
 
 __all__ = ["main"]
 
@@ -69,7 +59,12 @@ class _AnyTerminal(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="hepfool.plainly")
-        return super().main(*arguments, **options)
+        try:
+            with extras_named():
+                return super().main(*arguments, **options)
+        except MissingExtraError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(_USER_ERROR)
 
 
 @click.group(cls=_AnyTerminal)
@@ -83,80 +78,17 @@ def main() -> None:
     """
 
 
-_ATTACK_OPTIONS: tuple[tuple[str, type, str, str], ...] = (
-    ("--min-change", float, "0.0005", "Smallest move, as a fraction of each feature's range."),
-    ("--step", float, "0.0005", "Spacing of the candidates, as a fraction of each feature's range."),
-    ("--n-candidates", int, "all at --step", "Number of candidates; replaces --step."),
-    (
-        "--n-iterations",
-        int,
-        "10, or 100 with --strategy frugal",
-        "Iterations; frugal stops before when it has converged.",
-    ),
-    ("--n-bins", int, "50", "Bins of equal width per marginal; see --n-quantiles."),
-    ("--alpha", float, "4, or 0.135 / cap with --strategy frugal", "Price of the Jensen-Shannon distance."),
-    ("--beta", float, "1, or 18 / root of the cap with --strategy frugal", "Price of the correlation shift."),
-    ("--max-js-distance", float, "0.03", "Cap on each marginal's Jensen-Shannon distance; inf for none."),
-    ("--max-correlation-change", float, "inf", "Cap on the change of the correlations by one move."),
-    ("--max-correlation-shift", float, "0.03", "Cap on the total correlation shift; inf for none."),
-    ("--strategy", str, "paper", "How moves are chosen: paper, or frugal, which fools more at equal caps."),
-    (
-        "--direction",
-        str,
-        "margin",
-        "For three and more classes, where to: margin, the strongest other class, or loss, all others together.",
-    ),
-)
-
-
-#: What the attack has to keep, beside the caps above.
-_VALIDATION_OPTIONS: tuple[tuple[str, Any, str], ...] = (
-    ("--n-quantiles", int, "Bins of equal content per marginal, beside those of equal width.  [default: 100]"),
-    ("--max-score-distance", float, "Cap on the Jensen-Shannon distance of the network's score.  [default: 0.03]"),
-    (
-        "--correlations",
-        click.Choice(["pearson", "distance", "none"]),
-        "Which correlations of the inputs are kept.  [default: pearson]",
-    ),
-    (
-        "--separately",
-        click.Choice(["union", "regions", "processes"]),
-        "What is compared by itself: all events, each region, or each process (file or class) of a region.  [default: regions]",
-    ),
-    ("--at-power", float, "Set every cap where its check rejects with this probability, with --n-data data events."),
-)
-
-
-def _attack_options(command: Callable[..., None]) -> Callable[..., None]:
-    for name, kind, text in reversed(_VALIDATION_OPTIONS):
-        command = click.option(name, type=kind, default=None, help=text)(command)
-    without = "Leave out the network's score, which an attack keeps otherwise (arXiv:2603.13970 does not)."
-    command = click.option("--no-score", is_flag=True, help=without)(command)
-    for name, kind, default, text in reversed(_ATTACK_OPTIONS):
-        command = click.option(name, type=kind, help=f"{text}  [default: {default}]")(command)
-    return command
-
-
 def _output_options(command: Callable[..., None]) -> Callable[..., None]:
-    command = click.option(
-        "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Seed of all randomness."
-    )(command)
     command = click.option("--force", is_flag=True, help="Replace an earlier report.")(command)
     return click.option("-o", "--output", required=True, metavar="FOLDER", help="Folder to write.")(command)
 
 
-@main.command()
+@main.command(cls=PlanCommand)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "--features", required=True, metavar="a,b,c|@FILE", help="Network inputs in order, each NAME or NAME:KIND."
 )
-@click.option("--label", required=True, help="Column with the true class.")
 @click.option("--classes", metavar="b=0,s=1", help="Class of each value of the label column.")
-@click.option("--weight", help="Column with the event weight.")
-@click.option("--tree", default="Events", show_default=True, help="Tree of ROOT files.")
-@click.option("--missing-value", type=float, help="Number that stands for a missing value, such as -999.")
-@click.option("--allow-missing", is_flag=True, help="Go on without absent or damaged files; the report names them.")
-@click.option("--max-events", type=int, help="Attack a random part of so many events.")
 @click.option(
     "--variation",
     multiple=True,
@@ -176,137 +108,81 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
     metavar="NAME:ROLE:COLUMN=LOW..HIGH[,...]",
     help="A control, validation or signal region by cuts; leave LOW or HIGH out for no bound.",
 )
-@click.option("--investigated", is_flag=True, help="You have looked into it: assign what the systematics do not cover.")
-@click.option(
-    "--model", required=True, metavar="FILE", help="Network: exported program (.pt2) or state dictionary (.pt)."
-)
-@click.option("--network", metavar="NAME", help="Reference network that a state dictionary belongs to.")
-@click.option("--unsafe-pickle", is_flag=True, help="Trust whoever wrote the network's file: reading it may run code.")
-@click.option("--output-type", type=click.Choice(["probability", "logit"]), help="What the network returns.")
-@click.option(
-    "--experiment",
-    type=click.Choice(["plain", "CMS", "ATLAS", "LHCb", "ALICE"]),
-    default="plain",
-    show_default=True,
-    help="Style and name of the figures.",
-)
-@click.option("--n-data", type=float, help="Data events of the validation: adds which check would catch the attack.")
-@click.option("--checkpoint", metavar="FILE", help="Keep finished iterations in FILE, and go on from there.")
-@click.option("--frontier", metavar="FILE", help="Scan tighter and looser caps too; keep finished points in FILE.")
-@click.option("--label-text", default="Private work", show_default=True, help="Status behind the experiment's name.")
-@_attack_options
+@click.option("--no-score", is_flag=True, help="Leave out the network's score, which an attack keeps otherwise.")
+@click.option("--frontier", is_flag=True, help="Scan tighter and looser caps too.")
 @_output_options
-def attack(files: tuple[str, ...], output: str, *, force: bool, **options: Any) -> None:
-    """Attack the events of ROOT, Parquet or CSV FILEs and write a report."""
+def attack(files: tuple[str, ...], output: str, *, force: bool, frontier: bool, no_score: bool, **options: Any) -> None:
+    """Attack the events of ROOT, Parquet or CSV FILEs and write a report: a study without detector."""
     with _user_errors() as received:
-        # Everything below is loaded late, so that --help stays quick.
-        from hepfool.io.files import check_writable_folder  # noqa: PLC0415
-        from hepfool.models.files import load_torch  # noqa: PLC0415
-        from hepfool.plots.style import PlotStyle  # noqa: PLC0415
+        # Loaded late, so that --help stays quick.
         from hepfool.report import check_output  # noqa: PLC0415
-        from hepfool.statistics.checks import CheckSettings  # noqa: PLC0415
-        from hepfool.workflow import run_table_attack, thin, with_checks, with_frontier, write_study  # noqa: PLC0415
+        from hepfool.study.plan import Study, checked  # noqa: PLC0415
 
-        folder = check_output(output, force=force)
-        check_effects(options, files)
-        style = PlotStyle(experiment=options["experiment"], label=options["label_text"])
-        received.kept += filter(None, (options["checkpoint"], options["frontier"]))
-        for path in received.kept:
-            check_writable_folder(Path(path).parent)
-        configuration = _configuration(options)
-        checks = None if options["n_data"] is None else CheckSettings(n_data=options["n_data"])
-        settings = {} if options["output_type"] is None else {"output": options["output_type"]}
-        classifier = load_torch(
-            options["model"], network=options["network"], unsafe_pickle=options["unsafe_pickle"], **settings
-        )
-        part = thin(_table(files, options), options["max_events"], seed=options["seed"])
-        with _progress(configuration.n_iterations) as progress:
-            study = run_table_attack(
-                part,
-                classifier,
-                configuration,
-                seed=options["seed"],
-                investigated=options["investigated"],
-                progress=progress,
-                resume=options["checkpoint"] or None,
-            )
-        if checks is not None:
-            study = with_checks(study, checks, seed=options["seed"])
-            if options["frontier"] and not study.sums.interrupted:
-                study = with_frontier(study, classifier, checks, seed=options["seed"], path=options["frontier"])
-        write_study(study, folder, style=style, force=force)
-        _show(study.summary, folder)
-        if study.sums.interrupted:
-            _end(received, "the report holds the iterations that were finished", "--force")
+        check_output(output, force=force)
+        command = cast("PlanCommand", click.get_current_context().command)
+        plan = plan_of(command, options, no_score=no_score)
+        names = {path: f"--{name.replace('_', '-')}" for name, path in command.paths.items()}
+        plan["events"] |= _events(files, options)
+        plan |= {"output": output, "detector": None, "split": {"train": 0.0, "validation": 0.0}}
+        if frontier and "checks" not in plan:
+            msg = "--frontier asks how easily each attack is noticed; add --n-data"
+            raise ValueError(msg)
+        study = checked(Study, names, **plan, frontier={} if frontier else None)
+        remark_caps(study, options)
+        received.kept.append(study.work_folder)
+        with _removed_afterwards(study.work_folder, kept=study.work is not None), _steps() as progress:
+            summary = study.run(force=force, progress=progress)
+        _show(summary, study.output)
 
 
-def _configuration(options: Mapping[str, Any]) -> CONSERVAttack:
-    """State the attack, with what it keeps as a validation."""
-    from hepfool.attacks.conserv import CONSERVAttack  # noqa: PLC0415 - loaded late, so that --help stays quick
-    from hepfool.validation import Validation  # noqa: PLC0415
-    from hepfool.workflow.attack_configuration import stated  # noqa: PLC0415
+@contextmanager
+def _removed_afterwards(folder: Path, *, kept: bool) -> Iterator[None]:
+    """Leave finished steps only after an interrupt, to resume from, or where they are asked for."""
+    from hepfool.io.finished import WorkFolder  # noqa: PLC0415 - loaded late, so that --help stays quick
 
-    names = [str(name).removeprefix("--").replace("-", "_") for name, *_ in (*_ATTACK_OPTIONS, *_VALIDATION_OPTIONS)]
-    given = {name: options[name] for name in names if options[name] is not None}
-    power = given.pop("at_power", None)
-    comparisons = stated(given)
-    if options["no_score"]:
-        comparisons["score"] = None
-    if power is None:
-        return CONSERVAttack(validation=Validation(**comparisons), **given)
-    return CONSERVAttack(validation=Validation.at_power(power, n_data=options["n_data"], **comparisons), **given)
-
-
-def _table(files: tuple[str, ...], options: Mapping[str, Any]) -> EventTable:
-    from hepfool.workflow.sources import read_events  # noqa: PLC0415 - loaded late, so that --help stays quick
-
-    events = _events(files, options)
-    table = read_events(events)
-    remark_effects(options, table, events.classes)
-    return table
+    new = not folder.exists()
+    try:
+        yield
+    except Exception:
+        if new and folder.exists():
+            WorkFolder(folder).remove()
+        raise
+    if not kept:
+        WorkFolder(folder).remove()
 
 
-def _events(files: tuple[str, ...], options: Mapping[str, Any]) -> EventsConfiguration:
+def _events(files: tuple[str, ...], options: Mapping[str, Any]) -> dict[str, Any]:
     """State the events as a configuration file does."""
-    from hepfool.features import FeatureSpace  # noqa: PLC0415 - loaded late, so that --help stays quick
-    from hepfool.workflow.configuration import EventsConfiguration, checked  # noqa: PLC0415
-
     derived = dict(_pair("--derived", text) for text in options["derived"])
-    features = FeatureSpace(_features(options["features"]))
-    unknown = [name for name in derived if name not in features.names]
+    features = _features(options["features"])
+    unknown = [name for name in derived if name not in {name for name, _ in features}]
     if unknown:
         msg = f"--derived {unknown[0]} is none of the features; add it to --features"
         raise ValueError(msg)
-    given = {name: options[name] for name in ("label", "weight", "missing_value", "allow_missing")}
-    if any(file.lower().endswith(".root") for file in files):
-        given["tree"] = options["tree"]
-    return checked(
-        EventsConfiguration,
-        **given,
-        files=files,
-        features=[{"name": f.name, "kind": f.kind, "derived": derived.get(f.name)} for f in features],
-        classes=_classes(options["classes"]),
-        columns=dict(_pair("--column", text) for text in options["column"]),
-        variations=_variations(options["variation"]),
-        regions=dict(_region(text) for text in options["region"]),
-    )
+    return {
+        "files": files,
+        "features": [{"name": name, "kind": kind, "derived": derived.get(name)} for name, kind in features],
+        "classes": _classes(options["classes"]),
+        "columns": dict(_pair("--column", text) for text in options["column"]),
+        "variations": _variations(options["variation"]),
+        "regions": dict(_region(text) for text in options["region"]),
+    }
 
 
 @main.command()
-@click.option("--pretrained", is_flag=True, help="Take the network that comes with the package.")
-@click.option("--frontier", metavar="FILE", help="Scan tighter and looser caps too; keep finished points in FILE.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Seed of all randomness.")
+@click.option("--frontier", is_flag=True, help="Scan tighter and looser caps too.")
 @_output_options
-def demo(output: str, *, force: bool, pretrained: bool, frontier: str | None, seed: int) -> None:
-    """Run a small study from simulated events to a verdict."""
+def demo(output: str, *, force: bool, frontier: bool, seed: int) -> None:
+    """Run a small study from simulated events to a verdict; an interrupted run resumes."""
     with _user_errors() as received:
-        received.kept += filter(None, [frontier])
-        from hepfool.demo import run_demo  # noqa: PLC0415 - loaded late, so that --help stays quick
+        from hepfool.demo import demo_study, run_demo  # noqa: PLC0415 - loaded late, so that --help stays quick
         from hepfool.report import check_output  # noqa: PLC0415
 
         folder = check_output(output, force=force)
+        received.kept.append(demo_study(folder).work_folder)
         with _steps() as progress:
-            options: dict[str, Any] = {"pretrained": pretrained, "seed": seed, "frontier": frontier}
-            summary = run_demo(folder, force=force, progress=progress, **options)
+            summary = run_demo(folder, force=force, seed=seed, frontier=frontier, progress=progress)
         _show(summary, folder)
 
 
@@ -329,31 +205,27 @@ def contact_sheet(folder: str, *, force: bool) -> None:
 @click.option("--force", is_flag=True, help="Replace an earlier report.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of the configuration.")
 def workflow(configuration: str | None, from_step: str | None, *, dry_run: bool, force: bool, schema: bool) -> None:
-    """Run the whole procedure from events to a report; an interrupted run goes on where it was."""
+    """Run the whole procedure from events to a report; an interrupted run resumes."""
     with _user_errors() as received:
-        from hepfool.workflow import (  # noqa: PLC0415 - loaded late, so that --help stays quick
-            check_inputs,
-            plan_workflow,
-            read_configuration,
-            run_workflow,
-            workflow_schema,
-        )
+        from hepfool.study import Study  # noqa: PLC0415 - loaded late, so that --help stays quick
 
         if schema:
-            click.echo(json.dumps(workflow_schema(), indent=2))
+            click.echo(json.dumps(Study.json_schema(), indent=2))
             return
         if configuration is None:
             msg = "name a configuration file, or say --schema"
             raise ValueError(msg)
-        settings = read_configuration(configuration)
-        received.kept.append(settings.work_folder)
+        study = Study.from_yaml(configuration)
+        received.kept.append(study.work_folder)
         if dry_run:
-            check_inputs(settings)
-            _show_plan(plan_workflow(settings, from_step=from_step))
+            from hepfool.study.inputs import check_inputs  # noqa: PLC0415 - loads what reads files
+
+            check_inputs(study)
+            _show_plan(study.steps(from_step=from_step))
             return
         with _steps() as progress:
-            summary = run_workflow(settings, from_step=from_step, force=force, progress=progress)
-        _show(summary, settings.output)
+            summary = study.run(from_step=from_step, force=force, progress=progress)
+        _show(summary, study.output)
 
 
 def _show_plan(plan: Iterable[Any]) -> None:
@@ -365,8 +237,8 @@ def _show_plan(plan: Iterable[Any]) -> None:
     Console().print(table)
 
 
-def _features(text: str) -> list[Feature]:
-    """Read ``a,b:angle`` or, after an @, a file with one feature per line and # for remarks."""
+def _features(text: str) -> list[tuple[str, str]]:
+    """Read the names and kinds of ``a,b:angle`` or, after an @, a file with one feature per line and # for remarks."""
     if text.startswith("@"):
         lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
         names = [line.partition("#")[0].strip() for line in lines]
@@ -376,7 +248,7 @@ def _features(text: str) -> list[Feature]:
             msg = f"--features {text!r} has an empty name between its commas; leave the comma out, or write the name"
             raise ValueError(msg)
     parts = [name.rpartition(":") if ":" in name else (name, "", "continuous") for name in names if name]
-    return [Feature(name=name, kind=cast("FeatureKind", kind)) for name, _, kind in parts]
+    return [(name, kind) for name, _, kind in parts]
 
 
 def _pair(option: str, text: str, *, rule: str = "NAME=FORMULA") -> tuple[str, str]:
@@ -481,28 +353,14 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 @contextmanager
-def _progress(n_iterations: int) -> Iterator[ProgressCallback]:
-    """Show each iteration's numbers and the time left."""
-    columns = (
-        TextColumn("Attack"),
-        BarColumn(bar_width=12),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=n_iterations)
-
-        def show(figures: str, fraction: float) -> None:
-            bar.update(task, completed=round(fraction * n_iterations), description=figures)
-
-        yield show
-
-
-@contextmanager
 def _steps() -> Iterator[ProgressCallback]:
     """Show one bar per step, from the first step on: until then coffea shows its own."""
-    columns = (TextColumn("{task.description:40}"), BarColumn(bar_width=20), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:40}"),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     bar = Progress(*columns, console=Console(stderr=True))
     tasks: dict[str, TaskID] = {}
 

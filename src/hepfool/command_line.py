@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-What the command line says: options by their names there, and those that would change nothing refused.
+What the command line says: options that follow from the plan of a study, and their names in messages.
 
 The package names arguments as Python does; :func:`in_options` translates whatever text it has by the names of the
 command that runs.
@@ -11,43 +11,29 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from click.core import ParameterSource
 
 from hepfool.printable import printable
 
 if TYPE_CHECKING:  # loaded late, so that --help stays quick
-    from hepfool.events import EventTable
+    from hepfool.study.plan import Study
 
-__all__ = ["check_effects", "in_options", "remark_effects"]
 
 #: Arguments of the package that an option of another name sets.
 _ALIASES: Final = {"output": "output_type", "detection_power": "at_power"}
-_ROOT: Final = ".root"
 
 
 def in_options(text: str) -> str:
-    """
-    Translate a message of the package for the user of a command.
-
-    Parameters
-    ----------
-    text : str
-        Message with names of Python arguments.
-
-    Returns
-    -------
-    str
-        On one line, with the names of the running command's options.
-    """
+    """Translate a message of the package for the user of a command."""
     line = printable(" ".join(text.split()))
     context = click.get_current_context(silent=True)
     if context is None:
         return line
-    names = {p.name: p.opts[-1] for p in context.command.params if isinstance(p, click.Option) and p.name}
+    names = {p.name: p.opts[-1] for p in context.command.get_params(context) if isinstance(p, click.Option) and p.name}
     names = {name: option for name, option in names.items() if name not in _ALIASES}
     names |= {name: names[alias] for name, alias in _ALIASES.items() if alias in names}
     if not names:
@@ -62,85 +48,163 @@ def in_options(text: str) -> str:
     return re.sub(rf"(?<![\w.-])({special})(?![\w.(])", lambda found: names[found[1]], line) if special else line
 
 
-def check_effects(options: Mapping[str, Any], files: Iterable[str]) -> None:
-    """
-    Refuse options of ``hepfool attack`` that would change nothing.
+#: Options of ``hepfool attack`` by what they set in a plan; type, default and, unless stated, text are those of the field.
+_OPTIONS: Final[dict[str, tuple[str, str | None]]] = {
+    "label": ("events.label", None),
+    "weight": ("events.weight", None),
+    "tree": ("events.tree", None),
+    "missing-value": ("events.missing_value", None),
+    "allow-missing": ("events.allow_missing", None),
+    "max-events": ("events.max_events", None),
+    "model": ("network.file", None),
+    "network": ("network.network", None),
+    "output-type": ("network.output", None),
+    "unsafe-pickle": ("network.unsafe_pickle", None),
+    "max-js-distance": ("attack.validation.inputs.max_js_distance", "Cap on each marginal's Jensen-Shannon distance."),
+    "n-bins": ("attack.validation.inputs.n_bins", None),
+    "n-quantiles": ("attack.validation.inputs.n_quantiles", None),
+    "max-score-distance": (
+        "attack.validation.score.max_js_distance",
+        "Cap on the Jensen-Shannon distance of the network's score.",
+    ),
+    "max-correlation-shift": (
+        "attack.validation.correlations.max_shift",
+        "Cap on the relative change of the correlations.",
+    ),
+    "correlations": ("attack.validation.correlations.kind", "Which correlations of the inputs are kept."),
+    "separately": ("attack.validation.separately", None),
+    "at-power": (
+        "attack.validation.at_power.detection_power",
+        "Set every cap where its check rejects with this probability, with --n-data data events.",
+    ),
+    "n-data": ("checks.n_data", "Data events of the validation: adds which check would catch the attack."),
+    "target": ("target", None),
+    "investigated": ("investigated", None),
+    "experiment": ("report.experiment", None),
+    "label-text": ("report.label", None),
+    "work": (
+        "work",
+        "Keep finished steps and iterations in this folder; beside the report, and not afterwards, by default.",
+    ),
+    "seed": ("seed", None),
+}
+_REQUIRED: Final = ("label", "model")
+#: Fields of the attack that its validation states.
+_OF_VALIDATION: Final = ("validation", "n_bins", "max_js_distance", "max_correlation_shift", "dependence")
+_KINDS: Final[dict[str, Any]] = {"integer": int, "number": float, "string": str}
 
-    Parameters
-    ----------
-    options : mapping
-        Values by the option's name in Python.
-    files : iterable of str
-        Files of events.
 
-    Raises
-    ------
-    ValueError
-        With the option and the reason.
-    """
-    context = click.get_current_context()
-    given = {name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    if "tree" in given and not any(str(file).lower().endswith(_ROOT) for file in files):
-        msg = f"--tree {options['tree']} has no effect: none of the files is a ROOT file; leave --tree out"
-        raise ValueError(msg)
-    if options["frontier"] and options["n_data"] is None:
-        msg = "--frontier asks how easily each attack is noticed; add --n-data"
-        raise ValueError(msg)
-    _check_validation(options, given)
-    score = not options["no_score"] and options["max_score_distance"] != math.inf
-    shift = options["correlations"] != "none" and options["max_correlation_shift"] != math.inf
-    others = options["max_js_distance"] != math.inf, (options["max_correlation_change"] or math.inf) != math.inf
-    if not (score or shift or any(others) or options["at_power"] is not None):
-        msg = "no cap constrains this attack, so that its size says nothing of what a validation would miss; set a cap"
-        warnings.warn(msg, UserWarning, stacklevel=2)
+class PlanCommand(click.Command):
+    """Command with an option for each setting of a plan that a line can state; they are made when they are needed."""
+
+    @cached_property
+    def paths(self) -> dict[str, str]:
+        """By Python's name of an option, what it sets."""
+        attack = {name: f"attack.{name}" for name in self._of_attack}
+        return {name.replace("-", "_"): path for name, (path, _) in _OPTIONS.items()} | attack
+
+    @cached_property
+    def _schema(self) -> dict[str, Any]:
+        from hepfool.study.plan import Study  # noqa: PLC0415 - loaded late, so that other commands stay quick
+
+        return Study.json_schema()
+
+    @cached_property
+    def _of_attack(self) -> list[str]:
+        fields = self._schema["$defs"]["CONSERVAttackConfiguration"]["properties"]
+        return [name for name in fields if name not in _OF_VALIDATION]
+
+    @cached_property
+    def _generated(self) -> list[click.Parameter]:
+        texts = {name.replace("-", "_"): text for name, (_, text) in _OPTIONS.items()}
+        fields = {name: _field(self._schema, path) for name, path in self.paths.items()}
+        return [_option(name, field, texts.get(name) or self._text(field)) for name, field in fields.items()]
+
+    def _text(self, field: Mapping[str, Any]) -> str:
+        """First sentence about a field, with the names of options and without those of the paper."""
+        text = (field.get("description", "") + " ").partition(". ")[0].strip().rstrip(".") + "."
+        text = re.sub(r'(\w+)="(\w+)"', r"--\1 \2", re.sub(r" \[\w+\]", "", text))
+        known = "|".join(name for name in self.paths if "_" in name)
+        return re.sub(rf"\b({known})\b", lambda found: "--" + found[1].replace("_", "-"), text)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Options of its own, and those of the plan."""
+        own = super().get_params(ctx)
+        return [*own[:-1], *self._generated, own[-1]]
 
 
-def _check_validation(options: Mapping[str, Any], given: set[str]) -> None:
-    if options["max_score_distance"] is not None and options["no_score"]:
-        msg = "--max-score-distance has no effect with --no-score; leave one of them out"
-        raise ValueError(msg)
-    if options["at_power"] is None:
-        return
-    if options["n_data"] is None:
-        msg = "--at-power asks how easily a change is noticed; add --n-data"
-        raise ValueError(msg)
-    for name in ("max_js_distance", "max_correlation_shift", "max_score_distance"):
-        if name in given:
-            msg = f"--{name.replace('_', '-')} has no effect beside --at-power, which sets every cap; leave one of them out"
+def _field(schema: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Look up a field in the schema of a plan: its kind, default and description."""
+    found: dict[str, Any] = dict(schema)
+    for name in path.split("."):
+        node = found["properties"][name]
+        kinds = [one for one in node.get("anyOf", [node]) if one.get("type") != "null"]
+        found = {**schema["$defs"][kinds[0]["$ref"].rpartition("/")[2]]} if "$ref" in kinds[0] else {**kinds[0]}
+        if sum("type" in kind for kind in kinds) > 1:
+            found = {"type": "string"}
+        found |= {key: node[key] for key in ("default", "description") if key in node}
+    return found
+
+
+def _option(name: str, field: Mapping[str, Any], text: str) -> click.Option:
+    default, flag = field.get("default"), f"--{name.replace('_', '-')}"
+    shown = "" if default is None else f"  [default: {default}]"
+    if field["type"] == "boolean":
+        both = flag if default is False else f"{flag}/--no-{flag[2:]}"
+        return click.Option([both], is_flag=True, default=None, help=text)
+    kind = click.Choice(field["enum"]) if "enum" in field else _KINDS[field["type"]]
+    if kind is int and "minimum" in field:
+        kind = click.IntRange(min=field["minimum"])
+    if name == "correlations":
+        kind = click.Choice([*field["enum"], "none"])
+    return click.Option([flag], type=kind, required=name in _REQUIRED, help=text + shown)
+
+
+def plan_of(command: PlanCommand, options: Mapping[str, Any], *, no_score: bool) -> dict[str, Any]:
+    """Put the options of a command where they belong in a plan."""
+    plan: dict[str, Any] = {"attack": {"validation": {}}}
+    for name, path in command.paths.items():
+        if options[name] is not None:
+            *above, last = path.split(".")
+            place = plan
+            for part in above:
+                place = place.setdefault(part, {})
+            place[last] = options[name]
+    kept = plan["attack"]["validation"]
+    if no_score:
+        _refuse_beside("max_score_distance", options, "--no-score")
+        kept["score"] = None
+    if options["correlations"] == "none":
+        _refuse_beside("max_correlation_shift", options, "--correlations none")
+        kept["correlations"] = None
+    if "at_power" in kept:
+        if "checks" not in plan:
+            msg = "--at-power asks how easily a change is noticed; add --n-data"
             raise ValueError(msg)
+        kept["at_power"]["n_data"] = plan["checks"]["n_data"]
+    return plan
 
 
-def remark_effects(options: Mapping[str, Any], table: EventTable, classes: Mapping[str, int] | None) -> None:
-    """
-    Warn of options of ``hepfool attack`` that the events do not need.
+def _refuse_beside(name: str, options: Mapping[str, Any], other: str) -> None:
+    if options[name] is not None:
+        msg = f"--{name.replace('_', '-')} {options[name]} has no effect with {other}; leave one of them out"
+        raise ValueError(msg)
 
-    Parameters
-    ----------
-    options : mapping
-        Values by the option's name in Python.
-    table : EventTable
-        All events.
-    classes : mapping of str to int, optional
-        Class of each value of the label column.
 
-    Warns
-    -----
-    UserWarning
-        One per option.
-    """
-    wanted, sentinel = options["max_events"], options["missing_value"]
-    separately = options["separately"]
-    unused = [name for name, number in (classes or {}).items() if number not in table.labels]
+def remark_caps(study: Study, options: Mapping[str, Any]) -> None:
+    """Warn of an attack that nothing constrains, and of parts that there are not."""
+    attack, kept = study.attack, study.attack.kept
+    marginals = [one.max_js_distance for one in (kept.inputs, kept.score) if one is not None]
+    shifts = [] if kept.correlations is None else [kept.correlations.max_shift]
+    caps = [*marginals, *shifts, attack.max_js_change, attack.max_correlation_change]
     remarks = []
-    if wanted is not None and wanted > table.n_events:
-        remarks.append(f"--max-events {wanted} changes nothing: there are {table.n_events} events")
-    if sentinel is not None and not table.missing.any():
-        remarks.append(f"--missing-value {sentinel:g} changes nothing: no feature holds it")
-    if separately == "regions" and not table.regions:
+    if all(cap == math.inf for cap in caps):
+        remarks.append(
+            "no cap constrains this attack, so that its size says nothing of what a validation would miss; set a cap"
+        )
+    if options["separately"] == "regions" and not options["region"]:
         remarks.append(
             "--separately regions changes nothing: the files hold no regions, so that all events are compared together"
         )
-    if unused:
-        remarks.append(f"--classes: no event has the class of {', '.join(unused)}")
     for remark in remarks:
         warnings.warn(remark, UserWarning, stacklevel=2)

@@ -12,6 +12,7 @@ __all__ = [
     "LowStatisticsWarning",
     "MissingExtraError",
     "NetworkWarning",
+    "NotCertifiableError",
     "RegionWarning",
     "ReportNotWrittenError",
     "UnreadableFileError",
@@ -43,6 +44,10 @@ class MissingExtraError(ImportError):
 
 class GradientsUnavailableError(TypeError):
     """A gradient attack met a classifier that only gives scores."""
+
+
+class NotCertifiableError(TypeError):
+    """A classifier has a part of which nothing can be proved."""
 
 
 class ConstraintError(RuntimeError):
@@ -82,7 +87,7 @@ class ClippedTemplateWarning(UserWarning):
 
 
 class PlainTextWarning(UserWarning):
-    """A label is no TeX that Matplotlib can set, and stands in the figures as it is."""
+    """A label cannot be set by Matplotlib, and stands in the figures as it is."""
 
 
 class RegionWarning(UserWarning):

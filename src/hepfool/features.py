@@ -12,7 +12,7 @@ import difflib
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self, cast, get_args
 
 import numpy as np
@@ -125,7 +125,7 @@ class Feature:
         The function of other features that this one is: it moves with them, never by itself.
     """
 
-    name: str
+    name: str = field(kw_only=False)
     label: str = ""
     unit: str = ""
     lower: float = -math.inf
@@ -229,16 +229,6 @@ class FeatureSpace:
         """
         Return the column of a feature.
 
-        Parameters
-        ----------
-        name : str
-            Feature name.
-
-        Returns
-        -------
-        int
-            Position in network order.
-
         Raises
         ------
         ValueError
@@ -266,11 +256,6 @@ class FeatureSpace:
         """
         Mark the features of one kind.
 
-        Parameters
-        ----------
-        kind : {"continuous", "integer", "angle", "fixed"}
-            The kind asked for.
-
         Returns
         -------
         BoolArray, shape (n_features,)
@@ -291,8 +276,6 @@ class FeatureSpace:
         ----------
         values : FloatArray, shape (n_events, n_features)
             Values of all features.
-        column : int
-            Which one.
 
         Returns
         -------

@@ -21,8 +21,6 @@ import numpy as np
 from hepfool.printable import printable
 from hepfool.typing import FloatArray
 
-__all__ = ["FUNCTIONS", "Formula"]
-
 _ONE: Final = ("abs", "sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arctan")
 _TWO: Final = ("arctan2", "hypot")
 #: Functions of a formula; angles are in radians, and ``min`` and ``max`` take any number of values.
@@ -46,16 +44,6 @@ class Formula:
     """
     A function of columns, made from its text.
 
-    Parameters
-    ----------
-    text : str
-        For example ``tau_pt / lepton_pt``; a name with dots, as ``jet.pt``, is one column.
-
-    Attributes
-    ----------
-    inputs : tuple of str
-        Columns that it takes, in the order in which they first stand in it.
-
     Examples
     --------
     >>> ratio = Formula("max(tau_pt, 20) / lepton_pt")
@@ -64,7 +52,7 @@ class Formula:
     """
 
     text: str
-    inputs: tuple[str, ...] = field(init=False)
+    inputs: tuple[str, ...] = field(init=False)  # columns that it takes, in the order in which they first stand in it
 
     def __post_init__(self) -> None:
         """Parse once, so that a wrong formula is refused where it stands."""
@@ -85,49 +73,20 @@ class Formula:
         return any(isinstance(node, ast.Name) and node.id == "pi" for node in ast.walk(_parsed(self.text)))
 
     def __call__(self, *columns: FloatArray) -> FloatArray:
-        """
-        Compute the column.
-
-        Parameters
-        ----------
-        *columns : FloatArray, shape (n_events,)
-            One per name of ``inputs``.
-
-        Returns
-        -------
-        FloatArray, shape (n_events,)
-            NaN where an input that matters is NaN, or the result is not a number.
-        """
+        """Compute the column."""
         given = dict(zip(self.inputs, (np.asarray(column, dtype=np.float64) for column in columns), strict=True))
         with np.errstate(all="ignore"):
             return np.asarray(_value(_parsed(self.text), given))
 
     def complete(self, columns: Mapping[str, FloatArray]) -> FloatArray:
-        """
-        Compute the column, and refuse a result that is not a number where every input is one.
-
-        Parameters
-        ----------
-        columns : mapping of str to FloatArray
-            At least the ``inputs``.
-
-        Returns
-        -------
-        FloatArray, shape (n_events,)
-            NaN only where an input is.
-
-        Raises
-        ------
-        ValueError
-            With the first such event.
-        """
+        """Compute the column, and refuse a result that is not a number where every input is one."""
         inputs = [columns[name] for name in self.inputs]
         found = self(*inputs)
         wrong = ~np.isfinite(found) & np.isfinite(inputs).all(axis=0)
         if wrong.any():
             event = int(np.argmax(wrong))
             values = ", ".join(f"{name} {column[event]:g}" for name, column in zip(self.inputs, inputs, strict=True))
-            msg = f"formula {self.text!r} gives {found[event]} in {int(wrong.sum())} events, first at event {event} ({values}); mend it, for example with max(…, 0)"
+            msg = f"formula {self.text!r} gives {found[event]} in {int(wrong.sum())} events, first at event {event} ({values}); protect it, for example with max(…, 0)"
             raise ValueError(msg)
         return found
 

@@ -20,7 +20,7 @@ import numpy as np
 from hepfool.events import EventTable
 from hepfool.io.versions import code_version
 
-__all__ = ["code_digest", "file_digest", "identity", "table_digest"]
+__all__ = ["file_digest", "table_digest"]
 
 
 def identity(value: Any) -> str:
@@ -29,26 +29,6 @@ def identity(value: Any) -> str:
 
     Records count by their fields, arrays by their content, functions and classes by their source, networks by
     their own ``digest``, everything else by its attributes.
-
-    Parameters
-    ----------
-    value : object
-        Such as an analysis, an attack or a function.
-
-    Returns
-    -------
-    str
-        Hexadecimal SHA-256.
-
-    Raises
-    ------
-    ValueError
-        If something in it has no fingerprint.
-
-    Examples
-    --------
-    >>> identity({"a": (1, 2.0)}) == identity({"a": (1, 2.0)}) != identity({"a": (1, 2.5)})
-    True
     """
     sha = hashlib.sha256()
     for text in _describe(value, ()):
@@ -57,19 +37,7 @@ def identity(value: Any) -> str:
 
 
 def code_digest(*objects: Any) -> str:
-    """
-    Fingerprint of the code that makes a result.
-
-    Parameters
-    ----------
-    *objects : object
-        User's objects and functions, such as an analysis; the files that define them count beside this package.
-
-    Returns
-    -------
-    str
-        Hexadecimal SHA-256.
-    """
+    """Fingerprint of the code that makes a result."""
     sha = hashlib.sha256(code_version().encode())
     for value in objects:
         sha.update(_source_of_module(value))
@@ -79,11 +47,6 @@ def code_digest(*objects: Any) -> str:
 def table_digest(table: EventTable) -> str:
     """
     Fingerprint of events.
-
-    Parameters
-    ----------
-    table : EventTable
-        The events.
 
     Returns
     -------
@@ -102,11 +65,6 @@ def table_digest(table: EventTable) -> str:
 def file_digest(path: Path) -> str:
     """
     Fingerprint of a file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-__all__ = ["Interrupted", "Received", "command_to_go_on", "completed", "stopped_by_signals"]
+__all__ = ["Interrupted"]
 
 _Result = TypeVar("_Result", bound="_Interruptible")
 
@@ -22,7 +22,7 @@ _NAMES: Final = ("SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2")
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was stopped before it was complete, by Ctrl-C or a signal; the same call goes on from what it kept."""
+    """A run was stopped before it was complete, by Ctrl-C or a signal; the same call resumes from what it kept."""
 
 
 class _Interruptible(Protocol):
@@ -31,24 +31,7 @@ class _Interruptible(Protocol):
 
 
 def completed(result: _Result) -> _Result:
-    """
-    Refuse half a result as a part of something larger.
-
-    Parameters
-    ----------
-    result : object
-        Of a training or an attack.
-
-    Returns
-    -------
-    object
-        The same.
-
-    Raises
-    ------
-    Interrupted
-        If ``result.interrupted``.
-    """
+    """Refuse an interrupted result as input of a larger study."""
     if result.interrupted:
         raise Interrupted
     return result
@@ -56,23 +39,15 @@ def completed(result: _Result) -> _Result:
 
 @dataclass(slots=True)
 class Received:
-    """
-    What has arrived.
-
-    Attributes
-    ----------
-    number : int
-        Of the last signal; Ctrl-C as long as there was none.
-    kept : list of str or Path
-        Where the run keeps what is finished, for whoever goes on with it.
-    """
+    """What has arrived."""
 
     number: int = signal.SIGINT
+    # where the run keeps what is finished, to resume from
     kept: list[str | Path] = field(default_factory=list)
 
     @property
     def status(self) -> int:
-        """Exit status by custom: 130 after Ctrl-C, 143 after SIGTERM."""
+        """Exit status: 130 after Ctrl-C, 143 after SIGTERM."""
         return 128 + self.number
 
     def kept_now(self) -> list[str]:
@@ -82,20 +57,7 @@ class Received:
 
 @contextmanager
 def stopped_by_signals(error: Callable[[int], BaseException]) -> Iterator[Received]:
-    """
-    Raise an exception where a signal would end the process on the spot.
-
-    Parameters
-    ----------
-    error : callable
-        Takes the number of the signal, gives the exception.
-
-    Yields
-    ------
-    Received
-        Which signal it was.  Signals that somebody handles or ignores already, as nohup does, are left alone, and so is everything
-        outside of the main thread.
-    """
+    """Raise an exception where a signal would end the process on the spot."""
     received = Received()
 
     def stop(number: int, _: object) -> None:
@@ -115,19 +77,7 @@ def stopped_by_signals(error: Callable[[int], BaseException]) -> Iterator[Receiv
 
 
 def command_to_go_on(*further: str) -> str:
-    """
-    Give the command that this process runs, to be repeated.
-
-    Parameters
-    ----------
-    *further : str
-        Options that the repetition needs.
-
-    Returns
-    -------
-    str
-        For a shell; in words where the process is no command of this package.
-    """
+    """Command line of this process, to repeat it."""
     if Path(sys.argv[0]).name not in {"hepfool", "__main__.py"}:
         return " ".join(("the same command", *(f"with {option}" for option in further)))
     options = [option for option in further if option not in sys.argv]

@@ -32,8 +32,6 @@ from numba.misc.appdirs import AppDirs
 
 from hepfool.kernel_files import Entries, digest
 
-__all__ = ["Kernel", "kernel_sources"]
-
 _IMPORT = re.compile(rb"^[ ]*(?:from|import) (hepfool[\w.]*)(?: import (?:\(([^)]*)\)|(.+)))?", re.MULTILINE)
 _SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT")
 """Those of numba that change the code; the names and features of the processor belong to each entry."""

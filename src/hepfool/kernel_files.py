@@ -16,8 +16,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["Entries", "Lock", "digest"]
-
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -30,16 +28,9 @@ _UNUSED = 60 * 86400.0
 
 class Lock:
     """
-    One process at a time, where the file system can tell; elsewhere nobody waits.
+    One process at a time, where the file system supports locks; elsewhere nobody waits.
 
     It is only taken by whoever holds numba's lock on its compiler, so that threads need no care.
-
-    Parameters
-    ----------
-    path
-        File that is locked.  It stays when the lock is given back.
-    patience
-        Seconds after which this process waits no longer, now and later.
     """
 
     def __init__(self, path: Path, patience: float = _PATIENCE) -> None:
@@ -94,14 +85,7 @@ class Lock:
 
 
 class Entries:
-    """
-    Files in one folder, each of which is as it was written or counts as absent.
-
-    Parameters
-    ----------
-    folder
-        Where they lie; it is made with the first one.
-    """
+    """Files in one folder, each of which is as it was written or counts as absent."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -154,14 +138,7 @@ class Entries:
 
 
 def digest(*parts: bytes) -> bytes:
-    """
-    Return the SHA-256 of several parts, which does not confuse where one ends and the next begins.
-
-    Parameters
-    ----------
-    *parts
-        What to digest, in this order.
-    """
+    """Return the SHA-256 of several parts, which does not confuse where one ends and the next begins."""
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
 

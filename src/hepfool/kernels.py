@@ -18,16 +18,6 @@ from numba.core.typing import templates
 
 from hepfool.kernel_cache import Kernel
 
-__all__ = [
-    "allocating_kernel",
-    "allocating_part",
-    "inline_kernel",
-    "kernel",
-    "limit_threads",
-    "summing_kernel",
-    "threads",
-]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -65,7 +55,7 @@ class _Part(JITCodeLibrary):
         self._finalized = True
 
     def get_pointer_to_function(self, name: str) -> int:  # noqa: ARG002
-        """Tell that there is no machine code."""
+        """There is no machine code."""
         self._ensure_finalized()  # type: ignore[no-untyped-call]
         return 0
 

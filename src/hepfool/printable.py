@@ -5,32 +5,13 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["printable"]
-
 #: Controls, halves of characters, ends of lines and paragraphs; what changes the direction of the text after it comes on top.
 _HIDDEN = ("Cc", "Cs", "Zl", "Zp")
 _DIRECTIONS = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 
 
 def printable(text: str) -> str:
-    r"""
-    Write characters that cannot be shown as their escape sequences.
-
-    Parameters
-    ----------
-    text : str
-        Any text.
-
-    Returns
-    -------
-    str
-        The same on one line, and without anything that a terminal would obey.
-
-    Examples
-    --------
-    >>> printable("jet\n\x1b[31m pt")
-    'jet\\n\\x1b[31m pt'
-    """
+    """Write characters that cannot be shown as their escape sequences."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(

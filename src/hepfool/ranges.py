@@ -5,25 +5,9 @@ from __future__ import annotations
 
 import numbers
 
-__all__ = ["check_counts", "check_reals"]
-
 
 def check_counts(settings: object, *names: str) -> None:
-    """
-    Refuse what is not a whole number, or below 1.
-
-    Parameters
-    ----------
-    settings : object
-        Record that holds them.
-    *names : str
-        Attributes: whole numbers, or None where there is no such limit.
-
-    Raises
-    ------
-    ValueError
-        If one is not.
-    """
+    """Refuse what is not a whole number, or below 1."""
     for name in names:
         count = getattr(settings, name)
         if count is None:
@@ -37,19 +21,7 @@ def check_counts(settings: object, *names: str) -> None:
 
 
 def check_reals(**given: object) -> None:
-    """
-    Refuse text, flags and whatever else is no number.
-
-    Parameters
-    ----------
-    **given : object
-        Settings by name.
-
-    Raises
-    ------
-    ValueError
-        With the name.
-    """
+    """Refuse text, flags and anything else that is not a number."""
     for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             msg = f"{name} must be a number, got {value!r}"

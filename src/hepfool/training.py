@@ -32,88 +32,27 @@ from hepfool.events import EventTable
 from hepfool.interrupts import Interrupted
 from hepfool.models.modules import floating_dtype, strip_activation
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.ranges import check_counts
+from hepfool.settings import TrainingSettings
 from hepfool.typing import FloatArray, IntArray, ProgressCallback
 
-__all__ = ["Epoch", "Network", "TrainingResult", "TrainingSettings", "auroc", "fit"]
+__all__ = ["Network", "TrainingResult", "TrainingSettings", "auroc", "fit"]
 
 #: Builds an untrained network for training events, such as ``lambda table: donut(preprocessing=Standardise.of(table))``.
 Network = Callable[[EventTable], nn.Module]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSettings:
-    """
-    How to train.
-
-    Attributes
-    ----------
-    max_epochs : int
-        Epochs after which training ends in any case.
-    learning_rate : float
-        Of the Adam optimiser.
-    batch_size : int
-        Events per step.
-    patience : int
-        Epochs without a smaller validation loss after which training ends.
-    weight_decay : float
-        Strength of the optimiser's pull of parameters towards zero.
-    balance_classes : bool
-        Whether each class has the same sum of weights in the loss.
-    device : str
-        Where to train, such as ``cpu`` or ``cuda``.
-    checkpoints : tuple of int
-        Epochs after which to keep a copy of the network, such as deliberately under-trained ones.
-    """
-
-    max_epochs: int = 50
-    learning_rate: float = 1e-3
-    batch_size: int = 1024
-    patience: int = 8
-    weight_decay: float = 0.0
-    balance_classes: bool = True
-    device: str = "cpu"
-    checkpoints: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if not all(1 <= epoch <= self.max_epochs for epoch in self.checkpoints):
-            msg = f"checkpoints must be epochs from 1 to max_epochs={self.max_epochs}, got {self.checkpoints}"
-            raise ValueError(msg)
-        check_counts(self, "max_epochs", "batch_size", "patience")
-        if not self.learning_rate > 0 or not self.weight_decay >= 0:
-            msg = (
-                "learning_rate must be positive and weight_decay not negative, "
-                f"got {self.learning_rate} and {self.weight_decay}"
-            )
-            raise ValueError(msg)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
-    """
-    One pass over the training events.
-
-    Attributes
-    ----------
-    index : int
-        From 1.
-    train_loss, validation_loss : float
-        Weighted mean cross-entropy in nats.
-    validation_auroc : float
-        Area under the ROC curve of the validation events, dimensionless.
-    seconds : float
-        Wall time of the epoch.
-    """
+    """One pass over the training events."""
 
     index: int
     train_loss: float
     validation_loss: float
-    validation_auroc: float
+    validation_auroc: float  # area under the ROC curve of the validation events, dimensionless
     seconds: float
 
     def __str__(self) -> str:
-        """Name the figures, to show how a training goes on."""
+        """Describe the epoch for a progress display."""
         return f"epoch {self.index}: validation loss {self.validation_loss:.4f}, AUROC {self.validation_auroc:.4f}"
 
 
@@ -133,7 +72,7 @@ class TrainingResult:
     settings : TrainingSettings
         How it was trained.
     seed : int
-        Of initial parameters, order of events and dropout.
+        Seed of initial parameters, order of events and dropout.
     negative_weight_fraction : float
         Sum of the sizes of negative training weights over that of all.
     checkpoints : mapping of int to TorchClassifier
@@ -155,7 +94,7 @@ class TrainingResult:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the training was stopped before its last epoch, and not for lack of progress."""
+        """Whether the training was stopped before its last epoch, and not because the loss stopped improving."""
         done = len(self.history)
         return done < self.settings.max_epochs and done - self.best_epoch < self.settings.patience
 
@@ -170,7 +109,7 @@ def fit(
     progress: ProgressCallback | None = None,
 ) -> TrainingResult:
     """
-    Train a network to tell classes apart.
+    Train a network to separate classes.
 
     An interrupt from the keyboard ends the training; the best of the finished epochs is returned, if there is one.
 
@@ -184,10 +123,8 @@ def fit(
         Labelled events; the network sees ``network_values``.
     seed : int
         Same seed, same result, on the same machine and number of threads.
-    settings : TrainingSettings, optional
-        How to train.
     progress : callable, optional
-        Called with the figures of each finished epoch, in words, and the finished fraction.
+        Called with a message on each finished epoch and the finished fraction.
 
     Returns
     -------

@@ -13,7 +13,7 @@ import torch
 
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.demo import read_events
+from hepfool.demo import demo_steps
 from hepfool.events import EventTable
 from hepfool.models.networks import Standardise, conservattack_higgs, mlp
 from hepfool.models.pytorch import TorchClassifier
@@ -106,7 +106,7 @@ def resampled(table: EventTable, n_events: int) -> EventTable:
 
 @pytest.fixture(scope="module")
 def large() -> Callable[[int], tuple[EventTable, TorchClassifier]]:
-    sample = read_events(seed=1).train
+    sample = demo_steps(until="baseline")["events"].simulation["train"]
     torch.manual_seed(1)
     network = TorchClassifier(mlp(sample.n_features, (64, 32), preprocessing=Standardise.of(sample)))
 

@@ -26,8 +26,9 @@ from hepfool.events import EventTable
 from hepfool.models.networks import mlp
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.processors.completeness import run_processor
-from hepfool.processors.driver import AttackPlan, run_analysis
+from hepfool.processors.driver import run_analysis
 from hepfool.processors.passes import RangeProcessor, Ranges, TableProcessor
+from hepfool.processors.plan import AttackPlan
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
 from hepfool.statistics.marginals import Binning

@@ -27,7 +27,7 @@ from hepfool.statistics.two_sample import classifier_power
 from hepfool.validation import Correlations, Marginals, Validation
 from tests.benchmarks.conftest import Record
 from tests.benchmarks.samples import synthetic
-from tests.benchmarks.test_validation import CAP, SHIFT, demo_events
+from tests.benchmarks.test_validation import CAP, SHIFT, of_the_demo
 
 KEPT = Validation(
     inputs=Marginals(max_js_distance=CAP),
@@ -49,8 +49,7 @@ def attacked(table: EventTable, classifier: TorchClassifier, validation: Validat
 
 
 def control_region() -> tuple[EventTable, TorchClassifier]:
-    events, classifier, _ = demo_events()
-    test = events.test
+    test, classifier, _ = of_the_demo()
     (region,) = (region for region in test.regions if region.constrained)
     return replace(test.select(region.mask), regions=()), classifier
 

@@ -15,21 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool import demo
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.defences.detector import Detector, train_detector
-from hepfool.demo import CONTROL_REGION, HIDDEN, PRETRAINED, DemoEvents, keeping_score, read_events
-from hepfool.events import EventTable, Region
+from hepfool.defences.detector import Detector
+from hepfool.demo import demo_steps
+from hepfool.events import EventTable, Region, signal_region_envelope
 from hepfool.io.tables import read_table
-from hepfool.models.files import load_torch
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.samples.higgsml import FEATURES, MISSING_VALUE
 from hepfool.studies.runs import split_events
 from hepfool.training import TrainingSettings, fit
 from hepfool.validation import Correlations, Marginals, Validation
-from hepfool.workflow.study import signal_region_envelope
 from hepfool.worst_case.composition import compositions
 from tests.benchmarks.conftest import Record
 from tests.benchmarks.samples import synthetic
@@ -73,14 +70,10 @@ def attacked(table: EventTable, classifier: TorchClassifier, validation: Validat
 
 
 @lru_cache(maxsize=1)
-def demo_events() -> tuple[DemoEvents, TorchClassifier, Detector]:
-    """Events and network of the package, and a detector of the demo's attack."""
-    events = read_events(seed=1)
-    blank = Standardise(np.zeros(events.test.n_features), np.ones(events.test.n_features))
-    classifier = load_torch(PRETRAINED, network=mlp(events.test.n_features, HIDDEN, preprocessing=blank))
-    parts = (events.train, events.validation)
-    trained = [demo._attack("", part, classifier, seed=1, tell=lambda *_: None) for part in parts]
-    return events, classifier, train_detector(*trained, seed=1)
+def of_the_demo() -> tuple[EventTable, TorchClassifier, Detector]:
+    """Test events and network of the demo, and its detector."""
+    steps = demo_steps(until="adaptive")
+    return steps["events"].simulation["test"], steps["baseline"].classifier, steps["detector"]
 
 
 @pytest.fixture
@@ -187,11 +180,10 @@ def test_twenty_thousand_events_with_the_score_kept(record: Record) -> None:
 
 @pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 def test_control_region_of_the_demo(record: Record) -> None:
-    events, classifier, detector = demo_events()
-    region, envelope = events.test.region(CONTROL_REGION).mask, signal_region_envelope(events.test)
-    kept = keeping_score(detector)
-    validation = kept.validation
-    assert validation is not None
+    table, classifier, detector = of_the_demo()
+    region, envelope = table.region("high_mt").mask, signal_region_envelope(table)
+    validation = Validation(flagged=detector)
+    kept = CONSERVAttack(strategy="frugal", validation=validation)
     twenty = Marginals(n_bins=20, n_quantiles=0)
     without = replace(validation, score=None, flagged=None)
     attacks = {
@@ -201,9 +193,9 @@ def test_control_region_of_the_demo(record: Record) -> None:
         "score not kept": (replace(kept, validation=without), ""),
     }
     for name, (attack, target) in attacks.items():
-        result = run_attack(attack, classifier, events.test, rng=1, envelope=envelope)
+        result = run_attack(attack, classifier, table, rng=1, envelope=envelope)
         assert result.validated.kept
-        limit = {one.name: one for one in compositions(result, classifier)}[CONTROL_REGION].limit
+        limit = {one.name: one for one in compositions(result, classifier)}["high_mt"].limit
         remark = f"{'no limit' if limit is None else f'at most {limit:.4f}'}, {done(result)}"
         record(f"fooling ratio, demo, {name}", result.counts(region).fooling_ratio, target=target, remark=remark)
 

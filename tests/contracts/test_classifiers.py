@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 import torch
 from scipy import special
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from torch import nn
 
 from hepfool.contrib.attention import attention_features, attention_jets
 from hepfool.contrib.jets.networks import particle_flow_jets
 from hepfool.events import EventTable
 from hepfool.models.blackbox import CallableClassifier, FiniteDifference
+from hepfool.models.folds import FoldedClassifier
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.models.tree_classifier import TreeClassifier
 from hepfool.surrogate import Surrogate
 from hepfool.testing import ClassifierConformance, GradientConformance
 from hepfool.training import TrainingSettings
@@ -157,6 +159,67 @@ class TestGradients(GradientConformance):
     @pytest.fixture
     def values(self, rng: np.random.Generator) -> FloatArray:
         return read_only(rng)
+
+
+def read_trees(seed: int, n_classes: int, kind: type, **settings: float) -> TreeClassifier:
+    """Trees of scikit-learn, read."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(scale=2.0, size=(300, N_FEATURES))
+    labels = np.digitize(values.sum(axis=1), np.linspace(-2.0, 2.0, n_classes + 1)[1:-1])
+    return TreeClassifier.of(kind(random_state=seed, **settings).fit(values, labels))
+
+
+TREES: dict[str, Specimen] = {
+    "boosted trees": lambda seed: read_trees(seed, 2, HistGradientBoostingClassifier, max_iter=10),
+    "boosted trees of three": lambda seed: read_trees(seed, 3, HistGradientBoostingClassifier, max_iter=10),
+    "forest": lambda seed: read_trees(seed, 2, RandomForestClassifier, n_estimators=9, min_samples_leaf=40),
+    "forest of three": lambda seed: read_trees(seed, 3, RandomForestClassifier, n_estimators=9, max_depth=4),
+}
+
+
+class TestTrees(ClassifierConformance):
+    @pytest.fixture(params=TREES.values(), ids=list(TREES))
+    def build(self, request: pytest.FixtureRequest) -> Callable[[int], Classifier]:
+        build: Callable[[int], Classifier] = request.param
+        return build
+
+    @pytest.fixture
+    def values(self, rng: np.random.Generator) -> FloatArray:
+        return read_only(rng)
+
+    test_margin_is_positive_for_the_predicted_class = (
+        GradientConformance.test_margin_is_positive_for_the_predicted_class
+    )
+    test_loss_is_the_cross_entropy = GradientConformance.test_loss_is_the_cross_entropy
+
+    @pytest.fixture
+    def differentiable(self, build: Callable[[int], Classifier]) -> Classifier:
+        return build(3)
+
+
+FOLDED: dict[str, Specimen] = {
+    "folds of torch": lambda seed: FoldedClassifier([TorchClassifier(network(seed + k)) for k in range(3)]),
+    "folds of three classes": lambda seed: FoldedClassifier([TorchClassifier(network(seed + k, 3)) for k in range(3)]),
+    "differences of folds": lambda seed: FiniteDifference(
+        FoldedClassifier([CallableClassifier(Logistic(seed + k, 2), n_features=N_FEATURES) for k in range(3)]),
+        np.full(N_FEATURES, 1e-3),
+    ),
+}
+
+
+class TestFolds(ClassifierConformance, GradientConformance):
+    """Classifiers that are given a spectator behind the inputs."""
+
+    @pytest.fixture(params=FOLDED.values(), ids=list(FOLDED))
+    def build(self, request: pytest.FixtureRequest) -> Callable[[int], Classifier]:
+        build: Callable[[int], Classifier] = request.param
+        return build
+
+    @pytest.fixture
+    def values(self, rng: np.random.Generator) -> FloatArray:
+        array = np.column_stack([read_only(rng), np.arange(50) % 3])
+        array.flags.writeable = False
+        return array
 
 
 @pytest.mark.parametrize("output", ["logit", "probability"])

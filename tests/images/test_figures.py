@@ -30,6 +30,7 @@ from hepfool.plots import (
     plot_fooling,
     plot_frontier,
     plot_impacts,
+    plot_ladder,
     plot_marginal,
     plot_marginals,
     plot_misclassification,
@@ -48,13 +49,13 @@ from hepfool.statistics.marginals import Binning
 from hepfool.statistics.migration import Migration
 from hepfool.statistics.toys import Power
 from hepfool.studies.cross_run import CrossRuns
-from hepfool.studies.data_check import DataCheck
 from hepfool.studies.frontier import Frontier, FrontierPoint
 from hepfool.studies.misclassification import Misclassification, systematic_misclassification
 from hepfool.studies.region_yields import RegionYields
 from hepfool.studies.systematics import Measured
-from hepfool.studies.threshold_scan import ThresholdScan
+from hepfool.studies.threshold_scan import DataCheck, ThresholdScan
 from hepfool.typing import FloatArray
+from hepfool.worst_case.ladder import Bracket, Freedom, Ladder, Rung
 from tests.figures import STYLE, TOLERANCE, drawn, judged, quantiles
 
 
@@ -126,6 +127,33 @@ def detector_curves() -> DetectorCurves:
         ),
         n_nominal=2000,
         n_fooled=731,
+    )
+
+
+def rungs() -> Ladder:
+    def rung(freedom: Freedom, label: str, found: float, proved: float | None) -> Rung:
+        gain, loss = (
+            Bracket(found=k * found, error=0.3 * k * found**0.7, proved=None if proved is None else k * proved)
+            for k in (3.5, 0.4)
+        )
+        fooling = Bracket(found=found, error=0.1 * found**0.7, proved=proved)
+        return Rung(freedom=freedom, label=label, fooling=fooling, gain=gain, loss=loss)
+
+    return Ladder(
+        rungs=(
+            rung("sources", "Each source alone, in quadrature", 0.028, None),
+            rung("one shift", "All sources, one shift for all events", 0.042, 0.0523),
+            rung("shift per event", "All sources, each event its own shift", 0.0517, 0.0523),
+            rung("inputs", "Every input by itself", 0.0999, 0.112),
+            rung("attack", "Free under the caps of the validation", 0.143, None),
+        ),
+        events="low_mt",
+        sources=("tau_energy",),
+        n_attacked=3573,
+        n_events=4392,
+        shift={"tau_energy": 1.0},
+        relaxed=(),
+        seed=1,
     )
 
 
@@ -297,6 +325,8 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "frontier": lambda: plot_frontier(frontier(), style=STYLE),
     "threshold_scan": lambda: plot_threshold_scan(threshold_scan(), style=STYLE),
     "threshold_scan_simulation": lambda: plot_threshold_scan(replace(threshold_scan(), checks=()), style=STYLE),
+    "ladder": lambda: plot_ladder(rungs(), events=r"$m_\mathrm{T}(\mu) < 40$ GeV", style=STYLE),
+    "ladder_atlas": lambda: plot_ladder(rungs(), style=replace(STYLE, experiment="ATLAS")),
     "impacts": lambda: plot_impacts(impact(), style=STYLE),
     "comparison": lambda: plot_attack_comparison(
         {

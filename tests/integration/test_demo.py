@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import uproot
 
 from hepfool import demo
-from hepfool.demo import PRETRAINED
 from hepfool.io.store import read_store
-from hepfool.workflow import with_frontier
+from hepfool.models.files import load_torch
+from hepfool.models.networks import Standardise, mlp
+from hepfool.samples.htautau_analysis import FEATURES
+from hepfool.study.plan import FrontierConfiguration
 
 pytestmark = [
     pytest.mark.torch,
@@ -24,14 +24,12 @@ pytestmark = [
 
 
 def test_demo_goes_from_root_files_to_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[str] = []
     folder = tmp_path / "out"
     # Further points take a quarter of a minute each.
-    monkeypatch.setattr(demo, "with_frontier", functools.partial(with_frontier, factors=(1.0,)))
-    summary = demo.run_demo(
-        folder, pretrained=True, frontier=tmp_path / "scan.json", progress=lambda step, _: steps.append(step)
-    )
-    assert {"Attack the test events", "Train the detector"} <= set(steps)
+    monkeypatch.setattr(demo, "FrontierConfiguration", lambda: FrontierConfiguration(factors=(1.0,)))
+    titles: dict[str, None] = {}
+    summary = demo.run_demo(folder, frontier=True, progress=lambda step, _: titles.setdefault(step))
+    assert list(titles) == [step.title for step in demo.demo_study(folder, frontier=True).steps()]
     written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     figures = {
         f"figures/{name}.{kind}"
@@ -64,6 +62,23 @@ def test_demo_goes_from_root_files_to_a_verdict(tmp_path: Path, monkeypatch: pyt
     assert point["max_js_distance"] == pytest.approx(constrained["max_js_distance"])
     control = {c["name"]: c for c in record["verdict"]["criteria"]}["FlaggedFractionsAgree"]
     assert control["status"] == "passed"
+    # The trained network is a state dictionary that can be read again.
+    blank = Standardise(torch.zeros(len(FEATURES)).numpy(), torch.ones(len(FEATURES)).numpy())
+    network = load_torch(folder / "network.pt", network=mlp(len(FEATURES), (64, 64, 32), preprocessing=blank))
+    assert network.digest == record["provenance"]["classifier"]
+
+    # The same call takes every step from its folder, and the plan knows how many data there are.
+    steps = demo.demo_study(folder, frontier=True).steps()
+    assert steps[-1].name == "report"
+    again = demo.run_demo(folder, frontier=True, force=True)
+    assert again.to_json() == summary.to_json()
+
+
+def test_the_plan_knows_the_number_of_data() -> None:
+    parts = demo.demo_steps(until="baseline")["events"]
+    checks = demo.demo_study("report").checks
+    assert checks is not None
+    assert checks.n_data == parts.data.n_events
 
 
 def test_result_does_not_depend_on_the_number_of_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +88,7 @@ def test_result_does_not_depend_on_the_number_of_threads(tmp_path: Path, monkeyp
         threads.append(torch.get_num_threads())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "read_events", stop)
+    monkeypatch.setattr(demo, "demo_events", stop)
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
     try:
@@ -83,9 +98,3 @@ def test_result_does_not_depend_on_the_number_of_threads(tmp_path: Path, monkeyp
         assert (threads, torch.get_num_threads()) == ([1, 1], before + 1)
     finally:
         torch.set_num_threads(before)
-
-
-def test_shipped_network_is_small_and_a_state_dictionary() -> None:
-    state = torch.load(PRETRAINED, weights_only=True)
-    assert all(np.isfinite(value.numpy()).all() for name, value in state.items() if "sentinel" not in name)
-    assert PRETRAINED.stat().st_size < 200_000

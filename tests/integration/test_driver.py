@@ -25,14 +25,15 @@ from hepfool.models.networks import mlp
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.digest import digest
-from hepfool.processors.driver import AnalysisRun, AttackPlan, RunSettings, run_analysis
+from hepfool.processors.driver import AnalysisRun, run_analysis
 from hepfool.processors.output import write_run
 from hepfool.processors.passes import RangeProcessor
+from hepfool.processors.plan import AttackPlan, RunSettings
 from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
 from hepfool.sums import Key
-from hepfool.workflow import run_table_attack
+from tests.judged import judged_attack
 from tests.toy_analysis import Logistic, Push, ToyAnalysis
 
 pytestmark = [
@@ -104,7 +105,7 @@ def test_dask_gives_the_same_to_the_last_bit(
 ) -> None:
     executor = DaskExecutor(client=dask_client, status=False)
     inline = run_analysis(_runner(executor), toy_fileset, ToyAnalysis(), plan, scope=scope)
-    options: dict[str, Any] = {"checkpoint": tmp_path / "kept", "settings": RunSettings(large_bytes=1000, threads=2)}
+    options: dict[str, Any] = {"resume": tmp_path / "kept", "settings": RunSettings(large_bytes=1000, threads=2)}
     through_files = run_analysis(_runner(executor), toy_fileset, ToyAnalysis(), plan, scope=scope, **options)
     assert inline.digest == through_files.digest == expected.digest
     assert list((tmp_path / "kept" / "state").iterdir())
@@ -152,7 +153,7 @@ def test_detector_counts_what_is_fooled_and_not_flagged(
 # Provenance and output
 
 
-def test_provenance_tells_one_run_from_another(
+def test_provenance_differs_between_runs(
     toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, expected: AnalysisRun
 ) -> None:
     provenance = json.loads(json.dumps(expected.provenance))
@@ -190,7 +191,7 @@ def test_a_summary_says_which_run_it_is_of(toy_fileset: dict[str, Any], plan: At
     run = run_analysis(_runner(), toy_fileset, ToyAnalysis(), replace(plan, detector=None))
     assert run.out["result"].provenance["run"] == run.provenance
     table = run.out["result"].nominal
-    study = run_table_attack(table, plan.classifier, plan.attack, seed=1)
+    study = judged_attack(table, plan.classifier, plan.attack, seed=1)
     assert "run" not in study.summary.provenance
 
 
@@ -201,7 +202,7 @@ def test_a_checkpointer_that_confuses_passes_is_refused(
     toy_fileset: dict[str, Any], plan: AttackPlan, scope: Any, tmp_path: Path
 ) -> None:
     runner = _runner(checkpointer=SimpleCheckpointer(str(tmp_path)))
-    with pytest.raises(ValueError, match="does not tell one pass from another"):
+    with pytest.raises(ValueError, match="cannot separate the passes"):
         run_analysis(runner, toy_fileset, ToyAnalysis(), plan, scope=scope)
 
 
@@ -291,7 +292,7 @@ def test_objects_are_not_given_to_other_events(tmp_path: Path, plan: AttackPlan,
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Missing cross-reference", "ignore::hepfool.exceptions.NetworkWarning")
-def test_killed_attack_of_the_package_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_attack_of_the_package_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NanoAODSchema, "warn_missing_crossrefs", False)
     analysis = HiggsToTauTau(luminosity_pb=htautau.luminosity_pb())
     runner = _runner(schema=NanoAODSchema, chunksize=2000, maxchunks=1)
@@ -314,8 +315,8 @@ def test_killed_attack_of_the_package_goes_on_to_the_same_bits(tmp_path: Path, m
 
     monkeypatch.setattr(CONSERVAttack, "iterate", dying)
     with pytest.raises(KeyboardInterrupt):
-        run_analysis(runner, fileset, analysis, plan, checkpoint=tmp_path / "kept")
-    resumed = run_analysis(runner, fileset, analysis, plan, checkpoint=tmp_path / "kept")
+        run_analysis(runner, fileset, analysis, plan, resume=tmp_path / "kept")
+    resumed = run_analysis(runner, fileset, analysis, plan, resume=tmp_path / "kept")
     assert calls == [0, 1, 1, 2]
     assert resumed.provenance["passes"]["attack"]["n_resumed"] == 2
     assert resumed.digest == clean.digest

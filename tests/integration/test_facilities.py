@@ -108,7 +108,7 @@ def test_remote_client_and_a_module_that_is_sent(
 
 
 @pytest.mark.dask
-def test_a_zipped_package_reaches_workers_that_lack_it(dask_client: Any, tmp_path: Path) -> None:
+def test_a_zipped_package_reaches_workers_without_it(dask_client: Any, tmp_path: Path) -> None:
     package = tmp_path / "src" / "sent_package" / "inner"
     package.mkdir(parents=True)
     (package.parent / "__init__.py").write_text("")

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,24 +23,13 @@ from hepfool.io.tables import read_table
 from hepfool.models.files import export_program
 from hepfool.models.networks import mlp
 from hepfool.models.pytorch import TorchClassifier
+from tests.processes import fork
+from tests.slow_attack import slow_attack_into
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.torch]
 
 N_EVENTS = 2000
 PATIENCE = 300.0
-#: A slow attack in a process of its own, so that there is time to disturb it.
-SLOW = """
-import sys, time
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.cli import main
-iterate = CONSERVAttack.iterate
-def slow(*arguments):
-    time.sleep(0.3)
-    return iterate(*arguments)
-CONSERVAttack.iterate = slow
-sys.argv[0] = "hepfool"
-main()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -53,39 +43,52 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(inputs: Path, output: Path, checkpoint: Path | None, *more: str) -> list[str]:
+def command(inputs: Path, output: Path, work: Path | None, *more: str) -> list[str]:
     files = [str(inputs / "events.root"), "--features", "x,y", "--label", "truth", "--model", str(inputs / "model.pt2")]
-    kept = [] if checkpoint is None else ["--checkpoint", str(checkpoint)]
+    kept = [] if work is None else ["--work", str(work)]
     caps = ["--n-iterations", "8", "--n-bins", "20", "--n-candidates", "10", "--max-js-distance", "0.05"]
     return ["attack", *files, *caps, *kept, "-o", str(output), *more]
 
 
-def started(arguments: list[str], *before: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*before, sys.executable, "-c", SLOW, *arguments],
-        text=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "COLUMNS": "200"},
-    )
+class Started:
+    """A command that runs in a process of its own."""
 
+    def __init__(self, arguments: list[str]) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._errors = Path(self._folder.name) / "errors"
+        self._process, self._pid = fork(slow_attack_into, str(self._errors), arguments)
 
-def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Exit status, and what was said."""
-    _, errors = process.communicate(timeout=PATIENCE)
-    return process.returncode, errors
+    def send_signal(self, number: int) -> None:
+        os.kill(self._pid, number)
+
+    def running(self) -> bool:
+        return self._process.is_alive()
+
+    def finished(self) -> tuple[int | None, str]:
+        """Exit status, and what was said."""
+        self._process.join(PATIENCE)
+        with self._folder:
+            return self._process.exitcode, self._errors.read_text() if self._errors.exists() else ""
 
 
 def finish(arguments: list[str]) -> None:
-    status, errors = finished(started(arguments))
+    status, errors = Started(arguments).finished()
     assert status == 0, errors
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+def wait_for(arrived: Callable[[], object], process: Started) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not arrived() and process.running() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert path.exists(), process.communicate()
+
+
+def run_mounted(options: str, folder: Path, arguments: list[str], **settings: Path) -> tuple[int, str]:
+    """Run a command with a small disk of its own at a folder."""
+    inner = f'mount -t tmpfs -o {options} none "{folder}" && exec "$@"'
+    command = ["unshare", "-rm", "sh", "-c", inner, "sh", sys.executable, "-m", "tests.slow_attack", *arguments]
+    environment = {**os.environ, "COLUMNS": "200", **{name: str(path) for name, path in settings.items()}}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE, env=environment)
+    return done.returncode, done.stderr
 
 
 def attacked(folder: Path) -> tuple[int, str]:
@@ -117,54 +120,50 @@ def row(
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
-def test_a_signal_leaves_a_report_of_what_is_done(
+def test_a_signal_leaves_what_is_done(
     sent: signal.Signals, inputs: Path, tmp_path: Path, row: Any, attempt: int
 ) -> None:
-    kept, output = tmp_path / "attack.zip", tmp_path / "out"
-    process = started(command(inputs, output, kept))
-    wait_for(kept, process)
+    kept, output = tmp_path / "work", tmp_path / "out"
+    process = Started(command(inputs, output, kept))
+    wait_for(lambda: list(kept.glob("unfinished-attack*")), process)
     time.sleep(0.13 * attempt)
     process.send_signal(sent)
-    status, errors = finished(process)
+    status, errors = process.finished()
     assert status == 128 + sent
-    if output.exists():
-        assert json.loads((output / "summary.json").read_text())["events"]["interrupted"]
-        assert "the report holds the iterations that were finished" in errors
+    assert "no report was written" in errors
     assert f"is kept in {kept}; go on with: hepfool attack {inputs}" in errors
     assert "Traceback" not in errors
-    assert {path.name for path in tmp_path.iterdir()} <= {"attack.zip", "out"}
+    assert {path.name for path in tmp_path.iterdir()} == {"work"}
     finish(command(inputs, output, kept, "--force"))
-    row(f"{sent.name} to hepfool attack", f"status {128 + sent}; went on from the file", output)
+    row(f"{sent.name} to hepfool attack", f"status {128 + sent}; went on from the folder", output)
 
 
 def test_a_signal_while_the_report_is_written_leaves_no_half_of_it(
     inputs: Path, tmp_path: Path, row: Any, attempt: int
 ) -> None:
-    kept, output = tmp_path / "attack.zip", tmp_path / "out"
-    process = started(command(inputs, output, kept))
-    deadline = time.monotonic() + PATIENCE
-    while not list(tmp_path.glob(".out-*")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    kept, output = tmp_path / "work", tmp_path / "out"
+    process = Started(command(inputs, output, kept))
+    wait_for(lambda: list(tmp_path.glob(".out-*")), process)
     process.send_signal(signal.SIGTERM)
-    status, errors = finished(process)
+    status, errors = process.finished()
     assert (status, "no report was written" in errors) == (143, True), errors
-    assert [path.name for path in tmp_path.iterdir()] == ["attack.zip"]
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
     finish(command(inputs, output, kept))
-    row("SIGTERM while the report is written", "no half report; went on from the file", output)
+    row("SIGTERM while the report is written", "no half report; went on from the folder", output)
 
 
 def test_a_kill_leaves_nothing_that_the_next_run_does_not_remove(
     inputs: Path, tmp_path: Path, row: Any, attempt: int
 ) -> None:
-    kept, output = tmp_path / "attack.zip", tmp_path / "out"
-    process = started(command(inputs, output, kept))
-    wait_for(kept, process)
+    kept, output = tmp_path / "work", tmp_path / "out"
+    process = Started(command(inputs, output, kept))
+    wait_for(lambda: list(kept.glob("unfinished-attack*")), process)
     time.sleep(float(np.random.default_rng(attempt).uniform(0.0, 4.0)))
-    process.kill()
-    finished(process)
+    process.send_signal(signal.SIGKILL)
+    process.finished()
     finish(command(inputs, output, kept, "--force"))
-    assert {path.name for path in tmp_path.iterdir()} == {"attack.zip", "out"}
-    row("SIGKILL to hepfool attack", "went on from the file, leftovers removed", output)
+    assert {path.name for path in tmp_path.iterdir()} == {"work", "out"}
+    row("SIGKILL to hepfool attack", "went on from the folder, leftovers removed", output)
 
 
 @pytest.fixture
@@ -185,9 +184,7 @@ def test_a_disk_that_takes_no_report(size: str, inputs: Path, tmp_path: Path, ro
     small.mkdir()
     spare.mkdir()
     options = size if "," in size else f"size={size}"
-    inner = f'mount -t tmpfs -o {options} none "{small}" && TMPDIR="{spare}" exec "$@"'
-    process = started(command(inputs, small / "out", None), "unshare", "-rm", "sh", "-c", inner, "sh")
-    status, errors = finished(process)
+    status, errors = run_mounted(options, small, command(inputs, small / "out", None), TMPDIR=spare)
     last = errors.splitlines()[-1]
     assert (status, "Traceback" in errors) == (2, False), errors
     if "ro" in size:
@@ -199,13 +196,10 @@ def test_a_disk_that_takes_no_report(size: str, inputs: Path, tmp_path: Path, ro
 
 
 @pytest.mark.usefixtures("mounting")
-def test_a_full_disk_under_the_checkpoint_of_an_attack(inputs: Path, tmp_path: Path, row: Any) -> None:
+def test_a_full_disk_under_the_work_of_an_attack(inputs: Path, tmp_path: Path, row: Any) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    inner = f'mount -t tmpfs -o size=8k none "{small}" && exec "$@"'
-    arguments = command(inputs, tmp_path / "out", small / "attack.zip")
-    process = started(arguments, "unshare", "-rm", "sh", "-c", inner, "sh")
-    status, errors = finished(process)
+    status, errors = run_mounted("size=8k", small, command(inputs, tmp_path / "out", small / "work"))
     assert status == 0, errors
     assert errors.count("finished work cannot be kept in") == 1
-    row("full disk under --checkpoint", "said once; ran to the end", tmp_path / "out")
+    row("full disk under --work", "said once; ran to the end", tmp_path / "out")

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from hepfool.workflow import plan_workflow
-
 SCRIPT = Path(__file__).parents[2] / "analysis_examples" / "higgs_challenge" / "report.py"
 
 
@@ -20,6 +18,6 @@ def test_the_report_is_a_workflow(quick: bool, tmp_path: Path) -> None:
     configuration = runpy.run_path(str(SCRIPT))["configuration"](file, tmp_path / "report", quick=quick)
     kinds = [feature.kind for feature in configuration.events.features]
     assert (len(kinds), kinds.count("angle"), kinds.count("integer")) == (30, 5, 1)
-    names = [step.name for step in plan_workflow(configuration)]
+    names = [step.name for step in configuration.steps()]
     assert names[-3:] == ["checks", "frontier", "report"]
     assert "detector" in names

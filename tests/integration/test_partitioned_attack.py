@@ -73,7 +73,7 @@ def test_one_partition_is_the_attack_on_all_events(
     np.testing.assert_array_equal(kept.spectators["fooled"], whole["result"].fooled)
 
 
-def test_data_in_signal_regions_are_left_out_and_a_detector_is_asked(
+def test_data_in_signal_regions_are_left_out_and_the_detector_is_applied(
     toy_fileset: dict[str, Any], analysis: Any, classifier: Any, attack: Any, tmp_path: Path
 ) -> None:
     processor = PartitionProcessor(analysis, tmp_path, unblind=True)
@@ -187,7 +187,7 @@ def test_partitions_of_which_none_can_be_attacked_are_refused(tmp_path: Path) ->
         replace(SMALL, binning=binning).run(_signed(tmp_path, -0.1, -1.0))
 
 
-def test_a_partition_of_data_alone_is_no_error(tmp_path: Path) -> None:
+def test_a_partition_of_data_alone_is_accepted(tmp_path: Path) -> None:
     first, second = _parts(2)
     data = replace(second, labels=np.full(400, UNLABELLED), datasets=("collisions",))
     result = SMALL.run(write_partitions(tmp_path, [first, data]))
@@ -306,14 +306,14 @@ def test_a_lost_file_and_a_full_disk_are_named(
     partitions: Partitions, classifier: Any, attack: Any, toy_fileset: dict[str, Any], analysis: Any, tmp_path: Path
 ) -> None:
     (partitions.folder / partitions.files[0].name).unlink()
-    with pytest.raises(IncompleteInputError, match="is lost"):
+    with pytest.raises(IncompleteInputError, match="is missing"):
         PartitionedAttack(classifier=classifier, attack=attack).run(partitions)
     missing = PartitionProcessor(analysis, tmp_path / "missing")
     with pytest.raises(Exception, match="name a folder that every worker may write to"):
         run_processor(_runner(skipbadfiles=True), toy_fileset, missing)
 
 
-def test_nothing_to_attack_is_said(tmp_path: Path, classifier: Any, attack: Any) -> None:
+def test_an_attack_without_events_is_reported(tmp_path: Path, classifier: Any, attack: Any) -> None:
     unlabelled = EventTable.from_arrays(np.random.default_rng(1).normal(size=(20, 3)), labels=np.full(20, UNLABELLED))
     stored = write_partitions(tmp_path, [unlabelled])
     with pytest.raises(ValueError, match="no labelled, constrained event among 20"):

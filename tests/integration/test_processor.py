@@ -135,7 +135,7 @@ def test_nothing_selected_is_an_error_with_the_number_of_events_read(
         run_processor(_runner(), toy_fileset, AttackProcessor(type(analysis)(min_pt=1e6), classifier, attack))
 
 
-def test_a_processor_for_workers_leaves_the_network_at_home(analysis: Any, classifier: Any, attack: Any) -> None:
+def test_a_processor_is_sent_to_workers_without_its_network(analysis: Any, classifier: Any, attack: Any) -> None:
     import cloudpickle
 
     sent = pickle.loads(cloudpickle.dumps(AttackProcessor(analysis, classifier, attack)))
@@ -307,7 +307,7 @@ def test_a_bad_file_among_many_is_named(
         run_processor(_runner(skipbadfiles=skip), fileset, AttackProcessor(analysis, classifier, attack))
     message = str(caught.value)
     assert str(bad) in message
-    assert "fetch these files again" in message
+    assert "copy these files again" in message
     assert all(name not in message for name in toy_fileset["signal"]["files"])
 
 

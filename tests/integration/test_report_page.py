@@ -14,7 +14,8 @@ import pytest
 
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.statistics.checks import CheckSettings
-from hepfool.workflow import run_table_attack, with_checks, write_study
+from hepfool.study import write_study
+from tests.judged import judged_attack
 from tests.specimens import SineClassifier, events
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -48,9 +49,8 @@ def browser() -> str:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     attack = CONSERVAttack(n_iterations=1, n_bins=20, max_js_distance=0.03)
-    study = run_table_attack(events(400), SineClassifier(), attack, seed=1)
     settings = CheckSettings(n_data=300.0, checks=("chi2", "correlations"), n_toys=20)
-    study = with_checks(study, settings, seed=1)
+    study = judged_attack(events(400), SineClassifier(), attack, seed=1, checks=settings)
     return write_study(study, tmp_path_factory.mktemp("report") / "out") / "report.html"
 
 

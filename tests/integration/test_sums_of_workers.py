@@ -7,7 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,22 @@ from coffea.processor import DaskExecutor, IterativeExecutor, Runner
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import Detector
-from hepfool.events import UNLABELLED, EventTable
+from hepfool.events import UNLABELLED, EventTable, signal_region_envelope
 from hepfool.exceptions import LowStatisticsWarning
 from hepfool.io.partitions import open_partitions, write_partitions
 from hepfool.models.protocols import threshold_of
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.processors.chunk import attack_table, attack_what_can_be, chunk_rng
-from hepfool.processors.driver import AttackPlan, run_analysis
+from hepfool.processors.driver import run_analysis
 from hepfool.processors.partitioned_attack import PartitionedAttack
 from hepfool.processors.passes import TableProcessor
+from hepfool.processors.plan import AttackPlan
 from hepfool.report import summary_markdown
 from hepfool.statistics.marginals import Binning
+from hepfool.study import judged, write_study
 from hepfool.sums import AttackSums, data_sums
-from hepfool.typing import FloatArray, IntArray
 from hepfool.validation import Correlations, Marginals, Validation
-from hepfool.workflow import judged, write_study
-from tests.toy_analysis import Logistic, ToyAnalysis
+from tests.toy_analysis import Sloped, ToyAnalysis
 
 pytestmark = pytest.mark.torch
 
@@ -55,20 +55,6 @@ ATTACK = CONSERVAttack(
     ),
 )
 SEED = 7
-
-
-@dataclass(frozen=True)
-class Sloped(Logistic):
-    """With the gradient that the attack needs."""
-
-    def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        sign = np.where(labels == 1, 1.0, -1.0)
-        log_odds = np.clip(values, 0.0, None) @ np.array(self.slope) - 1.5
-        return sign * log_odds, sign[:, None] * np.array(self.slope) * (values > 0.0)
-
-    def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        margin, gradient = self.margin_and_gradient(values, labels)
-        return np.logaddexp(0.0, -margin), -gradient / (1.0 + np.exp(margin))[:, None]
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +89,10 @@ def joined(results: list[AttackResult]) -> AttackResult:
     }
     for name in ("attacked", "fooled", "classes", "nominal_scores", "adversarial_scores"):
         changes[name] = np.concatenate([getattr(one, name) for one in results])
+    none = [np.zeros(one.nominal.n_events, dtype=np.bool_) for one in results]
+    changes["enveloped"] = np.concatenate(
+        [one.enveloped if len(one.enveloped) else k for one, k in zip(results, none, strict=True)]
+    )
     return replace(results[0], **changes)
 
 
@@ -138,6 +128,7 @@ def check_same(found: AttackSums, expected: AttackSums) -> None:
         elif not (isinstance(value, str) and any(letter.isdigit() for letter in value)):
             assert one[place] == value, place
     drawn = {"inputs", "score", "marginal", "detector score", "count"}
+    assert {key.what for key in expected.sums} >= drawn - {"detector score"}
     for key, total in expected.sums.items():
         if key.what in drawn:
             np.testing.assert_allclose(found.sums[key].value, total.value, rtol=1e-9, atol=1e-9, err_msg=str(key))
@@ -188,7 +179,8 @@ def test_a_single_chunk_is_an_attack_in_memory(toy_fileset: dict[str, Any], dete
     binning = Binning.uniform(table, n_bins=20)
     options: dict[str, Any] = {"binning": binning, "seed": SEED, "detector": detector}
     found = attack_table(table, Sloped(), ATTACK, metadata=metadata, **options)["sums"]
-    result = run_attack(ATTACK, Sloped(), table, rng=chunk_rng(SEED, metadata), binning=binning)
+    bounds = signal_region_envelope(table)
+    result = run_attack(ATTACK, Sloped(), table, rng=chunk_rng(SEED, metadata), binning=binning, envelope=bounds)
     assert found == result.sums(Sloped(), detector=detector)
     pair = (judged(found, seed=SEED), judged(result.sums(Sloped(), detector=detector), seed=SEED))
     assert pair[0].summary == pair[1].summary

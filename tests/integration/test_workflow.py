@@ -12,14 +12,13 @@ from coffea.nanoevents import BaseSchema, NanoAODSchema
 from coffea.processor import IterativeExecutor, Runner
 from coffea.util import save
 
-from hepfool import CONSERVAttack, Study, workflow
+from hepfool import CONSERVAttack, Study
 from hepfool.models.blackbox import FiniteDifference
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.passes import TableProcessor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
-from hepfool.workflow import read_configuration, run_workflow
-from hepfool.workflow.configuration import SplitConfiguration
+from hepfool.study.plan import SplitConfiguration
 from tests.toy_analysis import Logistic, ToyAnalysis
 
 pytestmark = [
@@ -44,15 +43,15 @@ data_regions: [high_mt]
 
 
 def test_from_a_coffea_output_to_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workflow.study, "draw_study", lambda _, **__: {})
+    monkeypatch.setattr("hepfool.study.outcome.draw_study", lambda _, **__: {})
     fileset = {**htautau.fileset(), **htautau.pseudodata_fileset()}
     chosen = {name: fileset[name] for name in ("ggH", "WJets", "pseudodata")}
     runner = Runner(IterativeExecutor(status=False), schema=NanoAODSchema)
     out = run_processor(runner, chosen, TableProcessor(HiggsToTauTau(luminosity_pb=htautau.luminosity_pb())))
     save(out, tmp_path / "out.coffea")
     (tmp_path / "study.yaml").write_text(CONFIGURATION)
-    configuration = read_configuration(tmp_path / "study.yaml")
-    summary = run_workflow(configuration)
+    configuration = Study.from_yaml(tmp_path / "study.yaml")
+    summary = configuration.run()
     record = json.loads((tmp_path / "report" / "summary.json").read_text())
     assert record["verdict"]["decision"] == summary.verdict["decision"]
     # Splitting is by dataset, and of a thinned table.
@@ -69,7 +68,7 @@ def test_from_a_coffea_output_to_a_verdict(tmp_path: Path, monkeypatch: pytest.M
     assert constrained["correlation_shift"] <= 0.05
     (criterion,) = (c for c in record["verdict"]["criteria"] if c["name"] == "FlaggedFractionsAgree")
     assert criterion["numbers"].startswith("high_mt: data ")
-    assert run_workflow(configuration, force=True).to_json() == summary.to_json()
+    assert configuration.run(force=True).to_json() == summary.to_json()
 
 
 def test_a_study_runs_coffea_itself(
@@ -79,16 +78,16 @@ def test_a_study_runs_coffea_itself(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(workflow.study, "draw_study", lambda _, **__: {})
-    monkeypatch.setattr(workflow.procedure, "further_figures", lambda *_, **__: {})
+    monkeypatch.setattr("hepfool.study.outcome.draw_study", lambda _, **__: {})
+    monkeypatch.setattr("hepfool.study.procedure.further_figures", lambda *_, **__: {})
     runner = Runner(IterativeExecutor(status=False), schema=BaseSchema)
-    study = Study(output=tmp_path / "report", attack=CONSERVAttack(n_iterations=1), detector=None, split=UNSPLIT)
+    plan = Study(output=tmp_path / "report", attack=CONSERVAttack(n_iterations=1), detector=None, split=UNSPLIT)
     network = FiniteDifference(classifier, step=[0.1, 0.1, 0.1])
-    found = study.run(analysis=analysis, runner=runner, fileset=toy_fileset, classifier=network)
+    found = plan.run(analysis=analysis, runner=runner, fileset=toy_fileset, classifier=network)
     assert set(found.fooling["datasets"]) == {"signal", "background"}
     table = run_processor(runner, toy_fileset, TableProcessor(analysis))["table"]
-    assert study.run(table=table, classifier=network, force=True).to_json() == found.to_json()
+    assert plan.run(table=table, classifier=network, force=True).to_json() == found.to_json()
     with pytest.raises(ValueError, match="events come from a table, or from analysis, runner and fileset"):
-        study.run(table=table, runner=runner)
+        plan.run(table=table, runner=runner)
     with pytest.raises(ValueError, match="events come from a table, or from analysis, runner and fileset"):
-        study.run(analysis=analysis)
+        plan.run(analysis=analysis)

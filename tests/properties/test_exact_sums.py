@@ -37,7 +37,7 @@ def test_nothing_is_lost(rows: list[list[float]]) -> None:
 
 
 @given(arrays)
-def test_nothing_is_neutral(rows: list[list[float]]) -> None:
+def test_empty_sums_are_neutral(rows: list[list[float]]) -> None:
     found = ExactSum.of(rows[0])
     assert found + ExactSum.of(np.zeros(3)) == found == ExactSum.of(np.zeros(3)) + found
 

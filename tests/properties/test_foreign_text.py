@@ -30,8 +30,10 @@ from hepfool.io.tables import read_table
 from hepfool.models.blackbox import CallableClassifier
 from hepfool.plots.style import PlotStyle
 from hepfool.printable import printable
-from hepfool.report import sum_histograms, summary_html, summary_latex, summary_markdown, summary_table
-from hepfool.workflow.study import Outcome, run_table_attack, write_study
+from hepfool.report import summary_html, summary_latex, summary_markdown, summary_table
+from hepfool.report.folder import sum_histograms
+from hepfool.study.outcome import Outcome, write_study
+from tests.judged import judged_attack
 
 HOSTILE = (
     "m[lead]",
@@ -78,7 +80,7 @@ def study(name: str, *, label: str = "", unit: str = "") -> Outcome:
         regions=(Region(name, values[:, 1] > 0),),
         shape_variations={f"{name}_up": values + 0.1},
     )
-    return run_table_attack(table, POSITIVE, Noise(size=0.2, n_bins=5), seed=1)
+    return judged_attack(table, POSITIVE, Noise(size=0.2, n_bins=5), seed=1)
 
 
 def in_markdown(text: str) -> str:
@@ -132,7 +134,7 @@ def test_a_name_is_shown_as_it_is(name: str) -> None:
 @pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 def test_a_report_is_written_whatever_the_names(name: str) -> None:
     with TemporaryDirectory() as folder, warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hepfool.workflow.study.draw_study", lambda *_, **__: {})
+        patch.setattr("hepfool.study.outcome.draw_study", lambda *_, **__: {})
         warnings.simplefilter("ignore", PlainTextWarning)
         try:
             found = study(name)
@@ -168,18 +170,18 @@ def test_figures_show_tex_that_cannot_be_set_as_it_is(name: str, tmp_path: Path)
 def test_a_label_that_cannot_be_set_is_named_before_the_attack(
     part: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hepfool.workflow.study.run_attack", None)
+    monkeypatch.setattr("tests.judged.run_attack", None)
     with pytest.warns(PlainTextWarning, match=re.escape(repr(*part.values())[1:-1])), pytest.raises(TypeError):
         study("pt", **part)
 
 
 @pytest.mark.parametrize("label", ["$p_T$", "a $ b", r"costs \$5 or \$6", "plain", r"$\alpha_{s}$ [$10^{3}$]"])
-def test_sound_labels_pass_without_a_word(label: str) -> None:
+def test_sound_labels_give_no_warning(label: str) -> None:
     assert plots.style.check_labels([label])
 
 
 def test_an_experiment_label_that_cannot_be_set_is_refused() -> None:
-    with pytest.raises(ValueError, match="no TeX that Matplotlib can set"):
+    with pytest.raises(ValueError, match="cannot be set by Matplotlib"):
         PlotStyle(label=r"$\frac{1$")
 
 

@@ -312,6 +312,6 @@ def test_absurd_histograms_are_refused_before_memory_is_taken(change: dict[str, 
                 described["axes"][1] |= change
                 content = json.dumps(described).encode()
             absurd.writestr(name, content)
-    with pytest.raises(ValueError, match=r"absurd\.zip is no sound archive") as refused:
+    with pytest.raises(ValueError, match=r"absurd\.zip is not a valid hepfool archive") as refused:
         read_store(tmp_path / "absurd.zip")
     assert change.get("bins", 0) < 10**9 or "regular bins" in str(refused.value)

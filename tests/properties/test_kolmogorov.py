@@ -25,7 +25,7 @@ def test_ks_distance_is_that_of_scipy_with_weights_as_repetitions(seed: int, tie
     assert ks_distance(before, before, ones) == 0.0
 
 
-def test_ks_distance_refuses_what_has_no_distribution() -> None:
+def test_ks_distance_refuses_empty_distributions() -> None:
     with pytest.raises(ValueError, match="one value and weight per event"):
         ks_distance(np.zeros(3), np.zeros(2), np.zeros(3))
     with pytest.raises(ValueError, match="the weights sum to 0"):

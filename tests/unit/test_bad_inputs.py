@@ -47,7 +47,7 @@ def table(**options: Any) -> hf.EventTable:
         (lambda values: score(values) > 0.5, "returned classes"),
     ],
 )
-def test_answers_that_are_no_numbers_are_refused(function: Any, message: str) -> None:
+def test_answers_that_are_not_numbers_are_refused(function: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CallableClassifier(function).scores(VALUES)
 
@@ -57,7 +57,7 @@ def test_a_tensor_with_a_gradient_is_an_answer() -> None:
     np.testing.assert_allclose(classifier.scores(VALUES)[:, 1], score(VALUES))
 
 
-def test_a_class_is_no_estimator() -> None:
+def test_an_estimator_class_is_refused() -> None:
     with pytest.raises(TypeError, match="got the class LogisticRegression"):
         CallableClassifier(LogisticRegression)
 
@@ -70,7 +70,7 @@ def test_an_estimator_keeps_the_order_of_its_features() -> None:
     check_input(classifier, table(features=["a", "b", "c"]))
     with pytest.raises(ValueError, match=r"was trained on a, b, c, the table has them as c, b, a"):
         check_input(classifier, table(features=["c", "b", "a"]))
-    with pytest.warns(NetworkWarning, match="are they the same"):
+    with pytest.warns(NetworkWarning, match="check that these are the same"):
         check_input(classifier, table(features=["a", "b", "d"]))
     narrow = CallableClassifier(LogisticRegression().fit(VALUES[:, :2], LABELS))
     with pytest.raises(ValueError, match="takes 2 inputs but the table has 3"):
@@ -82,7 +82,7 @@ def test_an_estimator_keeps_the_order_of_its_features() -> None:
     [
         ({"batch_size": 2.5}, "batch_size must be a whole number"),
         ({"batch_size": True}, "batch_size must be a whole number"),
-        ({"device": "gpu"}, "cannot be brought to the device 'gpu'"),
+        ({"device": "gpu"}, "cannot be moved to the device 'gpu'"),
     ],
 )
 def test_settings_of_a_network_are_checked(options: dict[str, Any], message: str) -> None:
@@ -161,7 +161,7 @@ def test_names_of_another_kind_are_refused(call: Any, message: str) -> None:
         (ak.Array([{"a": 1}, {"a": "x"}]), "column 'a' holds union"),
     ],
 )
-def test_what_is_no_table_is_refused(values: Any, message: str) -> None:
+def test_a_value_that_is_not_a_table_is_refused(values: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         hf.EventTable.from_arrays(values)
 

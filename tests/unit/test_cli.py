@@ -2,28 +2,32 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
+import joblib
 import numpy as np
 import pytest
 import torch
 import uproot
 from click.testing import CliRunner, Result
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
-from hepfool import cli, workflow
+from hepfool import cli
 from hepfool._version import __version__
 from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.command_line import PlanCommand
 from hepfool.io.store import read_store
 from hepfool.io.tables import read_table
 from hepfool.models.files import export_program
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.statistics.checks import CheckSettings
 from hepfool.statistics.marginals import js_distance, js_divergence_terms
 from hepfool.validation import Correlations, Marginals, Validation
 
@@ -103,7 +107,7 @@ def run(donut: Path, tmp_path: Path) -> Run:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out, which take most of the time."""
-    monkeypatch.setattr(workflow.study, "draw_study", lambda _, **__: {})
+    monkeypatch.setattr("hepfool.study.outcome.draw_study", lambda _, **__: {})
 
 
 def test_version() -> None:
@@ -111,23 +115,34 @@ def test_version() -> None:
     assert (result.exit_code, result.output) == (0, f"hepfool, version {__version__}\n")
 
 
-def test_the_shown_defaults_are_those_of_the_attack() -> None:
-    defaults = {field.name: field.default for field in dataclasses.fields(CONSERVAttack)}
-    kept = Validation()
-    assert kept.inputs is not None
-    assert kept.correlations is not None
-    defaults |= {"max_js_distance": kept.inputs.max_js_distance, "n_bins": kept.inputs.n_bins}
-    defaults |= {"max_correlation_shift": kept.correlations.max_shift}
-    assert cli._ATTACK_OPTIONS
-    for option, kind, shown, _ in cli._ATTACK_OPTIONS:
-        name = option.removeprefix("--").replace("-", "_")
-        assert name in defaults
-        if defaults[name] is not None:
-            assert kind(shown) == defaults[name]
+def options_of_attack() -> dict[str, click.Option]:
+    """Options that set a field of the attack itself, by the name of the field."""
+    command = cli.main.commands["attack"]
+    assert isinstance(command, PlanCommand)
+    options = {option.name: option for option in command.get_params(click.Context(command))}
+    of_attack = {name: path.removeprefix("attack.") for name, path in command.paths.items()}
+    fields = {field.name for field in dataclasses.fields(CONSERVAttack)}
+    return {field: options[name] for name, field in of_attack.items() if field in fields}  # type: ignore[misc]
+
+
+def test_every_field_of_the_attack_is_an_option_with_its_default() -> None:
+    options = options_of_attack()
+    stated = {"validation", "n_bins", "max_js_distance", "max_correlation_shift", "dependence"}
+    fields = dataclasses.fields(CONSERVAttack)
+    assert {*options, *stated} == {field.name for field in fields}
+    for field in fields:
+        if field.name in options and isinstance(field.default, float) and math.isfinite(field.default):
+            assert f"[default: {field.default}]" in str(options[field.name].help)
+
+
+def test_caps_are_those_of_the_validation() -> None:
+    shown = " ".join(CliRunner().invoke(cli.main, ["attack", "--help"]).output.split())
+    assert "Cap on each marginal's Jensen-Shannon distance. [default: 0.03]" in shown
+    assert "Seed of all randomness. [default: 1]" in shown
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.filterwarnings("default:the events of 1 files lack")
+@pytest.mark.filterwarnings("default:the events of 1 files are missing")
 def test_missing_files_are_allowed_and_named_in_the_report(run: Run, donut: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.root"
     bad.write_bytes((donut / "donut.root").read_bytes()[:500])
@@ -136,7 +151,7 @@ def test_missing_files_are_allowed_and_named_in_the_report(run: Run, donut: Path
     assert "bad.root cannot be read" in refused.stderr
     result = run(str(bad), "--allow-missing")
     assert result.exit_code == 0, result.output
-    assert "Warning: the events of 1 files lack" in result.stderr
+    assert "Warning: the events of 1 files are missing" in result.stderr
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert list(summary["provenance"]["input"]["missing"]) == [str(bad)]
 
@@ -154,7 +169,9 @@ def test_from_a_root_file_to_a_report(run: Run, donut: Path, tmp_path: Path) -> 
     assert summary["compatibility"][0]["correlation_shift"] <= 0.05
     assert summary["provenance"]["seed"] == 1
     assert {p.name for p in (out / "figures").iterdir()} == {
-        f"{name}.{kind}" for name in ("marginals", "correlations", "score", "fooling") for kind in ("pdf", "png")
+        f"{name}.{kind}"
+        for name in ("marginals", "correlations", "score", "fooling", "regions", "projection")
+        for kind in ("pdf", "png")
     }
     assert set(read_store(out / "histograms.zip").histograms) == {"x", "y", "noise"}
     nominal = read_table(donut / "donut.root", features=["x", "y", "noise"], label="truth")
@@ -189,19 +206,18 @@ def test_data_events_add_the_checks(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_scan_of_the_caps_goes_on_from_its_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "add --n-data" in run(frontier=str(tmp_path / "scan.json")).stderr
-    quick = functools.partial(CheckSettings, checks=("chi2",))
-    monkeypatch.setattr("hepfool.statistics.checks.CheckSettings", quick)
-    options = {"n_data": "50", "frontier": str(tmp_path / "scan.json"), "max_events": "300"}
-    assert run(**options).exit_code == 0
+def test_a_scan_of_the_caps_resumes_from_its_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "add --n-data" in run("--frontier").stderr
+    options = {"n_data": "50", "work": str(tmp_path / "work"), "max_events": "200", "n_iterations": "1"}
+    assert run("--frontier", **options).exit_code == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     points = summary["frontier"]["points"]
     assert [point["factor"] for point in points] == [0.25, 0.5, 1.0, 2.0, 4.0]
     assert points[2]["fooling"] == pytest.approx(summary["fooling"]["fooling_ratio"])
     monkeypatch.setattr("hepfool.studies.frontier._point", None)
-    assert run("--force", **options).exit_code == 0
+    assert run("--frontier", "--force", **options).exit_code == 0
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+    assert (tmp_path / "work").is_dir()
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -221,7 +237,7 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
     refused = run()
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "exists already" in refused.stderr
-    assert "summary.json, which no report wrote" in run("--force").stderr
+    assert "summary.json, not written by a report" in run("--force").stderr
     assert (tmp_path / "out" / "summary.json").read_text() == "{}"
     (tmp_path / "out" / "summary.json").unlink()
     assert run("--force").exit_code == 0
@@ -241,8 +257,8 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
         ({"features": "x,y"}, "takes 3 inputs but the table has 2 features"),
         ({"features": "x,y,bad"}, "'bad' is 1 in every event"),
         ({"features": "x,x,y"}, "must be unique"),
-        ({"features": ","}, "at least one feature"),
-        ({"features": "x,y,noise:wobbly"}, "kind 'wobbly' is unknown"),
+        ({"features": ","}, "files need features"),
+        ({"features": "x,y,noise:wobbly"}, "features.2.kind: Input should be 'continuous'"),
         ({"features": "@absent.txt"}, "No such file"),
         ({"label": "truths"}, "no branch 'truths'"),
         ({"label": "x"}, "is not a class"),
@@ -250,10 +266,10 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
         ({"classes": "0=0"}, "'1' belongs to no class"),
         ({"classes": "0:0,1:1"}, "is not NAME=NUMBER"),
         ({"classes": "0=0,1=7"}, "label 7 is outside of the network's 2 classes"),
-        ({"classes": "0=1,1=1", "max_events": "0"}, "--max-events must be at least 1"),
+        ({"classes": "0=1,1=1", "max_events": "0"}, "Invalid value for '--max-events': 0 is not in the range x>=1"),
         ({"weight": "bad_weight"}, "600 event weights are not finite"),
         ({"model": "absent.pt2"}, "No such file"),
-        ({"model": "{donut}/donut.root"}, "neither an exported program"),
+        ({"model": "{donut}/donut.root"}, "is of an unknown kind"),
         ({"model": "{broken}"}, "cannot be read"),
         ({"output_type": "probability"}, "not probabilities"),
         ({"seed": "-1"}, "Invalid value for '--seed': -1 is not in the range x>=0"),
@@ -288,7 +304,7 @@ def test_an_earlier_report_is_replaced_only_by_force(run: Run, tmp_path: Path) -
             "--network conservattack_higgs has no effect: model.pt2 holds a whole network",
         ),
         ({"files": "{csv}", "tree": "Events"}, "--tree Events has no effect: none of the files is a ROOT file"),
-        ({"label_text": r"$\frac{1$"}, "no TeX that Matplotlib can set"),
+        ({"label_text": r"$\frac{1$"}, "cannot be set by Matplotlib"),
         ({"label": None}, "Missing option '--label'"),
         ({"output": "absent/out"}, "does not exist"),
     ],
@@ -324,12 +340,25 @@ def test_pickled_networks_need_to_be_trusted(run: Run, tmp_path: Path) -> None:
     assert trusted.exit_code == 0, trusted.output
 
 
+@pytest.mark.parametrize("model", [HistGradientBoostingClassifier(max_iter=10), KNeighborsClassifier()])
+def test_trees_and_models_that_only_give_scores_are_attacked(model: Any, run: Run, donut: Path, tmp_path: Path) -> None:
+    with uproot.open(donut / "donut.root") as file:
+        columns = file["Events"].arrays(["x", "y", "noise", "truth"], library="np")
+    joblib.dump(
+        model.fit(np.stack([columns[n] for n in ("x", "y", "noise")], axis=1), columns["truth"]), tmp_path / "m.joblib"
+    )
+    options = {"strategy": "frugal", "step": None, "n_iterations": "4"}
+    result = run("--unsafe-pickle", "--no-score", model=str(tmp_path / "m.joblib"), **options)
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["fooling_ratio"]["value"] > 0.1
+
+
 @pytest.mark.parametrize("error", [RuntimeError("bug"), ValueError("bug"), KeyError("bug"), TypeError("bug")])
 def test_a_bug_keeps_its_traceback(error: Exception, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(workflow, "run_table_attack", broken)
+    monkeypatch.setattr("hepfool.study.procedure.run_steps", broken)
     result = run()
     assert result.exception is error
     assert list(tmp_path.iterdir()) == []
@@ -342,19 +371,19 @@ def test_an_error_of_numpy_inside_of_the_package_is_a_bug(function: Callable[...
     assert cli._raised_on_purpose(caught.value) is expected
 
 
-def test_an_early_interrupt_writes_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_writes_no_report(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(CONSERVAttack, "iterate", interrupted)
     result = run()
     assert result.exit_code == 130
-    assert "nothing was written" in result.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert f"no report was written, what is finished is kept in {tmp_path / 'out-work'}; go on with:" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out-work"]
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_late_interrupt_reports_what_is_done(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_command_goes_on_after_an_interrupt(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     iterate = CONSERVAttack.iterate
 
     def interrupted(self: CONSERVAttack, problem: Any, values: Any, iteration: int, rng: Any) -> Any:
@@ -362,13 +391,22 @@ def test_a_late_interrupt_reports_what_is_done(run: Run, tmp_path: Path, monkeyp
             raise KeyboardInterrupt
         return iterate(self, problem, values, iteration, rng)
 
-    monkeypatch.setattr(CONSERVAttack, "iterate", interrupted)
-    result = run()
-    assert result.exit_code == 130
-    assert "iterations that were finished" in result.stderr
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert (summary["events"]["iterations_done"], summary["events"]["interrupted"]) == (1, True)
-    assert "AttackFinished failed: 1 of 2 iterations" in summary["verdict"]["reasons"]
+    with monkeypatch.context() as patch:
+        patch.setattr(CONSERVAttack, "iterate", interrupted)
+        assert run().exit_code == 130
+    done: list[int] = []
+
+    def watched(self: CONSERVAttack, problem: Any, values: Any, iteration: int, rng: Any) -> Any:
+        done.append(iteration)
+        return iterate(self, problem, values, iteration, rng)
+
+    monkeypatch.setattr(CONSERVAttack, "iterate", watched)
+    assert run().exit_code == 0
+    assert done == [1]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert run(output=str(tmp_path / "whole")).exit_code == 0
+    first, second = ((tmp_path / name / "summary.json").read_text() for name in ("out", "whole"))
+    assert first == second
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -400,7 +438,7 @@ def test_an_attack_that_nothing_constrains_says_so(run: Run, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.filterwarnings("default:--")
+@pytest.mark.filterwarnings("default:(max_events|missing_value|classes)")
 def test_options_that_the_events_do_not_need_are_remarked_on(run: Run) -> None:
     result = run(max_events="5000", missing_value="-999", classes="0=0,1=1,7=2", n_iterations="1")
     assert result.exit_code == 0, result.output
@@ -432,35 +470,51 @@ _TRIED: dict[str, tuple[str, dict[str, str | None]]] = {
     "--max-correlation-shift": ("0.003", {}),
     "--strategy": ("frugal", {"step": None}),
     "--direction": ("loss", {}),
+    "--step-unit": ("absolute", {}),
+    "--candidates": ("even", {"step": None, "n_candidates": "7"}),
+    "--max-js-change": ("1e-3", {}),
+    "--n-ahead": ("50", {}),
+    "--reward": ("1", {}),
+    "--start": ("exchange", {}),
+}
+#: The same of switches; those that a strategy sets unless told otherwise have tests of their own.
+_SWITCHES: dict[str, dict[str, str | None]] = {
+    "--no-use-no-change": {"max_correlation_change": "1e-4"},
+    "--compete": {},
+    "--optimize-already-fooled": {"n_iterations": "6", "alpha": "400"},
 }
 
 
 def test_every_option_of_the_attack_is_tried() -> None:
-    assert _TRIED.keys() == {name for name, *_ in cli._ATTACK_OPTIONS}
+    tried = {name.replace("--no-", "--") for name in (*_TRIED, *_SWITCHES)}
+    options = {option.opts[0] for option in options_of_attack().values()} - {"--converge", "--helpers"}
+    assert tried - {"--max-js-distance", "--n-bins", "--max-correlation-shift"} == options
 
 
 @pytest.mark.parametrize("strategy", ["paper", "frugal"])
-@pytest.mark.parametrize("option", _TRIED)
+@pytest.mark.parametrize("option", [*_TRIED, *_SWITCHES])
 def test_an_option_of_the_attack_changes_it_or_is_refused(
     option: str, strategy: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[Any] = []
 
-    def write(study: Any, *_: Any, **__: Any) -> None:
-        found.append(study.result.adversarial.values)
+    def write(outcome: Any, *_: Any, **__: Any) -> None:
+        found.append(outcome.result.adversarial.values)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(workflow, "write_study", write)
-    value, others = _TRIED[option]
+    monkeypatch.setattr("hepfool.study.procedure.write_study", write)
+    value, others = _TRIED[option] if option in _TRIED else ("", _SWITCHES[option])
     base: dict[str, str | None] = {"max_events": "300", **others}
     base |= {"strategy": strategy, "step": None} if strategy == "frugal" else {}
     name = option.removeprefix("--").replace("-", "_")
-    if base.get(name) == value:
-        pytest.skip("this is the strategy")
-    assert run(**base).exit_code == 130
-    result = run(**{**base, name: value})
+    if base.get(name) == value or (option, strategy) == ("--start", "frugal"):
+        pytest.skip("this is the strategy, or what it does anyway")
+    if run(**base).exit_code == 2:
+        pytest.skip("the option that this one needs is refused with the strategy")
+    result = run(option, **base) if option in _SWITCHES else run(**{**base, name: value})
     if result.exit_code == 2:
-        assert f"{option} {value} has no effect" in result.stderr
+        assert "has no effect" in result.stderr
+        assert option.replace("--no-", "--") in result.stderr
     else:
         assert not np.array_equal(*found)
 
@@ -506,12 +560,12 @@ def test_options_state_what_the_attack_keeps(
     assert all(row["kept"] for row in summary["validation"]["figures"])
     printed = " ".join(result.stdout.split())
     if kept.score is None:
-        assert "The score was not kept" in printed
+        assert "The score was not constrained" in printed
     elif kept.correlations is None:
-        assert "The correlations of the inputs were not kept" in printed
+        assert "The correlations of the inputs were not constrained" in printed
     else:
         assert "score" in {row["comparison"] for row in summary["validation"]["largest"]}
-        assert "was not kept" not in printed
+        assert "was not constrained" not in printed
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -519,7 +573,7 @@ def test_options_state_what_the_attack_keeps(
 def test_validation_options_without_effect_are_said(run: Run) -> None:
     refused = run("--no-score", max_score_distance="0.1")
     assert refused.exit_code == 2
-    assert "--max-score-distance has no effect with --no-score" in refused.stderr
+    assert "--max-score-distance 0.1 has no effect with --no-score" in refused.stderr
     told = run(separately="regions")
     assert told.exit_code == 0, told.output
     assert "--separately regions changes nothing" in told.stderr

@@ -14,15 +14,15 @@ import warnings
 import click
 from rich.console import Console
 from rich.table import Table
-from hepfool.cli import _progress, _user_errors, main
+from hepfool.cli import _steps, _user_errors, main
 
 @main.command()
 def results():
     with _user_errors():
         table = Table("fooling ratio \u00b1 error")
         table.add_row("0.20 \u00b1 0.01 \u2022 \u0394 \u2264 3 \u2212 \u0130")
-        with _progress(2):
-            pass
+        with _steps() as show:
+            show("attack", 0.5)
         Console().print(table)
         click.echo("Report: \u0130")
         warnings.warn("few events: \u00b1 0.1")
@@ -61,7 +61,7 @@ def test_results_are_printed_in_any_encoding(environment: dict[str, str], encodi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [("-W", "error"), ("-O",), ("-OO", "-W", "error::UserWarning")])
-def test_options_of_the_interpreter_change_nothing(options: tuple[str, ...]) -> None:
+def test_options_of_the_interpreter_have_no_effect(options: tuple[str, ...]) -> None:
     done, usual = run(*options, PYTHONIOENCODING="utf-8"), run(PYTHONIOENCODING="utf-8")
     assert (done.returncode, usual.returncode) == (0, 0), done.stderr
     assert done.stdout == usual.stdout

@@ -68,7 +68,7 @@ def test_pages_of_an_earlier_sheet_do_not_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"no image", b"\x89PNG\r\n\x1a\n damaged"])
 def test_a_damaged_image_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.png").write_bytes(content)
-    with pytest.raises(ValueError, match="bad is no PNG image that can be read"):
+    with pytest.raises(ValueError, match="bad cannot be read as a PNG image"):
         make_contact_sheet(tmp_path)
 
 
@@ -76,7 +76,7 @@ def test_a_truncated_image_is_named(tmp_path: Path) -> None:
     draw(tmp_path, "cut", width=900, height=900)
     whole = (tmp_path / "cut.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="cut is no PNG image that can be read"):
+    with pytest.raises(ValueError, match="cut cannot be read as a PNG image"):
         make_contact_sheet(tmp_path)
 
 

@@ -56,6 +56,6 @@ def test_uncertainties_may_depend_on_the_event() -> None:
         ([[1.0, 1.0], [1.0, 1.0]], "eigenvalue that is not positive"),
     ],
 )
-def test_matrices_that_are_no_covariance_are_refused(covariance: list[list[float]], message: str) -> None:
+def test_matrices_that_are_not_covariances_are_refused(covariance: list[list[float]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Envelope.from_covariance(EventTable.from_arrays(np.zeros((1, 2))), covariance)

@@ -84,7 +84,7 @@ def test_every_process_finds_the_same() -> None:
     assert found[0] == found[1]
 
 
-def test_what_cannot_be_told_is_refused() -> None:
+def test_undecidable_input_is_refused() -> None:
     with pytest.raises(ValueError, match="has no fingerprint"):
         identity(i for i in range(3))
 

@@ -156,7 +156,7 @@ def test_without_a_place_for_a_cache_everything_works_and_one_line_says_what_to_
 
 @pytest.mark.slow
 def test_the_whole_package_is_imported_without_a_place_for_a_cache() -> None:
-    program = "import hepfool.cli, hepfool.attacks, hepfool.processors, hepfool.workflow\nprint('imported')"
+    program = "import hepfool.cli, hepfool.attacks, hepfool.processors, hepfool.study\nprint('imported')"
     assert finish(start(PACKAGE, None, program, HOME="/dev/null", MPLCONFIGDIR="/dev/null")) == "imported\n"
 
 
@@ -169,7 +169,7 @@ def test_the_key_covers_every_module_that_defines_kernels_and_what_these_import(
 
 @settings(max_examples=50, deadline=None)
 @given(body=st.binary(max_size=60), damage=st.sampled_from([cut, empty, flip]), seed=st.integers(0, 1000))
-def test_a_damaged_entry_counts_as_absent_and_goes(
+def test_a_damaged_entry_counts_as_absent_and_is_removed(
     body: bytes, damage: Callable[[bytes, random.Random], bytes], seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     kept = Entries(tmp_path_factory.mktemp("entries"))

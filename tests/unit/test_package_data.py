@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from jinja2 import PackageLoader
 
+from hepfool.study import Study
 from hepfool.summary import summary_schema
-from hepfool.workflow import workflow_schema
 
 ROOT = Path(__file__).parents[2]
 DATA = {
@@ -24,7 +24,7 @@ DATA = {
     "report/templates/report.js",
     "summary/summary.schema.json",
     "samples/data/manifest.json",
-    "samples/data/network.pt",
+    "samples/study.yaml",
     *(f"samples/data/{name}.root" for name in ("TTbar", "VBFH", "WJets", "ZTauTau", "ggH", "pseudodata")),
 }
 
@@ -36,9 +36,9 @@ def test_the_installed_package_finds_its_data() -> None:
     assert PackageLoader("hepfool.report", "templates").list_templates() == ["report.css", "report.html", "report.js"]
     manifest = json.loads(package.joinpath("samples", "data", "manifest.json").read_text(encoding="utf-8"))
     assert manifest
-    # The schema of workflows is made from their records, that of summaries is a file.
+    # The schema of studies is made from their records, that of summaries is a file.
     assert summary_schema()["$id"] == "urn:hepfool:summary:1"
-    assert workflow_schema()["properties"]["spread"]
+    assert Study.json_schema()["properties"]["spread"]
 
 
 def test_the_wheel_takes_the_data_along() -> None:

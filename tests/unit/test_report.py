@@ -31,13 +31,13 @@ from hepfool.models.protocols import Classifier
 from hepfool.report import (
     check_output,
     make_contact_sheet,
-    sum_histograms,
     summary_html,
     summary_latex,
     summary_markdown,
     summary_table,
     write_report,
 )
+from hepfool.report.folder import sum_histograms
 from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics.toys import Power
 from hepfool.studies.excess import Excess
@@ -150,7 +150,7 @@ def test_every_section_is_shown(summary: Summary) -> None:
     console.print(summary_table(summary))
     assert isinstance(console.file, io.StringIO)
     tables = ("tes_up", "Shift, not flagged", "signal", "high_met", "0: 0.9000", "Size to assign", "met")
-    checks = ("Which check would have caught it", "0.9000 ± 0.0200", "0.3100")
+    checks = ("Which check would have noticed it", "0.9000 ± 0.0200", "0.3100")
     for shown in (text, console.file.getvalue(), summary_html(summary)):
         for part in ("ASSIGN", "with each threshold", *tables, *checks):
             assert part in shown
@@ -173,7 +173,7 @@ def test_what_the_attack_costs_in_a_fit_is_shown(summary: Summary) -> None:
     after = Interval(down=0.135, up=0.27)
     impact = Impact(parameter="mu", value=1.0, before=side, after=after, ranking=(other, own))
     full = dataclasses.replace(summary, impact=impact_record(impact))
-    parts = ("-0.1250 / +0.2500", "-0.1350 / +0.2700", "0.0800", "adversarial, place 2 of 2 nuisance parameters")
+    parts = ("-0.1250 / +0.2500", "-0.1350 / +0.2700", "0.0800", "adversarial, rank 2 of 2 nuisance parameters")
     for shown in (summary_markdown(full), summary_html(full), summary_latex(full)):
         for part in parts:
             assert part in shown
@@ -285,7 +285,7 @@ def test_an_attack_that_the_validation_notices_is_pointed_out(summary: Summary) 
 
 
 def test_only_png_images_are_embedded(summary: Summary) -> None:
-    with pytest.raises(ValueError, match="figure 'score' is no PNG image"):
+    with pytest.raises(ValueError, match="figure 'score' is not a PNG image"):
         summary_html(summary, {"score": b"%PDF"})
 
 
@@ -309,14 +309,14 @@ def test_what_exists_is_only_replaced_on_demand(summary: Summary, tmp_path: Path
 def test_a_folder_of_other_things_is_never_replaced(summary: Summary, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_text("years")
-    with pytest.raises(FileExistsError, match="is no earlier report"):
+    with pytest.raises(FileExistsError, match=r"holds thesis\.tex, not written by a report"):
         write_report(tmp_path / "home", summary, force=True)
     assert (tmp_path / "home" / "thesis.tex").read_text() == "years"
     (tmp_path / "home" / "summary.json").write_text("{}")
-    with pytest.raises(FileExistsError, match=r"it holds summary\.json, thesis\.tex, which no report wrote"):
+    with pytest.raises(FileExistsError, match=r"holds summary\.json, thesis\.tex, not written by a report"):
         write_report(tmp_path / "home", summary, force=True)
     (tmp_path / "plain").write_text("years")
-    with pytest.raises(FileExistsError, match="is a file and no earlier report"):
+    with pytest.raises(FileExistsError, match="is a file, not an earlier report"):
         write_report(tmp_path / "plain", summary, force=True)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         check_output(tmp_path / "nowhere" / "out")
@@ -335,7 +335,7 @@ def test_what_a_user_added_to_a_report_or_changed_in_it_is_not_replaced(
         path.mkdir()
     else:
         path.write_text("mine")
-    with pytest.raises(FileExistsError, match=rf"it holds {own.rstrip('/')}, which no report wrote or which changed"):
+    with pytest.raises(FileExistsError, match=rf"holds {own.rstrip('/')}, not written by a report or changed"):
         check_output(folder, force=True)
     if own == "notes.txt":
         path.unlink()
@@ -345,7 +345,7 @@ def test_what_a_user_added_to_a_report_or_changed_in_it_is_not_replaced(
 def test_what_appears_while_a_report_is_drawn_is_not_replaced(summary: Summary, tmp_path: Path) -> None:
     folder = write_report(tmp_path / "out", summary)
     late = {"late.txt": lambda path: (folder / "thesis.tex").write_text("years")}
-    with pytest.raises(FileExistsError, match=r"it holds thesis\.tex"):
+    with pytest.raises(FileExistsError, match=r"holds thesis\.tex"):
         write_report(folder, summary, force=True, files=late)
     assert (folder / "thesis.tex").read_text() == "years"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -360,11 +360,11 @@ def test_a_contact_sheet_belongs_to_the_report_in_which_it_was_made(summary: Sum
 def test_the_folder_in_which_one_works_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").mkdir()
     monkeypatch.chdir(tmp_path / "a")
-    with pytest.raises(FileExistsError, match="is the folder in which you work"):
+    with pytest.raises(FileExistsError, match="is the working folder"):
         check_output(".", force=True)
     monkeypatch.chdir("/")
     monkeypatch.setenv("HOME", str(tmp_path / "a"))
-    with pytest.raises(FileExistsError, match="is the folder in which you work, or holds it"):
+    with pytest.raises(FileExistsError, match="is the working folder or contains it"):
         check_output(tmp_path / "a", force=True)
 
 
@@ -405,7 +405,7 @@ def test_a_report_that_the_disk_refuses_is_kept_elsewhere(
 
 
 @pytest.mark.faults
-def test_a_report_for_which_there_is_no_place_at_all_ends_in_a_sentence(summary: Summary, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_anywhere_ends_in_one_sentence(summary: Summary, tmp_path: Path) -> None:
     def refuse(_: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -451,7 +451,7 @@ def test_every_account_begins_with_what_was_attacked_and_how_good_the_network_is
     changed = dataclasses.replace(summary, events=events)
     line = (
         "Attacked 30 of 40 events; the network before the attack: accuracy 0.750. "
-        "No event could be moved, so that the fooling ratio says nothing about the network."
+        "No event could be moved, so the fooling ratio says nothing about the network."
     )
     console = Console(width=300, record=True, file=io.StringIO())
     console.print(summary_table(changed))
@@ -506,7 +506,7 @@ def test_every_form_says_what_the_composition_allows_and_whether_the_search_conv
     assert summary.events["converged"] is True
     for text in shown(summary).values():
         assert (
-            f"Of the fooling ratio of {everything['fooling_ratio']:.3f}, {everything['exchange']:.3f} could be had"
+            f"Of the fooling ratio of {everything['fooling_ratio']:.3f}, {everything['exchange']:.3f} is reached"
             in text
         )
         assert f"score kept within a distance of 0.02, no more than {everything['limit']:.3f} is possible" in text
@@ -540,10 +540,10 @@ def test_every_form_says_which_misclassified_events_moved_and_which_regions_were
     assert not (helpers & (result.attacked | third)).any()
     said = (
         (
-            f"{helpers.sum()} misclassified events of weight {table.weights[helpers].sum():.4g} moved too, so that others could take "
-            "their place; they count in no fooling ratio."
+            f"{helpers.sum()} misclassified events of weight {table.weights[helpers].sum():.4g} moved as well, to compensate "
+            "others; they do not enter the fooling ratio."
         ),
-        f"Not attacked, as their weights leave nothing to compare: third (100 events of weight {weights[third].sum():.4g}).",
+        f"Not attacked, because their weights do not sum to a positive yield: third (100 events of weight {weights[third].sum():.4g}).",
     )
     assert weights[third].sum() < 0.0
     for text in shown(summary).values():
@@ -556,7 +556,7 @@ def test_every_form_says_which_misclassified_events_moved_and_which_regions_were
 def test_what_does_not_apply_is_not_said() -> None:
     summary = of_attack(max_js_distance=0.1, n_iterations=3)
     texts = shown(summary)
-    assert all("could be had by exchanging" in text or "by itself" in text for text in texts.values())
+    assert all("is reached by exchanging" in text or "alone" in text for text in texts.values())
     assert all("is possible." not in text for text in texts.values())
     assert all("had not converged after 3 iterations" in text for text in texts.values())
     assert all("misclassified events" not in text and "Not attacked" not in text for text in texts.values())

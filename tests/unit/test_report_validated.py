@@ -61,7 +61,7 @@ def test_a_report_begins_with_the_largest_figures_and_their_caps() -> None:
     assert f"score {largest['score'].value:.4f} (cap 0.0300) in" in text
     assert f"in all validated events together: correlations {largest['correlations'].value:.4f} (cap 0.0200)." in text
     assert "not kept" not in text
-    (section,) = (section for section in sections(summary) if section.title == "What the attack had to keep")
+    (section,) = (section for section in sections(summary) if section.title == "What the attack had to preserve")
     assert {row[:2] for row in section.rows} == {
         *((name, part) for name in ("inputs", "score") for part in ("low", "high")),
         ("correlations", "constrained"),
@@ -79,7 +79,7 @@ def test_what_was_not_compared_is_said() -> None:
     text = opening(published)
     assert "Largest changes in all validated events together: inputs" in text
     assert "(no cap)" in text
-    assert "The score was not kept: a look at it may show the attack." in text
+    assert "The score was not constrained: comparing it may reveal the attack." in text
     assert published.provenance["caps"] == {"max_js_distance": 0.03}
     nothing = summary_of(run(Noise(size=0.01)))
     assert nothing.validation is None

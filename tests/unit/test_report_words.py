@@ -62,7 +62,7 @@ def test_a_reviewer_is_told_why(shifted_result: AttackResult, sign_classifier: C
         (
             None,
             False,
-            "verdict is INCOMPLETE: the study was given no assigned uncertainty to compare the attack with. An input is lacking; give physics systematics that vary the inputs, such as energy scales.",
+            "verdict is INCOMPLETE: the study was given no assigned uncertainty to compare the attack with. An input is missing; give physics systematics that vary the inputs, such as energy scales.",
         ),
         (0.01, True, "1.7% of the events, is to be added as an uncertainty"),
     ],
@@ -85,7 +85,7 @@ def test_every_open_criterion_is_a_reason(shifted_result: AttackResult, sign_cla
     found = Evidence.of(sums)
     evidence = dataclasses.replace(found, corrected=found.attack, n_iterations=9)
     text = verdict_in_words(summarise(sums, evidence, decide(evidence)))
-    assert "no physics systematic to compare this with" in text[1]
+    assert "No physics systematic was given to compare with" in text[1]
     for reason in (
         "no assigned uncertainty",
         "flags as many data events",
@@ -122,7 +122,7 @@ def test_a_criterion_that_does_not_hold_is_not_called_failed(
     assert "✓ fulfilled" in page
 
 
-def test_sources_of_weights_change_no_class(shifted_result: AttackResult, sign_classifier: Classifier) -> None:
+def test_weight_variations_change_no_class(shifted_result: AttackResult, sign_classifier: Classifier) -> None:
     yields = {"low_met": Measured(-0.04), "high_met": Measured(0.03)}
     effects = (
         SystematicEffect(name="tau_energy_up", kind="shape", flips=Measured(0.02), yield_shift={}),
@@ -149,6 +149,6 @@ def test_terminal_page_and_words_show_the_floor_of_the_same_input(
     moved = shifted_result.compatibility
     floor = moved.js_floor[moved.js_distance.argmax()]
     assert f"typically {floor:.3f}" in verdict_in_words(summary)[0]
-    assert f"{floor:.4f} is typical of chance" in summary_html(summary)
+    assert f"{floor:.4f} is typical of statistical fluctuations" in summary_html(summary)
     row = next(line for line in summary_markdown(summary).splitlines() if line.startswith("| constrained"))
     assert row.split(" | ")[4] == f"{floor:.4f}"

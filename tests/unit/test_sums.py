@@ -17,13 +17,13 @@ from hepfool.attacks.result import weighted_fraction
 from hepfool.events import EventTable
 from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
-from hepfool.studies.excess import run_excess
-from hepfool.studies.systematics import Measured, run_systematics
+from hepfool.studies.systematics import Measured
 from hepfool.studies.systematics import attack_effect as effect_of_events
 from hepfool.sums import AttackSums, attack_effect, data_sums, excess, sums_of, systematic_effects
 from hepfool.typing import FloatArray
 from hepfool.validation import Correlations, Marginals, Validation
 from hepfool.worst_case.composition import compositions
+from tests.effects import run_excess, run_systematics
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
@@ -157,12 +157,13 @@ def test_effects_and_their_errors_are_those_of_the_events(parts: list[AttackSums
     for one, other in pairs:
         assert (one.name, one.kind) == (other.name, other.kind)
         assert _close(one.flips, other.flips), one.name
-        assert one.yield_shift.keys() == other.yield_shift.keys()
+        assert one.yield_shift.keys() == other.yield_shift.keys() > set()
         assert all(_close(one.yield_shift[r], other.yield_shift[r]) for r in one.yield_shift), one.name
     for correlations in (None, {("tes", "pileup"): 0.5}):
         mine = excess(found, correlations=correlations)
         theirs = run_excess(together, network, flagged=flagged, correlations=correlations)
         assert _close(mine.flips, theirs.flips)
+        assert mine.yield_shift.keys() == theirs.yield_shift.keys() > set()
         assert all(_close(mine.yield_shift[r], theirs.yield_shift[r]) for r in theirs.yield_shift)
 
 
@@ -223,3 +224,17 @@ def test_scores_join_to_coarser_bins(parts: list[AttackSums], results: list[Atta
     assert parts[0].score_yields(25, variation="nominal", region="all")[0] == pytest.approx(expected)
     with pytest.raises(ValueError, match="kept in 600 bins, which cannot be joined to 7"):
         parts[0].score_yields(7)
+
+
+def test_scores_of_flagged_events_are_kept(results: list[AttackResult], parts: list[AttackSums]) -> None:
+    table, detector = results[0].nominal, HalfDetector()
+    tables = {"nominal": table, "adversarial": results[0].adversarial}
+    tables |= {name: table.variation(name) for name in ("tes_up", "pileup_up")}
+    for name, one in tables.items():
+        chosen = detector.score(one.network_values) > detector.threshold
+        scores = SineClassifier().scores(one.network_values)[chosen, 1]
+        expected = np.histogram(scores, bins=10, range=(0.0, 1.0), weights=one.weights[chosen])[0]
+        found = parts[0].score_yields(10, flagged=True, variation=name, region="all")
+        assert found[0] == pytest.approx(expected)
+        assert 0 < chosen.sum() < len(chosen)
+    assert not sums_of(results[0], SineClassifier()).names("flagged score", "variation")

@@ -75,7 +75,7 @@ def test_checkpoints_are_the_networks_of_shorter_trainings(train: EventTable, va
         replace(QUICK, checkpoints=(7,))
 
 
-def test_training_stops_when_nothing_improves(train: EventTable) -> None:
+def test_training_stops_when_the_validation_loss_stops_improving(train: EventTable) -> None:
     opposite = replace(train, labels=1 - train.labels)
     result = fit(NETWORK, train, opposite, seed=3, settings=replace(QUICK, max_epochs=40, patience=2))
     assert len(result.history) < 40
@@ -110,7 +110,7 @@ def test_negative_weights_count_by_their_size(train: EventTable, validation: Eve
     assert signed.negative_weight_fraction == pytest.approx(train.weights[::4].sum() / train.weights.sum(), rel=1e-12)
 
 
-def test_classes_count_equally_if_wanted() -> None:
+def test_classes_count_equally_on_request() -> None:
     """On features without information the best score is the class's share of the weight."""
     rng = np.random.default_rng(5)
     labels = (np.arange(600) % 6 == 0).astype(int)

@@ -148,7 +148,7 @@ def test_parts_have_names_by_which_a_result_compares() -> None:
         result.compare("low, class 7")
 
 
-def test_an_attack_that_keeps_nothing_says_nothing_of_it() -> None:
+def test_an_attack_without_a_validation_reports_none() -> None:
     result = run_attack(Noise(size=0.01), CLASSIFIER, events(200), rng=1)
     assert result.validation is None
     assert not result.validated.figures

@@ -254,7 +254,7 @@ def _run(
     attacked = completed(run_attack(plan.attack, classifier, events, rng=rng, target=plan.target))
     added = successes(attacked)
     if not added.n_events:
-        msg = "the attack fooled no training event, so there is nothing to add; attack more strongly"
+        msg = "the attack fooled no training event, so there is nothing to add; use a stronger attack"
         raise ValueError(msg)
     return AugmentedRun(
         baseline=baseline,

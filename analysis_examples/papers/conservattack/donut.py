@@ -17,12 +17,12 @@ from torch import nn
 
 from hepfool import EventTable, Region
 from hepfool.attacks.presets import PRESETS
-from hepfool.defences.detector import DetectorSettings
 from hepfool.models.networks import Standardise
 from hepfool.models.networks import donut as donut_network
 from hepfool.plots import plot_cross_runs, plot_misclassification
 from hepfool.plots.style import add_experiment_label
 from hepfool.samples import toys
+from hepfool.settings import DetectorSettings
 from hepfool.studies.cross_run import run_cross_runs
 from hepfool.studies.runs import RunPlan, attack_events, prepare_run, split_events
 from hepfool.training import TrainingSettings
@@ -108,7 +108,7 @@ def main(output: Path, runs: int, seed: int, *, quick: bool) -> None:
     table = events(1600 if quick else N_EVENTS, seed)
     study, n_runs = plan(quick=quick), 2 if quick else runs
     folder = output / "runs"
-    found = run_cross_runs(study, table, seed=seed, n_runs=n_runs, folder=folder, progress=Bar("donut"))
+    found = run_cross_runs(study, table, seed=seed, n_runs=n_runs, resume=folder, progress=Bar("donut"))
     show_cross_runs(f"Donut, {n_runs} trainings (published 0.354, corrected 0.153, detector 0.568 and 0.788)", found)
     save(plot_cross_runs(found, style=STYLE)[0], output, "donut_cross_runs")
     save(plot_misclassification(found.misclassification(), style=STYLE)[0], output, "donut_misclassification")

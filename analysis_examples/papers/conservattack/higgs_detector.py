@@ -17,8 +17,8 @@ from common import QUICK_TRAINING, STYLE, Bar, higgs_events, network, quick_atta
 from rich.console import Console
 
 from hepfool.attacks.presets import PRESETS
-from hepfool.defences.detector import DetectorSettings
 from hepfool.plots import plot_cross_runs, plot_misclassification
+from hepfool.settings import DetectorSettings
 from hepfool.studies.cross_run import run_cross_runs
 from hepfool.studies.runs import RunPlan
 from hepfool.training import TrainingSettings
@@ -46,7 +46,7 @@ def main(file: Path | None, output: Path, runs: int, seed: int, max_shift: float
     """Judge attacks on FILE of the challenge, or on the sample of the package."""
     table, n_runs = higgs_events(file, quick=quick), 2 if quick else runs
     found = run_cross_runs(
-        plan(max_shift, quick=quick), table, seed=seed, n_runs=n_runs, folder=output / "runs", progress=Bar("detector")
+        plan(max_shift, quick=quick), table, seed=seed, n_runs=n_runs, resume=output / "runs", progress=Bar("detector")
     )
     show_cross_runs(f"{table.n_events} events, {n_runs} trainings, seed {seed}", found)
     flags = found.misclassification()

@@ -36,9 +36,9 @@ from hepfool import EventTable, run_attack
 from hepfool.attacks import CONSERVAttack
 from hepfool.attacks.presets import PRESETS
 from hepfool.contrib.jets.topodnn import topodnn_table
-from hepfool.defences.detector import DetectorSettings
 from hepfool.exceptions import MissingExtraError
 from hepfool.plots import plot_cross_runs
+from hepfool.settings import DetectorSettings
 from hepfool.studies.cross_run import run_cross_runs
 from hepfool.studies.runs import RunPlan, Splits, split_events
 from hepfool.training import TrainingSettings, fit
@@ -126,7 +126,7 @@ def main(path: Path | None, output: Path, runs: int, seed: int, *, quick: bool) 
         detector=DetectorSettings(hidden=(300, 102, 12, 6), clean_efficiency=0.9, training=training),
     )
     found = run_cross_runs(
-        plan, table, seed=seed, n_runs=n_runs, folder=output / "runs", progress=Bar("jets, detector")
+        plan, table, seed=seed, n_runs=n_runs, resume=output / "runs", progress=Bar("jets, detector")
     )
     show_cross_runs(note, found)
     save(plot_cross_runs(found, style=STYLE)[0], output, "jets_detector")

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hepfool.attacks.presets import PRESETS
-from hepfool.defences.detector import DetectorSettings
+from hepfool.settings import DetectorSettings
 from hepfool.training import TrainingSettings
 
 sys.path.append(str(Path(__file__).parents[3]))

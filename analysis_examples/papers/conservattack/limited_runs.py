@@ -17,10 +17,11 @@ import numpy as np
 
 from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.defences.adaptive import DefendedClassifier, attack_defended
-from hepfool.defences.detector import DetectorReport, DetectorSettings, evaluate, train_detector
+from hepfool.defences.detector import DetectorReport, evaluate, train_detector
 from hepfool.events import EventTable
 from hepfool.interrupts import completed
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.settings import DetectorSettings
 from hepfool.statistics.compatibility import distance_correlation_shift
 from hepfool.studies.runs import Splits, split_events
 from hepfool.studies.systematics import Measured

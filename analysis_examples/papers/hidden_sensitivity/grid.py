@@ -139,7 +139,7 @@ def run_sensitivity_grid(
     Warns
     -----
     UserWarning
-        If a file of the folder is damaged; its training is done again.
+        If a file of the folder is damaged; its training is repeated.
     """
     _check(tasks, n_trainings)
     path = None if folder is None else Path(folder)

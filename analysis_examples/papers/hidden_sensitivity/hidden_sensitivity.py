@@ -44,8 +44,8 @@ from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
 from hepfool.studies.runs import Splits, split_events
 from hepfool.studies.variations import envelope_variations
+from hepfool.study.outcome import thin
 from hepfool.training import TrainingSettings, fit
-from hepfool.workflow.study import thin
 
 sys.path.append(str(Path(__file__).parents[3]))
 from analysis_examples.papers.hidden_sensitivity.grid import Architecture, Task, run_sensitivity_grid

@@ -183,5 +183,5 @@ class AdversarialNetwork:
             If the network was made for another number of features.
         """
         size = sizes(problem, self.rho, self.unit)
-        moves = size * self.network.directions(problem.network_values(values))
+        moves = size * self.network.directions(problem.network_values(values)[:, : problem.table.n_features])
         return admissible(problem, values, values + moves)

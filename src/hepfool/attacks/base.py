@@ -36,7 +36,7 @@ from hepfool.attacks.result import AttackResult, FoolingCounts, Iteration, LeftO
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NetworkWarning, RegionWarning
 from hepfool.models.probe import check_network, check_scores
-from hepfool.models.protocols import Classifier, is_fooled, threshold_of
+from hepfool.models.protocols import Classifier, inputs_of, is_fooled, threshold_of
 from hepfool.statistics.comparisons import Validated
 from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
@@ -131,9 +131,9 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
         raise ValueError(msg)
     binning = bins_of(attack, table) if binning is None else binning
     remark_on_ranges(table, binning)
-    scores = classifier.scores(table.network_values)
+    scores = classifier.scores(inputs_of(classifier, table))
     check_scores(scores, table.n_events, classifier)
-    classes = classifier.predict(table.network_values)
+    classes = classifier.predict(inputs_of(classifier, table))
     attacked = attacked_events(target, table, classes)
     validation = validation_of(attack)
     unusable = [] if validation is None else validation.unusable(table)
@@ -154,7 +154,7 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
         crew=Crew(executor),
     )
     if movable(problem).any():
-        remarks = check_network(classifier, table.network_values, table.labels, scores, classes)
+        remarks = check_network(classifier, inputs_of(classifier, table), table.labels, scores, classes)
     else:
         remarks = (
             "no value of the attacked events may move: all are fixed, derived or missing; the fooling ratio is 0",
@@ -166,7 +166,7 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
     values, history, done, converged = _iterate(attack, problem, rng, progress, kept)
     verify(problem, values)
     adversarial = table.with_values(values)
-    adversarial_scores = classifier.scores(adversarial.network_values)
+    adversarial_scores = classifier.scores(inputs_of(classifier, adversarial))
     threshold = threshold_of(classifier)
     result = AttackResult(
         attack=attack,
@@ -175,7 +175,9 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
         classes=classes,
         attacked=attacked,
         # Rounding may change the class of an event that nobody moved.
-        fooled=attacked & moved_events(table, values) & is_fooled(classifier, adversarial.network_values, classes),
+        fooled=attacked
+        & moved_events(table, values)
+        & is_fooled(classifier, inputs_of(classifier, adversarial), classes),
         nominal_scores=scores,
         adversarial_scores=adversarial_scores,
         binning=binning,

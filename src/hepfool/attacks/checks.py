@@ -105,7 +105,7 @@ def check_slope(problem: AttackProblem, slope: FloatArray) -> None:
             msg = (
                 f"the network's gradient is zero for all {len(slope)} events: its margin does not depend on the inputs, because "
                 "forward() detaches or rounds them or the network is constant between its cuts; mend that, or take "
-                "hepfool.models.blackbox.FiniteDifference with wider steps, or hepfool.surrogate.Surrogate"
+                "hepfool.models.blackbox.FiniteDifference with wider steps, or read trees by hepfool.load_model"
             )
             raise GradientsUnavailableError(msg)
         return True

@@ -23,6 +23,7 @@ import numpy as np
 from hepfool.attacks.checks import in_parts
 from hepfool.attacks.convergence import PATIENCE
 from hepfool.attacks.problem import AttackProblem
+from hepfool.attacks.restarts import finished_within_envelope
 from hepfool.attacks.search.candidates import Options
 from hepfool.attacks.search.engine import Moving, Search, Tuning
 from hepfool.attacks.search.exchange import exchange
@@ -90,9 +91,10 @@ class CONSERVAttack:
         :mod:`hepfool.attacks.convergence`; when left out, with ``strategy="frugal"``.
     n_bins : int
         Bins per marginal [num_bins].
-    alpha, beta : float, optional
-        Price of the Jensen-Shannon distance and of the correlation shift.  When left out, those of the paper, or with
-        ``strategy="frugal"`` in proportion to one over each cap, and to one over the root of the cap on the shift.
+    alpha : float, optional
+        Price of the Jensen-Shannon distance: 4 when left out, or with ``strategy="frugal"`` in proportion to one over the cap.
+    beta : float, optional
+        Price of the correlation shift: 1 when left out, or with ``strategy="frugal"`` in proportion to one over the root of the cap.
     max_js_distance : float
         Cap on each marginal's distance from nominal; never exceeded.
     max_js_change : float
@@ -381,7 +383,7 @@ class CONSERVAttack:
         values = search.sweep(values, asked, self._options(), self._worth, self._tuning, seed, last=last)
         if self.strategy == "paper" and self.optimize_already_fooled:
             values = self._repaired(search, values, seed)
-        return values
+        return finished_within_envelope(problem, values, rng) if last else values
 
     @property
     def converges(self) -> bool:
@@ -390,6 +392,8 @@ class CONSERVAttack:
 
     def _search(self, problem: AttackProblem) -> Search:
         search = Search.of(problem, self.kept, _PricesOf(self), self.step_sizes(problem))
+        if self.strategy == "frugal" and self.direction == "margin" and self.n_ahead == 1:
+            search = search.profiled()
         if problem.crew.executor is not None and len(search.islands) == 1:
             warnings.warn(
                 "executor gains nothing: all events are compared together or share regions, and are moved one after the other; "

@@ -15,7 +15,7 @@ import numpy as np
 
 from hepfool.attacks.base import Attack, AttackProblem
 from hepfool.attacks.checks import check_slope
-from hepfool.attacks.limits import MoveUnits, admissible, check_size, movable, sizes, travel
+from hepfool.attacks.limits import MoveUnits, admissible, check_size, movable, reaches, sizes, travel
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier
 from hepfool.ranges import check_counts
@@ -37,7 +37,8 @@ class PGD:
         Largest distance from nominal; ``n_iterations`` steps by default.
     unit : {"range", "absolute", "relative", "envelope"} or tuple
         Fraction of each feature's nominal range, the feature's own unit, a fraction of the nominal value, or of
-        half the width of the event's envelope, which is its uncertainty; common or one per feature.
+        half the width of the event's envelope, which is its uncertainty; ``epsilon`` of the way to either end of it, however far
+        from nominal that is; common or one per feature.
     norm : {"inf", "2"}
         Whether each feature keeps ``epsilon`` by itself, or the event's features together in quadrature,
         each divided by its ``epsilon``.
@@ -103,13 +104,13 @@ class PGD:
         _, slope = margin_and_slope(self, problem, values)
         free = movable(problem)
         step = sizes(problem, self.step, self.unit)
-        largest = sizes(problem, self._largest, self.unit)
+        down, up = reaches(problem, self._largest, self.unit)
         direction = np.where(free, -slope, 0.0)
         if self.norm == "inf":
             moved = values + step * np.sign(direction)
         else:
-            moved = values + step * _unit_vectors(direction * largest)
-        return admissible(problem, values, self._projected(problem, moved, largest))
+            moved = values + step * _unit_vectors(direction * np.where(direction < 0.0, down, up))
+        return admissible(problem, values, self._projected(problem, moved, down, up))
 
     @property
     def _largest(self) -> float | tuple[float, ...]:
@@ -118,11 +119,12 @@ class PGD:
         steps = np.asarray(self.step) * self.n_iterations
         return float(steps) if steps.ndim == 0 else tuple(steps.tolist())
 
-    def _projected(self, problem: AttackProblem, moved: FloatArray, largest: FloatArray) -> FloatArray:
+    def _projected(self, problem: AttackProblem, moved: FloatArray, down: FloatArray, up: FloatArray) -> FloatArray:
         nominal = problem.table.values
         distance = travel(problem.table.features, nominal, moved)
         if self.norm == "inf":
-            return np.asarray(nominal + np.clip(distance, -largest, largest))
+            return np.asarray(nominal + np.clip(distance, -down, up))
+        largest = np.where(distance < 0.0, down, up)
         # A feature that may not move does not count.
         relative = distance / np.where(largest > 0, largest, np.inf)
         length = np.sqrt(np.nansum(relative**2, axis=1, keepdims=True))

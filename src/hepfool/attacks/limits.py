@@ -12,7 +12,7 @@ from hepfool.attacks.problem import AttackProblem
 from hepfool.features import FeatureSpace
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["MoveUnit", "MoveUnits", "admissible", "check_size", "in_own_units", "movable", "sizes", "travel"]
+__all__ = ["MoveUnit", "MoveUnits", "admissible", "check_size", "in_own_units", "movable", "reaches", "sizes", "travel"]
 
 #: Units of a move: each feature's nominal range, its own unit, a fraction of the nominal value, or
 #: half the width of the event's envelope, which is its uncertainty.
@@ -86,6 +86,35 @@ def sizes(problem: AttackProblem, size: float | tuple[float, ...], unit: MoveUni
     if envelope.any():
         scale = np.where(envelope, _half_widths(problem, envelope), scale)
     return np.asarray(array * scale)
+
+
+def reaches(problem: AttackProblem, size: float | tuple[float, ...], unit: MoveUnits) -> tuple[FloatArray, FloatArray]:
+    """
+    Convert a size to the largest distances from nominal.
+
+    Parameters
+    ----------
+    problem : AttackProblem
+        Nominal values, ranges and envelope.
+    size : float or tuple of float
+        Common, or one per feature.
+    unit : {"range", "absolute", "relative", "envelope"} or tuple
+        Of the size; in units of the envelope, a fraction of the way to either end of it.
+
+    Returns
+    -------
+    down, up : FloatArray, shape (n_events or 1, n_features)
+        As :func:`sizes`.
+    """
+    common = sizes(problem, size, unit)
+    array, columns = _per_feature(problem, size, unit)
+    if problem.envelope is None or not (columns == "envelope").any():
+        return common, common
+    nominal, envelope = problem.table.values, problem.envelope
+    ways = (nominal - envelope.lower, envelope.upper - nominal)
+    down, up = (array * np.where(np.isfinite(way), np.maximum(way, 0.0), 0.0) for way in ways)
+    of_envelope = columns == "envelope"
+    return np.where(of_envelope, down, common), np.where(of_envelope, up, common)
 
 
 def in_own_units(

@@ -13,7 +13,7 @@ import numpy as np
 from hepfool.attacks.bounds import Bounds
 from hepfool.attacks.convergence import Progress
 from hepfool.events import Envelope, EventTable
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, with_spectators
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Validation
@@ -120,7 +120,7 @@ class AttackProblem:
 
     def network_values(self, values: FloatArray, events: BoolArray | IntArray | slice = slice(None)) -> FloatArray:
         """
-        Put the sentinel back where a value is missing.
+        Put the sentinel back where a value is missing, and append the spectators that the network asks for.
 
         Parameters
         ----------
@@ -131,12 +131,16 @@ class AttackProblem:
 
         Returns
         -------
-        FloatArray, shape (n_selected, n_features)
+        FloatArray, shape (n_selected, n_features + n_spectators)
             Input of the network.
         """
-        chosen = values[events]
-        missing = np.isnan(chosen)
-        return np.where(missing, self.table.sentinel, chosen) if missing.any() else chosen
+        return with_spectators(
+            self.classifier, self.table, self._present(values[events]), events, lambda: self._present(values)
+        )
+
+    def _present(self, values: FloatArray) -> FloatArray:
+        missing = np.isnan(values)
+        return np.where(missing, self.table.sentinel, values) if missing.any() else values
 
 
 @runtime_checkable

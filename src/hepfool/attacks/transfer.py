@@ -10,7 +10,7 @@ from hepfool.attacks.result import AttackResult, moved_events
 from hepfool.events import UNLABELLED
 from hepfool.exceptions import NetworkWarning
 from hepfool.models.probe import check_network, check_scores, require_classifier
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, inputs_of
 from hepfool.typing import BoolArray
 
 __all__ = ["transferred"]
@@ -45,7 +45,7 @@ def transferred(result: AttackResult, classifier: Classifier, *, attacked: BoolA
         If no event is left, or the network is not what it is taken for, see :func:`hepfool.models.probe.check_network`.
     """
     require_classifier(classifier)
-    nominal, adversarial = result.nominal.network_values, result.adversarial.network_values
+    nominal, adversarial = (inputs_of(classifier, table) for table in (result.nominal, result.adversarial))
     scores, classes = classifier.scores(nominal), classifier.predict(nominal)
     check_scores(scores, len(nominal), classifier)
     for remark in check_network(classifier, nominal, result.nominal.labels, scores, classes):

@@ -18,13 +18,13 @@ from torch import nn
 from torch.nn import functional
 
 from hepfool.contrib.jets.networks import check_places, relative_constituents
+from hepfool.contrib.jets.observables import N_COORDINATES
 from hepfool.models.networks import Standardise, mlp
 
-__all__ = ["ConstituentAttention", "FeatureAttention", "TokenEncoder", "attention_features", "attention_jets"]
+__all__ = ["attention_features", "attention_jets"]
 
 #: Added to the attention of empty places: finite, so that an event without any token gives zero instead of NaN.
 _MASKED: Final = -1e9
-_N_COORDINATES: Final = 3
 
 
 class TokenEncoder(nn.Module):
@@ -33,20 +33,6 @@ class TokenEncoder(nn.Module):
 
     Each block normalises first: :math:`t \to t + \mathrm{attention}(\mathrm{norm}(t))`, then the same with two
     layers of nodes.
-
-    Parameters
-    ----------
-    width : int
-        Components of a token, a multiple of ``n_heads``.
-    n_heads : int
-        Attention heads.
-    n_blocks : int
-        Blocks.
-
-    Raises
-    ------
-    ValueError
-        If a number is below one, or the width is no multiple of the heads.
     """
 
     def __init__(self, width: int, *, n_heads: int = 2, n_blocks: int = 2) -> None:
@@ -58,21 +44,7 @@ class TokenEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """
-        Let the tokens see each other and average them.
-
-        Parameters
-        ----------
-        tokens : torch.Tensor, shape (n_events, n_tokens, width)
-            Finite, also where there is none.
-        present : torch.Tensor of bool, shape (n_events, n_tokens)
-            Which tokens there are.
-
-        Returns
-        -------
-        torch.Tensor, shape (n_events, width)
-            Zero for an event without tokens.
-        """
+        """Apply the blocks and average over the tokens."""
         mask = torch.where(present, 0.0, _MASKED).to(tokens.dtype)[:, None, None, :]  # (n_events, 1, 1, n_tokens)
         for block in self.blocks:
             tokens = block(tokens, mask)
@@ -100,7 +72,7 @@ class _Block(nn.Module):
         return result
 
     def extra_repr(self) -> str:
-        """Return what the parameters do not tell."""
+        """Return the number of heads, which the layers do not show."""
         return f"n_heads={self.n_heads}"
 
 
@@ -109,22 +81,6 @@ class ConstituentAttention(nn.Module):
     First part of :func:`attention_jets`: from constituents to one vector per jet.
 
     Constituents enter as in :class:`~hepfool.contrib.jets.networks.ConstituentSum`, relative to the jet's axis.
-
-    Parameters
-    ----------
-    n_constituents : int
-        Places for constituents.
-    width, n_heads, n_blocks : int
-        Of the :class:`TokenEncoder`.
-    pt_scale : float
-        Momentum in GeV that the network sees as one.
-    angle_scale : float
-        Distance from the axis in eta and phi that the network sees as one.
-
-    Raises
-    ------
-    ValueError
-        If there is no place, a scale is not positive, or the encoder is impossible.
     """
 
     def __init__(
@@ -143,30 +99,19 @@ class ConstituentAttention(nn.Module):
             msg = f"pt_scale {pt_scale} and angle_scale {angle_scale} must be positive"
             raise ValueError(msg)
         self.pt_scale, self.angle_scale = pt_scale, angle_scale
-        self.embed = nn.Linear(_N_COORDINATES, width)
+        self.embed = nn.Linear(N_COORDINATES, width)
         self.encoder = TokenEncoder(width, n_heads=n_heads, n_blocks=n_blocks)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """
-        Encode each jet.
-
-        Parameters
-        ----------
-        values : torch.Tensor, shape (n_events, 3 * n_constituents)
-            pt in GeV, eta, phi of each constituent.
-
-        Returns
-        -------
-        torch.Tensor, shape (n_events, width)
-            Dimensionless.
-        """
-        pt, eta, phi, present = relative_constituents(values, self.in_features)
-        relative = torch.stack([pt / self.pt_scale, eta / self.angle_scale, phi / self.angle_scale], dim=2)
+        """Encode each jet."""
+        relative, present = relative_constituents(
+            values, self.in_features, pt_scale=self.pt_scale, angle_scale=self.angle_scale
+        )
         encoded: torch.Tensor = self.encoder(self.embed(relative), present)
         return encoded
 
     def extra_repr(self) -> str:
-        """Return what the parameters do not tell."""
+        """Return the input width and the scales, as other layers show them."""
         return f"in_features={self.in_features}, pt_scale={self.pt_scale}, angle_scale={self.angle_scale}"
 
 
@@ -175,18 +120,6 @@ class FeatureAttention(nn.Module):
     First part of :func:`attention_features`: from columns to one vector per event.
 
     The token of feature :math:`j` is :math:`x_j\,a_j + b_j` with the standardised value and two vectors of its own.
-
-    Parameters
-    ----------
-    standardise : Standardise
-        Of the features; its sentinel marks missing values.
-    width, n_heads, n_blocks : int
-        Of the :class:`TokenEncoder`.
-
-    Raises
-    ------
-    ValueError
-        If the encoder is impossible.
     """
 
     def __init__(self, standardise: Standardise, *, width: int = 32, n_heads: int = 2, n_blocks: int = 2) -> None:
@@ -197,19 +130,7 @@ class FeatureAttention(nn.Module):
         self.slope, self.offset = (nn.Parameter(torch.randn(self.in_features, width)) for _ in range(2))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """
-        Encode each event.
-
-        Parameters
-        ----------
-        values : torch.Tensor, shape (n_events, n_features)
-            In physical units.
-
-        Returns
-        -------
-        torch.Tensor, shape (n_events, width)
-            Dimensionless.
-        """
+        """Encode each event."""
         scaled = self.standardise(values)
         tokens = scaled[..., None] * self.slope + self.offset  # (n_events, n_features, width)
         encoded: torch.Tensor = self.encoder(tokens, ~self.standardise.missing(values))
@@ -228,8 +149,6 @@ def attention_jets(
 
     Parameters
     ----------
-    n_constituents : int
-        Places for constituents.
     sigmoid : bool
         Whether the output is a probability instead of a logit.
     pt_scale : float
@@ -258,14 +177,9 @@ def attention_features(standardise: Standardise, *, sigmoid: bool = False) -> nn
     Parameters
     ----------
     standardise : Standardise
-        Of the features, such as ``Standardise.of(table)``.
+        Scaling of the features, such as ``Standardise.of(table)``.
     sigmoid : bool
         Whether the output is a probability instead of a logit.
-
-    Returns
-    -------
-    torch.nn.Sequential
-        Untrained network.
 
     Examples
     --------

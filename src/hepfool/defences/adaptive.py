@@ -2,7 +2,7 @@
 r"""
 Attack classifier and detector together.
 
-A defence is worth what is left after an attack that knows it.  :class:`DefendedClassifier`
+A defence must hold against an attack that knows it.  :class:`DefendedClassifier`
 is a classifier to every attack of the package: an event is fooled if its class has changed *and* the
 detector does not flag it, and the margin to overcome contains both.  :func:`attack_defended` runs the naive and the
 adaptive attack on the same events and puts their corrected fooling ratios side by side.
@@ -14,6 +14,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -23,7 +24,7 @@ from hepfool.attacks.transfer import transferred
 from hepfool.defences.detector import Detector, DetectorReport, check_features, evaluate
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import GradientsUnavailableError
-from hepfool.models.protocols import Classifier, DifferentiableClassifier
+from hepfool.models.protocols import Classifier, DifferentiableClassifier, spectators_of
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["AdaptiveAttack", "DefendedClassifier", "attack_defended"]
@@ -45,8 +46,6 @@ class DefendedClassifier:
     classifier : Classifier
         Gives class and scores, and gradients to attacks that need them; a model without gradients goes into
         :class:`~hepfool.models.blackbox.FiniteDifference` or :class:`~hepfool.surrogate.Surrogate` first.
-    detector : Detector
-        Flags events.
     detector_weight : float
         :math:`\lambda`.
     """
@@ -78,78 +77,36 @@ class DefendedClassifier:
         return self.detector.classifier.n_features
 
     @property
+    def spectators(self) -> tuple[str, ...]:
+        """Columns that the classifier is given behind its inputs, and the detector is not."""
+        return spectators_of(self.classifier)
+
+    @property
+    def context(self) -> Any:
+        """What the classifier computes of all events, if it does."""
+        return getattr(self.classifier, "context", None)
+
+    @property
     def digest(self) -> str:
         """SHA-256 of both networks, the detector's threshold and its weight."""
         parts = (self.classifier.digest, self.detector.classifier.digest, self.detector.threshold, self.detector_weight)
         return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
 
     def scores(self, values: FloatArray) -> FloatArray:
-        """
-        Class probabilities of the classifier.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-
-        Returns
-        -------
-        FloatArray, shape (n_events, n_classes)
-            In [0, 1].
-        """
+        """Class probabilities of the classifier; see :meth:`~hepfool.models.protocols.Classifier.scores`."""
         return self.classifier.scores(values)
 
     def predict(self, values: FloatArray) -> IntArray:
-        """
-        Classes of the classifier, for flagged events as well.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-
-        Returns
-        -------
-        IntArray, shape (n_events,)
-            Classes from 0.
-        """
+        """Classes of the classifier, for flagged events as well."""
         return self.classifier.predict(values)
 
     def fooled(self, values: FloatArray, classes: IntArray) -> BoolArray:
-        """
-        Mark the events of another class that are not flagged.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-        classes : IntArray, shape (n_events,)
-            Class of each event before the attack.
-
-        Returns
-        -------
-        BoolArray, shape (n_events,)
-            True where the attack has succeeded.
-        """
-        return np.asarray((self.classifier.predict(values) != classes) & ~self.detector.flags(values))
+        """Mark the events of another class that are not flagged; see :meth:`~hepfool.models.protocols.Defended.fooled`."""
+        return np.asarray((self.classifier.predict(values) != classes) & ~self.detector.flags(self._inputs(values)))
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
         """
-        Return what is left to overcome, and its slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            Class of each event before the attack.
-
-        Returns
-        -------
-        margin : FloatArray, shape (n_events,)
-            In log-odds; positive until the event is fooled.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the margin, per unit of each feature.
+        Margin of classifier and detector together, in log-odds and positive until the event is fooled, and its gradient.
 
         Raises
         ------
@@ -165,7 +122,7 @@ class DefendedClassifier:
         network = self.detector.classifier
         parts = [
             self.classifier.margin_and_gradient(values, labels),
-            network.margin_and_gradient(values, np.ones_like(labels)),
+            network.margin_and_gradient(self._inputs(values), np.ones_like(labels)),
         ]
         # A score cannot exceed a threshold of one; one of zero is exceeded by any, and a margin must be finite.
         own = math.inf if self.detector.threshold >= 1 else special.logit(max(self.detector.threshold, _LOWEST))
@@ -178,36 +135,23 @@ class DefendedClassifier:
         return np.where(counted, margins, 0.0).sum(axis=0), np.where(counted[..., None], gradients, 0.0).sum(axis=0)
 
     def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Return the cross-entropy if the margin were the log-odds of the label, and its slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            Class of each event before the attack.
-
-        Returns
-        -------
-        loss : FloatArray, shape (n_events,)
-            In nats; grows while the attack makes progress.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the loss, per unit of each feature.
-        """
+        """Cross-entropy with the margin as log-odds of the label, and its gradient."""
         margin, gradient = self.margin_and_gradient(values, labels)
         return np.logaddexp(0.0, -margin), -special.expit(-margin)[:, np.newaxis] * gradient
+
+    def _inputs(self, values: FloatArray) -> FloatArray:
+        return values[:, : self.n_features]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AdaptiveAttack:
     """
-    What a detector leaves of an attack that does not know it, and of one that does.
+    Corrected fooling ratios of an attack without and with knowledge of the detector.
 
     Attributes
     ----------
     naive, adaptive : DetectorReport
-        Of the same events; ``corrected_fooling_ratio`` is the number to compare.
+        Reports on the same events; compare their ``corrected_fooling_ratio``.
     naive_result, adaptive_result : AttackResult
         Adversarial events.  In ``adaptive_result`` an event is fooled only if it is not flagged.
     difference, difference_error : float
@@ -238,27 +182,12 @@ def attack_defended(
 
     Parameters
     ----------
-    attack : Attack
-        Any attack.
-    defended : DefendedClassifier
-        Classifier and detector.
     table : EventTable
         Events that neither was trained on.
-    rng : numpy.random.Generator
-        For both attacks.
-    target : {"correct", "all"}, int or BoolArray
-        Events to attack.
-    envelope : Envelope, optional
-        Per-event bounds.
     naive : AttackResult, optional
         The attack on the classifier alone, if it was run before; the bins of its marginals are used for both.
     resume : str or Path, optional
         File of finished iterations of the attack on the defended system, see :func:`hepfool.run_attack`.
-
-    Returns
-    -------
-    AdaptiveAttack
-        Both figures.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Train a network again and again on events that fooled it, and watch what that costs on clean events.
+Retrain a network on events that fooled it, and monitor the loss of performance on clean events.
 
 The cumulative loop of arXiv:2603.13970, sec. 7: each iteration draws the parameters of an attack, adds its
 successes on the training events to all earlier ones, and trains from scratch.  Every
@@ -20,22 +20,14 @@ from hepfool.attacks.base import Attack, AttackResult, run_attack
 from hepfool.attacks.transfer import transferred
 from hepfool.events import EventTable
 from hepfool.interrupts import completed
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, inputs_of
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.ranges import check_counts
 from hepfool.statistics.roc import auroc_difference
 from hepfool.training import Network, TrainingSettings, auroc, fit
 from hepfool.typing import ProgressCallback
 
-__all__ = [
-    "AdversarialTraining",
-    "AdversarialTrainingSettings",
-    "DrawAttack",
-    "Retraining",
-    "auroc_loss",
-    "successes",
-    "train_adversarially",
-]
+__all__ = ["AdversarialTraining", "AdversarialTrainingSettings", "auroc_loss", "successes", "train_adversarially"]
 
 #: Gives an attack with new parameters, such as ``RANGES["higgs_retraining"].draw``.
 DrawAttack = Callable[[np.random.Generator], Attack]
@@ -50,8 +42,6 @@ class AdversarialTrainingSettings:
     ----------
     n_iterations : int
         Attacks and trainings after the first training.
-    training : TrainingSettings
-        Of every training.
     target : {"correct"} or int
         Events to attack: the correctly classified ones, all or of one class.
     against : {"initial", "latest"}
@@ -80,25 +70,7 @@ class AdversarialTrainingSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Retraining:
-    """
-    One iteration.
-
-    Attributes
-    ----------
-    index : int
-        From 1.
-    attack : Attack
-        With the parameters drawn.
-    n_added, n_train : int
-        Adversarial events added, and all training events.
-    classifier : TorchClassifier
-        Trained from scratch on them.
-    fooling_ratio : float
-        Of the validation events that were attacked with the first network, judged by this one.
-    auroc_loss, auroc_loss_error : float
-        Area under the ROC curve of the clean validation events: that of the first network less this one's,
-        and the error for events drawn anew (NaN for more than two classes).
-    """
+    """One iteration."""
 
     index: int
     attack: Attack
@@ -106,6 +78,7 @@ class Retraining:
     n_train: int
     classifier: TorchClassifier
     fooling_ratio: float
+    # Area under the ROC curve of clean validation events: first network less this one; NaN for more than two classes.
     auroc_loss: float
     auroc_loss_error: float
 
@@ -113,7 +86,7 @@ class Retraining:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AdversarialTraining:
     """
-    The first network and what became of it.
+    The first network and the iterations of its adversarial training.
 
     Attributes
     ----------
@@ -122,17 +95,13 @@ class AdversarialTraining:
     fooling_ratio : float
         White-box, of the first network on validation events.
     auroc : float
-        Of the first network on clean validation events.
+        Area under the ROC curve of the first network on clean validation events.
     iterations : tuple of Retraining
-        In order; the last may have cost too much.
+        In order; the last may exceed the allowed loss.
     stopped : {"", "auroc", "interrupted"}
         Why there are fewer iterations than planned.
     settings : AdversarialTrainingSettings
         How it was trained.
-    seed : int
-        Of everything.
-    n_validation : int
-        Validation events.
     """
 
     initial: TorchClassifier
@@ -146,7 +115,7 @@ class AdversarialTraining:
 
     @property
     def accepted(self) -> tuple[Retraining, ...]:
-        """Iterations that did not cost too much."""
+        """Iterations within the allowed loss on clean events."""
         return tuple(i for i in self.iterations if i.auroc_loss <= self.settings.max_auroc_loss)
 
     @property
@@ -173,23 +142,17 @@ def train_adversarially(
     ----------
     network : callable
         Builds an untrained network for training events.
-    train, validation : EventTable
-        Labelled clean events.
     draw : callable
-        Gives the attack on the training events, anew in each iteration.
+        Returns the attack on the training events of each iteration.
     judge : Attack
         Attack on the validation events, the same for all iterations.
-    seed : int
-        Same seed, same result.
-    settings : AdversarialTrainingSettings, optional
-        How to train.
     progress : callable, optional
-        Called with the fooling ratio of each iteration, in words, and the finished fraction.
+        Called with a message on each iteration and the finished fraction.
 
     Returns
     -------
     AdversarialTraining
-        All networks.  An interrupt (Ctrl-C) after the first training returns the finished iterations.
+        All networks; an interrupt (Ctrl-C) after the first training returns the finished iterations.
 
     Raises
     ------
@@ -219,7 +182,7 @@ def train_adversarially(
     return AdversarialTraining(
         initial=initial,
         fooling_ratio=judged.fooling_ratio,
-        auroc=auroc(validation.labels, initial.scores(validation.network_values), validation.weights),
+        auroc=auroc(validation.labels, initial.scores(inputs_of(initial, validation)), validation.weights),
         iterations=tuple(iterations),
         stopped=stopped,
         settings=settings,
@@ -231,11 +194,6 @@ def train_adversarially(
 def successes(result: AttackResult) -> EventTable:
     """
     Return the adversarial events that fooled the network, with their true labels.
-
-    Parameters
-    ----------
-    result : AttackResult
-        The attack.
 
     Returns
     -------
@@ -253,15 +211,13 @@ def auroc_loss(events: EventTable, before: Classifier, after: Classifier) -> tup
     ----------
     events : EventTable
         Labelled clean events that neither network was trained on.
-    before, after : Classifier
-        Two networks.
 
     Returns
     -------
     loss, error : float
         Positive if ``after`` is worse; the error is that of the paired events, NaN for more than two classes.
     """
-    first, second = (classifier.scores(events.network_values) for classifier in (before, after))
+    first, second = (classifier.scores(inputs_of(classifier, events)) for classifier in (before, after))
     if before.n_classes == 2:
         difference, error = auroc_difference(events.labels, first[:, 1], second[:, 1], events.weights)
         return -difference, error
@@ -270,7 +226,7 @@ def auroc_loss(events: EventTable, before: Classifier, after: Classifier) -> tup
 
 @dataclass(frozen=True, slots=True)
 class _Loop:
-    """What stays the same in all iterations."""
+    """Inputs common to all iterations."""
 
     network: Network
     clean: EventTable

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 r"""
-Tell adversarial from nominal events with a second network.
+Separate adversarial from nominal events with a second network.
 
 Train on attacks on the training and validation splits (:func:`train_detector`),
 judge on the attack on the test split (:func:`evaluate` at the detector's threshold,
-:func:`~hepfool.defences.detector_curves.detector_curves` at every one): a detector judged on
-events it has seen looks better than it is.  What counts is the corrected fooling
+:func:`~hepfool.defences.detector_curves.detector_curves` at every one): efficiencies on
+training events are biased.  What counts is the corrected fooling
 ratio: events that are fooled *and* not flagged, over attacked events.
 A detector is kept in a folder (:func:`write_detector`) as parameters and plain JSON, without pickled code.
 """
@@ -29,45 +29,19 @@ from hepfool.io.verified import read_verified_json, write_verified_json
 from hepfool.models.files import load_torch, save_state
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.training import TrainingSettings, auroc, fit
+from hepfool.settings import DetectorSettings
+from hepfool.training import auroc, fit
 from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
 __all__ = [
     "Detector",
     "DetectorReport",
     "DetectorSettings",
-    "check_features",
     "evaluate",
     "read_detector",
     "train_detector",
     "write_detector",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectorSettings:
-    """
-    How to build a detector.
-
-    Attributes
-    ----------
-    hidden : tuple of int
-        Nodes of each hidden layer.
-    clean_efficiency : float
-        Fraction of nominal validation events that must stay unflagged, in (0, 1).
-    training : TrainingSettings
-        How to train; classes are balanced by weight by default.
-    """
-
-    hidden: tuple[int, ...] = (64, 32)
-    clean_efficiency: float = 0.9
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-
-    def __post_init__(self) -> None:
-        """Check the efficiency."""
-        if not 0 < self.clean_efficiency < 1:
-            msg = f"clean_efficiency must lie between 0 and 1, got {self.clean_efficiency}"
-            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -147,12 +121,10 @@ class DetectorReport:
         Plain numbers of events.
     threshold : float
         Score above which an event is flagged.
-    clean_efficiency : float
-        Of all nominal events.
     clean_efficiency_by_class : mapping of int to float
-        Of the nominal events of each label.
+        Unflagged fraction of the nominal events of each label.
     efficiency_fooled, efficiency_unfooled, efficiency_adversarial : float
-        Of adversarial events that are fooled, that were attacked without success, and of both.
+        Flagged fraction of adversarial events that are fooled, that are not, and of both.
     fooling_ratio : float
         Fooled over attacked.
     corrected_fooling_ratio, corrected_fooling_ratio_error : float
@@ -161,7 +133,7 @@ class DetectorReport:
     product_fooling_ratio : float
         ``fooling_ratio * (1 - efficiency_adversarial)``, as if flags and fooling were independent.
     auroc : float
-        Of the separation of nominal from fooled events; NaN without fooled events.
+        Area under the ROC curve, nominal against fooled events; NaN without fooled events.
     """
 
     n_clean: int
@@ -208,14 +180,12 @@ def train_detector(
     train, validation : AttackResult
         The same attack on the training and on the validation split.  Only fooled
         events count as adversarial.
-    seed : int
-        Same seed, same detector.
     clean : (EventTable, EventTable), optional
         Nominal events for training and validation; those of the attacks by default.
     settings : DetectorSettings, optional
         Network, required efficiency and training.
     progress : callable, optional
-        Called with the figures of each finished epoch, in words, and the finished fraction.
+        Called with a message on each finished epoch and the finished fraction.
 
     Returns
     -------
@@ -240,9 +210,9 @@ def train_detector(
 
     result = fit(network, *samples, seed=seed, settings=settings.training, progress=progress)
     scores = result.classifier.scores(nominal[1].network_values)[:, 1]
-    threshold = np.quantile(
-        scores, settings.clean_efficiency, weights=np.abs(nominal[1].weights), method="inverted_cdf"
-    )
+    order = np.argsort(scores, kind="stable")
+    below = np.abs(nominal[1].weights)[order].cumsum()
+    threshold = scores[order][np.searchsorted(below / below[-1], settings.clean_efficiency)]
     return Detector(
         classifier=result.classifier,
         threshold=float(threshold),
@@ -264,21 +234,14 @@ def train_detector(
 
 def evaluate(detector: Detector, test: AttackResult, *, clean: EventTable | None = None) -> DetectorReport:
     """
-    Judge a detector on an attack on the test split.
+    Evaluate a detector on an attack on the test split.
 
     Parameters
     ----------
-    detector : Detector
-        Trained on other events.
     test : AttackResult
         The attack on the test split.
     clean : EventTable, optional
         Nominal events; those of the attack by default.
-
-    Returns
-    -------
-    DetectorReport
-        Efficiencies and fooling ratios.
 
     Raises
     ------
@@ -316,21 +279,7 @@ def evaluate(detector: Detector, test: AttackResult, *, clean: EventTable | None
 
 
 def check_features(names: tuple[str, ...], table: EventTable) -> None:
-    """
-    Refuse events of other features.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Features in network order.
-    table : EventTable
-        Events.
-
-    Raises
-    ------
-    ValueError
-        If names or order differ.
-    """
+    """Refuse events of other features."""
     if table.features.names != names:
         msg = f"the events have the features {table.features.names}, expected {names} in this order"
         raise ValueError(msg)
@@ -340,7 +289,7 @@ def _sample(name: str, result: AttackResult, clean: EventTable) -> EventTable:
     """Nominal events with label 0 and fooled ones with label 1."""
     check_features(result.nominal.features.names, clean)
     if not result.fooled.any():
-        msg = f"the attack fooled no {name} event, so there is nothing to detect; attack more strongly"
+        msg = f"the attack fooled no {name} event, so there is nothing for a detector to find; use a stronger attack"
         raise ValueError(msg)
     fooled = result.adversarial.select(result.fooled)
     return EventTable.from_arrays(
@@ -374,7 +323,7 @@ _FILES = {_STATE_FILE, _RECORD_FILE}
 
 
 class _Record(BaseModel):
-    """What the parameters alone do not tell."""
+    """What belongs to a detector beside its parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -391,8 +340,6 @@ def write_detector(detector: Detector, folder: str | Path) -> None:
 
     Parameters
     ----------
-    detector : Detector
-        What to keep.
     folder : str or pathlib.Path
         Created, or replaced as a whole if it holds a detector and nothing else.
 
@@ -428,15 +375,13 @@ def read_detector(folder: str | Path, *, device: str = "cpu") -> Detector:
 
     Parameters
     ----------
-    folder : str or pathlib.Path
-        Written by :func:`write_detector`.
     device : str
         Where the detector shall run.
 
     Returns
     -------
     Detector
-        With the same scores and flags.
+        Gives the same scores and flags.
 
     Raises
     ------

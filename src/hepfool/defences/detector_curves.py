@@ -15,38 +15,22 @@ from hepfool.events import EventTable
 from hepfool.statistics.roc import auroc_with_error
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["Calibration", "DetectorCurves", "detector_curves"]
+__all__ = ["DetectorCurves", "detector_curves"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Calibration:
-    """
-    Fraction of fooled events in bins of the score, for equally frequent nominal and fooled events.
+    """Fraction of fooled events in bins of the score, for equally frequent nominal and fooled events."""
 
-    Attributes
-    ----------
-    mean_score : FloatArray, shape (n_bins,)
-        Weighted mean of the score in each bin that holds events.
-    fraction : FloatArray, shape (n_bins,)
-        Weighted fraction of fooled events.
-    lower, upper : FloatArray, shape (n_bins,)
-        Interval of 68 % confidence (Clopper and Pearson, with the effective number of events).
-    n_events : IntArray, shape (n_bins,)
-        Plain numbers of events.
-    expected_error : float
-        Mean over all events of the distance between score and fraction, bin by bin; 0 if calibrated,
-        apart from statistics.
-    brier : float
-        Mean squared difference of score and truth; 0.25 for a score of 0.5 everywhere.
-    """
-
-    mean_score: FloatArray
-    fraction: FloatArray
+    mean_score: FloatArray  # (n_bins,); weighted mean of the score in each bin that holds events
+    fraction: FloatArray  # (n_bins,); weighted fraction of fooled events
+    # lower, upper: (n_bins,); interval of 68 % confidence (Clopper and Pearson, with the effective number of events)
     lower: FloatArray
     upper: FloatArray
-    n_events: IntArray
+    n_events: IntArray  # (n_bins,); plain numbers of events
+    # mean over all events of the distance between score and fraction, bin by bin; 0 if calibrated, apart from statistics
     expected_error: float
-    brier: float
+    brier: float  # mean squared difference of score and truth; 0.25 for a score of 0.5 everywhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,8 +76,6 @@ def detector_curves(
 
     Parameters
     ----------
-    detector : Detector
-        Trained on other events.
     test : AttackResult
         The attack on the test split.
     clean : EventTable, optional
@@ -115,7 +97,7 @@ def detector_curves(
     for table in (clean, test.nominal):
         check_features(detector.features, table)
     if not test.fooled.any():
-        msg = "the attack fooled no test event, so there is no curve; attack more strongly"
+        msg = "the attack fooled no test event, so there is no curve; use a stronger attack"
         raise ValueError(msg)
     fooled = test.adversarial.select(test.fooled)
     labels = np.repeat([0, 1], [clean.n_events, fooled.n_events])

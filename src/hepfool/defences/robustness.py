@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What adversarial training is worth on test events, against attacks that know the new network and those that do not."""
+"""Effect of adversarial training on test events, against attacks with and without knowledge of the new network."""
 
 from __future__ import annotations
 
@@ -15,23 +15,14 @@ from hepfool.defences.adversarial_training import AdversarialTraining, auroc_los
 from hepfool.models.protocols import Classifier
 from hepfool.typing import FloatArray
 
-__all__ = ["Ratio", "Robustness", "judge_robustness"]
+__all__ = ["Robustness", "judge_robustness"]
 
 
 class Ratio(NamedTuple):
-    """
-    A weighted fraction of events.
-
-    Attributes
-    ----------
-    value : float
-        Dimensionless.
-    error : float
-        Standard error for events drawn anew; the networks stay the same.
-    """
+    """A weighted fraction of events."""
 
     value: float
-    error: float
+    error: float  # standard error for events drawn anew; the networks stay the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,9 +33,9 @@ class Robustness:
     Attributes
     ----------
     before : Ratio
-        Of the given attacks on the first network.
+        Fooling ratio of the given attacks on the first network.
     by_iteration : tuple of Ratio
-        Of the same adversarial events, on the network of each accepted iteration.
+        Fooling ratio of the same adversarial events on the network of each accepted iteration.
     mean_iteration : Ratio
         Mean over the accepted iterations; iterations share events, so the error is not that of independent ones.
     best_iteration : Ratio
@@ -52,7 +43,7 @@ class Robustness:
     best : int
         Which iteration that is, from 1.
     white_box_before, white_box_after : Ratio
-        Of an attack made anew on the first and on the best network: what remains when the attack knows the defence.
+        Fooling ratio of an attack repeated on the first and on the best network, which knows the defence.
     auroc_loss, auroc_loss_error : float
         Area under the ROC curve of clean test events that the best network has lost.
     n_events, n_attacks : int
@@ -80,20 +71,11 @@ def judge_robustness(
 
     Parameters
     ----------
-    training : AdversarialTraining
-        All networks.
     attacks : sequence of AttackResult
         Attacks on the same test events, made on networks of other trainings (grey-box, as in the paper) or on
         the first network.
     attack : Attack
         Repeated on the first and on the best network.
-    rng : numpy.random.Generator
-        For the repeated attacks.
-
-    Returns
-    -------
-    Robustness
-        With errors.
 
     Raises
     ------
@@ -102,7 +84,7 @@ def judge_robustness(
     """
     best = training.best
     if best is None:
-        msg = "no iteration was accepted; allow a larger loss of the area under the ROC curve, or attack less strongly"
+        msg = "no iteration was accepted; allow a larger loss of the area under the ROC curve, or use a weaker attack"
         raise ValueError(msg)
     if not attacks or any(result.nominal is not attacks[0].nominal for result in attacks):
         msg = f"need attacks on one and the same table, got {len(attacks)} attacks"

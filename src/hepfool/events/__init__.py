@@ -9,10 +9,19 @@ not change.
 
 from __future__ import annotations
 
-from hepfool.events.checks import UNLABELLED
 from hepfool.events.cuts import SingleCut, best_single_cut
-from hepfool.events.envelope import Envelope
+from hepfool.events.envelope import Envelope, signal_region_envelope
+from hepfool.events.labels import UNLABELLED
 from hepfool.events.region import Region, RegionRole
 from hepfool.events.table import EventTable
 
-__all__ = ["UNLABELLED", "Envelope", "EventTable", "Region", "RegionRole", "SingleCut", "best_single_cut"]
+__all__ = [
+    "UNLABELLED",
+    "Envelope",
+    "EventTable",
+    "Region",
+    "RegionRole",
+    "SingleCut",
+    "best_single_cut",
+    "signal_region_envelope",
+]

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["frozen", "nan_to", "rows_of"]
-
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
     """Forbid to write to an array."""

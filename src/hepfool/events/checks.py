@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What makes a table valid."""
+"""Checks of a table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hepfool.typing import FloatArray
 if TYPE_CHECKING:
     from hepfool.events.table import EventTable
 
-__all__ = ["UNLABELLED", "check_content", "check_joinable", "check_shapes"]
 
 #: Beyond this, squares and sums of squares are no longer numbers.
 _LARGEST = 1e150

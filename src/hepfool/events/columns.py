@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-One column from anywhere: NumPy, masked, pandas, awkward or lists to numbers, exactly, or a refusal.
+Convert one column of NumPy, masked, pandas, awkward or list type to numbers, exactly, or refuse it.
 
-Every door to an event table (arrays, data frames, files, processors) uses these functions, so that a
+Every way to make an event table (arrays, data frames, files, processors) uses these functions, so that a
 missing value, a whole number or a sentinel means the same wherever it comes from.
 """
 
@@ -17,8 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepfool.typing import BoolArray, FloatArray
-
-__all__ = ["complete", "is_sentinel", "joined", "numbers_of", "plain", "refuse_inexact", "spectator", "to_double"]
 
 #: Whole numbers up to here are exact in double precision.
 LARGEST_EXACT = 2**53
@@ -189,7 +187,7 @@ def joined(name: str, arrays: Iterable[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _whole(name: str, part: NDArray[Any], parts: list[NDArray[Any]]) -> NDArray[Any]:
-    """Bring signed and unsigned numbers to the type that holds all of them."""
+    """Convert signed and unsigned numbers to the type that holds all of them."""
     low, high = min(int(p.min()) for p in parts), max(int(p.max()) for p in parts)
     for dtype in (np.int64, np.uint64):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:

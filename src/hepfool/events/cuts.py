@@ -9,8 +9,6 @@ import numpy as np
 
 from hepfool.events.table import EventTable
 
-__all__ = ["SingleCut", "best_single_cut"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleCut:
@@ -19,8 +17,6 @@ class SingleCut:
 
     Attributes
     ----------
-    feature : str
-        Name of the feature.
     threshold : float
         In the feature's unit; events at or above it are on the upper side.
     signal_above : bool
@@ -51,7 +47,7 @@ def best_single_cut(table: EventTable) -> SingleCut:
     Returns
     -------
     SingleCut
-        Of equally good cuts, the one of the first feature and lowest threshold.
+        The best cut; of equally good ones that of the first feature and lowest threshold.
 
     Raises
     ------

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,6 @@ from hepfool.events.arrays import frozen, nan_to
 from hepfool.events.frames import matrix_of, named_columns
 from hepfool.events.table import EventTable
 from hepfool.typing import FloatArray
-
-__all__ = ["Envelope"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,8 +54,6 @@ class Envelope:
 
         Parameters
         ----------
-        table : EventTable
-            Nominal events.
         sigma : array_like, broadcastable to (n_events, n_features), or table
             Uncertainty in the feature's unit; infinite for no bound.  Columns with names are taken by name.
         n_sigma : float
@@ -81,8 +77,6 @@ class Envelope:
 
         Parameters
         ----------
-        table : EventTable
-            Nominal events.
         fraction : array_like, broadcastable to (n_events, n_features), or table
             Relative uncertainty, dimensionless.  Columns with names are taken by name.
         n_sigma : float
@@ -108,8 +102,6 @@ class Envelope:
 
         Parameters
         ----------
-        table : EventTable
-            Nominal events.
         function : callable
             Takes the table and returns uncertainties in each feature's unit, broadcastable to (n_events, n_features).
         n_sigma : float
@@ -141,8 +133,6 @@ class Envelope:
 
         Parameters
         ----------
-        table : EventTable
-            Nominal events.
         covariance : array_like, shape (n_features, n_features)
             Covariance of the uncertainties, in products of the features' units; rows and columns of zeros fix a feature.
         n_sigma : float
@@ -185,8 +175,6 @@ class Envelope:
 
         Parameters
         ----------
-        table : EventTable
-            Events with ``shape_variations``.
         names : iterable of str, optional
             Variations to use; all by default.
 
@@ -221,6 +209,27 @@ class Envelope:
             Bounds of the selected events.
         """
         return Envelope(self.lower[mask], self.upper[mask])
+
+
+def signal_region_envelope(table: EventTable) -> Envelope | None:
+    """
+    Bound events by their shape variations where nothing is validated, and nowhere else.
+
+    Parameters
+    ----------
+    table : EventTable
+        Events.
+
+    Returns
+    -------
+    Envelope or None
+        Infinite in control and validation regions; None without shape variations, or if every event is in such a region.
+    """
+    if not table.shape_variations or table.constrained.all():
+        return None
+    varied = Envelope.from_variations(table)
+    free = table.constrained[:, np.newaxis]
+    return replace(varied, lower=np.where(free, -np.inf, varied.lower), upper=np.where(free, np.inf, varied.upper))
 
 
 def _matching(table: EventTable, values: Any) -> FloatArray:

@@ -15,32 +15,12 @@ from hepfool.events.frames import Named, pick
 if TYPE_CHECKING:
     from hepfool.events.table import EventTable
 
-__all__ = ["axis_name", "column_names", "columns_like", "columns_of", "free_name", "split_columns"]
 
 _TAKEN_AXES = ("dataset", "region", "variation", "weight", "sample", "threads")
 
 
 def free_name(name: str, taken: Iterable[str]) -> str:
-    """
-    Append underscores until a name is free.
-
-    Parameters
-    ----------
-    name : str
-        Wanted name.
-    taken : iterable of str
-        Names that others have.
-
-    Returns
-    -------
-    str
-        The name itself if nothing else has it.
-
-    Examples
-    --------
-    >>> free_name("weight", ["pt", "weight"])
-    'weight_'
-    """
+    """Append underscores until a name is free."""
     others = set(taken)
     while name in others:
         name += "_"
@@ -48,43 +28,12 @@ def free_name(name: str, taken: Iterable[str]) -> str:
 
 
 def axis_name(feature: str) -> str:
-    """
-    Name the axis of a feature in a histogram that also has the axes dataset, region and variation.
-
-    Parameters
-    ----------
-    feature : str
-        Its name.
-
-    Returns
-    -------
-    str
-        The same, with an underscore where another axis or a word of ``Hist.fill`` has it.
-    """
+    """Name the axis of a feature in a histogram that also has the axes dataset, region and variation."""
     return free_name(feature, _TAKEN_AXES)
 
 
 def column_names(table: EventTable, further: Iterable[str] = ()) -> dict[str, str]:
-    """
-    Name the columns beside features and spectators; one that would take a name of these ends in an underscore.
-
-    Parameters
-    ----------
-    table : EventTable
-        Its features and spectators keep their names.
-    further : iterable of str
-        Further columns that give way.
-
-    Returns
-    -------
-    dict of str to str
-        Column of ``label``, ``weight``, ``dataset``, of one ``in_<region>`` per region, and of the further ones.
-
-    Raises
-    ------
-    ValueError
-        If a feature and a spectator, or two of the other columns, have the same name.
-    """
+    """Name the columns beside features and spectators; one that would take a name of these ends in an underscore."""
     taken = [*table.features.names, *table.spectators]
     own = ["label", "weight", "dataset", *(f"in_{region.name}" for region in table.regions), *further]
     repeated = sorted({name for group in (taken, own) for name in group if group.count(name) > 1})

@@ -13,8 +13,6 @@ import numpy as np
 from hepfool.events.columns import numbers_of, plain, to_double
 from hepfool.typing import FloatArray
 
-__all__ = ["check_order", "matrix_of", "named_columns", "pick"]
-
 
 class Named(dict[str, Any]):
     """Columns by name, and which names stand for more than one."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""True classes from whole numbers, booleans or text, or a refusal."""
+"""True classes from whole numbers, booleans or text."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from hepfool.events.columns import plain
 from hepfool.typing import IntArray
-
-__all__ = ["UNLABELLED", "classes_of"]
 
 #: Label of events whose class is unknown, such as collision data.
 UNLABELLED = -1
@@ -43,7 +41,7 @@ def classes_of(
     raw = _comparable(raw, what)
     found, index = np.unique(raw, return_inverse=True)
     if len(found) > _MAX_CLASSES:
-        msg = f"{what} {len(found)} different values are too many for classes; is it the right column?"
+        msg = f"{what} {len(found)} different values are too many for classes; check that it is the right column"
         raise ValueError(msg)
     if classes is not None:
         numbered = _mapped(found, what, classes, boolean=boolean)

@@ -14,8 +14,6 @@ from hepfool.events.arrays import frozen
 from hepfool.events.columns import complete
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["Region", "RegionRole", "check_cuts"]
-
 RegionRole = Literal["control", "validation", "signal"]
 
 
@@ -66,21 +64,7 @@ class Region:
 
 
 def check_cuts(region: str, cuts: Mapping[str, tuple[float | None, float | None]]) -> None:
-    """
-    Refuse cuts that no event passes.
-
-    Parameters
-    ----------
-    region : str
-        Whose cuts.
-    cuts : mapping of str to (lower, upper)
-        Bounds of a feature; None for no bound.
-
-    Raises
-    ------
-    ValueError
-        If the lower bound is not below the upper one.
-    """
+    """Refuse cuts that no event passes."""
     for name, (low, high) in cuts.items():
         if not (-math.inf if low is None else low) < (math.inf if high is None else high):
             msg = f"region {region!r} cuts on {name!r} from {low} to {high}, which no event passes; lower must be below upper"

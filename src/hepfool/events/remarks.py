@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Warnings of what is probably not meant in a table, though it could be."""
+"""Warnings about probable mistakes in a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from hepfool.typing import FloatArray, IntArray
 if TYPE_CHECKING:
     from hepfool.events.table import EventTable
 
-__all__ = ["remark_on_labels", "remark_on_sentinels", "remark_on_weights"]
 
 #: What analyses write for a value that does not exist.
 _USUAL = (
@@ -57,7 +56,7 @@ def remark_on_sentinels(values: FloatArray, features: FeatureSpace, *, stackleve
 
 
 def _stands_apart(column: FloatArray, value: float) -> bool:
-    """Tell whether a number that comes often lies farther from all others than these do from each other."""
+    """Whether a frequent value lies farther from all others than these do from each other."""
     others = column[(column != value) & ~np.isnan(column)]
     if (column == value).sum() < _PILED or len(others) < _OTHERS or len(np.unique(others[: 10 * _OTHERS])) < _OTHERS:
         return False
@@ -81,7 +80,7 @@ def remark_on_weights(weights: FloatArray, sentinel: float | None, *, stacklevel
 
 
 def remark_on_labels(table: EventTable, *, stacklevel: int) -> None:
-    """Warn of a feature that tells the true class, or the event weight, of every event."""
+    """Warn of a feature that equals the true class, or the event weight, in every event."""
     if table.n_events < _FEWEST_EVENTS:
         return
     weights = table.weights if np.ptp(table.weights) > 0 else None
@@ -95,15 +94,15 @@ def remark_on_labels(table: EventTable, *, stacklevel: int) -> None:
             what = "the event weight"
         if what:
             warnings.warn(
-                f"feature {name!r} equals {what} in every event; if it is {what}, a network that sees it learns nothing else: "
-                "take it out of the features",
+                f"feature {name!r} equals {what} in every event; if it is {what}, a network would learn nothing else: "
+                "remove it from the features",
                 UserWarning,
                 stacklevel=stacklevel + 1,
             )
 
 
 def _same_partition(column: FloatArray, codes: IntArray, n_classes: int) -> bool:
-    """Tell whether a column has one value per class, each class its own."""
+    """Whether a column has exactly one value per class, different between classes."""
     first = [column[int(np.argmax(codes == k))] for k in range(n_classes)]
     values = np.array(first)
     return len(np.unique(values)) == n_classes and bool(np.array_equal(column, values[codes]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Values that exceed a limit only because a file rounded them."""
+"""Values beyond a limit by rounding only."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import numpy as np
 
 from hepfool.features import FeatureSpace
 from hepfool.typing import FloatArray
-
-__all__ = ["put_at_limits"]
 
 #: Files with three digits hold -3.142 for an angle of minus pi.
 _ANGLE = 1e-3

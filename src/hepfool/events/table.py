@@ -26,8 +26,6 @@ from hepfool.features import Feature, FeatureSpace
 from hepfool.ranges import check_reals
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["EventTable"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventTable:
@@ -372,11 +370,6 @@ class EventTable:
         """
         Return the values of one feature.
 
-        Parameters
-        ----------
-        name : str
-            Feature name.
-
         Returns
         -------
         FloatArray, shape (n_events,)
@@ -387,16 +380,6 @@ class EventTable:
     def region(self, name: str) -> Region:
         """
         Return a region by name.
-
-        Parameters
-        ----------
-        name : str
-            Region name.
-
-        Returns
-        -------
-        Region
-            The region.
 
         Raises
         ------
@@ -413,11 +396,6 @@ class EventTable:
     def dataset_mask(self, name: str) -> BoolArray:
         """
         Mark the events of one process.
-
-        Parameters
-        ----------
-        name : str
-            Dataset name.
 
         Returns
         -------
@@ -524,7 +502,7 @@ class EventTable:
 def _built(
     cls: type[EventTable], values: Any, features: FeatureSpace | Iterable[Feature | str] | None, **given: Any
 ) -> EventTable:
-    """Bring everything to plain arrays."""
+    """Convert everything to plain arrays."""
     sentinel, fields = given["sentinel"], given["fields"]
     if sentinel is not None:
         check_reals(sentinel=sentinel)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Bring an attack into the statistical model of the analysis.
+Include an attack in the statistical model of the analysis.
 
 An attack changes the distribution of the *score*, not of the inputs.  :class:`Template` holds that
 change for one process in one channel.  You have a pyhf workspace: :func:`attack_patch` gives a JSON
@@ -18,8 +18,9 @@ from __future__ import annotations
 from hepfool.inference.cabinetry_config import cabinetry_systematics
 from hepfool.inference.combine import combine_lines, write_combine_shapes
 from hepfool.inference.impact import Impact, Interval, NuisanceImpact, expected_impact, impact_record
-from hepfool.inference.templates import LOWER_LIMIT, Nuisance, Template, Variation, score_templates
+from hepfool.inference.templates import LOWER_LIMIT, Template, Variation, score_templates
 from hepfool.inference.workspace import attack_patch
+from hepfool.settings import Nuisance
 
 __all__ = [
     "LOWER_LIMIT",

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hepfool.extras import import_extra
-from hepfool.inference.templates import Nuisance, Template, distinct
-
-__all__ = ["cabinetry_systematics"]
+from hepfool.inference.templates import Template, distinct
+from hepfool.settings import Nuisance
 
 
 def cabinetry_systematics(

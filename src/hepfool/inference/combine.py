@@ -8,14 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import uproot
 from hist import Hist
 
-from hepfool.inference.templates import Nuisance, Template, distinct
+from hepfool.extras import uproot
+from hepfool.inference.templates import Template, distinct
 from hepfool.io.files import written_whole
+from hepfool.settings import Nuisance
 from hepfool.typing import FloatArray
-
-__all__ = ["combine_lines", "write_combine_shapes"]
 
 _HEADERS = ("bin", "process")
 
@@ -31,20 +30,13 @@ def write_combine_shapes(
 
     Parameters
     ----------
-    path : str or Path
-        ROOT file to write.
     templates : iterable of Template
-        ``channel`` and ``sample`` are the datacard's bins and processes; bring them to the analyst's
+        ``channel`` and ``sample`` are the datacard's bins and processes; scale them to the analyst's
         yields with :meth:`Template.onto` first.
     nuisance : Nuisance, optional
         Name, side, correlation and scale.
     force : bool
         Replace an existing file.
-
-    Returns
-    -------
-    Path
-        The file.
 
     Raises
     ------
@@ -113,8 +105,6 @@ def combine_lines(datacard: str, templates: Iterable[Template], nuisance: Nuisan
     ----------
     datacard : str
         Text of the analyst's datacard, for the order of its columns.
-    templates : iterable of Template
-        As in :func:`write_combine_shapes`.
     nuisance : Nuisance, optional
         Name, side, correlation and scale.
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 r"""
-What the attack costs: the expected uncertainty on the parameter of interest with and without it.
+Expected uncertainty on the parameter of interest with and without the attack.
 
 Everything comes from the profile likelihood of the Asimov data set.  A curvature at the minimum, as of a Hessian
 matrix, would be wrong for a one-sided template: the likelihood has a kink there.
@@ -12,19 +12,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy import optimize
 
 from hepfool.extras import import_extra
 from hepfool.inference.templates import LOWER_LIMIT
+from hepfool.settings import Optimizer
 from hepfool.summary.record import plain_values
 from hepfool.typing import FloatArray
-
-__all__ = ["Impact", "Interval", "NuisanceImpact", "expected_impact", "impact_record"]
-
-Optimizer = Literal["minuit", "scipy"]
 
 _TOLERANCE = 1e-4
 _MAX_DOUBLINGS = 12
@@ -58,12 +55,10 @@ class Interval:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NuisanceImpact:
     """
-    How far one nuisance parameter can move the parameter of interest.
+    Impact of one nuisance parameter on the parameter of interest.
 
     Attributes
     ----------
-    name : str
-        Of the nuisance parameter.
     adversarial : bool
         Whether it came with the attack.
     interval : Interval
@@ -100,7 +95,7 @@ class Impact:
     ranking : tuple of NuisanceImpact
         All nuisance parameters of the patched model, the largest impact first.
     statement : str
-        What the numbers are and are not.
+        Interpretation of the numbers.
     """
 
     parameter: str
@@ -140,16 +135,12 @@ def expected_impact(
 
     Parameters
     ----------
-    workspace : mapping
-        The analyst's pyhf workspace.
     patch : sequence of mapping
         From :func:`~hepfool.inference.attack_patch`.
     value : float
-        Of the parameter of interest in the Asimov data.
+        Value of the parameter of interest in the Asimov data.
     parameters : sequence of str, optional
         Nuisance parameters to rank beside those of the attack; all that are not fixed by default.
-    optimizer : {"minuit", "scipy"}
-        Which minimiser pyhf uses.
     **model_options
         Of ``pyhf.Workspace.model``, such as ``measurement_name``, or ``modifier_settings`` for another
         interpolation: the default is smooth at zero, ``code0`` keeps the kink of a one-sided template and

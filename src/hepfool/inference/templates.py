@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What an attack does to the fitted variable of one process in one channel."""
+"""Effect of an attack on the fitted variable of one process in one channel."""
 
 from __future__ import annotations
 
@@ -12,77 +12,18 @@ import numpy as np
 from hist import Hist
 
 from hepfool.exceptions import ClippedTemplateWarning
+from hepfool.settings import Nuisance
 from hepfool.typing import FloatArray, IntArray
-
-__all__ = ["LOWER_LIMIT", "Flow", "Nuisance", "Side", "Template", "Variation", "distinct", "score_templates"]
 
 #: Goes with every number that treats an attack as a nuisance parameter.
 LOWER_LIMIT = "The attack is a lower limit of the worst case under its caps, not one standard deviation."
 
-Side = Literal["symmetrised", "one-sided"]
 
 #: What happens to events below and above the axis.
 Flow = Literal["refuse", "fold", "drop"]
 
 _AXES = ("process", "variation")
 _VARIATIONS = ("nominal", "adversarial")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nuisance:
-    """
-    How the attack enters a fit.
-
-    Attributes
-    ----------
-    name : str
-        Of the nuisance parameter.
-    side : {"symmetrised", "one-sided"}
-        Whether the down variation mirrors the attack, or is the nominal distribution. A one-sided
-        template has a kink at zero: take intervals from the profile likelihood, not from a curvature.
-    per_process : bool
-        Whether every process has a parameter of its own, named ``<name>_<process>``.
-    scale : float
-        Factor on the shift: 1 takes the attack as it was found for one standard deviation.
-
-    Examples
-    --------
-    >>> Nuisance(per_process=True).parameter("ttbar")
-    'adversarial_ttbar'
-    """
-
-    name: str = "adversarial"
-    side: Side = "symmetrised"
-    per_process: bool = False
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check name, side and scale."""
-        if not self.name or any(character.isspace() for character in self.name):
-            msg = f"a nuisance parameter needs a name without spaces, got {self.name!r}"
-            raise ValueError(msg)
-        if self.side not in get_args(Side):
-            msg = f"side must be one of {', '.join(get_args(Side))}, got {self.side!r}"
-            raise ValueError(msg)
-        if not (np.isfinite(self.scale) and self.scale > 0):
-            msg = f"scale must be positive, got {self.scale}"
-            raise ValueError(msg)
-
-    def parameter(self, sample: str) -> str:
-        """
-        Name the parameter of a process.
-
-        Parameters
-        ----------
-        sample : str
-            The process.
-
-        Returns
-        -------
-        str
-            The common name, or one of its own.
-        """
-        return f"{self.name}_{sample}" if self.per_process else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -169,13 +110,13 @@ class Template:
         channel, sample : str
             As in the analyst's own model.
         flow : {"refuse", "fold", "drop"}
-            Refuse events below or above the axis, add them to the first and last bin, or leave them out: do what the
-            analyst's model does.
+            Refuse events below or above the axis, add them to the first and last bin, or leave them out: as in the
+            analyst's model.
 
         Returns
         -------
         Template
-            With edges, and with variances where the histogram has them.
+            Edges included, and variances where the histogram has them.
 
         Raises
         ------
@@ -221,11 +162,6 @@ class Template:
         variances : FloatArray, shape (n_bins,), optional
             Their squared statistical errors; those of the template, scaled like its events, when left out.
 
-        Returns
-        -------
-        Template
-            With these as nominal.
-
         Raises
         ------
         ValueError
@@ -262,11 +198,6 @@ class Template:
         ----------
         nuisance : Nuisance
             Symmetrised or one-sided, and the scale.
-
-        Returns
-        -------
-        Variation
-            Without negative yields.
 
         Warns
         -----
@@ -336,24 +267,7 @@ def _refuse_nameless(histogram: Hist[Any]) -> None:
 
 
 def distinct(templates: Iterable[Template]) -> tuple[Template, ...]:
-    """
-    Refuse no template, and two of the same process and channel.
-
-    Parameters
-    ----------
-    templates : iterable of Template
-        To be put into a model.
-
-    Returns
-    -------
-    tuple of Template
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or a pair of channel and sample occurs twice.
-    """
+    """Refuse an empty list, and two templates of the same process and channel."""
     found = tuple(templates)
     if not found:
         msg = "no template to put into the model; give at least one"
@@ -381,8 +295,6 @@ def score_templates(
         from :func:`hepfool.plots.score_histogram` or a coffea output.
     channel : str
         Channel that these events belong to.
-    samples : sequence of str, optional
-        Processes; all by default.
     flow : {"refuse", "fold", "drop"}
         Events below and above the axis, see :meth:`Template.of`.
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hepfool.inference.templates import Nuisance, Template, distinct
-
-__all__ = ["attack_patch"]
+from hepfool.inference.templates import Template, distinct
+from hepfool.settings import Nuisance
 
 Json = dict[str, Any]
 
@@ -95,6 +94,6 @@ def _position(kind: str, name: str, entries: Sequence[Mapping[str, Any]], where:
         msg = f"no {kind} {name!r} in {where}, only {', '.join(names)}"
         raise ValueError(msg)
     if names.count(name) > 1:
-        msg = f"{where} has {names.count(name)} times a {kind} {name!r}; give each a name of its own"
+        msg = f"{where} has {names.count(name)} entries {kind} {name!r}; give each a name of its own"
         raise ValueError(msg)
     return names.index(name)

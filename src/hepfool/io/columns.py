@@ -15,16 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
-import uproot
 from numpy.typing import NDArray
 
-from hepfool.exceptions import UnreadableFileError
+from hepfool.exceptions import MissingExtraError, UnreadableFileError
+from hepfool.extras import arrow, uproot
 from hepfool.io.files import local_path
-
-__all__ = ["FORMATS", "column_names", "read_columns"]
 
 Columns = dict[str, NDArray[Any]]
 
@@ -33,55 +28,13 @@ _LARGE_CSV, _CSV_COMPRESSION = 2**30, 100
 
 
 def read_columns(path: Path, names: Sequence[str], *, tree: str = "Events") -> Columns:
-    """
-    Read some columns of a file.
-
-    Parameters
-    ----------
-    path : Path
-        File ending in one of ``FORMATS``.
-    names : sequence of str
-        Columns to read.
-    tree : str
-        TTree or RNTuple of a ROOT file.
-
-    Returns
-    -------
-    dict of str to array, shape (n_events,)
-        One array per name; strings and nested values have the type ``object``, whole numbers with gaps are masked.
-
-    Raises
-    ------
-    ValueError
-        If the format is unknown, or the tree or a column is not there.
-    UnreadableFileError
-        If the file is damaged, truncated or empty.
-    FileNotFoundError
-        If there is no such file.
-    """
+    """Read some columns of a file."""
     found: Columns = _read(path, names=list(dict.fromkeys(names)), tree=tree)
     return found
 
 
 def column_names(path: Path, *, tree: str = "Events") -> list[str]:
-    """
-    List the columns of a file.
-
-    Parameters
-    ----------
-    path, tree
-        As for :func:`read_columns`.
-
-    Returns
-    -------
-    list of str
-        In the order of the file.
-
-    Raises
-    ------
-    ValueError, UnreadableFileError, FileNotFoundError
-        As :func:`read_columns`.
-    """
+    """List the columns of a file."""
     return list(_read(path, names=None, tree=tree))
 
 
@@ -104,7 +57,7 @@ def _read(path: Path, names: Sequence[str] | None, tree: str) -> Any:
         raise UnreadableFileError(msg)
     try:
         return reader(path, names, tree)
-    except UnreadableFileError:
+    except (MissingExtraError, UnreadableFileError):
         raise
     except _ColumnError as error:
         raise ValueError(str(error)) from None
@@ -156,7 +109,7 @@ def _read_root(path: Path, names: Sequence[str] | None, tree: str) -> Any:
 
 
 def _read_parquet(path: Path, names: Sequence[str] | None, tree: str) -> Any:  # noqa: ARG001 - one signature for all
-    with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+    with arrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
         if names is None:
             return list(file.schema_arrow.names)
         _require(path, names, file.schema_arrow.names, "column")
@@ -164,17 +117,17 @@ def _read_parquet(path: Path, names: Sequence[str] | None, tree: str) -> Any:  #
 
 
 def _read_csv(path: Path, names: Sequence[str] | None, tree: str) -> Any:  # noqa: ARG001 - one signature for all
-    with _opened(path) as content, pyarrow.csv.open_csv(content) as file:
+    with _opened(path) as content, arrow.csv.open_csv(content) as file:
         if names is None:
             return list(file.schema.names)
         _require(path, names, file.schema.names, "column")
-    options = pyarrow.csv.ConvertOptions(include_columns=list(names))
+    options = arrow.csv.ConvertOptions(include_columns=list(names))
     with _opened(path) as content:
-        return _to_numpy(pyarrow.csv.read_csv(content, convert_options=options))
+        return _to_numpy(arrow.csv.read_csv(content, convert_options=options))
 
 
 def _opened(path: Path) -> Any:
-    return _Unpacked(path) if path.suffix.lower() == ".gz" else pa.OSFile(str(path))
+    return _Unpacked(path) if path.suffix.lower() == ".gz" else arrow.OSFile(str(path))
 
 
 class _Unpacked(gzip.GzipFile):
@@ -188,7 +141,7 @@ class _Unpacked(gzip.GzipFile):
     def read(self, size: int | None = -1) -> bytes:
         content = super().read(size)
         if self.tell() > self.limit:
-            msg = f"{self.path} unpacks to more than {self.limit} bytes, no table does that; unpack it yourself if it is sound"
+            msg = f"{self.path} unpacks to more than {self.limit} bytes, more than a table of numbers would; if the file is right, unpack it first"
             raise UnreadableFileError(msg)
         return content
 
@@ -196,9 +149,9 @@ class _Unpacked(gzip.GzipFile):
 def _to_numpy(table: Any) -> Columns:
     columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
-        plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        plain = column.cast(column.type.value_type) if arrow.types.is_dictionary(column.type) else column
         columns[name] = plain.to_numpy()
-        if plain.null_count and pa.types.is_integer(plain.type):
+        if plain.null_count and arrow.types.is_integer(plain.type):
             # Arrow itself would make floats of whole numbers beside a gap.
             columns[name] = np.ma.MaskedArray(plain.fill_null(0).to_numpy(), mask=plain.is_null().to_numpy())
     return columns

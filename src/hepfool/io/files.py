@@ -14,8 +14,6 @@ from typing import Final
 
 from hepfool.io.owners import is_running, writer
 
-__all__ = ["check_absent", "check_writable_folder", "local_path", "remove_leftovers", "written_whole"]
-
 #: A protocol before a path, also where pathlib has merged its slashes; drive letters have one character.
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 #: Seconds after which what another machine left is nobody's any more.
@@ -28,29 +26,7 @@ _TEMPORARY: Final = re.compile(
 
 
 def local_path(path: str | Path) -> Path:
-    """
-    Refuse a path on another machine, which would be taken for a folder called ``root:``.
-
-    Parameters
-    ----------
-    path : str or Path
-        As the user names it.
-
-    Returns
-    -------
-    Path
-        The same path.
-
-    Raises
-    ------
-    ValueError
-        If it starts with a protocol, such as ``root://`` or ``https://``.
-
-    Examples
-    --------
-    >>> local_path("events.root").name
-    'events.root'
-    """
+    """Refuse a path on another machine, which would be taken for a folder called ``root:``."""
     remote = _PROTOCOL.match(str(path))
     if remote:
         msg = (
@@ -62,19 +38,7 @@ def local_path(path: str | Path) -> Path:
 
 
 def check_writable_folder(folder: str | Path) -> None:
-    """
-    Refuse a folder that takes no file, before the work that would end in it.
-
-    Parameters
-    ----------
-    folder : str or Path
-        An existing folder.
-
-    Raises
-    ------
-    PermissionError
-        If no file can be made there.
-    """
+    """Refuse a folder that takes no file, before the work that would end in it."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -84,30 +48,7 @@ def check_writable_folder(folder: str | Path) -> None:
 
 
 def check_absent(path: str | Path, *, force: bool = False) -> Path:
-    """
-    Refuse to replace what exists.
-
-    Parameters
-    ----------
-    path : str or Path
-        File or folder to be written.
-    force : bool
-        Allow to replace it.
-
-    Returns
-    -------
-    Path
-        The same path.
-
-    Raises
-    ------
-    FileExistsError
-        If the path exists and ``force`` is False.
-    FileNotFoundError
-        If its parent folder does not exist.
-    ValueError
-        If the path is remote.
-    """
+    """Refuse to replace what exists."""
     path = local_path(path)
     if path.exists() and not force:
         msg = f"{path} exists already; choose another name or say force"
@@ -120,37 +61,7 @@ def check_absent(path: str | Path, *, force: bool = False) -> Path:
 
 @contextmanager
 def written_whole(path: str | Path, *, force: bool = False) -> Iterator[Path]:
-    """
-    Give a temporary sibling that takes the wanted name only at the end.
-
-    Parameters
-    ----------
-    path : str or Path
-        Final name of the file or folder.
-    force : bool
-        Replace what exists under that name.
-
-    Yields
-    ------
-    Path
-        Temporary name with the same suffix, in the same folder; create a file or a folder there.
-
-    Raises
-    ------
-    FileExistsError
-        If the path exists and ``force`` is False.
-    FileNotFoundError
-        If its parent folder does not exist.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with written_whole(Path(folder) / "a.txt") as temporary:
-    ...         _ = temporary.write_text("whole")
-    ...     (Path(folder) / "a.txt").read_text()
-    'whole'
-    """
+    """Give a temporary sibling that takes the wanted name only at the end."""
     path = check_absent(path, force=force)
     temporary = path.with_name(f".{path.stem}-{writer()}-{uuid.uuid4().hex[:12]}{path.suffix}")
     try:
@@ -168,21 +79,7 @@ def written_whole(path: str | Path, *, force: bool = False) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: str | Path, name: str | None = None) -> None:
-    """
-    Remove what killed processes left while they wrote.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Where they wrote.
-    name : str, optional
-        Of the file or folder they wrote; any when left out, for folders in which nobody but this package writes.
-
-    Notes
-    -----
-    Only names that :func:`written_whole` gives are looked at, and of these only those whose process has ended; of
-    processes of other machines those that were not touched for a day.  What a process was just replacing gets its name back.
-    """
+    """Remove what killed processes left while they wrote."""
     folder = Path(folder)
     with suppress(OSError):  # a leftover harms nobody
         for left in folder.iterdir():

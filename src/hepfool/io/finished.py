@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-The one store of finished work: attacks, chunks, steps, studies and scans go on from here after an interrupt.
+The one store of finished work: attacks, chunks, steps, studies and scans resume from here after an interrupt.
 
 A file begins with the digest of its second line, which names everything that the work depends on and holds the digest of the
 rest.  A changed bit, a lost end or an empty file is found before anything of the content is used.
@@ -13,6 +13,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
@@ -20,8 +21,6 @@ from typing import Any, BinaryIO, Final, TypeVar
 from hepfool.exceptions import UnreadableFileError
 from hepfool.io.files import check_writable_folder, remove_leftovers, written_whole
 from hepfool.io.versions import code_version
-
-__all__ = ["Finished", "WorkFolder", "kept_or_none", "key_of"]
 
 _Content = TypeVar("_Content")
 
@@ -34,24 +33,7 @@ _full: set[Path] = set()
 
 
 def key_of(*parts: object) -> str:
-    """
-    Name work by what it depends on.
-
-    Parameters
-    ----------
-    *parts : object
-        Plain values and digests; what is no plain value counts by its text.
-
-    Returns
-    -------
-    str
-        Hexadecimal SHA-256; a package that has changed gives another one.
-
-    Examples
-    --------
-    >>> key_of("attack", 1) == key_of("attack", 1) != key_of("attack", 2)
-    True
-    """
+    """Name work by what it depends on."""
     content = json.dumps([code_version(), *parts], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -62,60 +44,17 @@ def _warn(text: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """
-    A file of finished work.
-
-    Attributes
-    ----------
-    path : Path
-        Where it is kept.
-    key : mapping of str to str
-        Digests of all that it depends on, by the name of what they stand for.
-    what : str
-        What is done again where the file is damaged, such as ``the scan``.
-    own : bool
-        Whether the name follows from the key, so that nobody else can have put a file there.
-    named : str
-        What a message tells to delete, such as a folder; the file by default.
-    tell : callable
-        Takes what a user should know; a warning by default.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     scan = Finished(path=Path(folder) / "scan", key={"seed": "7"}, what="the scan")
-    ...     before, _ = scan.load(bytes.decode), scan.save(b"point")
-    ...     before, scan.load(bytes.decode)
-    (None, 'point')
-    """
+    """A file of finished work."""
 
     path: Path
-    key: Mapping[str, str]
-    what: str
-    own: bool = False
-    named: str = ""
-    tell: Callable[[str], None] = _warn
+    key: Mapping[str, str]  # digests of all that it depends on, by the name of what they stand for
+    what: str  # what is repeated where the file is damaged, such as the scan
+    own: bool = False  # whether the name follows from the key, so that nobody else can have put a file there
+    named: str = ""  # what a message tells to delete, such as a folder; the file by default
+    tell: Callable[[str], None] = _warn  # takes what a user should know; a warning by default
 
     def load(self, decode: Callable[[bytes], _Content]) -> _Content | None:
-        """
-        Read the work, if it is there whole.
-
-        Parameters
-        ----------
-        decode : callable
-            Makes the work from the content.
-
-        Returns
-        -------
-        object or None
-            None if there is no file; also, after saying so, if it is damaged or ``decode`` fails.
-
-        Raises
-        ------
-        ValueError
-            If the file belongs to other work, or is none of this store.
-        """
+        """Read the work; None where there is none or, after a warning, where it is damaged."""
         if not (self.own or _begins_as_ours(self.path)):
             msg = f"{self.named or self.path} holds no finished work of this version of hepfool; delete it, or name another"
             raise ValueError(msg)
@@ -133,21 +72,7 @@ class Finished:
         return kept_or_none(lambda _: decode(content), self.path, what=self.what, tell=self.tell)
 
     def save(self, content: bytes, **record: object) -> bool:
-        """
-        Keep the work, completely or not at all; go on without where it cannot be written.
-
-        Parameters
-        ----------
-        content : bytes
-            What ``decode`` understands.
-        **record
-            Plain values about it, for :meth:`WorkFolder.record`.
-
-        Returns
-        -------
-        bool
-            Whether it was written.  If not, it is said once until the folder takes a file again.
-        """
+        """Write the work, completely or not at all; warn once and return False where the folder takes no file."""
         header = json.dumps({"key": dict(self.key), "sha256": _digest(content), "record": record}).encode() + b"\n"
         folder = self.path.parent
         try:
@@ -157,8 +82,8 @@ class Finished:
             if folder not in _full:
                 _full.add(folder)
                 self.tell(
-                    f"finished work cannot be kept in {self.path} ({error.strerror or error}); the run goes on, but an "
-                    f"interrupted one will repeat {self.what}"
+                    f"finished work cannot be kept in {self.path} ({error.strerror or error}); the run continues, but an "
+                    f"interrupted run will repeat {self.what}"
                 )
             return False
         _full.discard(folder)
@@ -167,68 +92,24 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class WorkFolder:
-    """
-    Finished parts of a longer run, each in a file named by its key.
-
-    Attributes
-    ----------
-    path : Path
-        Made when it is prepared.
-    """
+    """Finished parts of a longer run, each in a file named by its key."""
 
     path: Path
 
     def prepare(self) -> None:
-        """
-        Make the folder, before the work whose results it shall keep, and remove what killed processes left in it.
-
-        Raises
-        ------
-        PermissionError
-            If nothing can be written there.
-        """
+        """Make the folder, before the work whose results it shall keep, and remove what killed processes left in it."""
         self.path.mkdir(parents=True, exist_ok=True)
         check_writable_folder(self.path)
         remove_leftovers(self.path)
         _full.discard(self.path)
 
     def part(self, name: str, key: str, *, what: str = "") -> Finished:
-        """
-        Name the file of one part.
-
-        Parameters
-        ----------
-        name : str
-            Of the part.
-        key : str
-            From :func:`key_of`.
-        what : str
-            See :class:`Finished`; the name by default.
-
-        Returns
-        -------
-        Finished
-            There, or to be saved.
-        """
+        """Name the file of one part."""
         path = self.path / f"{name}-{key[:_SHOWN]}"
         return Finished(path=path, key={name: key}, what=what or name, own=True)
 
     def record(self, name: str, key: str | None = None) -> dict[str, Any] | None:
-        """
-        Look up what was said about a part when it was saved.
-
-        Parameters
-        ----------
-        name : str
-            Of the part.
-        key : str, optional
-            Of the part; the most recent one of that name when left out.
-
-        Returns
-        -------
-        dict or None
-            None if it was never finished.
-        """
+        """Look up what was said about a part when it was saved."""
         paths = self.path.glob(f"{name}-*") if key is None else [self.part(name, key).path]
         for path in sorted(filter(Path.is_file, paths), key=lambda path: path.stat().st_mtime, reverse=True):
             try:
@@ -238,61 +119,30 @@ class WorkFolder:
         return None
 
     def scratch(self, name: str, key: str, suffix: str = "") -> Path:
-        """
-        Name a file for the unfinished state of a part.
-
-        Parameters
-        ----------
-        name, key : str
-            Of the part.
-        suffix : str
-            End of the name.
-
-        Returns
-        -------
-        Path
-            In the folder.
-        """
+        """Name a file for the unfinished state of a part."""
         return self.path / f"unfinished-{name}-{key[:_SHOWN]}{suffix}"
 
     def tidy(self, name: str | None = None, key: str = "") -> None:
-        """
-        Remove the unfinished state of a part that is finished now, or of parts that nobody went on with for a week.
-
-        Parameters
-        ----------
-        name, key : str, optional
-            Of the finished part; without them old state of all.
-        """
+        """Remove the unfinished state of a part that is finished now, or of parts that nobody went on with for a week."""
         pattern = "unfinished-*" if name is None else f"{self.scratch(name, key).name}*"
         newest = time.time() - (_STALE if name is None else 0.0)
         for path in self.path.glob(pattern):
             if name is not None or path.stat().st_mtime < newest:
                 path.unlink(missing_ok=True)
 
+    def remove(self) -> None:
+        """Remove all that was kept, and the folder unless something else is in it."""
+        for path in self.path.glob("*"):
+            if path.is_file() and _begins_as_ours(path):
+                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
+
 
 def kept_or_none(
     read: Callable[[Path], _Content], path: Path, *, what: str, tell: Callable[[str], None] = _warn
 ) -> _Content | None:
-    """
-    Read finished work, or say that it is damaged and must be done again.
-
-    Parameters
-    ----------
-    read : callable
-        Takes the path; fails on damage.
-    path : Path
-        Of the file.
-    what : str
-        What is done again.
-    tell : callable
-        Takes what a user should know; a warning by default.
-
-    Returns
-    -------
-    object or None
-        None if there is no file, or no sound one.
-    """
+    """Read finished work, or say that it is damaged and must be done again."""
     if not path.exists():
         return None
     try:
@@ -301,7 +151,7 @@ def kept_or_none(
         reason = (
             str(error) if isinstance(error, ValueError) else f"{path} cannot be read ({type(error).__name__}: {error})"
         )
-        tell(f"{reason}; {what} is done again")
+        tell(f"{reason}; {what} is repeated")
         return None
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import hist
 import uhi.io.zip
-import uproot
 
+from hepfool.extras import uproot
 from hepfool.io.files import local_path
 
 __all__ = ["read_histograms"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who writes: names that tell, and a folder that only one run uses at a time."""
+"""Identify the writing process, and reserve a folder for one run at a time."""
 
 from __future__ import annotations
 
@@ -12,43 +12,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["CLAIM", "claimed", "is_running", "writer"]
-
 #: Name of the file that claims a folder.
 CLAIM: Final = "running.json"
 
 
 def writer() -> str:
-    """
-    Name this process among those of all machines.
-
-    Returns
-    -------
-    str
-        Eight hexadecimal digits of the machine, and the number of the process.
-
-    Examples
-    --------
-    >>> is_running(writer())
-    True
-    """
+    """Identify this process among those of all machines."""
     return f"{_machine()}-{os.getpid()}"
 
 
 def is_running(name: str) -> bool | None:
-    """
-    Tell whether the process that :func:`writer` has named still runs.
-
-    Parameters
-    ----------
-    name : str
-        Of the process.
-
-    Returns
-    -------
-    bool or None
-        None if it belongs to another machine, of which this one knows nothing.
-    """
+    """Whether the process named by :func:`writer` still runs."""
     machine, _, pid = name.partition("-")
     return _alive(int(pid)) if machine == _machine() else None
 
@@ -61,21 +35,6 @@ def claimed(folder: Path) -> Iterator[None]:
     A claim that a killed process of this machine left is taken over.  So is one of another machine, which cannot be asked
     whether its process runs: everything in such folders is written under names of its own, so that no run
     damages what another does.
-
-    Parameters
-    ----------
-    folder : Path
-        An existing folder.
-
-    Yields
-    ------
-    None
-        While it is claimed.
-
-    Raises
-    ------
-    ValueError
-        If a living process of this machine uses the folder; the message names it.
     """
     path = folder / CLAIM
     claim = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}

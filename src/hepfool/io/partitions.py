@@ -18,16 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 from numpy.typing import NDArray
 
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import IncompleteInputError
+from hepfool.extras import arrow
 from hepfool.features import Feature, FeatureSpace
 from hepfool.io.files import local_path, written_whole
 
-__all__ = ["PartitionFile", "Partitions", "open_partitions", "write_partition", "write_partitions"]
+__all__ = ["Partitions", "open_partitions", "write_partitions"]
 
 _FORMAT = {"format": "hepfool-partitions", "version": 1}
 _MANIFEST = "manifest.json"
@@ -37,24 +36,11 @@ _SHA = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionFile:
-    """
-    One file of the folder.
+    """One file of the folder."""
 
-    Attributes
-    ----------
-    name : str
-        File name without a folder.
-    n_events : int
-        Number of events.
-    datasets : tuple of str
-        Processes in the file.
-    sha256 : str
-        Digest of its content.
-    """
-
-    name: str
+    name: str  # file name without a folder
     n_events: int
-    datasets: tuple[str, ...]
+    datasets: tuple[str, ...]  # processes in the file
     sha256: str
 
     def __post_init__(self) -> None:
@@ -63,7 +49,7 @@ class PartitionFile:
         sound = all(type(text) is str for text in texts) and type(self.n_events) is int
         distinct = len(set(self.datasets)) == len(self.datasets) > 0 if sound else False
         if not (distinct and _FILE.fullmatch(self.name) and _SHA.fullmatch(self.sha256) and self.n_events >= 0):
-            msg = f"{self!r} is no file of a partition; a name like part.parquet, events and a SHA-256 are needed"
+            msg = f"{self!r} does not describe a partition; it needs a file name such as part.parquet, a number of events and a SHA-256"
             raise ValueError(msg)
 
 
@@ -106,16 +92,6 @@ class Partitions:
         """
         Read some of the files into one table.
 
-        Parameters
-        ----------
-        files : iterable of PartitionFile, optional
-            Which; all by default.
-
-        Returns
-        -------
-        EventTable
-            In the order given.
-
         Raises
         ------
         IncompleteInputError
@@ -139,44 +115,23 @@ class Partitions:
         try:
             content = path.read_bytes()
         except OSError as error:
-            msg = f"{path} is lost ({type(error).__name__}); write the partitions again"
+            msg = f"{path} is missing ({type(error).__name__}); write the partitions again"
             raise IncompleteInputError(msg) from None
         if hashlib.sha256(content).hexdigest() != file.sha256:
             msg = f"{path} is damaged or was changed, its SHA-256 is another; write the partitions again"
             raise IncompleteInputError(msg)
         try:
-            return _from_columns(pyarrow.parquet.read_table(pa.BufferReader(content)), file, self.like)
-        except (pa.ArrowException, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            return _from_columns(arrow.parquet.read_table(arrow.BufferReader(content)), file, self.like)
+        except (arrow.ArrowException, ArithmeticError, LookupError, TypeError, ValueError) as error:
             msg = f"{path} does not hold the columns of its manifest ({error}); write the partitions again"
             raise ValueError(msg) from error
 
 
 def write_partition(folder: str | Path, name: str, table: EventTable) -> PartitionFile:
-    """
-    Write the events of one chunk, from any worker.
-
-    Parameters
-    ----------
-    folder : str or Path
-        An existing folder that all workers see.
-    name : str
-        File name without suffix; letters, digits, _ and -.  A file of that name is replaced.
-    table : EventTable
-        Its events.
-
-    Returns
-    -------
-    PartitionFile
-        For the manifest.
-
-    Raises
-    ------
-    ValueError
-        If a spectator is neither numbers nor text, or the name is not allowed.
-    """
+    """Write the events of one chunk, from any worker."""
     file = PartitionFile(name=f"{name}.parquet", n_events=table.n_events, datasets=table.datasets, sha256="0" * 64)
     with written_whole(Path(folder) / file.name, force=True) as temporary:
-        pyarrow.parquet.write_table(pa.table(_to_columns(table)), temporary)
+        arrow.parquet.write_table(arrow.table(_to_columns(table)), temporary)
         digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
     return replace(file, sha256=digest)
 
@@ -191,11 +146,6 @@ def write_partitions(folder: str | Path, tables: Iterable[EventTable]) -> Partit
         An existing folder.
     tables : iterable of EventTable
         At least one; only one of them is in memory at a time.
-
-    Returns
-    -------
-    Partitions
-        What was written.
 
     Raises
     ------
@@ -254,7 +204,7 @@ def open_partitions(folder: str | Path, *, like: EventTable | None = None) -> Pa
         files, table = _parsed(manifest, like)
         return Partitions(folder=Path(folder), files=files, like=table)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        msg = f"{path} is no sound manifest: {error}; write the partitions again"
+        msg = f"{path} is not a valid manifest: {error}; write the partitions again"
         raise ValueError(msg) from error
 
 
@@ -272,19 +222,7 @@ def _parsed(manifest: Mapping[str, Any], like: EventTable | None) -> tuple[tuple
 
 
 def empty(table: EventTable) -> EventTable:
-    """
-    Keep everything but the events.
-
-    Parameters
-    ----------
-    table : EventTable
-        Any table.
-
-    Returns
-    -------
-    EventTable
-        Its description, without metadata.
-    """
+    """Keep everything but the events."""
     return replace(table.select(np.zeros(0, dtype=np.int64)), metadata={})
 
 
@@ -370,7 +308,7 @@ def _from_columns(content: Any, file: PartitionFile, like: EventTable) -> EventT
     def column(name: str) -> NDArray[Any]:
         found = content.column(name)
         array: NDArray[Any] = found.to_numpy()
-        return array.astype(np.str_) if pa.types.is_string(found.type) else array
+        return array.astype(np.str_) if arrow.types.is_string(found.type) else array
 
     def matrix(folder: str) -> NDArray[Any]:
         return np.stack([column(f"{folder}/{name}") for name in names], axis=1)

@@ -65,9 +65,7 @@ def write_store(path: str | Path, store: Store, *, force: bool = False) -> None:
     Parameters
     ----------
     path : str or Path
-        File to write, by custom ending in ``.zip``.
-    store : Store
-        Content.
+        File to write, usually ending in ``.zip``.
     force : bool
         Replace an existing file.
 
@@ -118,15 +116,8 @@ def read_store(path: str | Path, *, max_bytes: int = 2**31) -> Store:
 
     Parameters
     ----------
-    path : str or Path
-        File written by :func:`write_store`.
     max_bytes : int
         Largest size of the unpacked content in bytes.
-
-    Returns
-    -------
-    Store
-        Content.
 
     Raises
     ------
@@ -151,7 +142,7 @@ def read_store(path: str | Path, *, max_bytes: int = 2**31) -> Store:
         raise
     except Exception as error:
         # A damaged file can fail anywhere inside the reading libraries, with any error.
-        msg = f"{path} is no sound archive of hepfool: {error}; write it again"
+        msg = f"{path} is not a valid hepfool archive: {error}; write it again"
         raise ValueError(msg) from error
     return store
 

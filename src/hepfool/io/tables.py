@@ -17,9 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
-import uproot
 from numpy.typing import NDArray
 
 from hepfool.events import EventTable
@@ -27,6 +24,7 @@ from hepfool.events.columns import complete, joined, plain, spectator
 from hepfool.events.exchange import column_names as names_of_columns
 from hepfool.events.labels import classes_of
 from hepfool.exceptions import UnreadableFileError
+from hepfool.extras import arrow, uproot
 from hepfool.features import Feature, FeatureSpace
 from hepfool.io.columns import FORMATS, Columns, column_names, read_columns
 from hepfool.io.files import local_path, written_whole
@@ -34,7 +32,7 @@ from hepfool.io.layout import Layout, Variations
 from hepfool.ranges import check_reals
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["check_writable", "read_table", "write_table"]
+__all__ = ["read_table", "write_table"]
 
 
 def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
@@ -174,7 +172,7 @@ def _expand(paths: str | Path | Iterable[str | Path]) -> list[Path]:
 
 
 def _refuse_repeated(files: Sequence[Path]) -> None:
-    """Refuse one file under two names, whose events would count twice; tell of processes that share a name."""
+    """Refuse one file under two names, whose events would count twice; warn of processes that share a name."""
     seen: dict[tuple[int, int], Path] = {}
     for path in files:
         if not path.is_file():
@@ -215,7 +213,7 @@ def _read_parts(
             missing[str(path)] = str(error)
     if missing:
         warnings.warn(
-            f"the events of {len(missing)} files lack: {'; '.join(missing.values())}", UserWarning, stacklevel=3
+            f"the events of {len(missing)} files are missing: {'; '.join(missing.values())}", UserWarning, stacklevel=3
         )
     return parts, missing
 
@@ -252,7 +250,7 @@ def _check_values(values: FloatArray, space: FeatureSpace) -> None:
             raise ValueError(msg)
         if present.min() == present.max():
             msg = (
-                f"feature {feature.name!r} is {present[0]:g} in every event, so that nothing can move it; if the network "
+                f"feature {feature.name!r} is {present[0]:g} in every event, so no attack can move it; if the network "
                 "needs it, declare Feature(kind='fixed'), else drop it"
             )
             raise ValueError(msg)
@@ -262,7 +260,7 @@ def _remark_on_roles(space: FeatureSpace, label: str | None, weight: str | None)
     for name, what in ((label, "label"), (weight, "event weight")):
         if name in space.names:
             warnings.warn(
-                f"column {name!r} is both the {what} and a feature, which a network must not see; take it out of the features",
+                f"column {name!r} is both the {what} and a feature, which the network must not see; remove it from the features",
                 UserWarning,
                 stacklevel=3,
             )
@@ -299,12 +297,8 @@ def write_table(
 
     Parameters
     ----------
-    table : EventTable
-        Events to write.
     path : str or Path
         File ending in ``.root`` (a TTree) or ``.parquet``.
-    tree : str
-        Name of the TTree.
     columns : mapping of str to array, shape (n_events,), optional
         Extra columns, such as ``fooled``.
     force : bool
@@ -336,29 +330,16 @@ def write_table(
     with written_whole(path, force=force) as temporary:
         if path.suffix == ".root":
             with uproot.recreate(temporary) as file:
-                file.mktree(tree, content)
+                types = {k: "string" if column.dtype.kind == "U" else column.dtype for k, column in content.items()}
+                file.mktree(tree, types).extend(content)
                 file["datasets"] = datasets
         else:
-            flat = pa.table(content).replace_schema_metadata({"datasets": datasets})
-            pyarrow.parquet.write_table(flat, temporary, write_page_checksum=True)
+            flat = arrow.table(content).replace_schema_metadata({"datasets": datasets})
+            arrow.parquet.write_table(flat, temporary, write_page_checksum=True)
 
 
 def check_writable(table: EventTable, extra: Iterable[str] = ()) -> None:
-    """
-    Tell before any work whether all columns of a table can stand in one file.
-
-    Parameters
-    ----------
-    table : EventTable
-        Events to be written.
-    extra : iterable of str
-        Names of further columns.
-
-    Raises
-    ------
-    ValueError
-        If two columns have the same name.
-    """
+    """Check before any work that all columns of a table can be written to one file."""
     names_of_columns(table, extra)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""JSON files that tell when they are damaged: their first line is the member ``sha256``, of all that follows."""
+"""JSON files with a check sum: their first member is the ``sha256`` of all that follows."""
 
 from __future__ import annotations
 
@@ -13,57 +13,18 @@ from typing import Any, Final
 from hepfool.exceptions import UnreadableFileError
 from hepfool.io.files import written_whole
 
-__all__ = ["read_verified_json", "write_verified_json"]
-
 _HEADER: Final = re.compile(rb'\{"sha256": "([0-9a-f]{64})",')
 
 
 def write_verified_json(path: str | Path, content: Mapping[str, Any]) -> None:
-    """
-    Write a JSON object whose first member is the digest of the rest of the file.
-
-    Parameters
-    ----------
-    path : str or Path
-        File to write, or to replace.
-    content : mapping
-        At least one member, of plain values.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "a.json"
-    ...     write_verified_json(path, {"seed": 7})
-    ...     read_verified_json(path), json.loads(path.read_text())["seed"]
-    ({'seed': 7}, 7)
-    """
+    """Write a JSON object whose first member is the digest of the rest of the file."""
     rest = (json.dumps(dict(content), indent=1).removeprefix("{\n") + "\n").encode()
     with written_whole(path, force=True) as temporary:
         temporary.write_bytes(b'{"sha256": "%s",\n' % _digest(rest) + rest)
 
 
 def read_verified_json(path: str | Path) -> dict[str, Any]:
-    """
-    Read what :func:`write_verified_json` wrote.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    dict
-        Without the digest.
-
-    Raises
-    ------
-    UnreadableFileError
-        If a bit differs, something is missing, or the file is another one.
-    FileNotFoundError
-        If there is no such file.
-    """
+    """Read what :func:`write_verified_json` wrote."""
     header, _, rest = Path(path).read_bytes().partition(b"\n")
     found = _HEADER.fullmatch(header)
     if found is None or found[1] != _digest(rest):

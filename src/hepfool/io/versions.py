@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which versions of what made a number."""
+"""Versions of the software that produced a result."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from pathlib import Path
 
 from hepfool._version import __version__
 
-__all__ = ["code_version", "installed_versions"]
-
 _PACKAGES = (
     *("hepfool", "awkward", "coffea", "distributed", "hist", "numba", "numpy"),
     *("scipy", "torch", "uproot"),
@@ -20,19 +18,7 @@ _PACKAGES = (
 
 
 def installed_versions() -> dict[str, str | None]:
-    """
-    Tell the versions that matter to the numbers.
-
-    Returns
-    -------
-    dict of str to str or None
-        Of Python and of each package; None where it is not installed.
-
-    Examples
-    --------
-    >>> installed_versions()["python"] == platform.python_version()
-    True
-    """
+    """Versions of Python and of the packages that affect the numbers."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -44,19 +30,7 @@ def installed_versions() -> dict[str, str | None]:
 
 @functools.cache
 def code_version() -> str:
-    """
-    Fingerprint of this package: what another one has computed is computed again.
-
-    Returns
-    -------
-    str
-        Hexadecimal SHA-256 of version and sources.
-
-    Examples
-    --------
-    >>> code_version() == code_version()
-    True
-    """
+    """Fingerprint of this package: what another one has computed is computed again."""
     root = Path(__file__).parents[1]
     sha = hashlib.sha256(__version__.encode())
     for path in sorted(root.rglob("*.py")):

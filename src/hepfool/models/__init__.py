@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Networks as attacks see them: scores, margins and gradients.
+Classifiers for attacks: scores, margins and gradients.
 
-A PyTorch module or file: ``pytorch``.  Anything that only gives scores, such as
-boosted trees: ``blackbox``.  Networks of published studies: ``networks``, and
-``jet_networks`` for those that take a jet's constituents; small ones of self-attention: ``attention``.
+A file of any library: ``load``.  A PyTorch module: ``pytorch``; boosted trees and forests: ``tree_classifier``; anything that
+only gives scores: ``blackbox``.  A network per fold: ``folds``; one decision for the candidates of an event: ``groups``.
+Networks of published studies: ``networks``.
 What a classifier of your own must offer: ``protocols``.
 """

@@ -20,8 +20,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["checked_program", "read_archive"]
-
 #: A name, a number, a version: nothing that Python could call.
 _PLAIN = re.compile(r"[A-Za-z0-9_.+-]*")
 #: What sizes such as ``Mul(Integer(2), Symbol('s31'))`` are made of.  PyTorch evaluates them.
@@ -47,24 +45,7 @@ _CONTAINERS = (None, "builtins.tuple", "builtins.list", "builtins.dict")
 
 
 def read_archive(content: bytes) -> dict[str, bytes]:
-    """
-    Read all entries of a zip archive as PyTorch writes it, and compare their check sums.
-
-    Parameters
-    ----------
-    content : bytes
-        The file.
-
-    Returns
-    -------
-    dict of str to bytes
-        Content by name.
-
-    Raises
-    ------
-    ValueError
-        If an entry is damaged, compressed, or there twice, or there are more than any network has.
-    """
+    """Read all entries of a zip archive as PyTorch writes it, and compare their check sums."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
@@ -84,26 +65,7 @@ def read_archive(content: bytes) -> dict[str, bytes]:
 
 
 def checked_program(content: bytes) -> tuple[bytes, dict[str, str]]:
-    """
-    Take from an exported program what can be read without running code.
-
-    Parameters
-    ----------
-    content : bytes
-        A ``.pt2`` file.
-
-    Returns
-    -------
-    program : bytes
-        The same program, without remarks on its source.
-    extra : dict of str to str
-        Further texts in the file by name.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged, or holds what would have to be executed.
-    """
+    """Take from an exported program what can be read without running code."""
     kept, extra = {}, {}
     for name, entry in read_archive(content).items():
         inner = name.partition("/")[2] if "/" in name else name

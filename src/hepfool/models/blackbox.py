@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Models that only give scores: boosted trees, frozen services, any function.
+Models that only give scores: frozen services, any function; for trees see ``tree_classifier``.
 
 :class:`CallableClassifier` wraps one.  Attacks that need gradients refuse it;
 wrap it once more in :class:`FiniteDifference` to let them estimate slopes, at
@@ -20,10 +20,11 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier, Defended
+from hepfool.models.protocols import Classifier, Defended, DifferentiableClassifier, spectators_of
+from hepfool.models.trees import Ensemble, ensemble_of
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["CallableClassifier", "FiniteDifference"]
+__all__ = ["CallableClassifier", "FiniteDifference", "with_slopes"]
 
 _SUM_TOLERANCE = 1e-3
 _SMALLEST_SCORE = 1e-12
@@ -39,8 +40,6 @@ class CallableClassifier:
         Takes values of shape (n_events, n_features) in physical units; returns the
         score of class 1, shape (n_events,) or (n_events, 1), or one probability per
         class, shape (n_events, n_classes).  An estimator's ``classes_`` must be those of the labels, from 0.
-    n_classes : int
-        Number of classes.
     n_features : int, optional
         Input width, if it shall be checked; that of a scikit-learn estimator by default.
     threshold : float
@@ -78,7 +77,7 @@ class CallableClassifier:
         if not 0 < threshold < 1:
             msg = f"threshold must lie between 0 and 1, got {threshold}"
             raise ValueError(msg)
-        _check_classes(getattr(function, "classes_", None), n_classes)
+        check_classes(getattr(function, "classes_", None), n_classes)
         self._function = cast("Callable[[FloatArray], ArrayLike]", asked)
         width = getattr(function, "n_features_in_", None) if n_features is None else n_features
         self._n_classes, self._n_features, self._threshold = n_classes, width, float(threshold)
@@ -97,7 +96,7 @@ class CallableClassifier:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Inputs in the order of the estimator's training; empty if it does not know."""
+        """Inputs in the order of the estimator's training; empty if it does not store them."""
         return self._feature_names
 
     @property
@@ -117,17 +116,7 @@ class CallableClassifier:
 
     def scores(self, values: FloatArray) -> FloatArray:
         """
-        Class probabilities.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-
-        Returns
-        -------
-        FloatArray, shape (n_events, n_classes)
-            In [0, 1], each row sums to one.
+        Class probabilities; see :meth:`~hepfool.models.protocols.Classifier.scores`.
 
         Raises
         ------
@@ -148,20 +137,24 @@ class CallableClassifier:
         return np.asarray(raw / raw.sum(axis=1, keepdims=True))
 
     def predict(self, values: FloatArray) -> IntArray:
-        """
-        Predicted classes.
+        """Predicted classes; see :meth:`~hepfool.models.protocols.Classifier.predict`."""
+        return _classes(self.scores(values), self._threshold)
 
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
+    def ensemble(self) -> Ensemble:
+        """
+        Read the trees of a model, of which something can be proved.
 
         Returns
         -------
-        IntArray, shape (n_events,)
-            For two classes, 1 where the score of class 1 exceeds the threshold; else the most probable class.
+        Ensemble
+            With the same decisions.
+
+        Raises
+        ------
+        NotCertifiableError
+            If the function is no such model's ``predict_proba``.
         """
-        return _classes(self.scores(values), self._threshold)
+        return ensemble_of(getattr(self._function, "__self__", self._function), self._threshold)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_function": cloudpickle.dumps(self._function)}
@@ -176,8 +169,6 @@ class FiniteDifference:
 
     Parameters
     ----------
-    classifier : Classifier
-        Gives the scores.
     step : array_like, shape (n_features,)
         Half distance between the two values compared, in each feature's unit; positive.
 
@@ -198,7 +189,7 @@ class FiniteDifference:
             msg = f"{len(steps)} steps for a classifier of {classifier.n_features} features; give one per feature"
             raise ValueError(msg)
         if isinstance(classifier, Defended):
-            msg = f"the slopes of a {type(classifier).__name__} do not follow from its scores; wrap what it defends"
+            msg = f"the slopes of a {type(classifier).__name__} do not follow from its scores; wrap the undefended classifier"
             raise TypeError(msg)
         self.classifier, self._step = classifier, steps
         self._digest = hashlib.sha256(f"{classifier.digest} {steps.tolist()}".encode()).hexdigest()
@@ -210,8 +201,6 @@ class FiniteDifference:
 
         Parameters
         ----------
-        classifier : Classifier
-            Gives the scores.
         table : EventTable
             Nominal events that set the ranges.
         fraction : float
@@ -220,7 +209,7 @@ class FiniteDifference:
         Returns
         -------
         FiniteDifference
-            With one step per feature; a constant or missing feature gets ``fraction`` of its unit.
+            One step per feature; a constant or missing feature gets ``fraction`` of its unit.
         """
         missing = table.missing
         low = np.where(missing, np.inf, table.values).min(axis=0)
@@ -238,6 +227,11 @@ class FiniteDifference:
         return len(self._step)
 
     @property
+    def spectators(self) -> tuple[str, ...]:
+        """Columns that the wrapped classifier is given behind its inputs."""
+        return spectators_of(self.classifier)
+
+    @property
     def threshold(self) -> float:
         """Threshold of the wrapped classifier; 0.5 if it has none."""
         return float(getattr(self.classifier, "threshold", 0.5))
@@ -251,79 +245,23 @@ class FiniteDifference:
         return f"FiniteDifference({self.classifier!r}, step={self._step.tolist()})"
 
     def scores(self, values: FloatArray) -> FloatArray:
-        """
-        Class probabilities of the wrapped classifier.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-
-        Returns
-        -------
-        FloatArray, shape (n_events, n_classes)
-            In [0, 1], each row sums to one.
-        """
+        """Class probabilities of the wrapped classifier; see :meth:`~hepfool.models.protocols.Classifier.scores`."""
         return self.classifier.scores(values)
 
     def predict(self, values: FloatArray) -> IntArray:
-        """
-        Predicted classes of the wrapped classifier.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-
-        Returns
-        -------
-        IntArray, shape (n_events,)
-            Classes from 0.
-        """
+        """Predicted classes of the wrapped classifier; see :meth:`~hepfool.models.protocols.Classifier.predict`."""
         return self.classifier.predict(values)
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Distance to the decision boundary in log-odds, and its estimated slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            The class whose margin is asked for.
-
-        Returns
-        -------
-        margin : FloatArray, shape (n_events,)
-            Log-odds by which the class wins, positive while :meth:`predict` gives the label.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the margin, per unit of each feature.
-        """
+        """Distance to the decision boundary in log-odds, and its estimated slope."""
         return self._differences(lambda scores: _margin(scores, labels, self.threshold), values)
 
     def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Cross-entropy and its estimated slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            True classes.
-
-        Returns
-        -------
-        loss : FloatArray, shape (n_events,)
-            Cross-entropy per event in nats.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the loss, per unit of each feature.
-        """
+        """Cross-entropy and its estimated slope."""
         return self._differences(lambda scores: -np.log(_clipped(_of_class(scores, labels))), values)
 
     def _differences(self, of: Callable[[FloatArray], FloatArray], values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        gradient = np.empty(np.shape(values))
+        gradient = np.empty((len(values), len(self._step)))
         for j, step in enumerate(self._step):
             moved = np.array(values, dtype=np.float64)
             moved[:, j] = values[:, j] + step
@@ -333,7 +271,26 @@ class FiniteDifference:
         return of(self.scores(values)), gradient
 
 
-def _check_classes(classes: Any, n_classes: int) -> None:
+def with_slopes(classifier: Classifier, table: EventTable) -> DifferentiableClassifier:
+    """
+    Give a classifier slopes, if it has none.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Any.
+    table : EventTable
+        Nominal events, whose ranges set the steps.
+
+    Returns
+    -------
+    DifferentiableClassifier
+        The classifier itself, or :class:`FiniteDifference` of it.
+    """
+    return classifier if isinstance(classifier, DifferentiableClassifier) else FiniteDifference.of(classifier, table)
+
+
+def check_classes(classes: Any, n_classes: int) -> None:
     """Refuse an estimator that counts other classes than the labels of a table."""
     if classes is None:
         return
@@ -347,7 +304,7 @@ def _check_classes(classes: Any, n_classes: int) -> None:
 
 
 def _numbers(answer: Any) -> FloatArray:
-    """Return an answer in double precision; classes, gaps and what is no number are refused."""
+    """Return an answer in double precision; classes, gaps and anything that is not a number are refused."""
     if hasattr(answer, "detach"):
         answer = answer.detach().cpu()
     if np.ma.is_masked(answer):

@@ -59,12 +59,7 @@ def load_torch(
         Whether a ``.pt`` file may hold a whole pickled module, and a ``.pt2`` file more than a plain network.
         Reading such a file runs code of whoever wrote it.
     **settings
-        Of :class:`TorchClassifier`; those stored by :func:`export_program` are the default.
-
-    Returns
-    -------
-    TorchClassifier
-        Ready to be attacked.
+        Settings of :class:`TorchClassifier`; those stored by :func:`export_program` are the default.
 
     Raises
     ------
@@ -100,8 +95,6 @@ def save_state(classifier: TorchClassifier, path: str | Path) -> None:
 
     Parameters
     ----------
-    classifier : TorchClassifier
-        The network.
     path : str or pathlib.Path
         File to write, ending in ``.pt`` or ``.pth``.
     """
@@ -114,8 +107,6 @@ def export_program(classifier: TorchClassifier, path: str | Path) -> None:
 
     Parameters
     ----------
-    classifier : TorchClassifier
-        The network.
     path : str or pathlib.Path
         File to write, ending in ``.pt2``.
 

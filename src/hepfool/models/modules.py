@@ -15,20 +15,6 @@ import cloudpickle
 import torch
 from torch import nn
 
-__all__ = [
-    "ExportedModule",
-    "ScriptedModule",
-    "floating_dtype",
-    "from_bytes",
-    "last_layer",
-    "module_digest",
-    "private_copy",
-    "rows",
-    "strip_activation",
-    "to_bytes",
-    "unwrapped",
-]
-
 _ACTIVATIONS = (nn.Sigmoid, nn.Softmax)
 
 
@@ -38,11 +24,6 @@ class ExportedModule(nn.Module):
 
     The graph module of an exported program does neither, and refuses ``eval()``;
     its mode was fixed when it was exported.
-
-    Parameters
-    ----------
-    blob : bytes
-        Content of a ``.pt2`` file.
     """
 
     def __init__(self, blob: bytes) -> None:
@@ -57,19 +38,7 @@ class ExportedModule(nn.Module):
         self.n_events = _exported_batch(program)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """
-        Run the program.
-
-        Parameters
-        ----------
-        values : torch.Tensor, shape (n_events, n_features)
-            Network inputs.
-
-        Returns
-        -------
-        torch.Tensor
-            What the exported module returned.
-        """
+        """Run the program."""
         if self.n_events is None:
             return cast("torch.Tensor", self.graph(values))
         answers = [rows(self.graph(part), self.n_events) for part in _padded(values, self.n_events)]
@@ -92,14 +61,7 @@ class ExportedModule(nn.Module):
 
 
 class ScriptedModule(nn.Module):
-    """
-    A program of ``torch.jit`` that copies and pickles like any other module.
-
-    Parameters
-    ----------
-    blob : bytes
-        Content of a file of ``torch.jit.save``.
-    """
+    """A program of ``torch.jit`` that copies and pickles like any other module."""
 
     def __init__(self, blob: bytes) -> None:
         super().__init__()
@@ -110,19 +72,7 @@ class ScriptedModule(nn.Module):
 
     @classmethod
     def of(cls, program: torch.jit.ScriptModule) -> ScriptedModule:
-        """
-        Take a program from memory.
-
-        Parameters
-        ----------
-        program : torch.jit.ScriptModule
-            From ``torch.jit.script`` or ``torch.jit.trace``.
-
-        Returns
-        -------
-        ScriptedModule
-            With a copy of it.
-        """
+        """Take a program from memory."""
         buffer = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -130,19 +80,7 @@ class ScriptedModule(nn.Module):
         return cls(buffer.getvalue())
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """
-        Run the program.
-
-        Parameters
-        ----------
-        values : torch.Tensor, shape (n_events, n_features)
-            Network inputs.
-
-        Returns
-        -------
-        torch.Tensor
-            What the scripted module returned.
-        """
+        """Run the program."""
         return cast("torch.Tensor", self.program(values))
 
     def extra_repr(self) -> str:
@@ -157,7 +95,7 @@ class ScriptedModule(nn.Module):
 
 
 def _exported_batch(program: torch.export.ExportedProgram) -> int | None:
-    """Tell for how many events a program was exported; None if for any number."""
+    """Return the number of events that a program was exported for; None for any number."""
     inputs = set(program.graph_signature.user_inputs)
     values = (node.meta.get("val") for node in program.graph.nodes if node.name in inputs)
     sizes = [value.shape[0] for value in values if isinstance(value, torch.Tensor) and value.ndim]
@@ -172,45 +110,14 @@ def _padded(values: torch.Tensor, size: int) -> list[torch.Tensor]:
 
 
 def rows(raw: torch.Tensor, n_events: int) -> torch.Tensor:
-    """
-    Give the answer of a module one row per event.
-
-    Parameters
-    ----------
-    raw : torch.Tensor
-        Of shape (n_events,), (n_events, n_outputs), or what ``squeeze()`` leaves of a single event.
-    n_events : int
-        Number of events that were asked for.
-
-    Returns
-    -------
-    torch.Tensor, shape (n_events, n_outputs)
-        The same numbers; another shape as it is.
-    """
+    """Give the answer of a module one row per event, also after ``squeeze()``; other shapes are left as they are."""
     if raw.numel() == n_events and all(size in {1, n_events} for size in raw.shape):
         return raw.reshape(n_events, 1)
     return raw.reshape(1, -1) if n_events == 1 and raw.ndim == 1 else raw
 
 
 def private_copy(module: nn.Module) -> nn.Module:
-    """
-    Copy a module, whatever it is wrapped in.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Any module; ``DataParallel``, ``torch.compile`` and ``torch.jit`` included.
-
-    Returns
-    -------
-    torch.nn.Module
-        Shares nothing with the original.
-
-    Raises
-    ------
-    ValueError
-        If a layer has no parameters yet.
-    """
+    """Copy a module, whatever it is wrapped in."""
     module = unwrapped(module)
     if isinstance(module, torch.jit.ScriptModule):
         return ScriptedModule.of(module)
@@ -224,19 +131,7 @@ def private_copy(module: nn.Module) -> nn.Module:
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """
-    Find the module inside of ``DataParallel`` and ``torch.compile``.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Any module.
-
-    Returns
-    -------
-    torch.nn.Module
-        What answers; not copied.
-    """
+    """Find the module inside of ``DataParallel`` and ``torch.compile``."""
     parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     while (inner := module.module if isinstance(module, parallel) else getattr(module, "_orig_mod", None)) is not None:
         module = cast("nn.Module", inner)
@@ -244,41 +139,14 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 
 def last_layer(module: nn.Module) -> nn.Module:
-    """
-    Find what acts last in a ``Sequential``.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Any module.
-
-    Returns
-    -------
-    torch.nn.Module
-        The last layer, through nested ones; the module itself if it is no ``Sequential``.
-    """
+    """Find what acts last in a ``Sequential``."""
     while isinstance(module, nn.Sequential) and len(module):
         module = module[-1]
     return module
 
 
 def strip_activation(module: nn.Module, n_features: int) -> nn.Module:
-    """
-    Take a final ``Sigmoid`` of one output, or ``Softmax`` over the classes, off a ``Sequential``.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Any module.
-    n_features : int
-        Its input width.
-
-    Returns
-    -------
-    torch.nn.Module
-        A ``Sequential`` of the same layers without the last.  The module itself if there is nothing to strip, if another
-        activation comes before, or if without the last layer the outputs would not be the log-odds of what they are with it.
-    """
+    """Take a final ``Sigmoid`` of one output, or ``Softmax`` over the classes, off a ``Sequential``."""
     last, stripped = last_layer(module), _without_last(module)
     if not isinstance(last, _ACTIVATIONS) or isinstance(last_layer(stripped), _ACTIVATIONS):
         return module
@@ -301,39 +169,13 @@ def _without_last(module: nn.Module) -> nn.Module:
 
 
 def floating_dtype(module: nn.Module) -> torch.dtype:
-    """
-    Tell the precision that a module computes in.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Any module.
-
-    Returns
-    -------
-    torch.dtype
-        That of its first floating-point parameter or, without any, buffer; else ``float32``.
-    """
+    """Precision that a module computes in."""
     tensors = (*module.parameters(), *module.buffers())
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
 
 
 def module_digest(module: nn.Module, *settings: object) -> str:
-    """
-    Fingerprint of a module.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Any module.
-    *settings : object
-        Whatever else its answers depend on.
-
-    Returns
-    -------
-    str
-        SHA-256 of structure, settings, parameters and buffers, hexadecimal.
-    """
+    """Fingerprint of a module."""
     digest = hashlib.sha256(" ".join([repr(module), *map(str, settings)]).encode())
     for name, tensor in module.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -343,39 +185,13 @@ def module_digest(module: nn.Module, *settings: object) -> str:
 
 
 def to_bytes(module: nn.Module) -> bytes:
-    """
-    Pickle a module on the CPU, by value where workers could not import its class.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Any module.
-
-    Returns
-    -------
-    bytes
-        For :func:`from_bytes`.
-    """
+    """Pickle a module on the CPU, by value where workers could not import its class."""
     on_cpu = all(t.device.type == "cpu" for t in (*module.parameters(), *module.buffers()))
     return bytes(cloudpickle.dumps(module if on_cpu else copy.deepcopy(module).cpu()))
 
 
 @functools.lru_cache(maxsize=32)
 def from_bytes(blob: bytes, device: str) -> nn.Module:
-    """
-    Rebuild a module, once per process: coffea unpickles its processor for every chunk.
-
-    Parameters
-    ----------
-    blob : bytes
-        From :func:`to_bytes`.
-    device : str
-        Where the module shall run.
-
-    Returns
-    -------
-    torch.nn.Module
-        Shared between all callers with the same arguments; not to be changed.
-    """
+    """Rebuild a module, once per process: coffea unpickles its processor for every chunk."""
     module: nn.Module = pickle.loads(blob)  # noqa: S301  (only reached while an outer pickle is read)
     return module.to(device)

@@ -148,8 +148,6 @@ def mlp(
 
     Parameters
     ----------
-    n_features : int
-        Number of inputs.
     hidden : iterable of int
         Nodes of each hidden layer.
     n_outputs : int
@@ -206,8 +204,6 @@ def conservattack_higgs(*, sigmoid: bool = False, preprocessing: nn.Module | Non
     ----------
     sigmoid : bool
         Whether the output is a probability instead of a logit.
-    preprocessing : torch.nn.Module, optional
-        First layer.
 
     Returns
     -------
@@ -225,8 +221,6 @@ def conservattack_jets(*, sigmoid: bool = False, preprocessing: nn.Module | None
     ----------
     sigmoid : bool
         Whether the output is a probability instead of a logit.
-    preprocessing : torch.nn.Module, optional
-        First layer.
 
     Returns
     -------
@@ -244,8 +238,6 @@ def donut(*, sigmoid: bool = False, preprocessing: nn.Module | None = None) -> n
     ----------
     sigmoid : bool
         Whether the output is a probability instead of a logit.
-    preprocessing : torch.nn.Module, optional
-        First layer.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Whether a network is what it is taken for, asked before an attack starts.
+Check before an attack that a network is what it is declared to be.
 
 An attack believes that the answer to an event depends on this event alone, and that it is a probability.  A
 network that breaks this is fooled without being attacked, or never: dropout left on, batch statistics, a sigmoid
@@ -18,8 +18,6 @@ import numpy as np
 from hepfool.exceptions import NetworkWarning
 from hepfool.models.protocols import Classifier
 from hepfool.typing import FloatArray, IntArray
-
-__all__ = ["check_names", "check_network", "check_scores", "require_classifier"]
 
 #: Events that are asked about once more, and from how many on their outputs are judged as a whole.
 _N_ASKED: Final = 256
@@ -44,19 +42,7 @@ _TOGETHER: Final = (
 
 
 def require_classifier(classifier: object) -> None:
-    """
-    Refuse what is not a classifier, and say how to make it one.
-
-    Parameters
-    ----------
-    classifier : object
-        What somebody gave for the network.
-
-    Raises
-    ------
-    TypeError
-        If scores, predict, n_classes, n_features or digest are missing.
-    """
+    """Refuse what is not a classifier, and say how to make it one."""
     if isinstance(classifier, Classifier):
         return
     name = type(classifier).__name__
@@ -70,60 +56,25 @@ def require_classifier(classifier: object) -> None:
     elif callable(classifier):
         wrapped = "hepfool.models.blackbox.CallableClassifier(function, n_classes=2), of a function that returns probabilities"
     else:
-        wrapped = "TorchClassifier(module, output='logit') or CallableClassifier(function, n_classes=2), or read it by load_torch"
+        wrapped = "TorchClassifier(module, output='logit') or CallableClassifier(function, n_classes=2), or read it by hepfool.load_model"
     msg = f"a {name} is not a classifier yet; pass {wrapped}"
     raise TypeError(msg)
 
 
 def check_names(classifier: Classifier, names: tuple[str, ...]) -> None:
-    """
-    Compare the inputs of an estimator that remembers their names with those of a table.
-
-    Parameters
-    ----------
-    classifier : Classifier
-        The network.
-    names : tuple of str
-        Features of the table, in its order.
-
-    Raises
-    ------
-    ValueError
-        If they come in another order.
-
-    Warns
-    -----
-    NetworkWarning
-        If they have other names.
-    """
+    """Compare the inputs of an estimator that remembers their names with those of a table."""
     known = tuple(getattr(_innermost(classifier), "feature_names", ()))
     if not known or known == names:
         return
     if sorted(known) == sorted(names):
-        msg = f"the estimator was trained on {', '.join(known)}, the table has them as {', '.join(names)}; bring them to one order"
+        msg = f"the estimator was trained on {', '.join(known)}, the table has them as {', '.join(names)}; put the columns in the order of the training"
         raise ValueError(msg)
-    msg = f"the estimator was trained on {', '.join(known)}, the table has {', '.join(names)}; are they the same?"
+    msg = f"the estimator was trained on {', '.join(known)}, the table has {', '.join(names)}; check that these are the same"
     warnings.warn(msg, NetworkWarning, stacklevel=4)
 
 
 def check_scores(scores: FloatArray, n_events: int, classifier: Classifier) -> None:
-    """
-    Refuse scores of the wrong shape, without a value, or that are not probabilities.
-
-    Parameters
-    ----------
-    scores : FloatArray, shape (n_events, n_classes)
-        Answer of the classifier.
-    n_events : int
-        Number of events that were asked about.
-    classifier : Classifier
-        The network.
-
-    Raises
-    ------
-    ValueError
-        With what was found.
-    """
+    """Refuse scores of the wrong shape, without a value, or that are not probabilities."""
     if scores.shape != (n_events, classifier.n_classes):
         msg = f"the classifier returned scores of shape {scores.shape}, expected {(n_events, classifier.n_classes)}"
         raise ValueError(msg)
@@ -148,30 +99,9 @@ def check_network(
     classifier: Classifier, values: FloatArray, labels: IntArray, scores: FloatArray, classes: IntArray
 ) -> tuple[str, ...]:
     """
-    Ask about some events once more, and compare.
+    Evaluate some events once more, and compare.
 
     Costs a second call for half of the events, 256 at most, and one for a single event.
-
-    Parameters
-    ----------
-    classifier : Classifier
-        The network.
-    values : FloatArray, shape (n_events, n_features)
-        Network inputs.
-    labels : IntArray, shape (n_events,)
-        True classes; negative ones are unknown.
-    scores, classes : arrays
-        What the network said about all events in one call.
-
-    Returns
-    -------
-    tuple of str
-        Warnings: the network is probably not what it is said to be, or answers worse than a guess.
-
-    Raises
-    ------
-    ValueError
-        If answers depend on chance or on other events, or the outputs are not what they are said to be.
     """
     n_events = len(values)
     # Of all parts of the table, in an order that is always the same and nobody's random numbers.
@@ -250,7 +180,7 @@ def _remark_on_outputs(classifier: Classifier, values: FloatArray) -> str:
         if several and not sum_to_one:
             msg = (
                 f"the network's {raw.shape[1]} probabilities sum to {sums.min():.3g} to {sums.max():.3g} per event: a sigmoid for each "
-                "class is no choice between classes; end the network in a softmax, or leave the sigmoids out with output='logit'"
+                "class does not choose between classes; end the network in a softmax, or leave the sigmoids out with output='logit'"
             )
             raise ValueError(msg)
         return ""
@@ -261,7 +191,7 @@ def _remark_on_outputs(classifier: Classifier, values: FloatArray) -> str:
 
 
 def _remark_on_bounds(network: Any, values: FloatArray, raw: FloatArray) -> str:
-    """Tell logits, which grow with the inputs, from numbers that stay within the bounds of something else."""
+    """Warn of outputs that stay within bounds, where logits would grow with the inputs."""
     advice = {
         (0.0, 1.0): "as if it ended in a sigmoid; use output='probability', or the scores and classes are wrong",
         (-np.inf, 0.0): "as if it ended in a log-sigmoid; return the logit itself, or the classes are wrong",
@@ -296,7 +226,7 @@ def _all_within(raw: FloatArray, low: float, high: float) -> bool:
 
 
 def _remark_on_accuracy(classes: IntArray, labels: IntArray) -> str:
-    """Tell a network that knows less than the most frequent class; classes of a balanced training may be rare."""
+    """Warn of an accuracy below that of the most frequent class; classes of a balanced training may be rare."""
     present, counts = np.unique(labels, return_counts=True)
     if len(present) < 2 or counts.min() < _N_JUDGED // 2:
         return ""

@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-What an attack asks of a network: the two plug points of the package.
+Protocols of classifiers: what an attack needs of a network.
 
 Implement :class:`Classifier` for anything that gives scores, and
 :class:`DifferentiableClassifier` if it also gives gradients.  Values arrive as
 ``(n_events, n_features)`` in the features' physical units, with the table's
-sentinel where a value is missing: a network's own preprocessing stays inside it.
+sentinel where a value is missing: a network's own preprocessing stays inside it.  A classifier whose attribute ``spectators`` names
+columns of the table is given these too, behind the inputs: they never move, and enter no comparison.  So is one that has a method
+``context(table, values)`` what this computes of all events as they are now, one number for each.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from hepfool.events import EventTable
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Classifier", "Defended", "DifferentiableClassifier", "is_fooled", "threshold_of"]
+__all__ = ["Classifier", "Defended", "DifferentiableClassifier", "inputs_of"]
 
 
 @runtime_checkable
@@ -73,7 +77,7 @@ class Classifier(Protocol):
 
 @runtime_checkable
 class DifferentiableClassifier(Classifier, Protocol):
-    """A classifier that also tells how its answer changes with its inputs."""
+    """A classifier that also gives gradients."""
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
         """
@@ -92,7 +96,7 @@ class DifferentiableClassifier(Classifier, Protocol):
             Log-odds by which the class wins over threshold (two classes) or over
             the strongest other class; positive while ``predict`` gives the label.
         gradient : FloatArray, shape (n_events, n_features)
-            Of the margin, per unit of each feature.
+            Gradient of the margin, per unit of each feature.
         """
         ...
 
@@ -112,7 +116,7 @@ class DifferentiableClassifier(Classifier, Protocol):
         loss : FloatArray, shape (n_events,)
             Cross-entropy per event in nats.
         gradient : FloatArray, shape (n_events, n_features)
-            Of the loss, per unit of each feature.
+            Gradient of the loss, per unit of each feature.
         """
         ...
 
@@ -140,41 +144,66 @@ class Defended(Classifier, Protocol):
         ...
 
 
-def is_fooled(classifier: Classifier, values: FloatArray, classes: IntArray) -> BoolArray:
+def spectators_of(classifier: Classifier) -> tuple[str, ...]:
+    """Name the columns that a classifier is given behind its inputs."""
+    return tuple(getattr(classifier, "spectators", ()))
+
+
+def inputs_of(classifier: Classifier, table: EventTable) -> FloatArray:
     """
-    Mark the events with which an attack has succeeded: the one criterion of all attacks.
+    Lay out events as a classifier is given them.
 
     Parameters
     ----------
     classifier : Classifier
-        The network, or a defended system.
-    values : FloatArray, shape (n_events, n_features)
-        Network inputs in physical units.
-    classes : IntArray, shape (n_events,)
-        Class of each event before the attack.
+        Whose attribute ``spectators``, if there is one, names further columns.
+    table : EventTable
+        Events.
 
     Returns
     -------
-    BoolArray, shape (n_events,)
-        True where the class changed; for a :class:`Defended` system what it says itself.
+    FloatArray, shape (n_events, n_features + n_spectators)
+        ``table.network_values`` and the spectators.
+
+    Raises
+    ------
+    ValueError
+        If the table has no such spectator, or it is no column of numbers.
     """
+    return with_spectators(classifier, table, table.network_values)
+
+
+def with_spectators(
+    classifier: Classifier,
+    table: EventTable,
+    values: FloatArray,
+    events: Any = slice(None),
+    everything: Callable[[], FloatArray] | None = None,
+) -> FloatArray:
+    """Append the spectators that a classifier is given, and what it computes of all events (by default of these values)."""
+    columns = []
+    for name in spectators_of(classifier):
+        column = table.spectators.get(name)
+        if column is None or column.dtype.kind not in "biuf":
+            msg = (
+                f"the classifier asks for the spectator {name!r}, a column of numbers; the table has "
+                f"{', '.join(table.spectators) or 'none'}: pass spectators={{{name!r}: ...}} to EventTable"
+            )
+            raise ValueError(msg)
+        columns.append(column[events])
+    context = getattr(classifier, "context", None)
+    if context is not None:
+        columns.append(context(table, values if everything is None else everything())[events])
+    return np.column_stack([values, *columns]) if columns else values
+
+
+def is_fooled(classifier: Classifier, values: FloatArray, classes: IntArray) -> BoolArray:
+    """Mark the events with which an attack has succeeded: the one criterion of all attacks."""
     if isinstance(classifier, Defended):
         return classifier.fooled(values, classes)
     return np.asarray(classifier.predict(values) != classes)
 
 
 def threshold_of(classifier: Classifier) -> float:
-    """
-    Find the score that separates two classes.
-
-    Parameters
-    ----------
-    classifier : Classifier
-        The network.
-
-    Returns
-    -------
-    float
-        0.5 unless the classifier has a ``threshold``, and for more classes.
-    """
+    """Find the score that separates two classes."""
     return float(getattr(classifier, "threshold", 0.5)) if classifier.n_classes == 2 else 0.5

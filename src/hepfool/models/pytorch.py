@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Literal, TypeVar, cast, get_args
 
@@ -13,7 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hepfool.exceptions import GradientsUnavailableError
+from hepfool.exceptions import GradientsUnavailableError, NotCertifiableError
+from hepfool.models.folding import SUPPORTED, folded
+from hepfool.models.layers import Folded, Layer
 from hepfool.models.modules import (
     floating_dtype,
     from_bytes,
@@ -28,7 +31,7 @@ from hepfool.models.modules import (
 from hepfool.ranges import check_counts
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["Output", "TorchClassifier"]
+__all__ = ["TorchClassifier"]
 
 #: What a network returns: unbounded log-odds, or probabilities.
 Output = Literal["logit", "probability"]
@@ -36,7 +39,7 @@ Output = Literal["logit", "probability"]
 _DEFAULT_THRESHOLD = 0.5
 _NO_GRADIENT = (
     "the network's answer has no gradient: its forward() detaches it, runs under torch.no_grad(), or does not use its input; "
-    "mend that, or wrap the classifier in hepfool.models.blackbox.FiniteDifference"
+    "correct that, or wrap the classifier in hepfool.models.blackbox.FiniteDifference"
 )
 
 T = TypeVar("T")
@@ -56,8 +59,6 @@ class TorchClassifier:
     module : torch.nn.Module
         Takes a tensor of shape (n_events, n_features) in physical units, returns
         (n_events,), (n_events, 1) or (n_events, n_classes).
-    output : {"logit", "probability"}
-        What the module returns.
     threshold : float
         Score of class 1 above which an event is of class 1; two classes only.
     device : str
@@ -70,7 +71,7 @@ class TorchClassifier:
     Raises
     ------
     TypeError
-        If ``module`` is no PyTorch module.
+        If ``module`` is not a PyTorch module.
     ValueError
         If a setting is out of range, or the module does not take or return what it should.
 
@@ -153,19 +154,7 @@ class TorchClassifier:
         )
 
     def scores(self, values: FloatArray) -> FloatArray:
-        """
-        Class probabilities.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-
-        Returns
-        -------
-        FloatArray, shape (n_events, n_classes)
-            In [0, 1], each row sums to one.
-        """
+        """Class probabilities; see :meth:`~hepfool.models.protocols.Classifier.scores`."""
         log_odds = self._all_log_odds(values)
         if log_odds.ndim == 1:
             return torch.sigmoid(torch.stack([-log_odds, log_odds], dim=1)).numpy()
@@ -173,17 +162,7 @@ class TorchClassifier:
 
     def predict(self, values: FloatArray) -> IntArray:
         """
-        Predicted classes.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-
-        Returns
-        -------
-        IntArray, shape (n_events,)
-            For two classes, 1 where the score of class 1 exceeds the threshold; else the most probable class.
+        Predicted classes; see :meth:`~hepfool.models.protocols.Classifier.predict`.
 
         Raises
         ------
@@ -219,44 +198,11 @@ class TorchClassifier:
         return torch.cat(parts).cpu().double().numpy()
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Distance to the decision boundary in log-odds, and its slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            The class whose margin is asked for.
-
-        Returns
-        -------
-        margin : FloatArray, shape (n_events,)
-            Log-odds by which the class wins over threshold or over the strongest
-            other class; positive while :meth:`predict` gives the label.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the margin, per unit of each feature.
-        """
+        """Distance to the decision boundary in log-odds, and its slope."""
         return self._with_gradient(self._margin, values, labels)
 
     def loss_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
-        """
-        Cross-entropy and its slope.
-
-        Parameters
-        ----------
-        values : FloatArray, shape (n_events, n_features)
-            Network inputs in physical units.
-        labels : IntArray, shape (n_events,)
-            True classes.
-
-        Returns
-        -------
-        loss : FloatArray, shape (n_events,)
-            Cross-entropy per event in nats.
-        gradient : FloatArray, shape (n_events, n_features)
-            Of the loss, per unit of each feature.
-        """
+        """Cross-entropy and its slope; see :meth:`~hepfool.models.protocols.DifferentiableClassifier.loss_and_gradient`."""
         return self._with_gradient(_cross_entropy, values, labels)
 
     def log_odds(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -285,6 +231,32 @@ class TorchClassifier:
         if self._n_outputs == 2:
             return raw[:, 1] - raw[:, 0]
         return raw[:, 0] if self._n_outputs == 1 else raw
+
+    def folded(self) -> Folded:
+        """
+        Read the network as affine layers in double precision, of which something can be proved.
+
+        Returns
+        -------
+        Folded
+            One output, log-odds over the threshold, for two classes; else one per class.
+
+        Raises
+        ------
+        NotCertifiableError
+            If the module has other parts than those in ``hepfool.models.folding.SUPPORTED``.
+        """
+        if self._output != "logit":
+            msg = f"nothing can be proved of probabilities; let the network return log-odds, or be a Sequential that ends in a Sigmoid or Softmax; supported are {SUPPORTED}"
+            raise NotCertifiableError(msg)
+        network = folded(self._module, self._n_features)
+        if self.n_classes > 2:
+            return network
+        *first, last = network.layers
+        weight, bias = (
+            (last.weight, last.bias) if self._n_outputs == 1 else (np.diff(last.weight, axis=0), np.diff(last.bias))
+        )
+        return replace(network, layers=(*first, Layer(weight, bias - _logit(self.threshold))))
 
     def _margin(self, log_odds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         if log_odds.ndim == 1:
@@ -397,7 +369,7 @@ def _frozen_copy(module: nn.Module, device: str) -> nn.Module:
     try:
         private = private_copy(module).to(device).eval()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        msg = f"the module cannot be brought to the device {device!r} ({str(error).splitlines()[0]}); use 'cpu', or 'cuda' where there is one"
+        msg = f"the module cannot be moved to the device {device!r} ({str(error).splitlines()[0]}); use 'cpu', or 'cuda' where there is one"
         raise ValueError(msg) from error
     for parameter in private.parameters():
         parameter.requires_grad_(False)

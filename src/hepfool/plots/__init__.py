@@ -33,6 +33,7 @@ from hepfool.plots.studies import (
 from hepfool.plots.style import PlotStyle
 from hepfool.plots.systematics import plot_impacts, plot_region_yields
 from hepfool.plots.validation import plot_detection, plot_detector, plot_threshold_scan
+from hepfool.plots.worst_case import plot_ladder
 
 __all__ = [
     "AttackPoint",
@@ -50,6 +51,7 @@ __all__ = [
     "plot_fooling",
     "plot_frontier",
     "plot_impacts",
+    "plot_ladder",
     "plot_marginal",
     "plot_marginals",
     "plot_misclassification",

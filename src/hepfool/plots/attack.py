@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How often an attack changes the network's answer: next to physics systematics, and against the probability to be noticed."""
+"""Fooling ratios beside physics systematics, and against the probability of detection."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
 from hepfool.studies.frontier import Frontier
 from hepfool.sums import AttackSums
-
-__all__ = ["Measurement", "fooling_by_part", "plot_fooling", "plot_frontier"]
 
 #: Name, value and standard error; an error of NaN is not drawn.
 Measurement = tuple[str, float, float]
@@ -52,15 +50,10 @@ def plot_fooling(
     log_x : bool
         Logarithmic fractions, where attacks dwarf the systematics.
 
-    Returns
-    -------
-    figure, axes : matplotlib.figure.Figure, matplotlib.axes.Axes
-        The bars.
-
     Raises
     ------
     ValueError
-        If there is no attack, or a corrected ratio has no attack of its name.
+        If there is no attack, or a corrected ratio belongs to none of the attacks.
     """
     above, below = list(attacks), list(systematics)
     remaining = {measurement[0]: measurement for measurement in corrected}
@@ -81,11 +74,6 @@ def plot_fooling(
 def fooling_by_part(sums: AttackSums) -> dict[str, list[Measurement]]:
     """
     Fooling ratio and corrected fooling ratio of all events, of each dataset and of each region.
-
-    Parameters
-    ----------
-    sums : AttackSums
-        Of the attack.
 
     Returns
     -------
@@ -193,11 +181,6 @@ def plot_frontier(frontier: Frontier, *, further: bool = True, style: PlotStyle 
         From :func:`hepfool.studies.frontier.run_frontier`.
     further : bool
         Draw the strongest of all checks too, if it is another than the strongest standard check.
-
-    Returns
-    -------
-    figure, ax : matplotlib.figure.Figure, matplotlib.axes.Axes
-        Its axes.
     """
     points = frontier.points
     figure = style.figure(width=1.15)

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from hepfool.plots.style import PlotStyle
 
-__all__ = ["plot_contact_sheet"]
-
 #: A pixel image, shape (height, width) or (height, width, n_channels).
 Image = NDArray[Any]
 

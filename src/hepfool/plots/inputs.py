@@ -3,7 +3,7 @@
 Inputs before and after an attack: marginals, linear correlations, and pairs of features.
 
 Below each marginal stands the net change of every bin with its paired error, because both histograms hold the same events.
-Two histograms alone do not tell which events moved: then it is their ratio, without errors.
+Where it is not known which events moved, the ratio of the two histograms is drawn, without errors.
 """
 
 from __future__ import annotations
@@ -45,18 +45,6 @@ from hepfool.statistics.projections import rank_projections
 from hepfool.sums import AttackSums
 from hepfool.sums.fill import figure_edges
 from hepfool.typing import BoolArray, FloatArray
-
-__all__ = [
-    "Marginal",
-    "Projection",
-    "marginal",
-    "plot_correlations",
-    "plot_marginal",
-    "plot_marginals",
-    "plot_projection",
-    "projection",
-    "representative_marginals",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,13 +92,9 @@ def marginal(sums: AttackSums, feature: str, *, region: str | None = None, note:
     Parameters
     ----------
     sums : AttackSums
-        Of nominal and adversarial events.
-    feature : str
-        Feature name.
+        Sums of nominal and adversarial events.
     region : str, optional
         Region of the events; all constrained events by default.
-    note : str
-        Remark for the reader.
 
     Returns
     -------
@@ -150,7 +134,7 @@ def representative_marginals(sums: AttackSums, *, region: str | None = None) -> 
     Parameters
     ----------
     sums : AttackSums
-        Of nominal and adversarial events.
+        Sums of nominal and adversarial events.
     region : str, optional
         Region of the events; all constrained events by default.
 
@@ -171,21 +155,7 @@ def representative_marginals(sums: AttackSums, *, region: str | None = None) -> 
 def plot_marginal(
     shown: Marginal, *, style: PlotStyle = DEFAULT_STYLE, log_y: bool = False
 ) -> tuple[Figure, tuple[Axes, Axes]]:
-    """
-    Draw one feature with the net change of each bin below, or the ratio where that is not known.
-
-    Parameters
-    ----------
-    shown : Marginal
-        Both histograms.
-    log_y : bool
-        Logarithmic yields.
-
-    Returns
-    -------
-    figure, axes : matplotlib.figure.Figure, (matplotlib.axes.Axes, matplotlib.axes.Axes)
-        Yields and changes.
-    """
+    """Draw one feature with the net change of each bin below, or the ratio where that is not known."""
     figure, columns = plot_marginals([shown], style=style, log_y=log_y)
     return figure, columns[0]
 
@@ -201,10 +171,6 @@ def plot_marginals(
     ----------
     shown : sequence of Marginal
         One per panel, such as :func:`representative_marginals` of a result.
-    n_columns : int
-        Features per row.
-    log_y : bool
-        Logarithmic yields.
 
     Returns
     -------
@@ -276,11 +242,6 @@ def plot_correlations(
         Both matrices, the correlation shift and its sampling floor.
     labels : sequence of str, optional
         Axis titles of the features; their names by default.
-
-    Returns
-    -------
-    figure, axes : matplotlib.figure.Figure, tuple of three matplotlib.axes.Axes
-        Nominal, adversarial, difference.
 
     Raises
     ------
@@ -425,8 +386,6 @@ def projection(
 
     Parameters
     ----------
-    result : AttackResult
-        Nominal and adversarial events.
     features : (str, str), optional
         Horizontal and vertical feature; by default the pair whose projection changes most.
     region : str, optional
@@ -434,13 +393,11 @@ def projection(
     n_bins : int
         Bins per axis with equal nominal content, fewer where values repeat.  Values beyond count in the outer bins;
         events without one of both values are left out.
-    note : str
-        Remark for the reader.
 
     Returns
     -------
     Projection
-        With the distance and its floor in bins of equal content.
+        Distance and floor are those of bins of equal content.
 
     Raises
     ------
@@ -504,11 +461,6 @@ def plot_projection(shown: Projection, *, style: PlotStyle = DEFAULT_STYLE) -> t
     ----------
     shown : Projection
         From :func:`projection`.
-
-    Returns
-    -------
-    figure, axes : matplotlib.figure.Figure, tuple of three matplotlib.axes.Axes
-        Nominal, adversarial, change.
     """
     highest = float(max(shown.nominal.max(), shown.adversarial.max())) or 1.0
     pull = shown.migration.pull.reshape(shown.nominal.shape)

@@ -39,8 +39,6 @@ from hepfool.plots.style import (
 )
 from hepfool.sums import AttackSums
 
-__all__ = ["plot_score", "plot_score_stack", "score_histogram"]
-
 _AXES = ("process", "variation", "score")
 _VARIATIONS = ("nominal", "adversarial")
 _BELOW_LEGEND = 0.68
@@ -63,7 +61,7 @@ def score_histogram(
     Parameters
     ----------
     sums : AttackSums
-        Of nominal and adversarial events.
+        Sums of nominal and adversarial events.
     by : {"label", "dataset"}
         What the categories of the axis ``process`` are.
     label_names : sequence of str, optional
@@ -93,7 +91,7 @@ def score_histogram(
     )
     for key, name in names.items():
         for variation in _VARIATIONS:
-            of = {by: key, "region": place, "variation": variation}
+            of: dict[str, Any] = {by: key, "region": place, "variation": variation}
             yields, variances = sums.score_yields(n_bins, score_class=score_class, **of)
             histogram[{"process": name, "variation": variation}] = np.stack([yields, variances], axis=-1)
     return histogram
@@ -119,13 +117,6 @@ def plot_score(
         Cut on the score, dimensionless.
     density : bool
         Normalise every curve to unit area.
-    log_y : bool
-        Logarithmic yields.
-
-    Returns
-    -------
-    figure, axes : matplotlib.figure.Figure, matplotlib.axes.Axes
-        The scores.
 
     Raises
     ------
@@ -161,8 +152,6 @@ def plot_score_stack(
         Axes ``process``, ``variation`` (``nominal``, ``adversarial``) and ``score``.
     threshold : float, optional
         Cut on the score, dimensionless.
-    log_y : bool
-        Logarithmic yields.
 
     Returns
     -------

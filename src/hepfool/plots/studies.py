@@ -14,22 +14,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, StyledFigure, stacked_panels, styled
-from hepfool.processors.partition_caps import CapTrial, PartitionCost
 from hepfool.typing import FloatArray
 
 if TYPE_CHECKING:
     from hepfool.defences.robustness import Ratio, Robustness
+    from hepfool.processors.partition_caps import CapTrial, PartitionCost
     from hepfool.studies.cross_run import CrossRuns, Knowledge
     from hepfool.studies.misclassification import Misclassification
 
-__all__ = [
-    "AttackPoint",
-    "plot_attack_comparison",
-    "plot_cross_runs",
-    "plot_misclassification",
-    "plot_partition_cost",
-    "plot_robustness",
-]
 
 _MARKERS = "osD^vP"
 
@@ -68,8 +60,6 @@ def plot_attack_comparison(
 
     Parameters
     ----------
-    curves : mapping of str to sequence of AttackPoint
-        Runs of each attack.
     max_js_distance : float
         Cap on the distances; runs that keep it have full markers, others open ones.
     published : mapping of str to AttackPoint, optional
@@ -78,11 +68,6 @@ def plot_attack_comparison(
         Correlation shift between two independent samples of this size.
     note : str
         Remark, such as the data set.
-
-    Returns
-    -------
-    figure, ax : matplotlib.figure.Figure, matplotlib.axes.Axes
-        Its axes.
 
     Raises
     ------
@@ -241,8 +226,6 @@ def plot_cross_runs(
     ----------
     runs : CrossRuns
         From :func:`hepfool.studies.cross_run.run_cross_runs`.
-    split : int
-        Which split to draw.
 
     Returns
     -------
@@ -332,11 +315,6 @@ def plot_misclassification(study: Misclassification, *, style: PlotStyle = DEFAU
     ----------
     study : Misclassification
         From :func:`hepfool.studies.misclassification.systematic_misclassification`.
-
-    Returns
-    -------
-    figure, axes : matplotlib.figure.Figure, matplotlib.axes.Axes
-        Logarithmic numbers of events.
     """
     edges = np.arange(len(study.times) + 1) - 0.5
     highest = float(max(study.observed.max(), study.expected.max()))

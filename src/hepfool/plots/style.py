@@ -41,24 +41,6 @@ from hepfool.exceptions import PlainTextWarning
 from hepfool.statistics.migration import Migration
 from hepfool.typing import FloatArray
 
-__all__ = [
-    "DEFAULT_STYLE",
-    "Experiment",
-    "PlotStyle",
-    "StyledFigure",
-    "add_experiment_label",
-    "band_handle",
-    "check_labels",
-    "draw_migration",
-    "draw_ratio",
-    "events_title",
-    "relative_uncertainty",
-    "set_headroom",
-    "stacked_panels",
-    "styled",
-    "yield_title",
-]
-
 P = ParamSpec("P")
 Drawn = TypeVar("Drawn", bound=tuple[Figure, Any])
 Experiment = Literal["CMS", "ATLAS", "LHCb", "ALICE", "plain"]
@@ -73,15 +55,6 @@ class StyledFigure(Figure):
 
     Matplotlib reads fonts, ticks and file settings when a figure is *drawn*;
     outside of the style's context they would be someone else's.
-
-    Parameters
-    ----------
-    *args
-        Passed to :class:`matplotlib.figure.Figure`.
-    settings : mapping of str to object
-        Matplotlib settings on top of the library's defaults.
-    **kwargs
-        Passed to :class:`matplotlib.figure.Figure`.
     """
 
     def __init__(self, *args: Any, settings: Mapping[str, Any], **kwargs: Any) -> None:
@@ -89,32 +62,13 @@ class StyledFigure(Figure):
         self._settings = dict(settings)
 
     def draw(self, renderer: RendererBase) -> None:
-        """
-        Draw the figure in its style.
-
-        Parameters
-        ----------
-        renderer : matplotlib.backend_bases.RendererBase
-            Where to draw.
-        """
+        """Draw the figure in its style."""
         with mpl_style.context(self._settings, after_reset=True):
             self._write_plainly_what_is_no_tex()
             super().draw(renderer)
 
     def get_tightbbox(self, *args: Any, **kwargs: Any) -> Bbox:
-        """
-        Measure the figure in its style.
-
-        Parameters
-        ----------
-        *args, **kwargs
-            As for :meth:`matplotlib.figure.Figure.get_tightbbox`.
-
-        Returns
-        -------
-        matplotlib.transforms.Bbox
-            What a notebook shows, in inches.
-        """
+        """Measure the figure in its style."""
         with mpl_style.context(self._settings, after_reset=True):
             self._write_plainly_what_is_no_tex()
             return super().get_tightbbox(*args, **kwargs)
@@ -126,48 +80,19 @@ class StyledFigure(Figure):
                 text.set_parse_math(False)
 
     def savefig(self, fname: Any, **kwargs: Any) -> None:
-        """
-        Save the figure in its style.
-
-        Parameters
-        ----------
-        fname : str, path or file
-            As for :meth:`matplotlib.figure.Figure.savefig`.
-        **kwargs
-            As for :meth:`matplotlib.figure.Figure.savefig`.
-        """
+        """Save the figure in its style."""
         with mpl_style.context(self._settings, after_reset=True):
             super().savefig(fname, **kwargs)
 
 
 def check_labels(labels: Iterable[str]) -> bool:
-    """
-    Tell which labels Matplotlib cannot set.
-
-    Parameters
-    ----------
-    labels : iterable of str
-        Texts with or without TeX, such as the titles of features.
-
-    Returns
-    -------
-    bool
-        Whether all of them can be set.
-
-    Warns
-    -----
-    PlainTextWarning
-        Of the first that cannot; figures show it without interpreting its TeX.
-
-    Examples
-    --------
-    >>> check_labels(["$p_T$ [GeV]", "price in $"])
-    True
-    """
+    """Warn of labels that Matplotlib cannot set as TeX."""
     for label in labels:
         fault = next((found for line in label.split("\n") if (found := _tex_fault(line))), "")
         if fault:
-            msg = f"the label {label!r} is no TeX that Matplotlib can set ({fault}); figures show it as it is, mend it"
+            msg = (
+                f"the label {label!r} cannot be set by Matplotlib ({fault}); figures show it as plain text; correct it"
+            )
             warnings.warn(msg, PlainTextWarning, stacklevel=2)
             return False
     return True
@@ -224,7 +149,7 @@ class PlotStyle:
             msg = f"no style for experiment {self.experiment!r}; use one of {', '.join(get_args(Experiment))}"
             raise ValueError(msg)
         if fault := _tex_fault(self.label):
-            msg = f"label {self.label!r} is no TeX that Matplotlib can set ({fault}); write it without $ or mend it"
+            msg = f"label {self.label!r} cannot be set by Matplotlib ({fault}); correct it, or write it without $"
             raise ValueError(msg)
         if len(self.colours) < 3:
             msg = f"a style needs at least three colours, got {len(self.colours)}"
@@ -301,19 +226,7 @@ DEFAULT_STYLE: Final = PlotStyle()
 
 
 def styled(draw: Callable[P, Drawn]) -> Callable[P, Drawn]:
-    """
-    Give a function that draws a figure its style and its experiment label.
-
-    Parameters
-    ----------
-    draw : callable
-        Takes a keyword ``style``, returns ``(figure, axes)``; it runs inside of :meth:`PlotStyle.context`.
-
-    Returns
-    -------
-    callable
-        The same with experiment and status above the first axes of the highest row, luminosity and energy above its last.
-    """
+    """Give a function that draws a figure its style and its experiment label."""
 
     @wraps(draw)
     def drawn(*args: P.args, **options: P.kwargs) -> Drawn:
@@ -330,18 +243,7 @@ def styled(draw: Callable[P, Drawn]) -> Callable[P, Drawn]:
 
 
 def add_experiment_label(ax: Axes, style: PlotStyle, *, left: bool = True, right: bool = True) -> None:
-    """
-    Write experiment and status above an axes on the left, luminosity and energy on the right.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-        Axes below the label.
-    style : PlotStyle
-        What to write.
-    left, right : bool
-        Which of both; in a row of panels the first has the left and the last has the right label.
-    """
+    """Write experiment and status above an axes on the left, luminosity and energy on the right."""
     # The distance between name and status is fixed on paper: the layout must be known.
     if left and isinstance(figure := ax.get_figure(root=True), Figure):
         figure.draw_without_rendering()
@@ -370,7 +272,7 @@ def relative_uncertainty(nominal: Hist[Any]) -> FloatArray:
 
 
 def band_handle() -> Patch:
-    """Legend entry of the band, which tells that it is there for scale only."""
+    """Legend entry of the band, which is drawn for scale only."""
     return Patch(**_BAND, label="Nominal stat. unc., for scale (same events)")
 
 

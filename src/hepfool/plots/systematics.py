@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from hepfool.studies.region_yields import RegionYields
     from hepfool.typing import FloatArray
 
-__all__ = ["plot_impacts", "plot_region_yields"]
 
 _BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.25", "hatch": "////", "linewidth": 0.0}
 _POINTS: dict[str, Any] = {"fmt": "o", "color": "black", "markersize": 7, "elinewidth": 2}
@@ -64,8 +63,6 @@ def plot_region_yields(
         Name of the data, such as ``Pseudo-data``.
     attack_label : str
         Name of the first attack; further ones have their own.
-    log_y : bool
-        Logarithmic yields.
 
     Returns
     -------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What would notice an attack: the checks of an analysis, and a detector at its own and at every threshold."""
+"""Detection of an attack: by the checks of an analysis, and by a detector at its own and at every threshold."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from hepfool.defences.detector_curves import Calibration, DetectorCurves
     from hepfool.studies.threshold_scan import ThresholdScan
 
-__all__ = ["plot_detection", "plot_detector", "plot_threshold_scan"]
 
 _BAR_HEIGHT = 0.6
 
@@ -86,17 +85,12 @@ def _strongest(table: DetectionTable, max_shown: int) -> list[DetectionPower]:
 @styled
 def plot_detector(curves: DetectorCurves, *, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, tuple[Axes, Axes]]:
     """
-    Draw what a detector finds against what it loses, and its score against the truth.
+    Draw the ROC curve of a detector and the calibration of its score.
 
     Parameters
     ----------
     curves : DetectorCurves
         From :func:`hepfool.defences.detector_curves.detector_curves`.
-
-    Returns
-    -------
-    figure, axes : matplotlib.figure.Figure, (matplotlib.axes.Axes, matplotlib.axes.Axes)
-        ROC curve and calibration.
     """
     figure = style.figure(width=2.0, height=0.95)
     left, right = figure.subplots(1, 2)
@@ -149,7 +143,7 @@ _SMALLEST = 1e-3
 @styled
 def plot_threshold_scan(scan: ThresholdScan, *, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, tuple[Axes, ...]]:
     """
-    Draw what a detector leaves of an attack, what it costs, and whether data agree.
+    Draw fooled and not flagged fraction, flagged nominal fraction, and data against simulation, as functions of the threshold.
 
     Parameters
     ----------

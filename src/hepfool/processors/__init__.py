@@ -14,14 +14,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hepfool.extras import extras_named
+
 if TYPE_CHECKING:
     from hepfool.processors.analysis import Analysis, feature_matrix, leading
     from hepfool.processors.chunk import attack_table
     from hepfool.processors.collected import Collected, attack_collected, collect, table_of
     from hepfool.processors.completeness import run_processor
     from hepfool.processors.driver import AnalysisRun, run_analysis
-    from hepfool.processors.partition_caps import raise_caps
-    from hepfool.processors.partitioned_attack import PartitionedAttack
+    from hepfool.processors.output import write_run
+    from hepfool.processors.partition_caps import PartitionCost, partition_cost, raise_caps
+    from hepfool.processors.partitioned_attack import PartitionedAttack, PartitionedResult
     from hepfool.processors.partitions import PartitionProcessor
     from hepfool.processors.passes import RangeProcessor, TableProcessor
     from hepfool.processors.plan import AttackPlan, RunSettings
@@ -34,8 +37,10 @@ __all__ = [
     "AttackProcessor",
     "ChunkProcessor",
     "Collected",
+    "PartitionCost",
     "PartitionProcessor",
     "PartitionedAttack",
+    "PartitionedResult",
     "RangeProcessor",
     "RunSettings",
     "TableProcessor",
@@ -44,10 +49,12 @@ __all__ = [
     "collect",
     "feature_matrix",
     "leading",
+    "partition_cost",
     "raise_caps",
     "run_analysis",
     "run_processor",
     "table_of",
+    "write_run",
 ]
 
 _MODULES = {
@@ -57,8 +64,10 @@ _MODULES = {
     "AttackProcessor": "hepfool.processors.processor",
     "ChunkProcessor": "hepfool.processors.processor",
     "Collected": "hepfool.processors.collected",
+    "PartitionCost": "hepfool.processors.partition_caps",
     "PartitionProcessor": "hepfool.processors.partitions",
     "PartitionedAttack": "hepfool.processors.partitioned_attack",
+    "PartitionedResult": "hepfool.processors.partitioned_attack",
     "RangeProcessor": "hepfool.processors.passes",
     "RunSettings": "hepfool.processors.plan",
     "TableProcessor": "hepfool.processors.passes",
@@ -67,10 +76,12 @@ _MODULES = {
     "collect": "hepfool.processors.collected",
     "feature_matrix": "hepfool.processors.analysis",
     "leading": "hepfool.processors.analysis",
+    "partition_cost": "hepfool.processors.partition_caps",
     "raise_caps": "hepfool.processors.partition_caps",
     "run_analysis": "hepfool.processors.driver",
     "run_processor": "hepfool.processors.completeness",
     "table_of": "hepfool.processors.collected",
+    "write_run": "hepfool.processors.output",
 }
 
 
@@ -79,7 +90,8 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
+    with extras_named():
+        value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
     return value
 
 

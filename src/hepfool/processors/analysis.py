@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-What the user writes: from NanoEvents to an :class:`~hepfool.events.EventTable`.
+Interface of an analysis: from NanoEvents to an :class:`~hepfool.events.EventTable`.
 
 An :class:`Analysis` selects events and computes the network's inputs, with the
 objects, regions and systematic variations of the real analysis.  It knows no
@@ -22,8 +22,6 @@ from hepfool.events.columns import numbers_of
 from hepfool.events.rounding import put_at_limits
 from hepfool.features import FeatureSpace
 from hepfool.typing import FloatArray
-
-__all__ = ["Analysis", "feature_matrix", "leading"]
 
 
 @runtime_checkable
@@ -71,8 +69,6 @@ def leading(objects: Any, n: int) -> Any:
     ----------
     objects : awkward.Array of records with ``pt``, shape (n_events, var)
         Such as ``events.Jet``.
-    n : int
-        Number of places.
 
     Returns
     -------

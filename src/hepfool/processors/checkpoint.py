@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Keep what every chunk gave, and go on from there after a crash.
+Keep the output of every chunk, and resume from there after a crash.
 
 Unlike coffea's ``SimpleCheckpointer``, which takes the output of any other processor for its own and confuses
 copies of a file, the folder belongs to one run: analysis, attack, network, code, input and chunks are written down
@@ -19,13 +19,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import cloudpickle
-from coffea.processor import CheckpointerABC
+from coffea import processor
 
 from hepfool.io.files import remove_leftovers
 from hepfool.io.finished import Finished, WorkFolder
 from hepfool.io.owners import CLAIM
-
-__all__ = ["ChunkCheckpoint", "RunCheckpoint"]
 
 _KEY_FILE: Final = "run"
 _log = logging.getLogger(__name__)
@@ -33,42 +31,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunCheckpoint:
-    """
-    Folder of one run.
+    """Folder of one run."""
 
-    Attributes
-    ----------
-    folder : Path
-        Readable and writable by all workers.
-    key : mapping of str to str
-        Digests of what the run is, by the name of what they stand for.
-    """
-
-    folder: Path
-    key: Mapping[str, str]
+    folder: Path  # readable and writable by all workers
+    key: Mapping[str, str]  # digests of what the run is, by the name of what they stand for
 
     @classmethod
     def open(cls, folder: str | Path, key: Mapping[str, str]) -> RunCheckpoint:
-        """
-        Begin a run, or go on with it.
-
-        Parameters
-        ----------
-        folder : str or Path
-            New, empty, or of an earlier attempt of the same run.
-        key : mapping of str to str
-            Digests by the name of what they stand for.
-
-        Returns
-        -------
-        RunCheckpoint
-            Ready for :meth:`chunks`.
-
-        Raises
-        ------
-        ValueError
-            If the folder belongs to another run, or to something else.
-        """
+        """Begin or resume a run."""
         path = Path(folder).resolve()
         WorkFolder(path).prepare()
         run = Finished(path=path / _KEY_FILE, key=key, what="the key of the run", named=f"checkpoint {path}")
@@ -80,19 +50,7 @@ class RunCheckpoint:
         return cls(path, key)
 
     def chunks(self, name: str) -> ChunkCheckpoint:
-        """
-        Take the part of one pass.
-
-        Parameters
-        ----------
-        name : str
-            Of the pass.
-
-        Returns
-        -------
-        ChunkCheckpoint
-            To be given to a runner.
-        """
+        """Take the part of one pass."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         remove_leftovers(folder)
@@ -109,17 +67,8 @@ class RunCheckpoint:
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
 
-class ChunkCheckpoint(CheckpointerABC):  # type: ignore[misc]  # coffea has no types
-    """
-    What the chunks of one pass gave, for ``coffea.processor.Runner(checkpointer=...)``.
-
-    Parameters
-    ----------
-    folder : str
-        Of this pass.
-    key : mapping of str to str
-        Of the run and the pass, written at the start of each file.
-    """
+class ChunkCheckpoint(getattr(processor, "CheckpointerABC", object)):  # type: ignore[misc]  # since coffea 2025.10
+    """Output of the chunks of one pass, for ``coffea.processor.Runner(checkpointer=...)``."""
 
     def __init__(self, folder: str, key: Mapping[str, str]) -> None:
         self.folder = folder
@@ -131,42 +80,12 @@ class ChunkCheckpoint(CheckpointerABC):  # type: ignore[misc]  # coffea has no t
         return sum(1 for _ in Path(self.folder).glob("[0-9]*.chunk"))
 
     def load(self, metadata: Mapping[str, Any], processor_instance: Any) -> Any:
-        """
-        Return what a chunk gave, or None if it is not there whole.
-
-        Parameters
-        ----------
-        metadata : mapping
-            ``events.metadata`` of the chunk.
-        processor_instance : object
-            Not needed: the key tells.
-
-        Returns
-        -------
-        accumulatable or None
-            As :meth:`save` got it.
-
-        Raises
-        ------
-        ValueError
-            If the file was written by another run.
-        """
+        """Return the output of a chunk, or None where it is absent or damaged."""
         del processor_instance
         return self._file(metadata).load(_output)
 
     def save(self, output: Any, metadata: Mapping[str, Any], processor_instance: Any) -> None:
-        """
-        Write what a chunk gave, completely or not at all; go on without where there is no space.
-
-        Parameters
-        ----------
-        output : accumulatable
-            What the chunk gave.
-        metadata : mapping
-            ``events.metadata`` of the chunk.
-        processor_instance : object
-            Not needed.
-        """
+        """Write the output of a chunk, completely or not at all; warn where there is no space."""
         del processor_instance
         self._file(metadata).save(zlib.compress(cloudpickle.dumps(output), level=1))
 

@@ -19,15 +19,13 @@ from hepfool.attacks.result import warn_of_ratio
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.exceptions import DominantEventWarning, LowStatisticsWarning, NetworkWarning
 from hepfool.models.probe import check_names, check_network, check_scores
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, inputs_of
 from hepfool.processors.collected import without_blinded
 from hepfool.processors.plan import AttackPlan
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.weights import unusable_sums
 from hepfool.sums import AttackSums, data_sums
 from hepfool.sums.fill import untouched
-
-__all__ = ["attack_table"]
 
 #: Constrained events below which a chunk's attack is much weaker than that of all events.
 N_EVENTS_PER_CHUNK = 20_000
@@ -80,9 +78,9 @@ def attack_chunk(plan: AttackPlan, table: EventTable, metadata: Mapping[str, Any
 
 
 def network_remarks(classifier: Classifier, table: EventTable) -> tuple[str, ...]:
-    """Ask whether the network is what it is taken for, to be said once for all chunks."""
+    """Check the network once for all chunks."""
     check_names(classifier, table.features.names)
-    values = table.network_values
+    values = inputs_of(classifier, table)
     scores, classes = classifier.scores(values), classifier.predict(values)
     check_scores(scores, table.n_events, classifier)
     return check_network(classifier, values, table.labels, scores, classes)
@@ -90,11 +88,11 @@ def network_remarks(classifier: Classifier, table: EventTable) -> tuple[str, ...
 
 def attack_what_can_be(plan: AttackPlan, table: EventTable, rng: np.random.Generator) -> ChunkOutcome:
     """
-    Attack labelled events unless their sums forbid it, see :func:`~hepfool.statistics.weights.unusable_sums`.
+    Attack labelled events unless their sums of weights are unusable, see :func:`~hepfool.statistics.weights.unusable_sums`.
 
     Nothing moves then, no event counts as attacked, and the outcome says why.
     """
-    attacked = meant_events(plan.target, table, plan.classifier.predict(table.network_values))
+    attacked = meant_events(plan.target, table, plan.classifier.predict(inputs_of(plan.classifier, table)))
     reason = unusable_sums(table, binning_of(plan), attacked) if attacked.any() else None
     reason = reason or _refused(plan, table)
     validation = validation_of(plan.attack)
@@ -158,8 +156,6 @@ def attack_table(
     ----------
     table : EventTable
         Selected events of the chunk.
-    classifier : Classifier
-        The network to fool.
     attack : Attack
         Which attack, with its hyper-parameters.
     metadata : mapping, optional
@@ -171,7 +167,7 @@ def attack_table(
     -------
     dict
         To be put into your own output under a key of your choice; coffea merges it.  ``sums`` are the
-        :class:`~hepfool.sums.AttackSums`, of which :func:`hepfool.workflow.judged` makes a report; ``not_attacked`` counts
+        :class:`~hepfool.sums.AttackSums`, of which :func:`hepfool.study.judged` makes a report; ``not_attacked`` counts
         events and chunks that could not be attacked, by reason.
 
     Warns
@@ -197,6 +193,13 @@ def bookkeeping(table: EventTable, metadata: Mapping[str, Any]) -> dict[str, Any
     return {"n_events": {dataset: {file: table.n_events}}, "processed": {dataset: {file: read}}}
 
 
+def finished_in_place(accumulator: dict[str, Any], out: Mapping[str, Any]) -> dict[str, Any]:
+    """Put what ``postprocess`` returns into the accumulator: coffea before 2025.10 gives its caller nothing else."""
+    accumulator.clear()
+    accumulator.update(out)
+    return accumulator
+
+
 def chunk_rng(seed: int, metadata: Mapping[str, Any]) -> np.random.Generator:
     """Random numbers of a chunk, the same on every worker and in every folder."""
     names = [str(metadata.get("dataset", "")), PurePath(metadata.get("filename", "")).name]
@@ -206,13 +209,14 @@ def chunk_rng(seed: int, metadata: Mapping[str, Any]) -> np.random.Generator:
 
 
 def warn_of_network(remarks: Mapping[str, int]) -> None:
-    """Tell the most frequent remark of the chunks."""
+    """Warn with the most frequent remark of the chunks."""
     if remarks:
         said = max(sorted(remarks), key=remarks.__getitem__)
         warnings.warn(f"{said} (said of {sum(remarks.values())} chunks)", NetworkWarning, stacklevel=3)
 
 
 def warn_of_small_chunks(constrained: Mapping[str, Mapping[str, int]]) -> None:
+    """Warn of chunks with so few events that their attack is weak."""
     counts = [n for chunks in constrained.values() for n in chunks.values()]
     small = [n for n in counts if n < N_EVENTS_PER_CHUNK]
     if small:
@@ -230,7 +234,7 @@ def warn_of_unattacked(
     what: str = "chunks",
     repair: str = "raise chunksize, or collect the events and attack all at once",
 ) -> None:
-    """Say which events were left as they are, and of a fooling ratio that is no fraction."""
+    """Say which events were left as they are, and of a fooling ratio outside [0, 1]."""
     for reason, counts in sorted(out["not_attacked"].items()):
         warnings.warn(
             f"{counts['n_events']} events in {counts['n_chunks']} {what} were not attacked: {reason}; they are at nominal and not "

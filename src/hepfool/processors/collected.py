@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from hepfool.attacks.base import Attack, AttackResult
-from hepfool.events import UNLABELLED, EventTable, Region
+from hepfool.events import UNLABELLED, Envelope, EventTable, Region, signal_region_envelope
 from hepfool.events.columns import plain
 from hepfool.events.frames import named_columns
 from hepfool.exceptions import LowStatisticsWarning
@@ -28,8 +28,6 @@ from hepfool.processors.plan import AttackPlan
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray
 from hepfool.validation import Validation
-
-__all__ = ["Collected", "attack_collected", "collect", "joined", "table_of", "without_blinded"]
 
 #: Of the records in :class:`Collected`, which may be read from a file by a later version.
 _FORMAT = 1
@@ -180,7 +178,7 @@ def attack_collected(  # noqa: PLR0913 - options of run_attack
     *,
     seed: int = 0,
     target: Literal["correct", "all"] | int = "correct",
-    envelope: Any = None,
+    envelope: Callable[[EventTable], Envelope | None] | None = signal_region_envelope,
     binning: Binning | None = None,
     scale: Mapping[str, float] | None = None,
     validation: Validation | None = None,
@@ -191,9 +189,7 @@ def attack_collected(  # noqa: PLR0913 - options of run_attack
     Parameters
     ----------
     collected : Collected
-        Of all chunks, as the runner returns it.
-    classifier, attack, seed, target, envelope, binning
-        As for :class:`~hepfool.processors.plan.AttackPlan`.
+        Output of all chunks, as the runner returns it.
     scale : mapping of str to float, optional
         See :func:`table_of`.
     validation : Validation, optional
@@ -229,14 +225,14 @@ def table_of(collected: Collected, *, scale: Mapping[str, float] | None = None) 
     Parameters
     ----------
     collected : Collected
-        Of all chunks, as the runner returns it.
+        Output of all chunks, as the runner returns it.
     scale : mapping of str to float, optional
         Factor of the weights of each simulated dataset, such as cross section times luminosity over the sum of its weights.
 
     Returns
     -------
     EventTable
-        Simulation and data in the order of dataset, file and entry; a variation that a dataset lacks has its nominal values.
+        Simulation and data in the order of dataset, file and entry; a variation that is absent from a dataset has its nominal values.
 
     Raises
     ------

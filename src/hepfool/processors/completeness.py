@@ -2,13 +2,14 @@
 """
 Make sure that every event of the fileset was read.
 
-With ``skipbadfiles`` a runner goes on without the files it cannot read, and its
+With ``skipbadfiles`` a runner skips the files it cannot read, and its
 output is silently smaller.  :func:`run_processor` compares what was processed
 with what the fileset holds and names the files that are broken or missing.
 """
 
 from __future__ import annotations
 
+import inspect
 import struct
 from collections import Counter
 from collections.abc import Mapping
@@ -22,23 +23,14 @@ from hepfool.exceptions import IncompleteInputError
 from hepfool.processors.filesets import check_fileset, files_and_trees
 from hepfool.processors.workers import watched_workers
 
-__all__ = [
-    "broken_file",
-    "check_complete",
-    "expected_entries",
-    "incomplete_message",
-    "run_processor",
-    "truncation",
-]
-
 #: Start of a ROOT file: magic, version, first record, and the end as 4 bytes or, in large files, as 8.
 _HEADER = struct.Struct(">4siii4x")
 _LARGE_END = struct.Struct(">q")
 _LARGE_VERSION = 1_000_000
 
 _REPAIR = (
-    "fetch these files again, or take them out of the fileset and of the luminosity "
-    "(run_analysis goes on without unreadable files if you say allow_missing=True)"
+    "copy these files again, or remove them from the fileset and from the luminosity "
+    "(run_analysis skips unreadable files with allow_missing=True)"
 )
 
 
@@ -51,7 +43,7 @@ def run_processor(
     Parameters
     ----------
     runner : coffea.processor.Runner
-        With the executor, schema and chunk size of your choice.
+        Executor, schema and chunk size of your choice.
     fileset : mapping
         As coffea takes it: files by dataset, with metadata if there are any.
     processor : AttackProcessor or RangeProcessor
@@ -60,11 +52,6 @@ def run_processor(
         Name of the tree where the fileset does not give one.
     **options
         Passed to the runner, such as ``uproot_options``.
-
-    Returns
-    -------
-    dict
-        Output of the processor.
 
     Raises
     ------
@@ -75,12 +62,14 @@ def run_processor(
     """
     check_fileset(fileset)
     patterns = getattr(getattr(processor, "analysis", None), "branches", None)
-    if patterns and "iteritems_options" not in options:
-        options["iteritems_options"] = {"filter_name": list(patterns)}
+    if (
+        patterns and "iteritems_options" in inspect.signature(type(runner).__call__).parameters
+    ):  # not before coffea 2025
+        options.setdefault("iteritems_options", {"filter_name": list(patterns)})
     try:
         with watched_workers(runner.executor, what="the run"):
             expected = expected_entries(runner, fileset, treename=treename)
-            out = runner(fileset, processor, treename=treename, **options)
+            out = runner(fileset, treename=treename, processor_instance=processor, **options)
     except Exception as error:
         broken = _broken_files(fileset, treename)
         if broken:
@@ -94,23 +83,7 @@ def run_processor(
 def expected_entries(
     runner: Runner, fileset: Mapping[str, Any], *, treename: str = "Events"
 ) -> dict[str, dict[str, int | None]]:
-    """
-    Count the entries of every file.
-
-    Parameters
-    ----------
-    runner : coffea.processor.Runner
-        Opens the files; what it counts here it does not count again later.
-    fileset : mapping
-        As coffea takes it.
-    treename : str
-        Name of the tree where the fileset does not give one.
-
-    Returns
-    -------
-    dict
-        Entries by dataset and file, None for a file that the runner skipped.
-    """
+    """Count the entries of every file."""
     entries: Counter[tuple[str, str]] = Counter()
     for chunk in runner.preprocess(fileset, treename=treename):
         entries[chunk.dataset, chunk.filename] += len(chunk)
@@ -124,21 +97,7 @@ def expected_entries(
 
 
 def check_complete(expected: Mapping[str, Mapping[str, int | None]], out: Mapping[str, Any]) -> None:
-    """
-    Compare what was processed with what the files hold.
-
-    Parameters
-    ----------
-    expected : mapping
-        Entries by dataset and file, from :func:`expected_entries`.
-    out : mapping
-        Output with ``processed`` by dataset and file.
-
-    Raises
-    ------
-    IncompleteInputError
-        If they differ; the message names each file with its missing events.
-    """
+    """Compare what was processed with what the files hold."""
     wrong = {}
     for dataset, files in expected.items():
         for file, entries in files.items():
@@ -156,7 +115,9 @@ def check_complete(expected: Mapping[str, Mapping[str, int | None]], out: Mappin
 def incomplete_message(problem: str, files: Mapping[str, str]) -> str:
     """Name each file with its reason, and the repair."""
     lines = [f"  {name}: {reason}" for name, reason in files.items()]
-    return "\n".join([f"{len(files)} input files {problem}, so the result would lack events:", *lines, _REPAIR])
+    return "\n".join(
+        [f"{len(files)} input files {problem}, so events would be missing from the result:", *lines, _REPAIR]
+    )
 
 
 def _broken_files(fileset: Mapping[str, Any], treename: str) -> dict[str, str]:

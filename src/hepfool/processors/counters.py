@@ -16,8 +16,6 @@ import awkward as ak
 import numpy as np
 import uproot
 
-__all__ = ["check_counters"]
-
 
 def check_counters(tree: Any, start: int, stop: int, *, patterns: Sequence[str] | None = None) -> None:
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Show that two runs gave the same merged result."""
+"""Digest of a merged result."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from hepfool.attacks.base import AttackResult
 from hepfool.statistics.dependence import MaskedMoments
 from hepfool.sums import AttackSums
 
-__all__ = ["digest"]
-
 
 def digest(out: Any, *, digits: int = 8) -> str:
     """
@@ -22,23 +20,6 @@ def digest(out: Any, *, digits: int = 8) -> str:
 
     Floating-point sums depend on their order in the last digits, so numbers are
     compared relative to the largest of their array, to ``digits`` decimals.
-
-    Parameters
-    ----------
-    out : mapping
-        Output of a processor.
-    digits : int
-        Decimals kept.
-
-    Returns
-    -------
-    str
-        Hexadecimal digest.
-
-    Examples
-    --------
-    >>> digest({"a": 1, "b": 0.1 + 0.2}) == digest({"b": 0.3, "a": 1})
-    True
     """
     sha = hashlib.sha256()
     for line in _lines(out, digits):

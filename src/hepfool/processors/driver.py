@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-From a fileset to the result of an attack, whatever happens on the way.
+From a fileset to the result of an attack, in a run that can be resumed.
 
 :func:`run_analysis` opens the files once, makes every pass over the same chunks, and checks that no event is lost.
-With a ``checkpoint`` a killed run goes on where it was, and its result is the same to the last bit.  The passes are
+With ``resume`` a killed run resumes, and its result is the same to the last bit.  The passes are
 ``ranges`` (nominal statistics; only for ``scope="chunk"``) and ``attack``, in which systematics and detector are
 measured too, while the events are there.
 """
@@ -41,15 +41,13 @@ from hepfool.processors.worker import Failure, WorkerPass
 from hepfool.processors.workers import watched_workers
 from hepfool.statistics.comparisons import Validated
 
-__all__ = ["AnalysisRun", "AttackPlan", "RunSettings", "run_analysis"]
-
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AnalysisRun:
     """
-    What came out.
+    Result of :func:`run_analysis`.
 
     Attributes
     ----------
@@ -76,7 +74,7 @@ class AnalysisRun:
 
     @property
     def converged(self) -> bool | None:
-        """Whether the attack of every chunk has converged; None if it does not ask."""
+        """Whether the attack of every chunk has converged; None if it does not test convergence."""
         done: bool | None = self.out["sums"].converged
         return done
 
@@ -93,7 +91,7 @@ def run_analysis(  # noqa: PLR0913 - of a run
     plan: AttackPlan,
     *,
     scope: Literal["dataset", "chunk"] = "dataset",
-    checkpoint: str | Path | None = None,
+    resume: str | Path | None = None,
     allow_missing: bool = False,
     treename: str = "Events",
     settings: RunSettings | None = None,
@@ -109,13 +107,11 @@ def run_analysis(  # noqa: PLR0913 - of a run
         As coffea takes it.
     analysis : Analysis
         Selection, features, regions and variations; of its ``branches`` only these are read.
-    plan : AttackPlan
-        Network, attack and seed.
     scope : {"dataset", "chunk"}
         Attack all events at once, see :class:`~hepfool.processors.processor.AttackProcessor`, or each chunk alone, see
         :class:`~hepfool.processors.processor.ChunkProcessor`, in the plan's binning or in that of a first pass.
-    checkpoint : str or Path, optional
-        Folder that all workers share: finished chunks and iterations are kept there, and the same call goes on from them.
+    resume : str or Path, optional
+        Folder that all workers share: finished chunks and iterations are kept there, and the same call resumes from them.
     allow_missing : bool
         Go on without files that cannot be read; they are listed in ``completeness``.
     treename : str
@@ -123,19 +119,14 @@ def run_analysis(  # noqa: PLR0913 - of a run
     settings : RunSettings, optional
         Threads, attempts and the like.
 
-    Returns
-    -------
-    AnalysisRun
-        Result, completeness and provenance.
-
     Raises
     ------
     IncompleteInputError
         If a file cannot be read, was replaced between two passes, or lacks events.
     WorkerLostError
-        If workers died, for want of memory by custom, more often than ``settings.retries`` allows.
+        If workers died, usually for lack of memory, more often than ``settings.retries`` allows.
     ValueError
-        If the checkpoint belongs to another run, or the attack refuses its input.
+        If the folder belongs to another run, or the attack refuses its input.
     """
     settings = settings or RunSettings()
     if scope not in {"dataset", "chunk"}:
@@ -145,7 +136,7 @@ def run_analysis(  # noqa: PLR0913 - of a run
     with watched_workers(runner.pre_executor, what="the opening of the files", patience=settings.patience):
         inputs = open_fileset(runner, fileset, treename=treename, allow_missing=allow_missing)
     key = run_key(inputs, analysis, plan, scope)
-    kept = None if checkpoint is None else RunCheckpoint.open(checkpoint, key)
+    kept = None if resume is None else RunCheckpoint.open(resume, key)
     with ExitStack() as stack:
         stack.enter_context(stopped_by_signals(lambda number: SystemExit(128 + number)))
         if kept:
@@ -162,7 +153,7 @@ def run_analysis(  # noqa: PLR0913 - of a run
         out = passes.run("attack", processor)
     result = out.get("result")
     if result is not None and kept:
-        completed(result)  # whoever gave a checkpoint wants all iterations, later
+        completed(result)  # whoever gave a folder wants all iterations, later
     completeness = Completeness(expected=inputs.expected, processed=out["processed"], bad=inputs.bad)
     provenance = run_provenance(
         runner,
@@ -230,7 +221,7 @@ class _Passes:
         return total if finished is None else dict(finished)
 
     def report(self) -> dict[str, Any]:
-        """Tell what was read, by pass, and how."""
+        """Provenance of what was read, by pass."""
         return {"passes": self.metrics, "threads": self.threads, "branches": list(self.branches or ())}
 
     def _attempts(self, name: str, runner: Runner, worker: WorkerPass) -> Any:
@@ -264,10 +255,10 @@ class _Passes:
 
     def _kept(self, name: str) -> str:
         if self.checkpoint is None:
-            return "Nothing is kept; with a checkpoint folder the same call would go on from the finished chunks."
+            return "Nothing is kept; with resume= the same call would resume from the finished chunks."
         done = self.checkpoint.chunks(name).n_chunks
         return (
-            f"{done} of {len(self.inputs.chunks)} chunks are kept in {self.checkpoint.folder}; the same call goes on from "
+            f"{done} of {len(self.inputs.chunks)} chunks are kept in {self.checkpoint.folder}; the same call resumes from "
             "there (another chunksize needs another folder)."
         )
 
@@ -277,8 +268,8 @@ def _own_runner(runner: Any) -> Runner:
         runner = Runner(DaskExecutor(client=runner, status=False), schema=NanoAODSchema)
     if runner.checkpointer is not None:
         msg = (
-            "the runner's checkpointer does not tell one pass from another; take it off and give run_analysis a folder "
-            "with checkpoint=..."
+            "the runner's checkpointer cannot separate the passes; remove it and give run_analysis a folder "
+            "with resume=..."
         )
         raise ValueError(msg)
     return runner

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["FILE_STATE", "canonical", "check_fileset", "file_state", "files_and_trees"]
-
 #: Name in the metadata of a chunk of what :func:`file_state` said when its file was opened first.
 FILE_STATE: Final = "file_state"
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/]*)(/.*)?")
@@ -50,14 +48,7 @@ def check_fileset(fileset: Mapping[str, Any]) -> None:
 
 
 def canonical(file: str) -> str:
-    """
-    Give a file one name, however it was named.
-
-    Examples
-    --------
-    >>> canonical("root://host//store//a.root"), canonical("./a.root") == canonical("a.root")
-    ('root://host/store/a.root', True)
-    """
+    """One name per file, however it was given."""
     url = _SCHEME.fullmatch(file)
     if url is None:
         return str(Path(file).resolve())
@@ -66,6 +57,6 @@ def canonical(file: str) -> str:
 
 
 def file_state(file: Any, tree: str) -> str:
-    """Tell one state of a ROOT file from the next: an update in place keeps its UUID."""
+    """State of a ROOT file, which changes with an update in place that keeps its UUID."""
     key = file.root_directory.key(tree)
     return f"{file.fEND} {key.fSeekKey} {key.fNbytes} {key.fDatime}"

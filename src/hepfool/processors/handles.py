@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Send a large state once, and build it once per process.
+Send a large object once, and build it once per process.
 
 Coffea unpickles its processor for every chunk.  A :class:`Handle` carries a digest
 instead: what it stands for lies in a file, or travels as bytes if it is small or no
@@ -21,8 +21,6 @@ import cloudpickle
 
 from hepfool.io.files import written_whole
 
-__all__ = ["LARGE_BYTES", "Handle"]
-
 #: Pickled size above which a state goes through a file.
 LARGE_BYTES: Final = 5_000_000
 
@@ -33,22 +31,11 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """
-    Stands for an object that workers need.
+    """Reference to an object that workers need."""
 
-    Attributes
-    ----------
-    digest : str
-        SHA-256 of the pickled object, hexadecimal.
-    size : int
-        Its length in bytes.
-    where : bytes or str
-        The pickled object, or the file that holds it.
-    """
-
-    digest: str
-    size: int
-    where: bytes | str
+    digest: str  # SHA-256 of the pickled object, hexadecimal
+    size: int  # its length in bytes
+    where: bytes | str  # the pickled object, or the file that holds it
 
     @classmethod
     def of(cls, value: Any, *, folder: str | Path | None = None, large: int = LARGE_BYTES) -> Handle:

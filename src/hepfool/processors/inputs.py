@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which events there are to be read, once for all passes, and which were."""
+"""Chunks to be read in all passes, and what was read."""
 
 from __future__ import annotations
 
@@ -18,25 +18,14 @@ from hepfool.exceptions import IncompleteInputError
 from hepfool.processors.completeness import broken_file, incomplete_message, truncation
 from hepfool.processors.filesets import FILE_STATE, canonical, check_fileset, file_state, files_and_trees
 
-__all__ = ["Completeness", "Inputs", "open_fileset"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completeness:
-    """
-    Expected and processed events of every file.
-
-    Attributes
-    ----------
-    expected, processed : mapping of str to mapping of str to int
-        Events by dataset and file.
-    bad : mapping of str to str
-        Why a file was left out, by file; none unless that was allowed.
-    """
+    """Expected and processed events of every file."""
 
     expected: Mapping[str, Mapping[str, int]]
     processed: Mapping[str, Mapping[str, int]]
-    bad: Mapping[str, str]
+    bad: Mapping[str, str]  # why a file was left out, by file; none unless that was allowed
 
     @property
     def n_expected(self) -> int:
@@ -61,19 +50,11 @@ class Completeness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """
-    The chunks of all passes.
+    """The chunks of all passes."""
 
-    Attributes
-    ----------
-    chunks : tuple of coffea.processor.executor.WorkItem
-        Ordered by dataset, file and entry, empty ones last, with their position as ``chunk_index`` in the metadata.
-    bad : mapping of str to str
-        Why a file is not among them.
-    """
-
+    # ordered by dataset, file and entry, empty ones last, with their position as chunk_index in the metadata
     chunks: tuple[Any, ...]
-    bad: Mapping[str, str]
+    bad: Mapping[str, str]  # why a file is not among them
 
     @property
     def expected(self) -> dict[str, dict[str, int]]:
@@ -151,7 +132,7 @@ def _fetch(*arguments: Any) -> Any:
 def _normalised(
     fileset: Mapping[str, Any], trees: Mapping[str, Mapping[str, str]], bad: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Give every file its tree, without the bad ones and datasets that hold no other."""
+    """Give every file its tree; leave out bad files, and datasets without any other."""
     normalised = {}
     for dataset, files in trees.items():
         entry = fileset[dataset] if isinstance(fileset[dataset], Mapping) else {}
@@ -217,5 +198,5 @@ def _changed(chunk: Any) -> str | None:
             return f"was replaced by another file {again}"
         state = (chunk.usermeta or {}).get(FILE_STATE)
         if state is not None and file_state(file.file, chunk.treename) != state:
-            return f"was written anew {again}"
+            return f"was rewritten {again}"
     return None

@@ -14,8 +14,6 @@ from typing import Any
 
 from coffea.processor import accumulate
 
-__all__ = ["OrderedSum"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OrderedSum:
@@ -23,11 +21,6 @@ class OrderedSum:
     Output of some chunks, merged along a fixed binary tree.
 
     Two sums of disjoint chunks can be added in any order; neighbours merge as soon as both are there.
-
-    Attributes
-    ----------
-    parts : mapping of (int, int) to accumulatable
-        Output by level and position: of chunks ``position * 2**level`` up to the next.
 
     Examples
     --------
@@ -37,7 +30,7 @@ class OrderedSum:
     True
     """
 
-    parts: dict[tuple[int, int], Any]
+    parts: dict[tuple[int, int], Any]  # output by level and position: of chunks position * 2**level up to the next
 
     @classmethod
     def of(cls, index: int, out: Any) -> OrderedSum:

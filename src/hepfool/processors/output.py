@@ -14,8 +14,6 @@ from hepfool.sums import AttackSums
 if TYPE_CHECKING:
     from hepfool.processors.driver import AnalysisRun
 
-__all__ = ["write_run"]
-
 
 def write_run(path: str | Path, run: AnalysisRun, *, force: bool = False) -> None:
     """
@@ -25,8 +23,6 @@ def write_run(path: str | Path, run: AnalysisRun, *, force: bool = False) -> Non
     ----------
     path : str or Path
         File to write, to be read with :func:`hepfool.io.store.read_store`.
-    run : AnalysisRun
-        What came out.
     force : bool
         Replace an existing file.
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-What partitions cost, and how to get part of it back.
+Loss of sensitivity by partitions, and how to recover part of it.
 
 Caps that every partition respects are respected by all events, and by far: the shifts of the partitions
 partly cancel.  :func:`raise_caps` gives the partitions higher caps, as long as the *measured* figures of all
@@ -18,12 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks.problem import Submits
 from hepfool.events import EventTable
 from hepfool.exceptions import ConstraintError
 from hepfool.io.partitions import Partitions, write_partitions
-from hepfool.processors.partitioned_attack import PartitionedAttack, PartitionedResult, Submits
-
-__all__ = ["CapTrial", "PartitionCost", "RaisedCaps", "partition_cost", "raise_caps"]
+from hepfool.processors.partitioned_attack import PartitionedAttack, PartitionedResult
 
 #: What part of a cap the next trial aims at.
 _AIM = 0.97
@@ -31,47 +30,24 @@ _AIM = 0.97
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapTrial:
-    """
-    One attack with other caps per partition.
+    """One attack with other caps per partition."""
 
-    Attributes
-    ----------
-    js_factor, correlation_factor : float
-        By which the caps of the partitions on distances and on correlations exceed those of all events.
-    fooling_ratio : float
-        Of all events.
-    max_js_distance, correlation_shift : float
-        Measured for all events.
-    within : bool
-        Whether these are below the original caps.
-    """
-
+    # Caps of the partitions on distances and on correlations, in units of those of all events.
     js_factor: float
     correlation_factor: float
     fooling_ratio: float
     max_js_distance: float
     correlation_shift: float
-    within: bool
+    within: bool  # whether these are below the original caps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RaisedCaps:
-    """
-    The best attack on partitions whose merged figures meet the caps.
-
-    Attributes
-    ----------
-    result : PartitionedResult
-        The attack.
-    trial : CapTrial
-        Its caps and figures.
-    trials : tuple of CapTrial
-        All that was tried, in this order; the first has the caps as they are.
-    """
+    """The best attack on partitions whose merged figures meet the caps."""
 
     result: PartitionedResult
     trial: CapTrial
-    trials: tuple[CapTrial, ...]
+    trials: tuple[CapTrial, ...]  # all that was tried, in this order; the first has the caps as they are
 
 
 def raise_caps(
@@ -85,16 +61,12 @@ def raise_caps(
     """
     Find by trial how high the caps of the partitions may be.
 
-    What a trial used of each cap of all events tells how far that of the partitions may be raised, or must be lowered.
+    The used fraction of each cap of all events gives the factor by which those of the partitions are changed next.
 
     Parameters
     ----------
     settings : PartitionedAttack
-        With a ``CONSERVAttack`` whose caps all events shall meet.
-    partitions : Partitions
-        Events in files.
-    executor : Submits, optional
-        Runs the partitions.
+        Holds a ``CONSERVAttack`` whose caps all events shall meet.
     folder : str or Path, optional
         An existing empty folder for the adversarial events; the best attack is run once more to fill it.
     n_trials : int
@@ -103,7 +75,7 @@ def raise_caps(
     Returns
     -------
     RaisedCaps
-        Of the trials within the caps, the one with the largest fooling ratio.
+        The trial within the caps with the largest fooling ratio.
 
     Raises
     ------
@@ -117,7 +89,7 @@ def raise_caps(
         msg = f"caps of {attack!r} cannot be raised in {n_trials} trials; give a CONSERVAttack and at least one"
         raise ValueError(msg)
     if attack.validation is not None:
-        msg = "caps of a validation hold in each partition and cannot be raised for all; state max_js_distance and max_correlation_shift"
+        msg = "caps of a validation hold in each partition and cannot be raised; set max_js_distance and max_correlation_shift"
         raise ValueError(msg)
     if not math.isfinite(min(attack.max_js_distance, attack.max_correlation_shift)):
         msg = "neither max_js_distance nor max_correlation_shift is set, so there is nothing to raise"
@@ -144,7 +116,7 @@ def raise_caps(
 
 
 def _next(factor: float, used: float, largest: int) -> float:
-    """Aim at the cap as if the measured figure were proportional to the factor: noise forbids to bisect for long."""
+    """Aim at the cap as if the measured figure were proportional to the factor; it is too noisy for a long bisection."""
     return min(max(factor * _AIM / max(used, 0.25), 1.0 / largest), float(largest))
 
 
@@ -219,16 +191,12 @@ def partition_cost(
 
     Parameters
     ----------
-    table : EventTable
-        Events, in memory.
     settings : PartitionedAttack
-        With a ``CONSERVAttack`` that has caps; sizes and seed are replaced.
+        Holds a ``CONSERVAttack`` that has caps; sizes and seed are replaced.
     n_partitions : sequence of int
         Into how many parts to deal the events.
     seeds : iterable of int
         Each deals the events anew, and seeds the attacks.
-    n_trials : int
-        Of :func:`raise_caps`.
 
     Returns
     -------

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from coffea.processor import accumulate
 
-from hepfool.attacks.problem import Submits, n_bins_of
+from hepfool.attacks.problem import Submits, bins_of, n_bins_of
 from hepfool.events import EventTable
 from hepfool.exceptions import ConstraintError, LowStatisticsWarning
 from hepfool.io.partitions import PartitionFile, Partitions, empty, write_partition
@@ -44,8 +44,6 @@ from hepfool.statistics.marginals import Binning
 from hepfool.sums import AttackSums
 from hepfool.typing import FloatArray
 
-__all__ = ["PartitionedAttack", "PartitionedResult", "Submits"]
-
 #: Rounding of the divergences.
 _ROUNDING = 1e-9
 
@@ -58,7 +56,7 @@ class PartitionedResult:
     Attributes
     ----------
     sums : AttackSums
-        Of all events, of which :func:`hepfool.workflow.judged` makes verdict, report and figures.
+        Of all events, of which :func:`hepfool.study.judged` makes verdict, report and figures.
     not_attacked : mapping
         Events and partitions that could not be attacked, by reason.
     compatibility : Compatibility
@@ -89,7 +87,7 @@ class PartitionedResult:
 
     @property
     def converged(self) -> bool | None:
-        """Whether the attack of every partition has; None if it does not ask."""
+        """Whether the attack of every partition has converged; None if it does not test convergence."""
         return self.sums.converged
 
 
@@ -162,8 +160,9 @@ class PartitionedAttack(AttackPlan):
             If the network is probably not what it is said to be.
         """
         groups = self.groups(partitions.files)
-        binning = self.binning or self._binning(partitions, groups, executor)
-        settings = replace(self, binning=binning)
+        # Events that one worker sees have the bins of the attack; of others only the ranges are known beforehand.
+        several = len(groups) > 1 and self.binning is None
+        settings = replace(self, binning=self._binning(partitions, groups, executor)) if several else self
         calls = [(_attack_group, settings, partitions, group, k, folder) for k, group in enumerate(groups)]
         parts = self._submitted(executor, calls)
         if len(parts) > 1:
@@ -174,11 +173,6 @@ class PartitionedAttack(AttackPlan):
     def groups(self, files: Sequence[PartitionFile]) -> list[tuple[PartitionFile, ...]]:
         """
         Deal the files into partitions of about the same composition.
-
-        Parameters
-        ----------
-        files : sequence of PartitionFile
-            All files.
 
         Returns
         -------
@@ -202,8 +196,7 @@ class PartitionedAttack(AttackPlan):
         for other in ranges[1:]:
             found = found + other
         if not found.n_events:
-            msg = f"no labelled, constrained event among {partitions.n_events} in {partitions.folder}; check the selection"
-            raise ValueError(msg)
+            raise ValueError(_no_events(partitions))
         return found.binning(n_bins_of(self.attack))
 
     def _submitted(self, executor: Submits | None, calls: Iterable[tuple[Any, ...]]) -> list[Any]:
@@ -239,7 +232,7 @@ def _now(function: Callable[..., Any], *arguments: Any) -> _Now:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Part:
-    """What a worker sends home."""
+    """What a worker returns."""
 
     sums: dict[str, Any]
     n_events: int
@@ -268,6 +261,10 @@ def _dealt(files: Sequence[PartitionFile], n_groups: int) -> list[tuple[Partitio
     return [tuple(files[k] for k in sorted(group)) for group in groups]
 
 
+def _no_events(partitions: Partitions) -> str:
+    return f"no labelled, constrained event among {partitions.n_events} in {partitions.folder}; check the selection"
+
+
 def _ranges_of(partitions: Partitions, files: tuple[PartitionFile, ...]) -> Ranges:
     ranges = Ranges.of(partitions.like)
     for file in files:
@@ -287,6 +284,10 @@ def _attack_group(
     labelled, data = joined(tables, labelled=True), joined(tables, labelled=False)
     tables.clear()
     parts, missed = [], NotAttacked()
+    if plan.binning is None:
+        if labelled is None or not labelled.constrained.any():
+            raise ValueError(_no_events(partitions))
+        plan = replace(plan, binning=bins_of(plan.attack, labelled))
     described = partitions.like if labelled is None else labelled
     divergence = np.zeros(described.n_features)
     if labelled is not None:
@@ -340,7 +341,7 @@ def _merged(parts: Sequence[_Part], folder: str | Path | None) -> PartitionedRes
         j = int(np.argmax(found.js_distance**2 - divergence))
         msg = (
             f"all events are {found.js_distance[j]:g} from nominal in {found.features[j]!r}, more than the {divergence[j] ** 0.5:g} "
-            "that follows from their partitions; were files changed, or binned differently?"
+            "that follows from their partitions; check that the files are unchanged and that all partitions share the bins"
         )
         raise ConstraintError(msg)
     adversarial = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A pass over the events that writes the selected ones to files, where they are too many to be sent home."""
+"""A pass over the events that writes the selected ones to files, where they are too many to be returned."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from coffea.processor import ProcessorABC
 from hepfool.events import EventTable
 from hepfool.io.partitions import Partitions, empty, write_partition
 from hepfool.processors.analysis import Analysis
-from hepfool.processors.chunk import bookkeeping
+from hepfool.processors.chunk import bookkeeping, finished_in_place
 from hepfool.processors.collected import without_blinded
-
-__all__ = ["PartitionProcessor"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,6 @@ class PartitionProcessor(ProcessorABC):  # type: ignore[misc]
 
     Parameters
     ----------
-    analysis : Analysis
-        The user's analysis.
     folder : str or Path
         An existing folder that all workers and the driver see under this name.
     unblind : bool
@@ -76,4 +72,5 @@ class PartitionProcessor(ProcessorABC):  # type: ignore[misc]
         files = tuple(accumulator["files"][chunk] for chunk in sorted(accumulator["files"]))
         partitions = Partitions(folder=Path(self.folder), files=files, like=accumulator["like"].table)
         partitions.save()
-        return {"partitions": partitions, **{key: accumulator[key] for key in ("n_events", "processed")}}
+        rest = {key: accumulator[key] for key in ("n_events", "processed")}
+        return finished_in_place(accumulator, {"partitions": partitions, **rest})

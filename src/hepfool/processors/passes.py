@@ -2,7 +2,7 @@
 """
 Passes over the events before an attack: gather them, or measure their ranges.
 
-:class:`TableProcessor` brings the selected events home, to train a network or to
+:class:`TableProcessor` returns the selected events, to train a network or to
 look at them; :class:`RangeProcessor` gives the common bins that an attack chunk by
 chunk needs.
 """
@@ -18,13 +18,11 @@ from coffea.processor import ProcessorABC
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.features import FeatureSpace
 from hepfool.processors.analysis import Analysis
-from hepfool.processors.chunk import bookkeeping
+from hepfool.processors.chunk import bookkeeping, finished_in_place
 from hepfool.processors.collected import without_blinded
 from hepfool.statistics.dependence import MaskedMoments
 from hepfool.statistics.marginals import Binning, ranges_of
 from hepfool.typing import FloatArray
-
-__all__ = ["RangeProcessor", "Ranges", "TableProcessor"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,6 @@ class TableProcessor(ProcessorABC):  # type: ignore[misc]
 
     Parameters
     ----------
-    analysis : Analysis
-        The user's analysis.
     unblind : bool
         Whether to read unlabelled events (data) in signal regions.
 
@@ -59,30 +55,18 @@ class TableProcessor(ProcessorABC):  # type: ignore[misc]
         """Join the tables in the driver."""
         rest = {key: accumulator[key] for key in ("n_events", "processed")}
         tables = [accumulator["tables"][chunk] for chunk in sorted(accumulator["tables"])]
-        return {"table": EventTable.concatenate(tables), **rest}
+        return finished_in_place(accumulator, {"table": EventTable.concatenate(tables), **rest})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ranges:
-    """
-    Range of each feature over the constrained events, which can be added.
-
-    Attributes
-    ----------
-    features : FeatureSpace
-        Of the tables.
-    lower, upper : FloatArray, shape (n_features,)
-        Smallest and largest value in each feature's unit; infinite where no event has one.
-    moments : MaskedMoments
-        Sum of weights, means and correlations of the same events.
-    n_events : int
-        Number of them.
-    """
+    """Range of each feature over the constrained events, which can be added."""
 
     features: FeatureSpace
+    # lower, upper: (n_features,); smallest and largest value in each feature's unit; infinite where no event has one
     lower: FloatArray
     upper: FloatArray
-    moments: MaskedMoments
+    moments: MaskedMoments  # sum of weights, means and correlations of the same events
     n_events: int
 
     @classmethod
@@ -113,7 +97,7 @@ class Ranges:
         if self.n_events and not self.moments.sum_weights > 0:
             msg = (
                 f"the weights of the {self.n_events} constrained events sum to {self.moments.sum_weights:g}; a distance needs a "
-                "positive sum: add events, or look at the weights"
+                "positive sum: add events, or check the weights"
             )
             raise ValueError(msg)
         lower, upper = ranges_of(self.features, self.lower, self.upper)
@@ -124,11 +108,6 @@ class Ranges:
 class RangeProcessor(ProcessorABC):  # type: ignore[misc]
     """
     First pass before an attack of chunks: the range of each feature over all events.
-
-    Parameters
-    ----------
-    analysis : Analysis
-        The user's analysis.
 
     Notes
     -----

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What to do with the events of a fileset, and how to run it."""
+"""Plan of an attack on a fileset, and settings of the run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hepfool.attacks.base import Attack, AttackResult, Target, run_attack
-from hepfool.events import Envelope, EventTable
+from hepfool.events import Envelope, EventTable, signal_region_envelope
 from hepfool.models.probe import require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.processors.handles import LARGE_BYTES
@@ -19,8 +19,6 @@ from hepfool.statistics.marginals import Binning
 
 if TYPE_CHECKING:  # which loads PyTorch
     from hepfool.defences.detector import Detector
-
-__all__ = ["AttackPlan", "RunSettings"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +28,6 @@ class AttackPlan:
 
     Attributes
     ----------
-    classifier : Classifier
-        The network to fool.
     attack : Attack
         Which attack, with its hyper-parameters.
     seed : int
@@ -39,7 +35,8 @@ class AttackPlan:
     target : {"correct", "all"} or int
         Which events to attack, as in :func:`~hepfool.attacks.base.run_attack`.
     envelope : callable, optional
-        Bounds from the events, such as :meth:`Envelope.from_variations`.
+        Bounds from the events; by default their shape variations outside of control and validation regions, see
+        :func:`hepfool.events.signal_region_envelope`.  None for no bounds.
     binning : Binning, optional
         Bins of the marginals; those of the attack over all constrained events by default.
     detector : Detector, optional
@@ -53,7 +50,7 @@ class AttackPlan:
     _: KW_ONLY
     seed: int = 0
     target: Literal["correct", "all"] | int = "correct"
-    envelope: Callable[[EventTable], Envelope] | None = None
+    envelope: Callable[[EventTable], Envelope | None] | None = signal_region_envelope
     binning: Binning | None = None
     detector: Detector | None = None
     unblind: bool = False
@@ -75,14 +72,10 @@ class AttackPlan:
 
         Parameters
         ----------
-        table : EventTable
-            Labelled events.
         rng : numpy.random.Generator, optional
             In place of the seed's.
         target : {"correct", "all"}, int or BoolArray, optional
             In place of the plan's.
-        resume : str or Path, optional
-            File of finished iterations.
 
         Returns
         -------

@@ -28,6 +28,7 @@ from hepfool.processors.analysis import Analysis
 from hepfool.processors.chunk import (
     attack_chunk,
     binning_of,
+    finished_in_place,
     sums_of_data,
     warn_of_network,
     warn_of_small_chunks,
@@ -36,8 +37,6 @@ from hepfool.processors.chunk import (
 from hepfool.processors.collected import joined
 from hepfool.processors.passes import TableProcessor
 from hepfool.processors.plan import AttackPlan
-
-__all__ = ["AttackProcessor", "ChunkProcessor"]
 
 
 class AttackProcessor(ProcessorABC):  # type: ignore[misc]
@@ -59,7 +58,7 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
     Attributes
     ----------
     resume : str or Path, optional
-        File of finished iterations, from which the attack goes on.
+        File of finished iterations, from which the attack resumes.
 
     Notes
     -----
@@ -95,7 +94,7 @@ class AttackProcessor(ProcessorABC):  # type: ignore[misc]
         if data is not None:
             sums += sums_of_data(plan, data)
         rest = {k: accumulator[k] for k in ("n_events", "processed")}
-        return {"sums": sums, **rest, "not_attacked": {}, "result": result}
+        return finished_in_place(accumulator, {"sums": sums, **rest, "not_attacked": {}, "result": result})
 
 
 class ChunkProcessor(ProcessorABC):  # type: ignore[misc]
@@ -111,7 +110,7 @@ class ChunkProcessor(ProcessorABC):  # type: ignore[misc]
     attack : Attack
         Which attack, with its hyper-parameters.
     **options
-        As of :class:`AttackProcessor`; ``binning`` is needed.
+        Options of :class:`AttackProcessor`; ``binning`` is needed.
     """
 
     def __init__(self, analysis: Analysis, classifier: Classifier, attack: Attack, **options: Any) -> None:

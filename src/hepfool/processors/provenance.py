@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a run was: enough to tell another from it, and to make it again."""
+"""Provenance of a run: enough to distinguish it from others and to repeat it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from hepfool.processors.analysis import Analysis
 from hepfool.processors.filesets import canonical
 from hepfool.processors.inputs import Inputs
 from hepfool.processors.plan import AttackPlan
-
-__all__ = ["run_key", "run_provenance"]
 
 
 def run_key(inputs: Inputs, analysis: Analysis, plan: AttackPlan, scope: str) -> dict[str, str]:
@@ -74,7 +72,7 @@ def run_provenance(
 
 
 def _fileset_digest(chunks: Iterable[Any]) -> str:
-    """Name the input wherever it lies; size and header position in a file's metadata tell an update in place."""
+    """Digest of the input independent of its location; size and header position reveal an update in place."""
     files: dict[tuple[str, str, str, str], list[Any]] = {}
     for chunk in chunks:
         key = chunk.dataset, PurePath(canonical(chunk.filename)).name, bytes(chunk.fileuuid).hex(), chunk.treename

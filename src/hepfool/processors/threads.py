@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""As many threads as a worker was given: torch, numba kernels and linear algebra would each take all cores."""
+"""Limit torch, numba kernels and linear algebra to the threads of a worker; each would take all cores."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from threadpoolctl import threadpool_limits
 
 from hepfool import kernels
-
-__all__ = ["limited_threads", "use_threads"]
 
 
 def use_threads(n_threads: int) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a worker does with a chunk, and what is said when it cannot."""
+"""Processing of a chunk on a worker, and messages for failures."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from hepfool.processors.handles import Handle
 from hepfool.processors.ordered import OrderedSum
 from hepfool.processors.threads import use_threads
 
-__all__ = ["Failure", "WorkerPass"]
-
 #: Raised by dask, which may not be installed.
 _LOST_NAMES: Final = ("KilledWorker", "CommClosedError", "FutureCancelledError")
 _MEMORY_NAMES: Final = ("MemoryError", "OutOfMemoryError", "KilledWorker")
@@ -29,22 +27,7 @@ _CHUNK: Final = re.compile(r"filename='(?P<file>[^']*)'.*?entrystart=(?P<start>\
 
 @dataclass(frozen=True)
 class WorkerPass(ProcessorABC):  # type: ignore[misc]  # coffea has no types
-    """
-    One pass of an analysis on the workers.
-
-    Parameters
-    ----------
-    handle : Handle
-        The processor of this pass.
-    threads : int, optional
-        Threads of one chunk; unlimited when left out.
-    check_files : bool
-        Whether to compare the UUID of the open file with that at the start.
-    nanoaod : bool
-        Whether to compare the counters of collections with their sizes.
-    branches : tuple of str, optional
-        Patterns of those that are read; all when left out.
-    """
+    """One pass of an analysis on the workers."""
 
     handle: Handle
     threads: int | None = None
@@ -80,7 +63,7 @@ def _check_file(events: Any) -> None:
     opened = factory._mapping._column_source(found, tree)  # noqa: SLF001 - the tree is open, to open it again costs more
     before = events.metadata.get(FILE_STATE)
     if before is not None and file_state(opened.file, tree) != before:
-        msg = f"{events.metadata['filename']} was written anew while the analysis ran"
+        msg = f"{events.metadata['filename']} was rewritten while the analysis ran"
         raise RuntimeError(msg)
 
 
@@ -98,16 +81,9 @@ def _check_counters(events: Any, branches: Sequence[str] | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """
-    Why a pass failed.
+    """Why a pass failed."""
 
-    Attributes
-    ----------
-    error : Exception
-        What the runner raised.
-    """
-
-    error: BaseException
+    error: BaseException  # what the runner raised
 
     @property
     def of_worker(self) -> bool:

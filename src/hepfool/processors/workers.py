@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Say when a run waits for workers that are not there: dask waits for ever, without a word."""
+"""Warn when a run waits for absent workers: dask waits for ever without a message."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
-
-__all__ = ["watched_workers"]
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +46,7 @@ def _watch(client: Any, patience: float, what: str, kept: Callable[[], str], fin
             busy = busy if forgotten else time.monotonic()
             if forgotten and time.monotonic() - busy >= patience:
                 _log.warning(
-                    "the scheduler has forgotten %d tasks of %s; they are given up, as if their worker was lost",
+                    "the scheduler has forgotten %d tasks of %s; they count as lost with their worker",
                     len(forgotten),
                     what,
                 )
@@ -57,14 +55,14 @@ def _watch(client: Any, patience: float, what: str, kept: Callable[[], str], fin
             return
         if workers:
             if said:
-                _log.warning("%d workers are back; %s goes on", len(workers), what)
+                _log.warning("%d workers are back; %s continues", len(workers), what)
             seen, last, said = time.monotonic(), workers, False
         elif not said and time.monotonic() - seen >= patience:
             said = True
             lost = f"all workers are lost ({_few(last)})" if last != [""] else "no worker has come"
             address = client.scheduler.address if client.scheduler is not None else "the scheduler"
             _log.warning(
-                "%s at %s for %.3g s: %s waits, and goes on by itself as soon as there is a worker; start some (such as "
+                "%s at %s for %.3g s: %s waits and continues as soon as there is a worker; start some (such as "
                 "cluster.scale(2), or: dask worker %s), or interrupt. %s",
                 *(lost, address, patience, what, address, kept()),
             )

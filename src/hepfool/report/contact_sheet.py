@@ -14,8 +14,6 @@ from PIL import Image  # which Matplotlib needs too
 from hepfool.io.files import check_absent, written_whole
 from hepfool.report.manifest import update_manifest
 
-__all__ = ["make_contact_sheet", "write_contact_sheet"]
-
 _NAME = "contact_sheet"
 _DPI = 110
 _MAX_WIDTH = 1500
@@ -62,28 +60,7 @@ def make_contact_sheet(folder: str | Path, *, force: bool = False) -> tuple[Path
 
 
 def write_contact_sheet(folder: Path, images: Mapping[str, bytes], *, title: str = "") -> tuple[Path, ...]:
-    """
-    Lay out images.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to write, replacing what is there.
-    images : mapping of str to bytes
-        PNG images by name.
-    title : str
-        Written on every page.
-
-    Returns
-    -------
-    tuple of Path
-        See :func:`make_contact_sheet`.
-
-    Raises
-    ------
-    ValueError
-        If an image cannot be read.
-    """
+    """Lay out images."""
     # Drawing libraries are loaded only when something is drawn.
     from matplotlib.backends.backend_pdf import PdfPages  # noqa: PLC0415
 
@@ -107,6 +84,6 @@ def _read(name: str, image: bytes) -> NDArray[np.uint8]:
         opened = Image.open(io.BytesIO(image), formats=("PNG",)).convert("RGB")
     except (OSError, SyntaxError) as error:
         # A damaged image raises either.
-        msg = f"{name} is no PNG image that can be read ({error}); draw it again"
+        msg = f"{name} cannot be read as a PNG image ({error}); draw it again"
         raise ValueError(msg) from error
     return np.asarray(opened.reduce(max(1, opened.width // _MAX_WIDTH)))

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from hepfool.plots.style import PlotStyle
 
-__all__ = ["attack_figures"]
-
 
 def attack_figures(
     sums: AttackSums,
@@ -33,7 +31,7 @@ def attack_figures(
     Parameters
     ----------
     sums : AttackSums
-        Of the attack, with those of data added if there are any.
+        Sums of the attack, with those of data added if there are any.
     result : AttackResult, optional
         The events, which a pair of features needs.
     effects : iterable of SystematicEffect
@@ -49,7 +47,7 @@ def attack_figures(
     -------
     dict of str to matplotlib.figure.Figure
         ``regions``, ``projection`` (with events of several features) and ``fooling``, to be given to
-        :func:`hepfool.workflow.write_study`.
+        :func:`hepfool.study.write_study`.
     """
     # Drawing libraries are loaded only when something is drawn.
     from hepfool import plots  # noqa: PLC0415

@@ -33,7 +33,6 @@ from hepfool.sums import AttackSums
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["EXTRA_COLUMNS", "check_output", "sum_histograms", "write_report"]
 
 #: What is written beside the adversarial events: flags and the score before and after.
 EXTRA_COLUMNS = ("attacked", "fooled", "nominal_score", "adversarial_score")
@@ -49,12 +48,10 @@ _LONGEST_NAME = 100
 
 def check_output(folder: str | Path, *, force: bool = False) -> Path:
     """
-    Tell before any work whether a report can be written.
+    Check before any work that a report can be written.
 
     Parameters
     ----------
-    folder : str or Path
-        Folder to be made.
     force : bool
         Allow to replace an earlier report.
 
@@ -86,16 +83,16 @@ def _home() -> Path:
 
 def _check_replaceable(path: Path) -> None:
     if any(used.is_relative_to(path) for used in (Path.cwd(), _home())):
-        msg = f"{path} is the folder in which you work, or holds it, so it is not replaced; choose another name"
+        msg = f"{path} is the working folder or contains it, so it is not replaced; choose another name"
         raise FileExistsError(msg)
     if not path.is_dir():
-        msg = f"{path} is a file and no earlier report, so it is not replaced; choose another name"
+        msg = f"{path} is a file, not an earlier report, so it is not replaced; choose another name"
         raise FileExistsError(msg)
     foreign = foreign_files(path)
     if foreign:
         more = f" and {len(foreign) - _SHOWN_FILES} more" if len(foreign) > _SHOWN_FILES else ""
         msg = (
-            f"{path} is no earlier report alone: it holds {', '.join(foreign[:_SHOWN_FILES])}{more}, which no report wrote or which "
+            f"{path} holds {', '.join(foreign[:_SHOWN_FILES])}{more}, not written by a report or "
             "changed since, so it is not replaced; move that elsewhere, or choose another name"
         )
         raise FileExistsError(msg)
@@ -117,12 +114,6 @@ def write_report(
 
     Parameters
     ----------
-    folder : str or Path
-        Folder to make.
-    summary : Summary
-        The study.
-    sums : AttackSums, optional
-        Adds the histograms.
     result : AttackResult, optional
         Adds the adversarial events, which no sums hold.
     figures : mapping of str to matplotlib.figure.Figure, optional
@@ -131,13 +122,6 @@ def write_report(
         File names of the adversarial events, each ending in ``.root`` or ``.parquet``.
     files : mapping of str to callable, optional
         Further files by name, each with the function that writes it to a path.
-    force : bool
-        Replace an earlier report.
-
-    Returns
-    -------
-    Path
-        The folder.
 
     Raises
     ------
@@ -261,20 +245,7 @@ def _free_name(name: str, taken: Iterable[str]) -> str:
 
 
 def sum_histograms(sums: AttackSums) -> dict[str, hist.Hist[Any]]:
-    """
-    Give every feature before and after the attack, in the bins of the attack.
-
-    Parameters
-    ----------
-    sums : AttackSums
-        Of the attack.
-
-    Returns
-    -------
-    dict of str to hist.Hist
-        Per feature one histogram with the axes ``dataset``, ``region``, ``variation`` and the feature, with weights.
-        Missing values are in the overflow.
-    """
+    """Give every feature before and after the attack, in the bins of the attack."""
     histograms: dict[str, hist.Hist[Any]] = {}
     for name in sums.features:
         histograms[_free_name(name, histograms)] = sums.histogram(name)

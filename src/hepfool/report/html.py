@@ -18,12 +18,12 @@ from hepfool.report.sections import detection_remark, opening, sections
 from hepfool.report.words import flipping_sources, verdict_in_words
 from hepfool.summary import Summary
 
-__all__ = ["summary_html"]
-
 #: Name, value and remark.
 _KeyNumber = tuple[str, str, str]
 
 _CAPTIONS = {
+    "ladder": "How many events can change class, and how much the yield after the score selection, from what the sources of the "
+    "analysis do to what inputs can do that are free of each other. Bars were found; what lies beyond the lines is proved impossible.",
     "fooling": "How often the network changes its answer: under the attack, and under every physics systematic. Bars "
     "that are as short as those of the systematics are covered by them. Errors are statistical.",
     "regions": "The network's score by region: simulation by process, its statistical and systematic uncertainty, data where "
@@ -61,11 +61,11 @@ _GLOSSARY = {
     "Constrained events": "The events of control and validation regions, where data are compared with simulation. "
     "The attack may change their distributions only within caps.",
     "Fooling ratio": "Weighted fraction of the attacked events whose predicted class changes.",
-    "Corrected fooling ratio": "The same, without the events that a detector of attacks recognises.",
-    "Adaptive attack": "The same search by someone who knows the network and the detector.",
+    "Corrected fooling ratio": "The same, without the events that a detector of attacks flags.",
+    "Adaptive attack": "The same search with knowledge of both network and detector.",
     "Flip fraction": "The same quantity for a physics systematic: how many events change their class under its variation.",
     "Yield shift": "Relative change of a region's weighted yield after the selection on the score.",
-    "Marginal": "The distribution of one input by itself.",
+    "Marginal": "The one-dimensional distribution of one input.",
     "Jensen-Shannon distance (JSD)": "Distance of two distributions: 0 if they are the same, 1 if they have nothing in "
     "common.",
     "Correlation shift": "Relative change of the whole matrix of linear correlations.",
@@ -79,10 +79,10 @@ _SHOWN_STATUS = {"passed": "fulfilled", "failed": "not fulfilled"} | {
 }
 
 _MEANING_FOR_REVIEW = {
-    "COVERED": "No action is needed for the approval.",
-    "INVESTIGATE": "The analysers should explain the points below before the approval.",
+    "COVERED": "No action is needed before approval.",
+    "INVESTIGATE": "The analysers should explain the points below before approval.",
     "ASSIGN": "The analysers should add the uncertainty given below.",
-    "INCOMPLETE": "The analysers should give what is lacking, and run the study again.",
+    "INCOMPLETE": "The analysers should provide the missing inputs and repeat the study.",
 }
 
 
@@ -92,10 +92,8 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
 
     Parameters
     ----------
-    summary : Summary
-        The study.
     figures : mapping of str to bytes, optional
-        PNG images by name; those of :func:`hepfool.workflow.draw_study` have captions.
+        PNG images by name; those of :func:`hepfool.study.draw_study` have captions.
 
     Returns
     -------
@@ -105,7 +103,7 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
     Raises
     ------
     ValueError
-        If an image is no PNG.
+        If an image is not a PNG.
     """
     environment = Environment(
         loader=PackageLoader("hepfool.report", "templates"),
@@ -160,7 +158,7 @@ def _effects(summary: Summary) -> Iterator[_KeyNumber]:
     changed = f"{events['n_fooled']} of {events['n_attacked']} attacked events change their class"
     yield "Fooling ratio", measured(attack["flips"]), changed
     if remaining != attack:
-        yield "Corrected fooling ratio", measured(remaining["flips"]), "what the detector does not recognise"
+        yield "Corrected fooling ratio", measured(remaining["flips"]), "not flagged by the detector"
     if systematics.get("adaptive") is not None:
         flips = measured(systematics["adaptive"]["flips"])
         yield "Adaptive attack", flips, "the same for an attack that knows the detector"
@@ -174,9 +172,9 @@ def _effects(summary: Summary) -> Iterator[_KeyNumber]:
 
 def _distances(constrained: Mapping[str, Any]) -> Iterator[_KeyNumber]:
     name, distance, floor = furthest_moved(constrained)
-    remark = f"Jensen-Shannon distance of {name}; {number(floor)} is typical of chance"
+    remark = f"Jensen-Shannon distance of {name}; {number(floor)} is typical of statistical fluctuations"
     yield "Largest change of an input", number(distance), remark
-    remark = f"relative; {number(constrained['correlation_floor'])} is typical of chance"
+    remark = f"relative; {number(constrained['correlation_floor'])} is typical of statistical fluctuations"
     yield "Change of correlations", number(constrained["correlation_shift"]), remark
 
 
@@ -202,12 +200,12 @@ def _ordered(figures: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def _data_url(name: str, image: bytes) -> str:
     if not image.startswith(b"\x89PNG"):
-        msg = f"figure {name!r} is no PNG image; save it with format='png'"
+        msg = f"figure {name!r} is not a PNG image; save it with format='png'"
         raise ValueError(msg)
     return f"data:image/png;base64,{base64.b64encode(image).decode('ascii')}"
 
 
 def _numeric(section: Section) -> list[bool]:
-    """Tell which columns hold numbers."""
+    """Which columns hold numbers."""
     columns: list[Any] = list(zip(*section.rows, strict=True)) or [()] * len(section.header)
     return [bool(column) and all(cell[:1].isdigit() or cell[:1] in "-–n" for cell in column) for column in columns]

@@ -12,8 +12,6 @@ from hepfool.report.cells import Section
 from hepfool.report.sections import sections
 from hepfool.summary import Summary
 
-__all__ = ["summary_latex"]
-
 #: Greek letters that LaTeX has a command for.
 _GREEK = "αβγδεζηθικμνξπρστυφχψωΓΔΘΞΠΣΦΨΩ"
 
@@ -54,11 +52,6 @@ _LONG = 40
 def summary_latex(summary: Summary) -> str:
     r"""
     Write the tables of a study in LaTeX.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
 
     Returns
     -------

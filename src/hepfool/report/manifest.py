@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a report wrote, so that nothing else is ever replaced."""
+"""Files written by a report, so that no other file is ever replaced."""
 
 from __future__ import annotations
 
@@ -10,36 +10,18 @@ from typing import Any, Final
 from hepfool.identity import file_digest
 from hepfool.io.verified import read_verified_json, write_verified_json
 
-__all__ = ["foreign_files", "update_manifest", "write_manifest"]
-
 _NAME: Final = "manifest.json"
 _FORMAT: Final = {"format": "hepfool-report", "version": 1}
 
 
 def write_manifest(folder: Path) -> None:
-    """
-    List every file of a finished report with its digest.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the report.
-    """
+    """List every file of a finished report with its digest."""
     files = {str(path.relative_to(folder)): file_digest(path) for path in _files(folder)}
     write_verified_json(folder / _NAME, {**_FORMAT, "files": files})
 
 
 def update_manifest(folder: Path, written: Iterable[Path]) -> None:
-    """
-    Add files that a later command wrote into a report; into any other folder, nothing.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the report.
-    written : iterable of Path
-        Files in it.
-    """
+    """Add files that a later command wrote into a report; into any other folder, nothing."""
     manifest = _read(folder)
     if manifest is not None:
         added = {str(path.relative_to(folder)): file_digest(path) for path in written}
@@ -47,19 +29,7 @@ def update_manifest(folder: Path, written: Iterable[Path]) -> None:
 
 
 def foreign_files(folder: Path) -> list[str]:
-    """
-    Find what replacing a report would destroy.
-
-    Parameters
-    ----------
-    folder : Path
-        An existing folder.
-
-    Returns
-    -------
-    list of str
-        Files, links and empty folders that no report wrote, or that were changed since.
-    """
+    """Find what replacing a report would destroy."""
     manifest = _read(folder)
     files: dict[str, str] = {} if manifest is None else {**manifest["files"], _NAME: ""}
     found = []

@@ -10,16 +10,14 @@ import numpy as np
 
 from hepfool.report.cells import Section, measured, number
 
-__all__ = ["frontier_section", "spread_section"]
-
 _FRONTIER_NOTE: Final = (
     "The attack with its caps on distances and correlations multiplied by a factor; factor 1 is the attack of this report. "
     "Detection power: probability that the check rejects with {n_data:.0f} data events; {level:g} means invisible."
 )
 _SPREAD_NOTE: Final = (
-    "{n_runs} networks were trained on the same events from different starting points{splits}, each was attacked, and each has a "
-    "detector of its own. The verdict rests on the one network of this report; the spread tells how far another training "
-    "might have moved its numbers. Judged on {n_test} events."
+    "{n_runs} networks were trained on the same events from different starting points{splits}, each was attacked, and each has its "
+    "own detector. The verdict is based on the one network of this report; the spread shows how much another training "
+    "could change its numbers. Evaluated on {n_test} events."
 )
 _QUANTITIES: Final = {"fooling_ratio": "fooling ratio", "corrected_fooling_ratio": "corrected fooling ratio"}
 _KNOWLEDGE: Final = {
@@ -30,19 +28,7 @@ _KNOWLEDGE: Final = {
 
 
 def frontier_section(frontier: Mapping[str, Any]) -> Section:
-    """
-    Show a scan of caps.
-
-    Parameters
-    ----------
-    frontier : mapping
-        ``Summary.frontier``.
-
-    Returns
-    -------
-    Section
-        One row per factor.
-    """
+    """Show a scan of caps."""
     rows = [
         (
             f"{point['factor']:g}",
@@ -69,19 +55,7 @@ def frontier_section(frontier: Mapping[str, Any]) -> Section:
 
 
 def spread_section(spread: Mapping[str, Any]) -> Section:
-    """
-    Show repeated trainings.
-
-    Parameters
-    ----------
-    spread : mapping
-        ``Summary.spread``.
-
-    Returns
-    -------
-    Section
-        One row per quantity and knowledge of the attack.
-    """
+    """Show repeated trainings."""
     areas = np.array(spread["auroc"], dtype=np.float64)
     deviation = float(areas.std(axis=1, ddof=1).mean())
     shown = (number(float(area)) for area in (areas.mean(), deviation, areas.min(), areas.max()))

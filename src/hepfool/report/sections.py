@@ -10,9 +10,8 @@ from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.report.cells import Section, furthest_moved, interval, measured, number
 from hepfool.report.on_demand import frontier_section, spread_section
 from hepfool.report.validated import validated_in_words, validated_section
+from hepfool.report.worst_case import worst_case_in_words, worst_case_sections
 from hepfool.summary import Summary
-
-__all__ = ["NOTICED", "composition_in_words", "detection_remark", "looked_at", "opening", "sections"]
 
 #: Rows of the table of checks; the strongest of every kind comes on top of them.
 _MAX_CHECKS = 12
@@ -22,24 +21,24 @@ NOTICED = 0.5
 
 _FOOLING_NOTE = "Attacked events are those that the network had classified correctly, unless another target is stated."
 _COMPOSITION_NOTE = (
-    "By exchange: what events of opposite class that swap all values fool, unseen by every comparison of whole data sets. At most: what "
-    "is possible at all while the score is kept; events whose score is not compared count as fooled."
+    "By exchange: the fooling ratio if events of opposite class swap all values, which no comparison of whole data sets can see. "
+    "At most: the upper limit while the score distribution is kept; events whose score is not compared count as fooled."
 )
 _EXCHANGING = "Exchanging events of opposite class, which no comparison of whole data sets can see"
 _COMPATIBILITY_NOTE = (
     "Distances between the same events before and after the attack. The floor is what two independent samples of "
-    "this size typically show: a smaller distance cannot be told from chance in these bins. The floor of the distance is that of the "
+    "this size typically show: a smaller distance is not significant in these bins. The floor of the distance is that of the "
     "input that moved furthest."
 )
 _DETECTION_NOTE = (
     "Probability that a check rejects at the level {level:g} when the data follow the attacked events and the prediction "
-    "the nominal ones; the level itself means invisible, 1 means always seen. Each check is counted alone. "
-    "They look at {of}."
+    "the nominal ones; the level itself means invisible, 1 means always seen. Each check is taken by itself. "
+    "They compare {of}."
 )
-_WITHOUT_SCORE = " What the network's score shows in a region with data is in the figure of the regions."
+_WITHOUT_SCORE = " The score in regions with data is shown in the figure of the regions."
 _EFFECTS_NOTE = "All are the same quantities, measured on the same events."
 _FOREIGN_NOTE = " Yield shifts from given histograms are those of other events, and have no flip fraction."
-_DETECTOR_NOTE = "The detector tells attacked from nominal events; it was trained on other events than these."
+_DETECTOR_NOTE = "The detector separates attacked from nominal events; it was trained on independent events."
 _DETECTOR_ROWS = {
     "n_clean": "nominal events",
     "n_attacked": "attacked events",
@@ -56,23 +55,11 @@ _DETECTOR_ROWS = {
     "auroc": "area under the ROC curve, nominal against fooled",
 }
 _SIZE_NOTE = "In quadrature with the assigned systematics these sizes cover the shift by the attack."
-_CRITERIA_NOTE = "The verdict rests on the decisive criteria; the others inform."
+_CRITERIA_NOTE = "The verdict is based on the decisive criteria; the others are for information."
 
 
 def opening(summary: Summary) -> str:
-    """
-    Say first what was attacked, and how well the network did before.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
-
-    Returns
-    -------
-    str
-        Sentences: what was attacked, and how far each comparison moved beside its cap.
-    """
+    """Summary of what was attacked, and the performance of the network before."""
     events = summary.events
     quality = {"accuracy": events.get("accuracy"), "AUROC": events.get("auroc")}
     shown = ", ".join(f"{name} {value:.3f}" for name, value in quality.items() if value is not None)
@@ -80,62 +67,51 @@ def opening(summary: Summary) -> str:
     if shown:
         sentence += f"; the network before the attack: {shown}"
     if events.get("n_moved") == 0:
-        sentence += ". No event could be moved, so that the fooling ratio says nothing about the network"
+        sentence += ". No event could be moved, so the fooling ratio says nothing about the network"
     compared = validated_in_words(summary.validation)
     said = [f"{sentence}.", *_beside(events), *_convergence(events), compared, *composition_in_words(summary)]
+    said += [] if summary.worst_case is None else worst_case_in_words(summary.worst_case)
     return " ".join(text for text in said if text)
 
 
 def _beside(events: Mapping[str, Any]) -> list[str]:
-    """Say who moved without being attacked, and who was left out."""
+    """Events that moved without being attacked, and events left out."""
     said = []
     if events.get("n_helpers"):
         said.append(
-            f"{events['n_helpers']} misclassified events of weight {events['weight_helpers']:.4g} moved too, so that others could "
-            "take their place; they count in no fooling ratio."
+            f"{events['n_helpers']} misclassified events of weight {events['weight_helpers']:.4g} moved as well, to compensate "
+            "others; they do not enter the fooling ratio."
         )
     parts = [
         f"{p['name']} ({p['n_events']} events of weight {p['weight']:.4g})" for p in events.get("not_attacked", ())
     ]
     if parts:
-        said.append(f"Not attacked, as their weights leave nothing to compare: {'; '.join(parts)}.")
+        said.append(f"Not attacked, because their weights do not sum to a positive yield: {'; '.join(parts)}.")
     return said
 
 
 def _convergence(events: Mapping[str, Any]) -> list[str]:
-    """Say whether the search stopped by itself, if it was to."""
+    """Whether the search converged, if it was to."""
     converged, done = events.get("converged"), events["iterations_done"]
     if converged is None or events["interrupted"]:
         return []
     if converged:
         return [f"The search converged: its last iterations, of {done}, gained less than the statistical error."]
-    return [f"The search had not converged after {done} iterations, so that a longer one would probably find more."]
+    return [f"The search had not converged after {done} iterations, so a longer search would probably find more."]
 
 
 def composition_in_words(summary: Summary) -> list[str]:
-    """
-    Say what the classes of the events alone allow.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
-
-    Returns
-    -------
-    list of str
-        One sentence, or none where nothing can be said.
-    """
+    """Fooling ratio that exchanges of events allow."""
     if not summary.fooling.get("compositions"):
         return []
     found = summary.fooling["compositions"][0]
     parts: list[str] = []
     exchange, limit = found["exchange"], found["limit"]
     if exchange > found["fooling_ratio"]:
-        parts.append(f"{_EXCHANGING}, would fool {exchange:.3f} by itself, more than the search found")
+        parts.append(f"{_EXCHANGING}, alone gives a fooling ratio of {exchange:.3f}, more than the search found")
     elif exchange > 0.0:
         by = f"{_EXCHANGING[0].lower()}{_EXCHANGING[1:]}"
-        parts.append(f"Of the fooling ratio of {found['fooling_ratio']:.3f}, {exchange:.3f} could be had by {by}")
+        parts.append(f"Of the fooling ratio of {found['fooling_ratio']:.3f}, {exchange:.3f} is reached by {by} alone")
     if limit is not None and limit < 1.0:
         kept = f"with the score kept within a distance of {found['cap']:.3g}, no more than {limit:.3f} is possible"
         parts.append(kept if parts else f"W{kept[1:]}")
@@ -143,20 +119,8 @@ def composition_in_words(summary: Summary) -> list[str]:
 
 
 def sections(summary: Summary) -> list[Section]:
-    """
-    Collect the tables of a report, once for every way to show them.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
-
-    Returns
-    -------
-    list of Section
-        In the order of the report.
-    """
-    found = [_fooling(summary)]
+    """Collect the tables of a report, once for every way to show them."""
+    found = [_fooling(summary), *(() if summary.worst_case is None else worst_case_sections(summary.worst_case))]
     if summary.validation is not None:
         found.append(validated_section(summary.validation))
     found.append(_compatibility(summary))
@@ -225,23 +189,11 @@ def _compatibility(summary: Summary) -> Section:
         for region in summary.compatibility
     ]
     header = ("region", "events", "mean JSD", "max JSD", "its floor", "correlation shift", "its floor")
-    return Section("What validation would see", header, rows, _COMPATIBILITY_NOTE)
+    return Section("What the validation would see", header, rows, _COMPATIBILITY_NOTE)
 
 
 def detection_remark(summary: Summary) -> str:
-    """
-    Say whether the attack passes the checks that an analysis makes anyway.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
-
-    Returns
-    -------
-    str
-        One or two sentences; empty if no check was evaluated.
-    """
+    """Whether the attack passes the standard checks of an analysis."""
     if summary.detection is None or summary.detection["strongest_standard"] is None:
         return ""
     row = summary.detection["strongest_standard"]
@@ -258,25 +210,13 @@ def detection_remark(summary: Summary) -> str:
     if any_check["power"]["value"] > NOTICED:
         remark += (
             f" A check that analyses rarely make does, with probability {any_check['power']['value']:.2f} "
-            f"({any_check['title']}, {any_check['region']}): making it would rule this very deviation in or out."
+            f"({any_check['title']}, {any_check['region']}): making it would confirm or exclude this deviation."
         )
     return remark
 
 
 def looked_at(detection: Mapping[str, Any]) -> str:
-    """
-    Name what the checks look at.
-
-    Parameters
-    ----------
-    detection : mapping
-        ``Summary.detection``.
-
-    Returns
-    -------
-    str
-        Such as ``the inputs and the score``.
-    """
+    """Name what the checks look at."""
     kinds = {row.get("comparison", "inputs") for row in detection["rows"]}
     names = {
         "inputs": "the inputs",
@@ -305,7 +245,7 @@ def _detection(detection: Mapping[str, Any]) -> Section:
         + (f" {left_out} more are in summary.json." if left_out else "")
     )
     return Section(
-        "Which check would have caught it", ("check", "region", "detection power", "data events"), rows, note
+        "Which check would have noticed it", ("check", "region", "detection power", "data events"), rows, note
     )
 
 
@@ -358,7 +298,7 @@ def _impact(impact: Mapping[str, Any]) -> Section:
     for place, entry in enumerate(impact["ranking"], start=1):
         if entry["adversarial"]:
             shift = f"{number(entry['down'])} with the parameter down, {number(entry['up'])} up"
-            rows.append((f"{entry['name']}, place {place} of {n_ranked} nuisance parameters", shift))
+            rows.append((f"{entry['name']}, rank {place} of {n_ranked} nuisance parameters", shift))
     title = "Expected uncertainty of the fit"
     return Section(title, ("", f"uncertainty on {impact['parameter']}"), rows, impact["statement"])
 

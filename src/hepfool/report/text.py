@@ -18,8 +18,6 @@ from hepfool.report.sections import detection_remark, opening, sections
 from hepfool.report.words import caps_in_words, verdict_in_words
 from hepfool.summary import Summary
 
-__all__ = ["summary_markdown", "summary_table"]
-
 #: What Markdown, or the mathematics in it, takes for more than a character.
 #: (an underscore only beside what is no letter or digit).
 _MARKUP = re.compile(r"[\\`*\[\]|~$#]|(?<![^\W_])_|_(?![^\W_])")
@@ -32,15 +30,8 @@ def summary_markdown(summary: Summary, figures: tuple[str, ...] = ()) -> str:
 
     Parameters
     ----------
-    summary : Summary
-        The study.
     figures : tuple of str
         Names of the figures to show.
-
-    Returns
-    -------
-    str
-        Markdown.
     """
     verdict, events = summary.verdict, summary.events
     lines = [f"# {verdict['decision']}", "", _escape(opening(summary)), "", f"{verdict['meaning'].capitalize()}.", ""]
@@ -62,11 +53,6 @@ def summary_markdown(summary: Summary, figures: tuple[str, ...] = ()) -> str:
 def summary_table(summary: Summary) -> Group:
     """
     Show a study in a terminal.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
 
     Returns
     -------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What an attack had to keep, how far each comparison moved, and what was not compared."""
+"""Comparisons that an attack had to preserve, their changes, and what was not compared."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import Any, Final
 
 from hepfool.report.cells import Section, number
 
-__all__ = ["validated_in_words", "validated_section"]
-
 #: More parts than these are counted, not named.
 _MAX_NAMED = 4
 _TITLES: Final = {"score and flag": "score and flag together"}
 _NOT_COMPARED: Final = {
-    "inputs": "the distributions of the inputs were not kept",
-    "score": "the score was not kept",
-    "correlations": "the correlations of the inputs were not kept",
+    "inputs": "the distributions of the inputs were not constrained",
+    "score": "the score was not constrained",
+    "correlations": "the correlations of the inputs were not constrained",
 }
 _NOTE: Final = (
     "Recomputed from the attacked events: of each comparison the figure that comes closest to its cap, a Jensen-Shannon distance, for "
@@ -25,19 +23,7 @@ _NOTE: Final = (
 
 
 def validated_in_words(record: Mapping[str, Any] | None) -> str:
-    """
-    Say how far the comparisons of a validation moved, in which parts, and which were not made.
-
-    Parameters
-    ----------
-    record : mapping, optional
-        ``Summary.validation``.
-
-    Returns
-    -------
-    str
-        Sentences; empty for an attack that keeps nothing.
-    """
+    """Say how far the comparisons of a validation moved, in which parts, and which were not made."""
     if record is None or not record["largest"]:
         return ""
     sentences = []
@@ -51,7 +37,7 @@ def validated_in_words(record: Mapping[str, Any] | None) -> str:
         sentences.append(f"Beyond its cap: {', '.join(_name(row) for row in broken)}.")
     if record["not_compared"]:
         text = "; ".join(_NOT_COMPARED[name] for name in record["not_compared"])
-        sentences.append(f"{text[0].upper()}{text[1:]}: a look at it may show the attack.")
+        sentences.append(f"{text[0].upper()}{text[1:]}: comparing it may reveal the attack.")
     return " ".join(sentences)
 
 
@@ -81,19 +67,7 @@ def _where(separately: str, parts: Sequence[str]) -> str:
 
 
 def validated_section(record: Mapping[str, Any]) -> Section:
-    """
-    Tabulate the figures beside their caps, one row per comparison and part.
-
-    Parameters
-    ----------
-    record : mapping
-        ``Summary.validation``.
-
-    Returns
-    -------
-    Section
-        In the order of the comparisons.
-    """
+    """Tabulate the figures beside their caps, one row per comparison and part."""
     best: dict[tuple[str, str], Mapping[str, Any]] = {}
     for row in record["figures"]:
         key = row["comparison"], row["part"]
@@ -105,7 +79,7 @@ def validated_section(record: Mapping[str, Any]) -> Section:
     ]
     rows += [(name, "–", "–", "–", "–", "not compared") for name in record["not_compared"]]
     header = ("comparison", "events", "of", "largest figure", "cap", "kept")
-    return Section("What the attack had to keep", header, rows, _NOTE)
+    return Section("What the attack had to preserve", header, rows, _NOTE)
 
 
 def _used(row: Mapping[str, Any]) -> float:

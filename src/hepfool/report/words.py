@@ -11,8 +11,6 @@ from hepfool.report.cells import furthest_moved
 from hepfool.report.sections import NOTICED, looked_at
 from hepfool.summary import Summary
 
-__all__ = ["UNCAPPED", "caps_in_words", "flipping_sources", "verdict_in_words"]
-
 #: What a decisive criterion that is not fulfilled means, by its name and status.
 _OPEN: Final = {
     (
@@ -28,7 +26,7 @@ _OPEN: Final = {
         "FlaggedFractionsAgree",
         "failed",
     ): "the detector flags different fractions of data and simulation, so that either the data hold deviations that the simulation "
-    "lacks, or the detector does not work in data",
+    "does not have, or the detector does not work in data",
     (
         "FlaggedFractionsAgree",
         "not evaluated",
@@ -48,7 +46,7 @@ _CAPS: Final = {
 }
 #: Of an attack that no cap limits.
 UNCAPPED: Final = (
-    "Warning: no cap constrained what the search did to distributions and correlations, so that its size says nothing of what a "
+    "Warning: no cap constrained what the search did to distributions and correlations, so its size says nothing about what a "
     "validation would miss; set caps."
 )
 _WORST_CASE: Final = "None of this says that the data hold such a deviation: the search is for the worst case."
@@ -58,25 +56,13 @@ _ADVICE: Final = (
 )
 _TIGHTEN: Final = "The limits were too generous: the search should be repeated with tighter ones before anything is concluded from its size."
 _COVERED: Final = (
-    "So a deviation of this kind, if there were one, would change no more answers than the analysis allows for already. This is why "
-    "the verdict is COVERED."
+    "So a deviation of this kind, if there were one, would change no more predicted classes than the assigned uncertainties cover. This "
+    "is why the verdict is COVERED."
 )
 
 
 def verdict_in_words(summary: Summary) -> tuple[str, ...]:
-    """
-    Explain what was found and why the verdict follows from it.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
-
-    Returns
-    -------
-    tuple of str
-        Paragraphs without markup.
-    """
+    """Explain what was found and why the verdict follows from it."""
     return (_attack(summary), " ".join(_comparison(summary)), " ".join(_decision(summary)))
 
 
@@ -94,19 +80,7 @@ def _attack(summary: Summary) -> str:
 
 
 def caps_in_words(summary: Summary) -> str:
-    """
-    Say what the attack was not allowed to exceed, and at which value.
-
-    Parameters
-    ----------
-    summary : Summary
-        The study.
-
-    Returns
-    -------
-    str
-        A sentence; a warning if there was no cap.
-    """
+    """Say what the attack was not allowed to exceed, and at which value."""
     caps = summary.provenance.get("caps", {})
     if not caps:
         return UNCAPPED
@@ -129,7 +103,7 @@ def _comparison(summary: Summary) -> Iterator[str]:
         adaptive = _percent(systematics["adaptive"]["flips"])
         yield f"If the search also tries to escape this detector, {adaptive} are left."
     if added is None:
-        yield "There is no physics systematic to compare this with."
+        yield "No physics systematic was given to compare with."
         return
     moving, covered = flipping_sources(systematics), added["flips"]
     if moving:
@@ -146,19 +120,7 @@ def _comparison(summary: Summary) -> Iterator[str]:
 
 
 def flipping_sources(systematics: Mapping[str, Any]) -> tuple[str, ...]:
-    """
-    Name the systematic sources that can change an event's class.
-
-    Parameters
-    ----------
-    systematics : mapping
-        ``Summary.systematics``.
-
-    Returns
-    -------
-    tuple of str
-        Those that move inputs; weights and yields alone flip nothing.
-    """
+    """Name the systematic sources that can change an event's class."""
     return tuple(dict.fromkeys(_source(effect) for effect in systematics["effects"] if effect["flips"] is not None))
 
 

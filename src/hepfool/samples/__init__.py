@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Events to try the package on.
+Example events.
 
 * two dimensions and no physics: :mod:`hepfool.samples.toys`;
 * a coffea fileset that comes with the package, H → ττ against Z, tt̄ and

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from hepfool.samples.manifest import Manifest
 
-__all__ = ["DATA_FOLDER", "PSEUDODATA", "fileset", "luminosity_pb", "manifest", "pseudodata_fileset"]
+__all__ = ["fileset", "luminosity_pb", "manifest", "pseudodata_fileset"]
 
 DATA_FOLDER: Final = Path(__file__).parent / "data"
 #: Name of the dataset of pseudo-data.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Events in two dimensions, where an attack can be looked at."""
+"""Two-dimensional toy events."""
 
 from __future__ import annotations
 

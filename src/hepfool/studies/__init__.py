@@ -2,8 +2,8 @@
 """
 Studies that put numbers beside an attack.
 
-What physics systematics do in the same units: ``systematics``.  Whether data and simulation are flagged alike:
-``data_check``.  Networks and detectors of several trainings, each against each: ``cross_run``.  Whether
+What physics systematics do in the same units: ``systematics``.  What a detector does at every threshold, and whether data and
+simulation are flagged alike: ``threshold_scan``.  Networks and detectors of several trainings, each against each: ``cross_run``.  Whether
 these detectors flag the same clean events: ``misclassification``.  Studies of a single paper are in
 ``analysis_examples/papers``.
 """

@@ -20,17 +20,7 @@ from hepfool.events import EventTable, Region
 from hepfool.models.protocols import Classifier
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = [
-    "ALL_EVENTS",
-    "Contributions",
-    "EffectKind",
-    "Measured",
-    "Summands",
-    "SystematicEffect",
-    "attack_contributions",
-    "variation_contributions",
-    "varied_mask",
-]
+__all__ = ["attack_contributions", "variation_contributions"]
 
 EffectKind = Literal["shape", "weight", "yield", "attack"]
 
@@ -65,7 +55,7 @@ class Measured:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystematicEffect:
     """
-    What one variation, or one attack, does to the network's answers.
+    Effect of one variation, or of one attack, on predicted classes and yields.
 
     Attributes
     ----------
@@ -92,40 +82,20 @@ class SystematicEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contributions:
-    """
-    What each event contributes to a :class:`SystematicEffect`.
-
-    Attributes
-    ----------
-    name : str
-        Of the effect.
-    kind : {"shape", "weight", "attack"}
-        Of the effect.
-    flips : (FloatArray, FloatArray), optional
-        Weights of flipped and of attacked events.
-    yields : mapping of str to (FloatArray, FloatArray)
-        Change of the yield and nominal yield, per region.
-    """
+    """Contributions of the events to a :class:`SystematicEffect`."""
 
     name: str
     kind: EffectKind
-    flips: Summands | None
-    yields: Mapping[str, Summands]
+    flips: Summands | None  # weights of flipped and of attacked events
+    yields: Mapping[str, Summands]  # change of the yield and nominal yield, per region
 
     def effect(self) -> SystematicEffect:
-        """
-        Add the events up.
-
-        Returns
-        -------
-        SystematicEffect
-            With errors.
-        """
+        """Add the events up."""
         return SystematicEffect(
             name=self.name,
             kind=self.kind,
-            flips=None if self.flips is None else _ratio(*self.flips),
-            yield_shift={region: _ratio(*summands) for region, summands in self.yields.items()},
+            flips=None if self.flips is None else ratio(*self.flips),
+            yield_shift={region: ratio(*summands) for region, summands in self.yields.items()},
         )
 
 
@@ -138,25 +108,14 @@ def variation_contributions(
     selected_class: int = 1,
 ) -> Iterator[Contributions]:
     """
-    Find what each event contributes to the effects of variations.
+    Contributions of each event to the effects of variations.
 
     Parameters
     ----------
-    classifier : Classifier
-        The network.
-    table : EventTable
-        Events with variations.
     attacked : BoolArray, shape (n_events,), optional
         Events whose flips count.
-    regions : sequence of str, optional
-        Regions whose yields count.
     selected_class : int
         Class that the score selection keeps.
-
-    Yields
-    ------
-    Contributions
-        One per variation.
 
     Raises
     ------
@@ -200,25 +159,14 @@ def attack_contributions(
     selected_class: int = 1,
 ) -> Contributions:
     """
-    Find what each event contributes to the effect of an attack.
+    Contributions of each event to the effect of an attack.
 
     Parameters
     ----------
-    result : AttackResult
-        Nominal and adversarial events.
-    classifier : Classifier
-        The attacked network.
     flagged : BoolArray, shape (n_events,), optional
         Adversarial events that a detector recognises.
-    regions : sequence of str, optional
-        Regions whose yields count.
     selected_class : int
         Class that the score selection keeps.
-
-    Returns
-    -------
-    Contributions
-        Of kind ``attack``.
     """
     table = result.nominal
     classes = classifier.predict(table.network_values)
@@ -244,23 +192,7 @@ def _regions(table: EventTable, names: Sequence[str] | None) -> tuple[Region, ..
 
 
 def varied_mask(region: Region, table: EventTable, values: FloatArray) -> BoolArray:
-    """
-    Find the events of a region under a variation: they may migrate if it is known what defines the region.
-
-    Parameters
-    ----------
-    region : Region
-        With cuts or a selection, or only its nominal events.
-    table : EventTable
-        Nominal events.
-    values : FloatArray, shape (n_events, n_features)
-        Varied values of the same events.
-
-    Returns
-    -------
-    BoolArray, shape (n_events,)
-        True for the events of the region.
-    """
+    """Find the events of a region under a variation: they may migrate if it is known what defines the region."""
     if region.select is not None:
         known = np.array_equal(np.asarray(region.select(table.values), dtype=np.bool_), region.mask)
         return np.asarray(region.select(values), dtype=np.bool_) if known else region.mask
@@ -277,7 +209,7 @@ def _within(region: Region, table: EventTable, values: FloatArray) -> BoolArray:
     return inside
 
 
-def _ratio(numerator: FloatArray, denominator: FloatArray) -> Measured:
+def ratio(numerator: FloatArray, denominator: FloatArray) -> Measured:
     r"""
     Ratio of two sums over the same events, with the error that a bootstrap over events converges to.
 

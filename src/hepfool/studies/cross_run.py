@@ -3,11 +3,11 @@ r"""
 Attacks and detectors of several independent trainings, each against each.
 
 Every run trains a network, attacks it on the training, validation and test
-split, and trains a detector on the first two attacks.  Then run *j* judges the test
+split, and trains a detector on the first two attacks.  Then the detector of run *j* is applied to the test
 attack of run *i*: the diagonal is white-box, the rest grey-box, where the attack knew
 data and architecture but not the parameters (arXiv:2603.13970, sec. 7).  An adaptive attack on network and
-detector of each run stands beside, because a defence is worth what it leaves of an attack that knows it.  All parts and cells stay in
-a folder, so that a study goes on where it was stopped, and grows with ``n_runs`` or ``n_splits``.
+detector of each run stands beside, because a defence must hold against an attack that knows it.  All parts and cells stay in
+a folder, so that a study resumes where it was stopped and can be extended by ``n_runs`` or ``n_splits``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from hepfool.studies.runs import Run, RunPlan, Splits, attack_events, prepare_ru
 from hepfool.training import auroc
 from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
-__all__ = ["CrossRuns", "Knowledge", "MatrixMean", "run_cross_runs"]
+__all__ = ["CrossRuns", "run_cross_runs"]
 
 #: What an attack knew of the run that judges it: the network, only data and architecture, or network and detector.
 Knowledge = Literal["white_box", "grey_box", "adaptive"]
@@ -44,28 +44,13 @@ Knowledge = Literal["white_box", "grey_box", "adaptive"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixMean:
-    """
-    Mean of a quantity over the cells of one kind.
+    """Mean of a quantity over the cells of one kind."""
 
-    Attributes
-    ----------
-    value : float
-        Mean over cells and splits.
-    error : float
-        Its standard error from the spread of the trainings: a jackknife that leaves out one run with all its
-        cells, because cells of one run are not independent.
-    cell_std : float
-        Standard deviation of the cells within a split, averaged over the splits.
-    split_std : float
-        Standard deviation of the means of the splits, which share events; NaN for one split.
-    n_runs, n_splits : int
-        Trainings per split, and splits.
-    """
-
-    value: float
+    value: float  # mean over cells and splits
+    # Jackknife that leaves out one run with all its cells, because cells of one run are not independent.
     error: float
-    cell_std: float
-    split_std: float
+    cell_std: float  # standard deviation of the cells within a split, averaged over the splits
+    split_std: float  # standard deviation of the means of the splits, which share events; NaN for one split
     n_runs: int
     n_splits: int
 
@@ -73,7 +58,7 @@ class MatrixMean:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CrossRuns:
     """
-    Every attack judged by every run.
+    Every attack evaluated with the detector of every run.
 
     Attributes
     ----------
@@ -82,11 +67,9 @@ class CrossRuns:
     flagged : BoolArray, shape (n_splits, n_runs, n_test)
         Nominal test events that each run's detector flags.
     correct : BoolArray, shape (n_splits, n_runs, n_test)
-        Nominal test events that each run's network gets right.
+        Nominal test events that each run's network classifies correctly.
     auroc : FloatArray, shape (n_splits, n_runs)
-        Of each network on the nominal test events.
-    seed : int
-        Of the study.
+        Area under the ROC curve of each network on the nominal test events.
     adaptive : tuple of tuple of DetectorReport
         By split and run: attacks on network and detector together; empty if there were none.
     """
@@ -120,15 +103,13 @@ class CrossRuns:
 
         Parameters
         ----------
-        knowledge : {"white_box", "grey_box", "adaptive"}
-            What the attack knew.
         quantity : str
             Name of a number in :class:`~hepfool.defences.detector.DetectorReport`.
 
         Returns
         -------
         MatrixMean
-            With its spread over cells, trainings and splits.
+            Mean with its spread over cells, trainings and splits.
 
         Raises
         ------
@@ -155,8 +136,6 @@ class CrossRuns:
 
         Parameters
         ----------
-        knowledge : {"white_box", "grey_box", "adaptive"}
-            What the attack knew.
         quantity : str
             Name of a number in :class:`~hepfool.defences.detector.DetectorReport`.
 
@@ -183,12 +162,7 @@ class CrossRuns:
 
     def misclassification(self, split: int = 0) -> Misclassification:
         """
-        Find out whether the detectors flag the same correctly classified nominal events.
-
-        Parameters
-        ----------
-        split : int
-            Which split.
+        Test whether the detectors flag the same correctly classified nominal events.
 
         Returns
         -------
@@ -205,36 +179,27 @@ def run_cross_runs(
     seed: int,
     n_runs: int = 5,
     n_splits: int = 1,
-    folder: str | Path | None = None,
+    resume: str | Path | None = None,
     n_workers: int = 1,
     progress: ProgressCallback | None = None,
 ) -> CrossRuns:
     """
-    Train, attack and judge every combination.
+    Train and attack independent runs, and apply every detector to every attack.
 
     Parameters
     ----------
-    plan : RunPlan
-        Network, attack and detector.
-    table : EventTable
-        Labelled events.
     seed : int
-        Of splits, trainings, attacks and errors; runs do not depend on their number.
+        Seed of splits, trainings, attacks and errors; runs do not depend on their number.
     n_runs : int
         Independent trainings per split, at least 2.
     n_splits : int
         Ways to split the events, each with its own trainings.
-    folder : str or pathlib.Path, optional
-        Where finished parts stay; without it they are forgotten.
+    resume : str or pathlib.Path, optional
+        Folder of finished parts; nothing is kept by default.
     n_workers : int
         Processes; each uses one thread if there are several.
     progress : callable, optional
-        Called with the present step and the finished fraction of all jobs.
-
-    Returns
-    -------
-    CrossRuns
-        Reports of all cells.
+        Called with the current step and the finished fraction of all jobs.
 
     Raises
     ------
@@ -244,7 +209,7 @@ def run_cross_runs(
     if n_runs < 2 or n_splits < 1 or n_workers < 1:
         msg = f"need at least 2 runs, 1 split and 1 worker, got {n_runs}, {n_splits} and {n_workers}"
         raise ValueError(msg)
-    with _folder(folder) as path:
+    with _folder(resume) as path:
         splits = [split_events(table, plan.fractions, _seed(seed, split)) for split in range(n_splits)]
         jobs = [
             _Job(plan=plan, splits=splits[split], split=split, run=run, n_runs=n_runs, seed=seed, folder=path)

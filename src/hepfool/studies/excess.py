@@ -17,20 +17,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hepfool.attacks.base import AttackResult
-from hepfool.models.protocols import Classifier
+from hepfool.statistics.sources import Correlations, combined
 from hepfool.studies.contributions import (
     Contributions,
     Measured,
     Summands,
     SystematicEffect,
-    attack_contributions,
-    variation_contributions,
 )
-from hepfool.studies.systematics import Correlations, combined
-from hepfool.typing import BoolArray, FloatArray
+from hepfool.typing import FloatArray
 
-__all__ = ["Excess", "excess_of", "excess_over_mean", "run_excess"]
+__all__ = ["Excess", "excess_of", "excess_over_mean"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,55 +46,6 @@ class Excess:
     yield_shift: Mapping[str, Measured]
 
 
-def run_excess(
-    result: AttackResult,
-    classifier: Classifier,
-    *,
-    flagged: BoolArray | None = None,
-    regions: Sequence[str] | None = None,
-    selected_class: int = 1,
-    correlations: Correlations | None = None,
-    others: Iterable[SystematicEffect] = (),
-) -> Excess:
-    """
-    Compare an attack with the variations of the table that was attacked.
-
-    Parameters
-    ----------
-    result : AttackResult
-        The attack; its nominal table holds the variations.
-    classifier : Classifier
-        The attacked network.
-    flagged : BoolArray, shape (n_events,), optional
-        Adversarial events that a detector recognises; they keep their nominal class.
-    regions : sequence of str, optional
-        Regions whose yields are compared; all by default.
-    selected_class : int
-        Class that the score selection keeps.
-    correlations : mapping of (str, str) to float, optional
-        Of pairs of sources, as for :func:`~hepfool.studies.systematics.total`.
-    others : iterable of SystematicEffect
-        Effects of other events, such as from :func:`~hepfool.studies.variations.yield_effects`; independent of these.
-
-    Returns
-    -------
-    Excess
-        With errors.
-
-    Raises
-    ------
-    ValueError
-        If there is no systematic effect at all.
-    """
-    varied = list(
-        variation_contributions(
-            classifier, result.nominal, attacked=result.attacked, regions=regions, selected_class=selected_class
-        )
-    )
-    attack = attack_contributions(result, classifier, flagged=flagged, regions=regions, selected_class=selected_class)
-    return excess_of(attack, varied, correlations=correlations, others=others)
-
-
 def excess_of(
     attack: Contributions,
     varied: Iterable[Contributions],
@@ -115,15 +62,6 @@ def excess_of(
         From :func:`~hepfool.studies.contributions.attack_contributions`.
     varied : iterable of Contributions
         From :func:`~hepfool.studies.contributions.variation_contributions`, for the same regions and attacked events.
-    correlations : mapping of (str, str) to float, optional
-        Of pairs of sources.
-    others : iterable of SystematicEffect
-        Effects of other events.
-
-    Returns
-    -------
-    Excess
-        With errors.
 
     Raises
     ------
@@ -132,7 +70,7 @@ def excess_of(
     """
     varied, others = tuple(varied), tuple(others)
     if not varied and not others:
-        msg = "there is no systematic effect to compare with; give the table shape or weight variations"
+        msg = "no systematic effect to compare with; give the table shape or weight variations"
         raise ValueError(msg)
     flips = {c.name: c.flips for c in varied if c.flips is not None}
     foreign = {e.name: e.flips for e in others if e.flips is not None}
@@ -185,7 +123,7 @@ def excess_over_mean(attack: Summands, others: Sequence[Summands]) -> tuple[Meas
     (0.25, 0.25)
     """
     if not others:
-        msg = "there is nothing to compare the attack with; give at least one other effect"
+        msg = "nothing to compare the attack with; give at least one other effect"
         raise ValueError(msg)
     size, per_event = _size(attack)
     found = [_size(summands) for summands in others]

@@ -31,7 +31,7 @@ from hepfool.statistics.checks import STANDARD_CHECKS, CheckSettings, DetectionT
 from hepfool.studies.systematics import Measured, attack_effect
 from hepfool.typing import ProgressCallback
 
-__all__ = ["Frontier", "FrontierPoint", "OperatingPoint", "run_frontier", "scaled_caps"]
+__all__ = ["Frontier", "FrontierPoint", "OperatingPoint", "run_frontier"]
 
 _CAPS = ("max_js_distance", "max_correlation_shift")
 
@@ -97,11 +97,6 @@ class Frontier:
         """
         Find the strongest attack that the standard checks hardly notice.
 
-        Parameters
-        ----------
-        power : float
-            Largest allowed detection power.
-
         Returns
         -------
         FrontierPoint or None
@@ -132,12 +127,7 @@ class OperatingPoint:
 
     def ran(self, attack: Attack) -> bool:
         """
-        Tell whether an attack is the one that was run.
-
-        Parameters
-        ----------
-        attack : Attack
-            One of a scan.
+        Whether an attack is the one that was run.
 
         Returns
         -------
@@ -148,31 +138,7 @@ class OperatingPoint:
 
 
 def scaled_caps(attack: CONSERVAttack, factors: Iterable[float]) -> dict[float, CONSERVAttack]:
-    """
-    Loosen and tighten an attack.
-
-    Parameters
-    ----------
-    attack : CONSERVAttack
-        The operating point.
-    factors : iterable of float
-        Of the caps on distances and on the total correlation shift.
-
-    Returns
-    -------
-    dict of float to CONSERVAttack
-        By factor.
-
-    Raises
-    ------
-    ValueError
-        If a factor is negative, or there is no cap to scale.
-
-    Examples
-    --------
-    >>> [a.max_js_distance for a in scaled_caps(CONSERVAttack(max_js_distance=0.02), [0.5, 1.0]).values()]
-    [0.01, 0.02]
-    """
+    """Loosen and tighten an attack."""
     if attack.validation is not None:
         return {float(factor): replace(attack, validation=attack.validation.scaled(factor)) for factor in factors}
     caps = {name: getattr(attack, name) for name in _CAPS if math.isfinite(getattr(attack, name))}
@@ -190,7 +156,7 @@ def run_frontier(
     *,
     seed: int,
     operating: OperatingPoint | None = None,
-    path: str | Path | None = None,
+    resume: str | Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> Frontier:
     """
@@ -200,20 +166,16 @@ def run_frontier(
     ----------
     attacks : mapping of float to Attack
         By the factor on the caps, such as from :func:`scaled_caps`.
-    classifier : Classifier
-        The network.
-    table : EventTable
-        Labelled events.
     settings : CheckSettings
         The validation; among the checks must be one that analyses make anyway.
     seed : int
-        Of all randomness; every point starts from it, so that their order makes no difference.
+        Seed of every point, so that their order makes no difference.
     operating : OperatingPoint, optional
         The attack with its own caps on these events, which is not run again: the point at factor 1.  The other points
         attack the same events, in the same bins, within the same bounds.  Without it every point attacks the correctly
         classified events in the attack's uniform bins.
-    path : str or Path, optional
-        File of finished points, from which the same call goes on; delete it to start anew.
+    resume : str or Path, optional
+        File of finished points, from which the same call resumes; delete it to start again.
     progress : callable, optional
         Called with each point, in words, and the finished fraction; also with points from the file.
 
@@ -236,7 +198,7 @@ def run_frontier(
     if operating is not None:
         _check_operating(operating, attacks, classifier, table)
     key = _key(classifier, table, settings, seed, operating)
-    kept = None if path is None else Finished(path=Path(path), key=key, what="the scan")
+    kept = None if resume is None else Finished(path=Path(resume), key=key, what="the scan")
     known: dict[str, Any] = (kept and kept.load(json.loads)) or {}
     points = []
     for factor, attack in sorted(attacks.items()):
@@ -261,7 +223,7 @@ def _check_operating(
     result = operating.result
     if result.nominal is not table or result.classifier_digest != classifier.digest:
         msg = (
-            "the operating point is one of another table or network; pass result.nominal and the network of the attack"
+            "the operating point belongs to another table or network; pass result.nominal and the network of the attack"
         )
         raise ValueError(msg)
     if 1.0 in attacks and not operating.ran(attacks[1.0]):

@@ -95,11 +95,6 @@ class Misclassification:
         """
         Mark the events that were flagged often.
 
-        Parameters
-        ----------
-        times : int
-            Smallest number of runs.
-
         Returns
         -------
         BoolArray, shape (n_events,)
@@ -119,7 +114,7 @@ def systematic_misclassification(
     Parameters
     ----------
     flagged : BoolArray, shape (n_runs, n_events)
-        Nominal events that the detector of each run takes for adversarial.
+        Nominal events that the detector of each run flags.
     judged : BoolArray, shape (n_runs, n_events), optional
         Events that count in each run, such as those that its network classifies correctly.
         Only events that count in every run are used: the others have fewer chances to be flagged.
@@ -155,7 +150,7 @@ def systematic_misclassification(
         raise ValueError(msg)
     chosen = judged.all(axis=0)
     if not chosen.any():
-        msg = "no event counts in every run; are the runs judged on the same events?"
+        msg = "no event counts in every run; check that all runs are judged on the same events"
         raise ValueError(msg)
     n_runs, kept = len(flagged), flagged[:, chosen]
     times = np.arange(n_runs + 1)

@@ -17,12 +17,12 @@ from scipy import stats
 
 from hepfool.attacks.base import AttackResult
 from hepfool.events import EventTable, Region
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, inputs_of
 from hepfool.statistics.marginals import Binning
 from hepfool.studies.contributions import ALL_EVENTS, varied_mask
 from hepfool.typing import FloatArray
 
-__all__ = ["RegionYields", "Variable", "feature_variable", "region_yields", "score_variable", "upwards"]
+__all__ = ["RegionYields", "Variable", "feature_variable", "region_yields", "score_variable"]
 
 #: Central confidence of one standard deviation.
 _CONFIDENCE = float(stats.norm.cdf(1.0) - stats.norm.cdf(-1.0))
@@ -72,23 +72,14 @@ def score_variable(classifier: Classifier, *, score_class: int = 1, n_bins: int 
 
     Parameters
     ----------
-    classifier : Classifier
-        The network.
     score_class : int
         Class whose score is shown.
-    n_bins : int
-        Bins in [0, 1].
-
-    Returns
-    -------
-    Variable
-        Dimensionless.
     """
     label = "Score" if classifier.n_classes == 2 else f"Score of class {score_class}"
     return Variable(
         label=label,
         edges=np.linspace(0.0, 1.0, n_bins + 1),
-        values=lambda table: np.asarray(classifier.scores(table.network_values)[:, score_class]),
+        values=lambda table: np.asarray(classifier.scores(inputs_of(classifier, table))[:, score_class]),
     )
 
 
@@ -100,15 +91,8 @@ def feature_variable(table: EventTable, name: str, *, n_bins: int = 20) -> Varia
     ----------
     table : EventTable
         Nominal events, for the range: it holds 98 % of the values, the outer bins hold the rest.
-    name : str
-        Feature name.
     n_bins : int
         Number of bins; integer features have one per number.
-
-    Returns
-    -------
-    Variable
-        In the feature's unit.
 
     Raises
     ------
@@ -151,8 +135,6 @@ class RegionYields:
         Standard error of the nominal sum from the number of simulated events.
     systematic_up, systematic_down : FloatArray, shape (n_bins,)
         Size of the systematic uncertainty of the nominal sum, upwards and downwards.
-    sources : tuple of str
-        Systematic sources.
     data : FloatArray, shape (n_bins,), optional
         Number of data events; None if the region is blinded or there are none.
     blinded : bool
@@ -322,21 +304,7 @@ def _changes(table: EventTable, region: Region, variable: Variable, total: Float
 
 
 def upwards(changes: Iterable[list[FloatArray]], n_bins: int) -> FloatArray:
-    """
-    Add the larger positive change of each source in quadrature.
-
-    Parameters
-    ----------
-    changes : iterable of list of FloatArray, shape (n_bins,)
-        Changes of the yields by each source, up and down.
-    n_bins : int
-        Number of bins.
-
-    Returns
-    -------
-    FloatArray, shape (n_bins,)
-        Not negative.
-    """
+    """Add the larger positive change of each source in quadrature."""
     nothing = np.zeros(n_bins)
     return np.asarray(np.sqrt(sum((np.max([nothing, *sides], axis=0) ** 2 for sides in changes), nothing)))
 
@@ -353,7 +321,7 @@ def _varied(table: EventTable, region: Region, variable: Variable) -> Iterator[t
 
 def _counted(data: EventTable, region: Region, variable: Variable) -> FloatArray:
     if not (data.weights == 1.0).all():
-        msg = "data events have weights, so that their number is not a count; give data without weights"
+        msg = "data events have weights, so they are not counts; give data without weights"
         raise ValueError(msg)
     everything = region.name == ALL_EVENTS and not data.regions
     chosen = data if everything else data.select(data.region(region.name).mask)

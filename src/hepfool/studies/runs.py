@@ -22,7 +22,7 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from hepfool.attacks.base import Attack, AttackResult, run_attack
-from hepfool.defences.detector import Detector, DetectorSettings, read_detector, train_detector, write_detector
+from hepfool.defences.detector import Detector, read_detector, train_detector, write_detector
 from hepfool.events import Envelope, EventTable
 from hepfool.identity import identity, table_digest
 from hepfool.interrupts import completed
@@ -30,17 +30,11 @@ from hepfool.io.finished import WorkFolder, kept_or_none, key_of
 from hepfool.models.modules import strip_activation
 from hepfool.models.protocols import Classifier
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.settings import DetectorSettings
 from hepfool.statistics.marginals import Binning
 from hepfool.training import Network, TrainingSettings, fit
 
-__all__ = [
-    "Run",
-    "RunPlan",
-    "Splits",
-    "attack_events",
-    "prepare_run",
-    "split_events",
-]
+__all__ = ["RunPlan", "Splits", "split_events"]
 
 #: Training, validation and test events.
 Splits = tuple[EventTable, EventTable, EventTable]
@@ -60,10 +54,6 @@ class RunPlan:
         ``lambda table: donut(preprocessing=Standardise.of(table))``.
     attack : Attack
         Runs on all three splits.
-    training : TrainingSettings
-        Of the network.
-    detector : DetectorSettings
-        Of the detector.
     target : {"correct", "all"} or int
         Events to attack.
     fractions : (float, float, float)
@@ -94,19 +84,10 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
-    """
-    A trained network and its detector.
-
-    Attributes
-    ----------
-    classifier : TorchClassifier
-        The network.
-    detector : Detector
-        Trained on the attacks on training and validation events.
-    """
+    """A trained network and its detector."""
 
     classifier: TorchClassifier
-    detector: Detector
+    detector: Detector  # trained on the attacks on training and validation events
 
 
 def split_events(table: EventTable, fractions: tuple[float, float, float], seed: int) -> Splits:
@@ -115,12 +96,8 @@ def split_events(table: EventTable, fractions: tuple[float, float, float], seed:
 
     Parameters
     ----------
-    table : EventTable
-        Labelled events.
     fractions : (float, float, float)
         Parts; the sum is one.
-    seed : int
-        Same seed, same events.
 
     Returns
     -------
@@ -136,33 +113,7 @@ def split_events(table: EventTable, fractions: tuple[float, float, float], seed:
 
 
 def prepare_run(plan: RunPlan, splits: Splits, *, seed: int, folder: Path) -> Run:
-    """
-    Train a network and its detector, as far as the folder does not hold them yet.
-
-    Parameters
-    ----------
-    plan : RunPlan
-        What to do.
-    splits : tuple of EventTable
-        Training, validation and test events; the last are not touched.
-    seed : int
-        Same seed, same run.
-    folder : pathlib.Path
-        Where the parts are kept.
-
-    Returns
-    -------
-    Run
-        Network and detector.
-
-    Raises
-    ------
-    ValueError
-        If a part cannot be made; see :func:`~hepfool.training.fit`,
-        :func:`~hepfool.attacks.base.run_attack` and :func:`~hepfool.defences.detector.train_detector`.
-    Interrupted
-        If a part was interrupted: half a training is not part of a study.
-    """
+    """Train a network and its detector, as far as the folder does not hold them yet."""
     classifier = _network(plan, splits, _stage_seed(seed, "network"), folder)
     bounds = (digest for table in splits[:2] for digest in _bounds_key(plan, table))
     settings = (repr(plan.attack), repr(plan.target), repr(plan.detector), seed, *bounds)
@@ -183,34 +134,7 @@ def prepare_run(plan: RunPlan, splits: Splits, *, seed: int, folder: Path) -> Ru
 
 
 def attack_events(plan: RunPlan, classifier: Classifier, table: EventTable, *, seed: int, folder: Path) -> AttackResult:
-    """
-    Attack a network, as far as the folder does not hold the iterations yet.
-
-    Parameters
-    ----------
-    plan : RunPlan
-        Attack and target.
-    classifier : Classifier
-        The network, or a defended system.
-    table : EventTable
-        Events of one split.
-    seed : int
-        Same seed, same result.
-    folder : pathlib.Path
-        Where the iterations are kept.
-
-    Returns
-    -------
-    AttackResult
-        White-box attack.
-
-    Raises
-    ------
-    ValueError
-        If the events cannot be attacked.
-    Interrupted
-        If the attack was interrupted.
-    """
+    """Attack a network, as far as the folder does not hold the iterations yet."""
     parts = (repr(plan.attack), repr(plan.target), classifier.digest, table_digest(table), seed)
     key = key_of("attack", *parts, *_bounds_key(plan, table))
     result = run_attack(

@@ -19,33 +19,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepfool.attacks.base import AttackResult
-from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier
+from hepfool.statistics.sources import Correlations, combined, source_matrix
 from hepfool.studies.contributions import (
-    ALL_EVENTS,
-    EffectKind,
     Measured,
     SystematicEffect,
     attack_contributions,
-    variation_contributions,
 )
-from hepfool.typing import BoolArray, FloatArray
+from hepfool.typing import BoolArray
 
-__all__ = [
-    "ALL_EVENTS",
-    "Correlations",
-    "EffectKind",
-    "Measured",
-    "SystematicEffect",
-    "SystematicTotal",
-    "attack_effect",
-    "combined",
-    "run_systematics",
-    "total",
-]
-
-#: Correlation coefficients of pairs of sources; pairs that are not named are independent.
-Correlations = Mapping[tuple[str, str], float]
+__all__ = ["Measured", "SystematicEffect", "SystematicTotal", "attack_effect", "total"]
 
 _ROUNDING = 1e-9
 
@@ -57,8 +40,6 @@ class SystematicTotal:
 
     Attributes
     ----------
-    sources : tuple of str
-        Names of the sources.
     flips : Measured
         Flip fractions in quadrature, or with their correlations; per source the larger one of up and down.
     flips_envelope : float
@@ -76,51 +57,6 @@ class SystematicTotal:
     yield_envelope: Mapping[str, float]
 
 
-def run_systematics(
-    classifier: Classifier,
-    table: EventTable,
-    *,
-    attacked: BoolArray | None = None,
-    regions: Sequence[str] | None = None,
-    selected_class: int = 1,
-) -> tuple[SystematicEffect, ...]:
-    """
-    Measure every systematic variation of a table.
-
-    Parameters
-    ----------
-    classifier : Classifier
-        The network.
-    table : EventTable
-        Events with ``shape_variations`` and ``weight_variations``; pairs are named ``<source>_up`` and
-        ``<source>_down``.
-    attacked : BoolArray, shape (n_events,), optional
-        Events whose flips count: use ``AttackResult.attacked``; the correctly classified ones by default.
-    regions : sequence of str, optional
-        Regions whose yield shifts are reported; all by default.
-    selected_class : int
-        Class that the score selection keeps.
-
-    Returns
-    -------
-    tuple of SystematicEffect
-        Shape variations, then weight variations, in the table's order; empty without variations.
-
-    Raises
-    ------
-    ValueError
-        If a region is unknown, or no event is attacked.
-
-    Examples
-    --------
-    See :func:`total`.
-    """
-    contributions = variation_contributions(
-        classifier, table, attacked=attacked, regions=regions, selected_class=selected_class
-    )
-    return tuple(contribution.effect() for contribution in contributions)
-
-
 def attack_effect(
     result: AttackResult,
     classifier: Classifier,
@@ -134,10 +70,6 @@ def attack_effect(
 
     Parameters
     ----------
-    result : AttackResult
-        Nominal and adversarial events.
-    classifier : Classifier
-        The attacked network.
     flagged : BoolArray, shape (n_events,), optional
         Adversarial events that a detector recognises; they keep their nominal
         class, which makes the flip fraction the corrected fooling ratio.
@@ -145,11 +77,6 @@ def attack_effect(
         Regions whose yield shifts are reported; all by default.
     selected_class : int
         Class that the score selection keeps.
-
-    Returns
-    -------
-    SystematicEffect
-        Of kind ``attack``.
     """
     return attack_contributions(
         result, classifier, flagged=flagged, regions=regions, selected_class=selected_class
@@ -165,8 +92,6 @@ def total(effects: Iterable[SystematicEffect], correlations: Correlations | None
 
     Parameters
     ----------
-    effects : iterable of SystematicEffect
-        Results of :func:`run_systematics`.
     correlations : mapping of (str, str) to float, optional
         Correlation coefficients of pairs of sources; independent where left out.
 
@@ -192,7 +117,7 @@ def total(effects: Iterable[SystematicEffect], correlations: Correlations | None
     """
     effects = tuple(effects)
     if not effects:
-        msg = "there is no systematic effect to add up; give the table shape or weight variations"
+        msg = "no systematic effect to add up; give the table shape or weight variations"
         raise ValueError(msg)
     sources = tuple(dict.fromkeys(effect.source for effect in effects))
     _check_correlations(sources, correlations or {})
@@ -208,61 +133,9 @@ def total(effects: Iterable[SystematicEffect], correlations: Correlations | None
     )
 
 
-def combined(
-    numbers: Mapping[str, float], correlations: Correlations | None = None, *, signed: bool
-) -> tuple[float, dict[str, float]]:
-    """
-    Combine the larger effect of every source.
-
-    Parameters
-    ----------
-    numbers : mapping of str to float
-        Effect of each variation, by its name.
-    correlations : mapping of (str, str) to float, optional
-        Of pairs of sources.
-    signed : bool
-        Whether effects of opposite sign cancel.
-
-    Returns
-    -------
-    total : float
-        Of all sources.
-    slopes : dict of str to float
-        Change of the total with each number that counts.
-
-    Examples
-    --------
-    >>> combined({"tes_up": 0.3, "tes_down": -0.2, "jes_up": 0.4}, {("tes", "jes"): 1.0}, signed=True)[0]
-    0.7
-    """
-    largest: dict[str, str] = {}
-    for name, number in numbers.items():
-        source = name.removesuffix("_up").removesuffix("_down")
-        if source not in largest or abs(number) > abs(numbers[largest[source]]):
-            largest[source] = name
-    matrix = _matrix(tuple(largest), correlations or {})
-    values = np.array([numbers[name] for name in largest.values()])
-    signs = np.array([-1.0 if name.endswith("_down") else 1.0 for name in largest.values()])
-    if not signed:
-        matrix, signs = np.abs(matrix), np.sign(values)
-    pull = matrix @ (signs * values)
-    size = math.sqrt(max(float(signs * values @ pull), 0.0))
-    slopes = signs * pull / size if size else np.zeros(len(values))
-    return size, dict(zip(largest.values(), slopes.tolist(), strict=True))
-
-
 def _added(numbers: Mapping[str, Measured], correlations: Correlations | None, *, signed: bool) -> Measured:
     value, slopes = combined({name: n.value for name, n in numbers.items()}, correlations, signed=signed)
     return Measured(value, math.hypot(*(slope * numbers[name].error for name, slope in slopes.items())))
-
-
-def _matrix(sources: Sequence[str], correlations: Correlations) -> FloatArray:
-    matrix = np.eye(len(sources))
-    for (first, second), value in correlations.items():
-        if first in sources and second in sources:
-            i, j = sources.index(first), sources.index(second)
-            matrix[i, j] = matrix[j, i] = value
-    return matrix
 
 
 def _check_correlations(sources: Sequence[str], correlations: Correlations) -> None:
@@ -271,6 +144,6 @@ def _check_correlations(sources: Sequence[str], correlations: Correlations) -> N
         if unknown or pair[0] == pair[1] or not -1.0 <= value <= 1.0:
             msg = f"correlation {value:g} of {' and '.join(pair)}: name two of {', '.join(sources)}, and a number in [-1, 1]"
             raise ValueError(msg)
-    if correlations and np.linalg.eigvalsh(_matrix(sources, correlations)).min() < -_ROUNDING:
+    if correlations and np.linalg.eigvalsh(source_matrix(sources, correlations)).min() < -_ROUNDING:
         msg = "the correlations contradict each other (their matrix has a negative eigenvalue); lower some of them"
         raise ValueError(msg)

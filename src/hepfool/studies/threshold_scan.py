@@ -10,11 +10,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hepfool.studies.data_check import DataCheck
 from hepfool.studies.systematics import Measured
 from hepfool.typing import FloatArray
 
-__all__ = ["ThresholdScan"]
+__all__ = ["DataCheck", "ThresholdScan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DataCheck:
+    """
+    Fraction of data and of simulation above a score.
+
+    Attributes
+    ----------
+    region : str
+        Region of the comparison.
+    thresholds : FloatArray, shape (n_thresholds,)
+        Scores, ascending.
+    data, simulation : tuple of Measured
+        Weighted fraction of the events above each threshold, with statistical errors.
+    n_data, n_simulated : int
+        Events in the region.
+    """
+
+    region: str
+    thresholds: FloatArray
+    data: tuple[Measured, ...]
+    simulation: tuple[Measured, ...]
+    n_data: int
+    n_simulated: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,8 +56,6 @@ class ThresholdScan:
         Flagged fraction of all nominal events.
     checks : tuple of DataCheck
         Flagged fractions in data and simulation, one per region; empty without data.
-    own : float
-        The detector's own threshold.
     """
 
     thresholds: FloatArray

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-Bring the systematics that an analysis has already into a table, or beside it.
+Add the systematics of an analysis to a table, or beside it.
 
 You have coffea ``Weights``: :func:`weight_variations`.  You have corrections of correctionlib with up and down:
 :func:`correction_variations`.  Both give ``EventTable.weight_variations``.  Inputs that change, such as with an energy
 scale, are ``EventTable.shape_variations``: compute them in ``Analysis.build``.  You have per-event uncertainties of the
-inputs: :func:`envelope_variations`.  You have finished histograms only: :func:`yield_effects`; they tell how yields
+inputs: :func:`envelope_variations`.  You have finished histograms only: :func:`yield_effects`; they give how yields
 shift, but not which events change their class.
 """
 
@@ -26,7 +26,7 @@ from hepfool.features import FeatureSpace
 from hepfool.studies.contributions import Measured, SystematicEffect
 from hepfool.typing import FloatArray
 
-__all__ = ["correction_variations", "envelope_variations", "weight_variations", "yield_effects"]
+__all__ = ["correction_variations", "envelope_variations", "weight_variations"]
 
 _SIDE = re.compile(r"_?(up|down)$", re.IGNORECASE)
 _ALIGNED = 1e-9
@@ -39,7 +39,7 @@ def weight_variations(weights: Any) -> dict[str, FloatArray]:
     Parameters
     ----------
     weights : coffea.analysis_tools.Weights
-        With variations such as ``pileupUp`` and ``pileupDown``.
+        Weights with variations such as ``pileupUp`` and ``pileupDown``.
 
     Returns
     -------
@@ -77,8 +77,6 @@ def correction_variations(
         All other inputs by name.
     weights : array_like, shape (n_events,)
         Event weights that hold the nominal correction already.
-    source : str
-        Name of the systematic.
     systematic : str
         Name of the input that chooses the variation, often ``systematic`` or ``ValType``.
     keys : (str, str, str)
@@ -128,10 +126,6 @@ def envelope_variations(
 
     Parameters
     ----------
-    table : EventTable
-        Nominal events.
-    envelope : Envelope
-        Their uncertainties.
     sources : mapping of str to iterable of str, optional
         Features that each source moves; every feature by itself by default, except for fixed and derived ones.
 
@@ -165,7 +159,7 @@ def envelope_variations(
         for side, ends in (("up", bounds.upper[bounds.row]), ("down", bounds.lower[bounds.row])):
             varied[f"{source}_{side}"] = _moved_to(table, ends, columns)
     if not varied:
-        msg = "there is no source of uncertainty; name the features of each, or leave sources out"
+        msg = "no source of uncertainty; name the features of each, or leave sources out"
         raise ValueError(msg)
     return varied
 
@@ -176,7 +170,7 @@ def _movable_columns(source: str, moved: tuple[str, ...], names: list[str], feat
         raise ValueError(msg)
     for name in moved:
         if name not in names:
-            msg = f"source {source!r} cannot move {name!r}, which is no feature, fixed or derived; choose of {', '.join(names)}"
+            msg = f"source {source!r} cannot move {name!r}, which is unknown, fixed or derived; choose from {', '.join(names)}"
             raise ValueError(msg)
     return [features.index(name) for name in moved]
 
@@ -185,7 +179,7 @@ def _check_bounded(table: EventTable, envelope: Envelope, columns: list[int]) ->
     for j in columns:
         present = ~table.missing[:, j]
         if not np.isfinite([envelope.lower[present, j], envelope.upper[present, j]]).all():
-            msg = f"the envelope does not bound {table.features.names[j]!r} in every event, so that it is no uncertainty of it"
+            msg = f"the envelope does not bound {table.features.names[j]!r} in every event, so it gives no uncertainty for it"
             raise ValueError(msg)
 
 
@@ -210,36 +204,7 @@ def _moved_to(table: EventTable, ends: FloatArray, columns: list[int]) -> FloatA
 def yield_effects(
     histograms: Mapping[str, Hist[Any]], nominal: Mapping[str, str], *, above: float | None = None
 ) -> tuple[SystematicEffect, ...]:
-    """
-    Take yield shifts from finished histograms.
-
-    Parameters
-    ----------
-    histograms : mapping of str to hist.Hist
-        Of the score or of anything else, with one axis; from :func:`hepfool.io.histograms.read_histograms`.
-    nominal : mapping of str to str
-        Name of the nominal histogram per region.  The variations of ``name`` are those called
-        ``name_<source>Up``, ``name_<source>_up`` and so on.
-    above : float, optional
-        Edge from which on bins count, such as the threshold of the score; all by default, and flow bins with them.
-
-    Returns
-    -------
-    tuple of SystematicEffect
-        Of kind ``yield``, without flip fractions.  Errors are those of independent events, which is too large
-        where nominal and varied histogram hold the same events.
-
-    Raises
-    ------
-    ValueError
-        If a histogram is absent, has several axes or no such edge, or nothing is varied.
-
-    Examples
-    --------
-    >>> made = {name: Hist.new.Reg(2, 0, 1).Weight().fill([0.7], weight=w) for name, w in [("bkg", 2), ("bkg_jesUp", 3)]}
-    >>> [(effect.name, effect.yield_shift["SR"].value) for effect in yield_effects(made, {"SR": "bkg"}, above=0.5)]
-    [('jes_up', 0.5)]
-    """
+    """Take yield shifts from finished histograms."""
     shifts: dict[str, dict[str, Measured]] = {}
     for region, name in nominal.items():
         if name not in histograms:

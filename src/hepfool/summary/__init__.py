@@ -9,6 +9,7 @@ values for ``summary.json``.
 
 from __future__ import annotations
 
+from hepfool.settings import Thresholds
 from hepfool.summary.criteria import (
     AttackConverged,
     AttackFinished,
@@ -20,8 +21,8 @@ from hepfool.summary.criteria import (
     MarginalsWithinFloor,
     YieldsWithinSystematics,
 )
-from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds, flagged_fractions
-from hepfool.summary.on_demand import frontier_record, spread_record
+from hepfool.summary.evidence import Evidence, FlaggedFraction, flagged_fractions
+from hepfool.summary.on_demand import frontier_record, spread_record, worst_case_record
 from hepfool.summary.record import Summary, detection_record, detector_report, summarise, summary_schema
 from hepfool.summary.verdict import Decision, Sensitivity, Verdict, decide
 
@@ -50,4 +51,5 @@ __all__ = [
     "spread_record",
     "summarise",
     "summary_schema",
+    "worst_case_record",
 ]

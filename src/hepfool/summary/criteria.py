@@ -5,7 +5,7 @@ The questions a reviewer asks, one class each.
 The first paragraph of a criterion's docstring is the sentence that stands in
 the report.  Its fields are the numbers and the threshold they are held against.
 A *decisive* criterion that does not pass keeps the verdict from ``COVERED``;
-the others inform.
+the others are for information.
 """
 
 from __future__ import annotations
@@ -19,21 +19,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from hepfool.settings import Thresholds
 from hepfool.studies.systematics import Measured
-from hepfool.summary.evidence import Evidence, FlaggedFraction, Thresholds
-
-__all__ = [
-    "CRITERIA",
-    "AttackConverged",
-    "AttackFinished",
-    "CorrelationsWithinFloor",
-    "Criterion",
-    "EnoughEvents",
-    "FlaggedFractionsAgree",
-    "FoolingWithinSystematics",
-    "MarginalsWithinFloor",
-    "YieldsWithinSystematics",
-]
+from hepfool.summary.evidence import Evidence, FlaggedFraction
 
 
 class Criterion(ABC):
@@ -66,7 +54,7 @@ class Criterion(ABC):
 
     @property
     def lacking(self) -> str:
-        """Input without which it cannot be judged; empty if nothing lacks or nothing is asked."""
+        """Input without which it cannot be judged; empty if nothing is missing or required."""
         return ""
 
     @property
@@ -78,25 +66,12 @@ class Criterion(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoolingWithinSystematics(Criterion):
-    """
-    No more events are fooled without being flagged than the physics systematics flip.
-
-    Attributes
-    ----------
-    fooling : Measured
-        Corrected fooling ratio; the plain one without a detector.
-    corrected : bool
-        Whether a detector was applied.
-    systematics : Measured, optional
-        Flip fractions of the physics systematics in quadrature.
-    max_ratio : float
-        Allowed ratio of the two.
-    """
+    """The fooling ratio, without flagged events, does not exceed the fraction of events flipped by the physics systematics."""
 
     decisive: ClassVar[bool] = True
-    fooling: Measured
-    corrected: bool
-    systematics: Measured | None
+    fooling: Measured  # corrected fooling ratio; the plain one without a detector
+    corrected: bool  # whether a detector was applied
+    systematics: Measured | None  # flip fractions of the physics systematics in quadrature
     max_ratio: float
 
     @classmethod
@@ -112,7 +87,7 @@ class FoolingWithinSystematics(Criterion):
 
     @property
     def lacking(self) -> str:
-        """Variations that can flip an event."""
+        """Variations of the inputs."""
         return "" if self.systematics else "physics systematics that vary the inputs, such as energy scales"
 
     @property
@@ -133,26 +108,13 @@ class FoolingWithinSystematics(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlaggedFractionsAgree(Criterion):
-    """
-    The detector flags the same fraction of events in data and in simulation.
-
-    Attributes
-    ----------
-    fractions : tuple of FlaggedFraction
-        One per control region.
-    tolerance : float
-        Accepted difference beyond statistics, dimensionless.
-    n_sigma : float
-        Accepted standard deviations on top.
-    detector : bool
-        Whether there is one whose flags count.
-    """
+    """The detector flags the same fraction of events in data and in simulation."""
 
     decisive: ClassVar[bool] = True
     fractions: tuple[FlaggedFraction, ...]
-    tolerance: float
-    n_sigma: float
-    detector: bool
+    tolerance: float  # accepted difference beyond statistics, dimensionless
+    n_sigma: float  # accepted standard deviations on top
+    detector: bool  # whether there is one whose flags count
 
     @classmethod
     def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
@@ -192,21 +154,12 @@ class FlaggedFractionsAgree(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackFinished(Criterion):
-    """
-    The attack did all its iterations, or stopped by itself.
-
-    Attributes
-    ----------
-    iterations_done, n_iterations : int
-        Finished and wanted iterations.
-    converged : bool, optional
-        Whether it stopped by itself.
-    """
+    """The attack completed all its iterations or converged."""
 
     decisive: ClassVar[bool] = True
     iterations_done: int
     n_iterations: int
-    converged: bool | None = None
+    converged: bool | None = None  # whether it stopped by itself
 
     @classmethod
     def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:  # noqa: ARG003 - one signature for all
@@ -219,7 +172,7 @@ class AttackFinished(Criterion):
 
     @property
     def passed(self) -> bool:
-        """Whether nothing stopped it from outside."""
+        """Whether it was not interrupted."""
         return bool(self.converged) or self.iterations_done >= self.n_iterations
 
     @property
@@ -230,18 +183,9 @@ class AttackFinished(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackConverged(Criterion):
-    """
-    The last iterations of the attack gained less than the statistical error of the fooling ratio.
+    """The last iterations of the attack gained less than the statistical error of the fooling ratio."""
 
-    Attributes
-    ----------
-    converged : bool, optional
-        Whether they did; None if the attack did a fixed number of iterations.
-    iterations_done : int
-        Finished iterations.
-    """
-
-    converged: bool | None
+    converged: bool | None  # whether they did; None if the attack did a fixed number of iterations
     iterations_done: int
 
     @classmethod
@@ -251,35 +195,24 @@ class AttackConverged(Criterion):
 
     @property
     def passed(self) -> bool | None:
-        """Whether more iterations would find hardly more."""
+        """Whether more iterations would gain little."""
         return self.converged
 
     @property
     def numbers(self) -> str:
         """When it stopped."""
         if self.converged is None:
-            return "the attack did a fixed number of iterations; whether more would find more is not known"
+            return "the attack did a fixed number of iterations; it is not known whether more would find more"
         done = f"after {self.iterations_done} iterations"
         return f"converged {done}" if self.converged else f"not converged {done}: more of them would probably find more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YieldsWithinSystematics(Criterion):
-    """
-    No region's yield after the score selection shifts by more than the physics systematics shift it.
+    """No region's yield after the score selection shifts by more than the physics systematics shift it."""
 
-    Attributes
-    ----------
-    attack : mapping of str to Measured
-        Relative yield shift per region, after the detector if there is one.
-    systematics : mapping of str to Measured, optional
-        Size of the systematic shifts per region in quadrature.
-    max_ratio : float
-        Allowed ratio of the two.
-    """
-
-    attack: Mapping[str, Measured]
-    systematics: Mapping[str, Measured] | None
+    attack: Mapping[str, Measured]  # relative yield shift per region, after the detector if there is one
+    systematics: Mapping[str, Measured] | None  # size of the systematic shifts per region in quadrature
     max_ratio: float
 
     @classmethod
@@ -315,20 +248,9 @@ class YieldsWithinSystematics(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarginalsWithinFloor(Criterion):
-    """
-    No marginal moved further than two independent samples of this size typically differ.
+    """No marginal moved further than two independent samples of this size typically differ."""
 
-    Attributes
-    ----------
-    feature : str
-        Feature with the largest distance in units of its floor.
-    js_distance, js_floor : float
-        Its Jensen-Shannon distance and sampling floor, dimensionless.
-    max_ratio : float
-        Allowed ratio of the two.
-    """
-
-    feature: str
+    feature: str  # feature with the largest distance in units of its floor
     js_distance: float
     js_floor: float
     max_ratio: float
@@ -358,17 +280,9 @@ class MarginalsWithinFloor(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrelationsWithinFloor(Criterion):
-    """
-    The correlations moved no further than those of two independent samples of this size typically differ.
+    """The correlations moved no further than those of two independent samples of this size typically differ."""
 
-    Attributes
-    ----------
-    correlation_shift, correlation_floor : float
-        Relative Frobenius norm of the change and its sampling floor, dimensionless.
-    max_ratio : float
-        Allowed ratio of the two.
-    """
-
+    # correlation_shift, correlation_floor: relative Frobenius norm of the change and its sampling floor, dimensionless
     correlation_shift: float
     correlation_floor: float
     max_ratio: float
@@ -396,16 +310,7 @@ class CorrelationsWithinFloor(Criterion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnoughEvents(Criterion):
-    """
-    There are enough events that marginals and correlations mean more than statistics.
-
-    Attributes
-    ----------
-    n_events, n_features : int
-        Constrained events and features.
-    min_events_per_feature : int
-        Wanted events per feature.
-    """
+    """The constrained events are numerous enough that marginals and correlations are not dominated by statistical fluctuations."""
 
     n_events: int
     n_features: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a verdict rests on: the measured effects, and where the lines are drawn."""
+"""What a verdict is based on: the measured effects and the thresholds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from hepfool.statistics.compatibility import Compatibility
+from hepfool.statistics.sources import Correlations
 from hepfool.studies.excess import Excess
 from hepfool.studies.systematics import (
-    Correlations,
     Measured,
     SystematicEffect,
     SystematicTotal,
@@ -19,35 +19,6 @@ from hepfool.studies.systematics import (
 )
 from hepfool.sums import AttackSums, attack_effect, excess, systematic_effects
 from hepfool.worst_case.composition import Composition
-
-__all__ = ["Evidence", "FlaggedFraction", "Thresholds", "flagged_fractions"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thresholds:
-    """
-    Where the criteria draw their lines.
-
-    Attributes
-    ----------
-    max_systematics_ratio : float
-        Largest allowed ratio of the attack's effect to that of the physics systematics.
-    flagged_tolerance : float
-        Difference of flagged fractions in data and simulation that is accepted
-        beyond statistics, dimensionless.
-    flagged_n_sigma : float
-        Standard deviations by which they may differ on top.
-    max_floor_ratio : float
-        Largest distance of marginals and correlations, in units of their sampling floor.
-    min_events_per_feature : int
-        Constrained events per feature below which marginals and correlations are mostly statistics.
-    """
-
-    max_systematics_ratio: float = 1.0
-    flagged_tolerance: float = 0.02
-    flagged_n_sigma: float = 2.0
-    max_floor_ratio: float = 1.0
-    min_events_per_feature: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,21 +45,7 @@ class FlaggedFraction:
 
 
 def flagged_fractions(sums: AttackSums, regions: Iterable[str] | None = None) -> tuple[FlaggedFraction, ...]:
-    """
-    Compare how often the detector flags data and nominal simulation.
-
-    Parameters
-    ----------
-    sums : AttackSums
-        Of the simulation, with those of data from :func:`hepfool.sums.data_sums` added.
-    regions : iterable of str, optional
-        Every control and validation region with data by default.
-
-    Returns
-    -------
-    tuple of FlaggedFraction
-        Empty without a detector or without data.
-    """
+    """Compare how often the detector flags data and nominal simulation."""
     looked_at = [name for name, role in sums.facts["regions"] if role != "signal"] if regions is None else regions
     found = []
     for region in looked_at if "detector_threshold" in sums.facts else ():
@@ -104,7 +61,7 @@ def flagged_fractions(sums: AttackSums, regions: Iterable[str] | None = None) ->
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
     """
-    What the verdict rests on.
+    What the verdict is based on.
 
     Attributes
     ----------
@@ -123,13 +80,13 @@ class Evidence:
     converged : bool, optional
         Whether it stopped by itself; None if it was not to.
     compositions : tuple of Composition
-        What the classes of the events alone allow.
+        What exchanges of events of opposite class allow.
     adaptive : SystematicEffect, optional
         Effect of the events that an attack on network *and* detector fools without being flagged.
     excess : Excess, optional
         Effect of the attack, after the detector if there is one, beyond the systematics.
     correlations : mapping of (str, str) to float
-        Of pairs of systematic sources.
+        Correlations of pairs of systematic sources.
     """
 
     attack: SystematicEffect
@@ -169,12 +126,7 @@ class Evidence:
         adaptive : SystematicEffect, optional
             Of a finished attack on network and detector, see :func:`hepfool.defences.adaptive.attack_defended`.
         correlations : mapping of (str, str) to float, optional
-            Of pairs of systematic sources; independent by default.
-
-        Returns
-        -------
-        Evidence
-            The collection.
+            Correlations of pairs of systematic sources; independent by default.
         """
         others = tuple(others)
         effects = (*systematic_effects(sums), *others)

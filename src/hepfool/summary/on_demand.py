@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Records of what a study does on demand: a scan of the caps, and repeated trainings."""
+"""Records of what a study does on demand: a scan of the caps, repeated trainings, and what is known of the worst case."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from hepfool.studies.frontier import Frontier
 from hepfool.summary.record import plain_values
 
 if TYPE_CHECKING:  # which loads PyTorch
+    from hepfool.explain import Explanation
     from hepfool.studies.cross_run import CrossRuns, Knowledge
+    from hepfool.summary.allowed_fraction import AllowedFraction, ScaledSize
+    from hepfool.worst_case.ladder import Ladder
 
-__all__ = ["frontier_record", "spread_record"]
 
 _QUANTITIES = ("fooling_ratio", "corrected_fooling_ratio")
 
@@ -26,11 +29,6 @@ def frontier_record(frontier: Frontier) -> dict[str, Any]:
     ----------
     frontier : Frontier
         From :func:`hepfool.studies.frontier.run_frontier`.
-
-    Returns
-    -------
-    dict
-        Its fields.
     """
     record: dict[str, Any] = plain_values(frontier)
     return record
@@ -79,3 +77,35 @@ def _row(runs: CrossRuns, knowledge: Knowledge, quantity: str) -> dict[str, Any]
         "smallest": float(np.min(values)),
         "largest": float(np.max(values)),
     }
+
+
+def worst_case_record(
+    *,
+    ladders: Iterable[Ladder] = (),
+    explanations: Iterable[Explanation] = (),
+    allowed: Iterable[AllowedFraction] = (),
+    sizes: Iterable[ScaledSize] = (),
+) -> dict[str, Any]:
+    """
+    Turn what is known of the worst case into plain values for ``Summary.worst_case``.
+
+    Parameters
+    ----------
+    ladders : iterable of Ladder
+        One for each kind of events, such as a region.
+    explanations : iterable of Explanation
+        One of fooled events, one of events that detectors flag again and again.
+    allowed : iterable of AllowedFraction
+        One for each threat model.
+    sizes : iterable of ScaledSize
+        With their transfer assumptions.
+    """
+    record: dict[str, Any] = plain_values(
+        {
+            "ladders": [{**plain_values(one), "statement": one.statement} for one in ladders],
+            "explanations": list(explanations),
+            "allowed": list(allowed),
+            "sizes": list(sizes),
+        }
+    )
+    return record

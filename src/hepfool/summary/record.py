@@ -25,7 +25,6 @@ from hepfool.worst_case.caps import CAP_NAMES
 if TYPE_CHECKING:  # which loads PyTorch
     from hepfool.defences.detector import DetectorReport
 
-__all__ = ["Summary", "detection_record", "detector_report", "plain_values", "summarise", "summary_schema"]
 
 Json = dict[str, Any]
 
@@ -45,7 +44,7 @@ class Summary:
         Numbers of all, constrained, attacked, moved and fooled events; accuracy and area under the ROC curve of the
         network before the attack, with event weights by their size.
     fooling : mapping
-        Fooling ratio in all, per dataset and per region, each with its counts, and what the classes of the events alone allow.
+        Fooling ratio in all, per dataset and per region, each with its counts, and what exchanges of events of opposite class allow.
     compatibility : list
         Distances with their sampling floors, per compared region.
     systematics : mapping
@@ -64,6 +63,8 @@ class Summary:
         The same study of repeated trainings, see :func:`hepfool.summary.spread_record`.
     validation : mapping, optional
         Every comparison that the attack had to pass, beside its cap; None for an attack that keeps nothing.
+    worst_case : mapping, optional
+        How much any deviation can do, what carries it and what data allow, see :func:`hepfool.summary.worst_case_record`.
     format : str
         Marks the file.
     format_version : int
@@ -83,6 +84,7 @@ class Summary:
     frontier: Json | None = None
     spread: Json | None = None
     validation: Json | None = None
+    worst_case: Json | None = None
     format: str = "hepfool-summary"
     format_version: int = 1
 
@@ -124,11 +126,6 @@ def summarise(
         From :func:`hepfool.statistics.checks.run_checks`.
     seed : int, optional
         Seed of the random generator.
-
-    Returns
-    -------
-    Summary
-        Plain values.
     """
     constrained = [name for name, role in sums.facts["regions"] if role != "signal"]
     detector = detector_report(sums) if detector is None else detector
@@ -149,19 +146,7 @@ def summarise(
 
 
 def detector_report(sums: AttackSums) -> DetectorReport | None:
-    """
-    Judge the detector by the events that it scored beside the attack.
-
-    Parameters
-    ----------
-    sums : AttackSums
-        Of attacked events that the detector was not trained on.
-
-    Returns
-    -------
-    DetectorReport or None
-        None without a detector.
-    """
+    """Judge the detector by the events that it scored beside the attack."""
     if "detector_threshold" not in sums.facts:
         return None
     from hepfool.defences.detector import DetectorReport  # noqa: PLC0415 - which loads PyTorch
@@ -280,7 +265,7 @@ def detection_record(table: DetectionTable) -> Json:
     Returns
     -------
     dict
-        Level, all rows, and the strongest one that an analysis looks at anyway.
+        Level, all rows, and the strongest standard one.
     """
     rows = [{**plain_values(row), "title": row.title} for row in table.rows]
     standard = [row for row in rows if row["check"] in STANDARD_CHECKS]
@@ -357,24 +342,7 @@ def _verdict(verdict: Verdict) -> Json:
 
 
 def plain_values(value: Any) -> Any:
-    """
-    Turn records, arrays and numbers into what JSON knows.
-
-    Parameters
-    ----------
-    value : object
-        Records, mappings, sequences, arrays and numbers, in any depth.
-
-    Returns
-    -------
-    object
-        The same as dictionaries, lists and plain values; numbers that do not exist become None.
-
-    Examples
-    --------
-    >>> plain_values({1: np.array([0.5, np.nan])})
-    {'1': [0.5, None]}
-    """
+    """Turn records, arrays and numbers into what JSON knows."""
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain_values(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):

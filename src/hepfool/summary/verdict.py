@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From criteria to one of four decisions."""
+"""The decision from the criteria."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
+from hepfool.settings import Thresholds
 from hepfool.studies.systematics import Measured, SystematicEffect, SystematicTotal
 from hepfool.summary.criteria import CRITERIA, AttackFinished, Criterion, FlaggedFractionsAgree
-from hepfool.summary.evidence import Evidence, Thresholds
-
-__all__ = ["Decision", "Sensitivity", "Verdict", "decide"]
+from hepfool.summary.evidence import Evidence
 
 #: Nothing to add, look closer, assign an uncertainty, or give what is lacking.
 Decision = Literal["COVERED", "INVESTIGATE", "ASSIGN", "INCOMPLETE"]
@@ -21,7 +20,7 @@ _MEANINGS: Mapping[Decision, str] = {
     "COVERED": "the physics systematics already assigned cover what remains of the attack; nothing to add",
     "INVESTIGATE": "find out why before the network's answer is trusted beyond the assigned systematics",
     "ASSIGN": "after the investigation, assign the uncovered part of the shift as an uncertainty",
-    "INCOMPLETE": "an input is lacking",
+    "INCOMPLETE": "an input is missing",
 }
 
 
@@ -32,7 +31,7 @@ _CHANGES = (-0.5, 0.5)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensitivity:
     """
-    What the decision would be with one threshold elsewhere.
+    The decision with one threshold changed.
 
     Attributes
     ----------
@@ -41,7 +40,7 @@ class Sensitivity:
     used, changed : float
         Its value, and the one tried instead.
     decision : {"COVERED", "INVESTIGATE", "ASSIGN", "INCOMPLETE"}
-        With the changed value.
+        Decision with the changed value.
     """
 
     threshold: str
@@ -53,7 +52,7 @@ class Sensitivity:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """
-    The decision with everything it rests on.
+    The decision and what it is based on.
 
     Attributes
     ----------
@@ -84,7 +83,7 @@ class Verdict:
 
     @property
     def meaning(self) -> str:
-        """What the decision asks for."""
+        """Meaning of the decision."""
         missing = f"; give {', and '.join(self.lacking)}" if self.decision == "INCOMPLETE" else ""
         return f"{_MEANINGS[self.decision]}{missing}"
 
@@ -120,14 +119,12 @@ class Verdict:
 
 def decide(evidence: Evidence, thresholds: Thresholds | None = None, *, investigated: bool = False) -> Verdict:
     """
-    Judge an attack.
+    Decide on an attack from the evidence.
 
     Parameters
     ----------
-    evidence : Evidence
-        Measured effects.
     thresholds : Thresholds, optional
-        Where the lines are drawn; the defaults when left out.
+        Thresholds of the criteria; the defaults when left out.
     investigated : bool
         Statement of the analysers that they have looked into what a former
         ``INVESTIGATE`` asked for, and want the uncovered part assigned.
@@ -136,7 +133,7 @@ def decide(evidence: Evidence, thresholds: Thresholds | None = None, *, investig
     -------
     Verdict
         ``COVERED`` if every decisive criterion passes; one about a detector is not needed without one.
-        ``INCOMPLETE`` if none fails, but an input is lacking.  Else ``INVESTIGATE``, or
+        ``INCOMPLETE`` if none fails, but an input is missing.  Else ``INVESTIGATE``, or
         ``ASSIGN`` if investigated; an unfinished attack has no size to assign, nor has one that the physics
         systematics cover. The size counts flagged events only if the detector was seen to agree in
         data and simulation.

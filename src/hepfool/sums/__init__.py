@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-What was found, from one table or a thousand workers.
+Sums over attacked events, from one table or many workers.
 
 :class:`AttackSums` holds what verdict, report, figures and fit need of attacked events, and nothing of a single event.  It is made
 by ``AttackResult.sums`` and by every processor, and added in any order: the last bit is always the same.  Explanations, the

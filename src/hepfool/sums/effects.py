@@ -14,13 +14,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from hepfool.statistics.sources import Correlations, combined
 from hepfool.studies.contributions import ALL_EVENTS, Measured, SystematicEffect
 from hepfool.studies.excess import Excess
-from hepfool.studies.systematics import Correlations, combined
 from hepfool.sums.record import AttackSums
 from hepfool.typing import FloatArray
-
-__all__ = ["attack_effect", "excess", "systematic_effects"]
 
 #: What remains of a variance by rounding, relative to its largest term.
 _ROUNDING = 1e-13
@@ -73,15 +71,8 @@ def attack_effect(sums: AttackSums, *, remaining: bool = False) -> SystematicEff
 
     Parameters
     ----------
-    sums : AttackSums
-        Of the attack.
     remaining : bool
-        Only of the events that no detector flags: the flip fraction is the corrected fooling ratio.
-
-    Returns
-    -------
-    SystematicEffect
-        Of kind ``attack``.
+        Count only events that the detector does not flag: the flip fraction is the corrected fooling ratio.
 
     Raises
     ------
@@ -101,11 +92,6 @@ def attack_effect(sums: AttackSums, *, remaining: bool = False) -> SystematicEff
 def systematic_effects(sums: AttackSums) -> tuple[SystematicEffect, ...]:
     """
     Describe every systematic variation of the attacked events.
-
-    Parameters
-    ----------
-    sums : AttackSums
-        Of the attack.
 
     Returns
     -------
@@ -136,17 +122,15 @@ def excess(
 
     Parameters
     ----------
-    sums : AttackSums
-        Of the attack.
     correlations : mapping of (str, str) to float, optional
-        Of pairs of sources, as for :func:`~hepfool.studies.systematics.total`.
+        Correlations of pairs of sources, as for :func:`~hepfool.studies.systematics.total`.
     others : iterable of SystematicEffect
         Effects of other events, independent of these.
 
     Returns
     -------
     Excess
-        With the error of the difference.
+        Difference with its error.
 
     Raises
     ------
@@ -156,7 +140,7 @@ def excess(
     others = tuple(others)
     shapes, weights = sums.facts["shapes"], sums.facts["weights"]
     if not (shapes or weights or others):
-        msg = "there is no systematic effect to compare with; give the table shape or weight variations"
+        msg = "no systematic effect to compare with; give the table shape or weight variations"
         raise ValueError(msg)
     flips, yields = _ratios(sums)
     foreign = {e.name: e.flips for e in others if e.flips is not None}

@@ -13,7 +13,7 @@ import numpy as np
 from hepfool.attacks.base import Attack, AttackResult
 from hepfool.attacks.problem import validation_of
 from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier, threshold_of
+from hepfool.models.protocols import Classifier, inputs_of, threshold_of
 from hepfool.statistics.comparisons import Validated
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.statistics.exact import ExactSum
@@ -24,8 +24,6 @@ from hepfool.sums.record import N_SCORE_BINS, AttackSums, Compared, Key, middle_
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.worst_case.caps import attack_caps
 from hepfool.worst_case.composition import composition_weights
-
-__all__ = ["FIGURE_BINS", "Flagging", "data_sums", "figure_edges", "sums_of", "untouched"]
 
 #: Bins of a figure between the outer edges of the attack's bins; integers have one bin per number.
 FIGURE_BINS: Final = 50
@@ -72,9 +70,15 @@ class _Filling:
         self.sums[Key(what, **of)] = ExactSum.of(values)
 
     def distributions(
-        self, variation: str, table: EventTable, masks: Mapping[str, BoolArray], scores: FloatArray, binning: Binning
+        self,
+        variation: str,
+        table: EventTable,
+        masks: Mapping[str, BoolArray],
+        scores: FloatArray,
+        binning: Binning,
+        flagged: BoolArray | None = None,
     ) -> None:
-        """Fill inputs and scores."""
+        """Fill inputs and scores, the latter of flagged events too."""
         columns = scores[:, 1:] if scores.shape[1] == 2 else scores
         edges = Binning(np.repeat(_SCORE_BINS.edges, columns.shape[1], axis=0))
         for of, chosen in self.parts(masks):
@@ -83,6 +87,10 @@ class _Filling:
                 yields = [bins.yields(values[chosen], w) for w in (weights, weights**2)]
                 kept = np.stack(yields) if what == "inputs" else np.stack(yields)[..., :-1]
                 self.add(what, kept, variation=variation, **of)
+            if flagged is not None:
+                both, w = chosen & flagged, table.weights[chosen & flagged]
+                rows = [edges.yields(columns[both], each)[..., :-1] for each in (w, w**2)]
+                self.add("flagged score", np.stack(rows), variation=variation, **of)
 
     def counts(self, variation: str, masks: Mapping[str, BoolArray], groups: Mapping[str, BoolArray]) -> None:
         """Count events of each group."""
@@ -111,21 +119,7 @@ class _Filling:
 
 
 def figure_edges(kind: str, edges: FloatArray) -> FloatArray:
-    """
-    Cut the range of a feature into the bins of a figure.
-
-    Parameters
-    ----------
-    kind : str
-        Of the feature.
-    edges : FloatArray
-        Bins of the attack.
-
-    Returns
-    -------
-    FloatArray
-        50 equal bins, or one per integer.
-    """
+    """Cut the range of a feature into the bins of a figure."""
     if kind == "integer":
         return np.arange(np.floor(edges[0]), np.ceil(edges[-1]) + 2) - 0.5
     return np.linspace(edges[0], edges[-1], FIGURE_BINS + 1)
@@ -173,60 +167,35 @@ def data_sums(
 
     Parameters
     ----------
-    table : EventTable
-        Events.
-    classifier : Classifier
-        The network.
-    binning : Binning
-        Bins of the attack.
-    detector : Detector, optional
-        Scores the events too.
     unblind : bool
         Whether to look at events of signal regions.
 
     Returns
     -------
     AttackSums
-        With the variation ``data``, to be added to those of the simulation.
+        Sums of the variation ``data``, to be added to those of the simulation.
     """
     blinded = [region.mask for region in table.regions if not region.constrained]
     if blinded and not unblind:
         table = table.select(~np.logical_or.reduce(blinded))
     filling, masks = _Filling(table), _masks(table)
-    if table.n_events:
-        filling.distributions("data", table, masks, classifier.scores(table.network_values), binning)
     groups = {"events": masks["all"]}
     if detector is not None and table.n_events:
         score = detector.score(table.network_values)
         groups["flagged"] = score > detector.threshold
         _detector_scores(filling, "data", masks, score)
+    if table.n_events:
+        scores = classifier.scores(inputs_of(classifier, table))
+        filling.distributions("data", table, masks, scores, binning, groups.get("flagged"))
     filling.counts("data", masks, groups)
     facts = _facts(table, classifier, binning, detector)
     return AttackSums(facts=facts, datasets=_held(table), sums=_sorted(filling.sums))
 
 
 def untouched(table: EventTable, classifier: Classifier, attack: Attack, binning: Binning) -> AttackResult:
-    """
-    Describe events that could not be attacked, so that they are counted beside those that were.
-
-    Parameters
-    ----------
-    table : EventTable
-        Simulated events.
-    classifier : Classifier
-        The network.
-    attack : Attack
-        What was meant.
-    binning : Binning
-        Bins of the inputs.
-
-    Returns
-    -------
-    AttackResult
-        All events at nominal, none attacked.
-    """
+    """Describe events that could not be attacked, so that they are counted beside those that were."""
     none, unknown = np.zeros(table.n_events, dtype=np.bool_), np.full(table.n_features, np.nan)
-    scores = classifier.scores(table.network_values)
+    scores = classifier.scores(inputs_of(classifier, table))
     validation, validated = validation_of(attack), Validated()
     if validation is not None:
         threshold = threshold_of(classifier)
@@ -242,7 +211,7 @@ def untouched(table: EventTable, classifier: Classifier, attack: Attack, binning
         fooled=none,
         nominal_scores=scores,
         adversarial_scores=scores,
-        classes=classifier.predict(table.network_values),
+        classes=classifier.predict(inputs_of(classifier, table)),
         binning=binning,
         compatibility=Compatibility(
             features=table.features.names,
@@ -275,12 +244,6 @@ def sums_of(
 
     Parameters
     ----------
-    result : AttackResult
-        The attack.
-    classifier : Classifier
-        The attacked network.
-    detector : Detector, optional
-        Scores all events too.
     flagged : BoolArray, shape (n_events,), optional
         Adversarial events that are flagged; those of the detector by default.
     selected_class : int
@@ -294,8 +257,9 @@ def sums_of(
     table, adversarial, binning = result.nominal, result.adversarial, result.binning
     masks = _masks(table)
     filling = _Filling(table)
-    filling.distributions("nominal", table, masks, result.nominal_scores, binning)
-    filling.distributions("adversarial", adversarial, masks, result.adversarial_scores, binning)
+    of_nominal, of_adversarial = (_flags(detector, one) for one in (table, adversarial))
+    filling.distributions("nominal", table, masks, result.nominal_scores, binning, of_nominal)
+    filling.distributions("adversarial", adversarial, masks, result.adversarial_scores, binning, of_adversarial)
     for of, chosen in filling.parts(masks):
         for variation, values in (("nominal", table.values), ("adversarial", adversarial.values)):
             row = summed_moments(values[chosen], table.weights[chosen], middle_of(binning))
@@ -311,7 +275,7 @@ def sums_of(
         flagged = scores["adversarial"] > detector.threshold if flagged is None else flagged
     filling.counts("nominal", masks, _nominal_groups(result, table))
     filling.counts("adversarial", masks, _adversarial_groups(result, flagged))
-    shapes, weights = _effects(filling, result, classifier, flagged, selected_class)
+    shapes, weights = _effects(filling, result, classifier, flagged, selected_class, detector)
     compared = _compared(filling, result)
     for part in result.not_attacked:
         filling.add("left out", [part.n_events, part.weight], name=part.name)
@@ -389,6 +353,10 @@ def _odds(score: FloatArray, sizes: FloatArray) -> FloatArray:
     return np.asarray(_ODDS.yields(odds[:, np.newaxis], sizes)[0, :-1])
 
 
+def _flags(detector: Flagging | None, table: EventTable) -> BoolArray | None:
+    return None if detector is None else np.asarray(detector.score(table.network_values) > detector.threshold)
+
+
 def _area(filling: _Filling, scores: FloatArray) -> None:
     table = filling.table
     if scores.shape[1] == 2:
@@ -398,11 +366,16 @@ def _area(filling: _Filling, scores: FloatArray) -> None:
 
 
 def _effects(
-    filling: _Filling, result: AttackResult, classifier: Classifier, flagged: BoolArray | None, selected_class: int
+    filling: _Filling,
+    result: AttackResult,
+    classifier: Classifier,
+    flagged: BoolArray | None,
+    selected_class: int,
+    detector: Flagging | None,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Sum what each event contributes to every effect, and their products, from which errors follow."""
     table = filling.table
-    classes, after = (classifier.predict(t.network_values) for t in (table, result.adversarial))
+    classes, after = (classifier.predict(inputs_of(classifier, t)) for t in (table, result.adversarial))
     remaining = after if flagged is None else np.where(flagged, classes, after)
     regions = {
         **{region.name: region.mask for region in table.regions},
@@ -419,17 +392,22 @@ def _effects(
     yields = {name: [nominal[name], change(mask, after), change(mask, remaining)] for name, mask in regions.items()}
     for name in table.shape_variations:
         varied = table.variation(name)
-        scores, new = classifier.scores(varied.network_values), classifier.predict(varied.network_values)
+        scores, new = (
+            classifier.scores(inputs_of(classifier, varied)),
+            classifier.predict(inputs_of(classifier, varied)),
+        )
         masks = _varied_masks(table, varied.values)
-        filling.distributions(name, varied, masks, scores, result.binning)
+        filling.distributions(name, varied, masks, scores, result.binning, _flags(detector, varied))
         changed = {"events": masks["all"], "attacked": result.attacked, "fooled": result.attacked & (new != classes)}
         filling.counts(name, _masks(table), changed)
         flips.append(table.weights * (new != classes))
         for region, columns in yields.items():
             inside = masks["all" if region == ALL_EVENTS else region]
             columns.append(table.weights * (inside & (new == selected_class)) - nominal[region])
+    flags = _flags(detector, table)
     for name, weights in table.weight_variations.items():
-        filling.distributions(name, table.variation(name), _masks(table), result.nominal_scores, result.binning)
+        varied = table.variation(name)
+        filling.distributions(name, varied, _masks(table), result.nominal_scores, result.binning, flags)
         for region, columns in yields.items():
             columns.append((weights - table.weights) * (regions[region] & (classes == selected_class)))
     attacked = result.attacked.astype(np.float64)

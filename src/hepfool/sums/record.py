@@ -26,8 +26,6 @@ from hepfool.studies.contributions import Measured
 from hepfool.typing import FloatArray
 from hepfool.worst_case.composition import Composition, composed
 
-__all__ = ["N_SCORE_BINS", "AttackSums", "Compared", "Count", "Key"]
-
 #: Bins of a score between 0 and 1, which join to 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24, 25, 30, 40, 50, 60, 75, 100, 120 ... bins.
 N_SCORE_BINS: Final = 600
 
@@ -59,8 +57,6 @@ class Count:
 
     Attributes
     ----------
-    n : int
-        Plain number.
     weight, squared, size : float
         Sums of weights, of their squares, and of their sizes.
     """
@@ -74,15 +70,10 @@ class Count:
         r"""
         Weighted fraction of a larger number of events.
 
-        Parameters
-        ----------
-        whole : Count
-            Events, these among them.
-
         Returns
         -------
         Measured
-            With the error :math:`\sqrt{\sum w^2 (c - p)^2}/|\sum w|`, to which a bootstrap over events converges.
+            Fraction with the error :math:`\sqrt{\sum w^2 (c - p)^2}/|\sum w|`, to which a bootstrap over events converges.
         """
         if not whole.weight:
             return Measured(math.nan, math.nan)
@@ -144,7 +135,7 @@ class AttackSums:
     datasets : tuple of str
         By name where different ones were added.
     iterations_done : int, optional
-        Of the attack that came least far; None if nothing was attacked.
+        Iterations of the shortest attack; None if nothing was attacked.
     converged : bool, optional
         Whether all attacks did; None if one of them does not ask.
     caps : mapping of str to float
@@ -176,14 +167,7 @@ class AttackSums:
     sums: Mapping[Key, ExactSum] = field(default_factory=dict)
 
     def __add__(self, other: AttackSums) -> AttackSums:
-        """
-        Add the sums over other events.
-
-        Raises
-        ------
-        ValueError
-            If both are of different attacks, networks, features or bins.
-        """
+        """Add the sums over other events."""
         differing = [k for k, v in self.facts.items() if k in other.facts and not _same(v, other.facts[k])]
         if differing:
             shown = ", ".join(f"{k} ({str(self.facts[k])[:60]!r} and {str(other.facts[k])[:60]!r})" for k in differing)
@@ -277,8 +261,6 @@ class AttackSums:
             ``flagged``, ``flagged attacked`` or ``flagged fooled``.
         region, variation : str
             ``all``, ``constrained`` or a region; ``nominal``, ``adversarial``, ``data`` or a shape variation.
-        **of
-            ``dataset``, ``label``.
 
         Returns
         -------
@@ -292,13 +274,6 @@ class AttackSums:
     def counts(self, region: str = "all", *, variation: str = "adversarial", **of: str) -> FoolingCounts:
         """
         Count attacked and fooled events.
-
-        Parameters
-        ----------
-        region, variation : str
-            As for :meth:`count`.
-        **of
-            ``dataset``, ``label``.
 
         Returns
         -------
@@ -363,8 +338,6 @@ class AttackSums:
         ----------
         region : str
             Region name, ``constrained`` for all that are validated, or ``all``.
-        datasets : iterable of str, optional
-            All by default.
 
         Returns
         -------
@@ -450,11 +423,6 @@ class AttackSums:
         """
         Give one input in the bins of the attack.
 
-        Parameters
-        ----------
-        feature : str
-            Its name.
-
         Returns
         -------
         hist.Hist
@@ -469,11 +437,6 @@ class AttackSums:
     def scores(self, score_class: int = 1) -> hist.Hist[Any]:
         """
         Give the score of one class.
-
-        Parameters
-        ----------
-        score_class : int
-            The class.
 
         Returns
         -------
@@ -497,7 +460,9 @@ class AttackSums:
                 row["variance"] += of(one.value)[1]
         return filled
 
-    def score_yields(self, n_bins: int, *, score_class: int = 1, **of: str | Iterable[str]) -> FloatArray:
+    def score_yields(
+        self, n_bins: int, *, score_class: int = 1, flagged: bool = False, **of: str | Iterable[str]
+    ) -> FloatArray:
         """
         Give the score of one class in coarser bins.
 
@@ -505,10 +470,8 @@ class AttackSums:
         ----------
         n_bins : int
             A divisor of 600.
-        score_class : int
-            The class.
-        **of
-            Fields of :class:`Key`.
+        flagged : bool
+            Only of events that the detector flags.
 
         Returns
         -------
@@ -523,7 +486,7 @@ class AttackSums:
         if n_bins < 1 or N_SCORE_BINS % n_bins:
             msg = f"the score is kept in {N_SCORE_BINS} bins, which cannot be joined to {n_bins}; take 10, 20, 25, 40 or 50"
             raise ValueError(msg)
-        found = self.total("score", **of)
+        found = self.total("flagged score" if flagged else "score", **of)
         if not found.size:
             return np.zeros((2, n_bins))
         return np.asarray(found[:, self._column(score_class)].reshape(2, n_bins, -1).sum(axis=-1))
@@ -536,11 +499,6 @@ class AttackSums:
         ----------
         **provenance
             Such as seed, files and executor.
-
-        Returns
-        -------
-        AttackSums
-            The same sums.
         """
         return replace(self, provenance={**(self.provenance or {}), **provenance})
 

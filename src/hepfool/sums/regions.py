@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,6 @@ from hepfool.studies.contributions import ALL_EVENTS
 from hepfool.studies.region_yields import RegionYields, upwards
 from hepfool.sums.record import AttackSums
 from hepfool.typing import FloatArray
-
-__all__ = ["score_regions"]
 
 
 def score_regions(
@@ -71,7 +70,7 @@ def _region(
     place = "all" if name == ALL_EVENTS and not sums.facts["regions"] else name
 
     def filled(variation: str, dataset: str) -> FloatArray:
-        of = {"variation": variation, "dataset": dataset, "region": place}
+        of: dict[str, Any] = {"variation": variation, "dataset": dataset, "region": place}
         return sums.score_yields(n_bins, score_class=score_class, **of)
 
     def added(variation: str) -> FloatArray:
@@ -86,7 +85,7 @@ def _region(
     any_data = sums.total("score", variation="data").size > 0
     data = sums.score_yields(n_bins, score_class=score_class, variation="data", region=place)
     if not np.array_equal(*data):
-        msg = "data events have weights, so that their number is not a count; give data without weights"
+        msg = "data events have weights, so they are not counts; give data without weights"
         raise ValueError(msg)
     hidden = any_data and role == "signal" and not data.any()
     two = sums.facts["n_classes"] == 2

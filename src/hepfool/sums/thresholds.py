@@ -8,12 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hepfool.studies.contributions import Measured
-from hepfool.studies.data_check import DataCheck
-from hepfool.studies.threshold_scan import ThresholdScan
+from hepfool.studies.threshold_scan import DataCheck, ThresholdScan
 from hepfool.sums.record import N_SCORE_BINS, AttackSums, Count
 from hepfool.typing import FloatArray, IntArray
-
-__all__ = ["scan_thresholds"]
 
 _N_THRESHOLDS = 49
 
@@ -27,7 +24,7 @@ def scan_thresholds(
     Parameters
     ----------
     sums : AttackSums
-        With the scores of a detector, and with those of data added if regions are compared.
+        Sums with the scores of a detector, and with those of data added if regions are compared.
     regions : sequence of str
         Control and validation regions in which data are compared.
     thresholds : FloatArray, shape (n_thresholds,), optional
@@ -36,12 +33,12 @@ def scan_thresholds(
     Returns
     -------
     ThresholdScan
-        With statistical errors; those of neighbouring thresholds are of the same events.
+        Fractions with statistical errors, correlated between thresholds.
 
     Raises
     ------
     ValueError
-        If a region is a signal region, or empty, or a threshold is no edge.
+        If a region is a signal region, or empty, or a threshold is not a bin edge.
     """
     order = np.linspace(0.02, 0.98, _N_THRESHOLDS) if thresholds is None else np.sort(thresholds)
     edges = np.rint(order * N_SCORE_BINS).astype(np.int64)

@@ -15,8 +15,6 @@ from hepfool.events import Envelope
 from hepfool.statistics.compatibility import compare
 from hepfool.testing.specimens import SineClassifier, events
 
-__all__ = ["AttackConformance"]
-
 _CLASSIFIER = SineClassifier()
 
 
@@ -36,7 +34,7 @@ class AttackConformance:
     @pytest.fixture
     def attack(self) -> Attack:
         """Return the attack to test: a frozen record with its hyper-parameters."""
-        msg = f"{type(self).__name__} does not say what to test; override its fixture attack"
+        msg = f"{type(self).__name__} has nothing to test; override its fixture attack"
         raise NotImplementedError(msg)
 
     def test_values_stay_within_ranges_and_regions(self, attack: Attack) -> None:

@@ -12,8 +12,6 @@ import pytest
 from hepfool.models.protocols import Classifier, DifferentiableClassifier
 from hepfool.typing import FloatArray
 
-__all__ = ["ClassifierConformance", "GradientConformance"]
-
 _N_EVENTS = 50
 #: Gradients that may differ from differences of the function, where a rectifier switches within the step.
 _MOST_KINKS = 2
@@ -26,15 +24,15 @@ class _Specimen:
     @pytest.fixture
     def build(self) -> Callable[[int], Classifier]:
         """Return a function from a seed to a classifier; two seeds give two sets of parameters."""
-        msg = f"{type(self).__name__} does not say what to test; override its fixture build"
+        msg = f"{type(self).__name__} has nothing to test; override its fixture build"
         raise NotImplementedError(msg)
 
     @pytest.fixture
     def values(self, build: Callable[[int], Classifier]) -> FloatArray:
-        """Return inputs of 50 events of every class, shape (50, n_features); override them where their scale matters."""
+        """Return inputs of 50 events of every class, shape (50, n_features); override them where their scale matters, or spectators follow."""
         n_features = build(3).n_features
         if n_features is None:
-            pytest.fail("the classifier does not know how many inputs it has; override the fixture values")
+            pytest.fail("the classifier does not state its number of inputs; override the fixture values")
         array = np.random.default_rng(20260513).normal(scale=2.0, size=(_N_EVENTS, n_features))
         # As a table has them.
         array.flags.writeable = False
@@ -99,7 +97,7 @@ class GradientConformance(_Specimen):
         nothing = np.empty((0, values.shape[1]))
         margin, gradient = differentiable.margin_and_gradient(nothing, np.empty(0, dtype=np.int64))
         assert margin.shape == (0,)
-        assert gradient.shape == nothing.shape
+        assert gradient.shape == (0, differentiable.n_features or values.shape[1])
 
     def test_margin_is_positive_for_the_predicted_class(
         self, differentiable: DifferentiableClassifier, values: FloatArray
@@ -119,10 +117,10 @@ class GradientConformance(_Specimen):
         evaluate = getattr(differentiable, quantity)
         result, gradient = evaluate(values, labels)
         assert result.shape == (len(values),)
-        assert gradient.shape == values.shape
+        assert gradient.shape == (len(values), differentiable.n_features or values.shape[1])
         assert result.dtype == gradient.dtype == np.float64
         kinks = 0
-        for j in range(values.shape[1]):
+        for j in range(gradient.shape[1]):
             moved = np.eye(values.shape[1])[j] * _STEP
             difference = (evaluate(values + moved, labels)[0] - evaluate(values - moved, labels)[0]) / (2 * _STEP)
             kinks += int((np.abs(difference - gradient[:, j]) > 1e-4 * (1 + np.abs(difference))).sum())

@@ -13,8 +13,6 @@ from hepfool.events import EventTable, Region
 from hepfool.features import Feature, FeatureSpace
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["FEATURES", "SENTINEL", "SineClassifier", "events"]
-
 #: A momentum, an angle, a count, a charge that is fixed, and a momentum that only events with jets have.
 FEATURES: Final = FeatureSpace(
     [

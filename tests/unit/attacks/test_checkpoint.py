@@ -103,7 +103,7 @@ def test_a_changed_bit_is_said_and_the_attack_begun_anew(tmp_path: Path, positio
     content = bytearray(path.read_bytes())
     content[int(position * len(content))] ^= 1
     path.write_bytes(content)
-    with pytest.warns(UserWarning, match=r"attack\.zip is damaged .*; the attack is done again"):
+    with pytest.warns(UserWarning, match=r"attack\.zip is damaged .*; the attack is repeated"):
         again = run(ATTACK, resume=path).adversarial.values
     assert np.array_equal(again, expected, equal_nan=True)
 
@@ -139,7 +139,9 @@ def test_a_disk_that_is_full_for_a_while_is_said_once_and_costs_no_iteration(
             yield temporary
 
     monkeypatch.setattr("hepfool.io.finished.written_whole", full)
-    with pytest.warns(UserWarning, match=r"cannot be kept in .* \(No space left on device\); the run goes on") as said:
+    with pytest.warns(
+        UserWarning, match=r"cannot be kept in .* \(No space left on device\); the run continues"
+    ) as said:
         values = run(ATTACK, resume=path).adversarial.values
     assert len(said) == 1
     assert np.array_equal(values, expected, equal_nan=True)

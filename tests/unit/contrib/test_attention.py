@@ -151,7 +151,7 @@ def test_files_and_programs_give_the_same_scores(tmp_path: Path, rng: np.random.
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_tokens_learn_what_no_single_feature_tells(rng: np.random.Generator) -> None:
+def test_tokens_learn_correlations_between_features(rng: np.random.Generator) -> None:
     values = rng.normal(size=(1500, 3))
     table = EventTable.from_arrays(values, labels=(values[:, 0] * values[:, 1] > 0).astype(int))
     train, test = table.select(np.arange(1000)), table.select(np.arange(1000, 1500))

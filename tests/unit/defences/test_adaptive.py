@@ -169,9 +169,9 @@ def test_a_model_without_gradients_is_wrapped_before_it_is_defended() -> None:
     defended = replace(system(), classifier=trees)
     with pytest.raises(GradientsUnavailableError, match="before it is defended"):
         run_attack(PGD(), defended, events(), rng=np.random.default_rng(1))
-    with pytest.raises(TypeError, match="wrap what it defends"):
+    with pytest.raises(TypeError, match="wrap the undefended classifier"):
         FiniteDifference(defended, [1e-3, 1e-3])
-    with pytest.raises(TypeError, match="guide what it defends"):
+    with pytest.raises(TypeError, match="wrap the undefended classifier"):
         Surrogate(defended, straight())
     wrapped = replace(defended, classifier=FiniteDifference(trees, [1e-3, 1e-3]))
     first, second = (

@@ -131,7 +131,7 @@ def test_it_stops_when_it_costs_too_much() -> None:
 
 
 @pytest.mark.parametrize("against", ["initial", "latest"])
-def test_who_is_attacked_and_what_is_learned(against: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attacked_events_and_available_knowledge_are_stated(against: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     attacked, trained = [], []
 
     def fit_and_record(start: Any, events: EventTable, *arguments: Any, **options: Any) -> Any:

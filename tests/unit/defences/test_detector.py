@@ -12,17 +12,10 @@ from torch import nn
 
 from hepfool.attacks.base import AttackProblem, AttackResult, run_attack
 from hepfool.defences import detector as detector_module
-from hepfool.defences.detector import (
-    Detector,
-    DetectorReport,
-    DetectorSettings,
-    evaluate,
-    read_detector,
-    train_detector,
-    write_detector,
-)
+from hepfool.defences.detector import Detector, DetectorReport, evaluate, read_detector, train_detector, write_detector
 from hepfool.events import EventTable
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.settings import DetectorSettings
 from hepfool.studies.systematics import attack_effect
 from hepfool.training import TrainingSettings
 from hepfool.typing import FloatArray

@@ -260,7 +260,7 @@ def test_event_numbers_with_and_without_sign_are_joined_exactly() -> None:
         ([2**60 + 1, 0.5], "holds floats and 1152921504606846977"),
     ],
 )
-def test_what_is_no_number_is_refused_by_name(column: Any, message: str) -> None:
+def test_a_value_that_is_not_a_number_is_refused_by_name(column: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EventTable.from_arrays({"x": column})
 

@@ -103,18 +103,19 @@ def test_impacts_are_those_of_cabinetry(workspace: dict[str, Any], template: Tem
     ours = {entry.name: entry for entry in expected_impact(workspace, patch).ranking}
     model, data = cabinetry.model_utils.model_and_data(jsonpatch.apply_patch(workspace, patch), asimov=True)
     theirs = cabinetry.fit.ranking(model, data)
+    assert set(theirs.labels) == set(ours) == {"jes", "adversarial"}
     for name, up, down in zip(theirs.labels, theirs.postfit_up, theirs.postfit_down, strict=True):
         assert ours[name].up == pytest.approx(up, abs=0.005)
         assert ours[name].down == pytest.approx(down, abs=0.005)
 
 
-def test_the_back_end_of_the_user_stays(workspace: dict[str, Any], template: Template) -> None:
+def test_the_pyhf_back_end_of_the_user_is_restored(workspace: dict[str, Any], template: Template) -> None:
     before = pyhf.get_backend()
     expected_impact(workspace, attack_patch(workspace, [template]), parameters=[])
     assert pyhf.get_backend() == before
 
 
-def test_an_end_of_the_range_is_no_uncertainty() -> None:
+def test_an_end_of_the_range_is_not_an_uncertainty() -> None:
     workspace = counting(1.0, 1e4)
     shift = Template(channel="SR", sample="ttbar", nominal=np.array([1e4]), adversarial=np.array([1.01e4]))
     impact = expected_impact(workspace, attack_patch(workspace, [shift]))

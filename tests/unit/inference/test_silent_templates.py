@@ -122,7 +122,7 @@ def test_events_of_a_process_without_a_name_are_refused() -> None:
         (_filled([0.1]), Hist.new.Reg(2, 0.0, 1.0, name="score").Mean(), "hold means, not yields"),
     ],
 )
-def test_histograms_that_are_no_pair_are_refused(nominal: Any, adversarial: Any, message: str) -> None:
+def test_histograms_with_different_bins_are_refused(nominal: Any, adversarial: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         _of(nominal, adversarial)
 
@@ -135,7 +135,7 @@ def test_histograms_that_are_no_pair_are_refused(nominal: Any, adversarial: Any,
         ({"variances": [1.0, -1.0, 1.0]}, "the variance in bin 1 is negative"),
     ],
 )
-def test_numbers_that_no_fit_can_use_are_refused(template: Template, changes: dict[str, Any], message: str) -> None:
+def test_numbers_unusable_in_a_fit_are_refused(template: Template, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(template, **changes)
 
@@ -213,7 +213,7 @@ def test_two_templates_of_one_process_are_refused(
 
 def test_channels_and_columns_of_one_name_are_refused(workspace: dict[str, Any], template: Template) -> None:
     workspace["channels"].append(workspace["channels"][1])
-    with pytest.raises(ValueError, match="the workspace has 2 times a channel 'SR'"):
+    with pytest.raises(ValueError, match="the workspace has 2 entries channel 'SR'"):
         attack_patch(workspace, [template])
     card = "bin SR\nobservation 20\nbin SR SR\nprocess ttbar ttbar\nprocess 0 1\nrate 5 20"
     with pytest.raises(ValueError, match="the datacard has 2 columns SR/ttbar"):

@@ -18,7 +18,7 @@ def test_symmetrised_templates_mirror_the_attack(template: Template) -> None:
     assert not varied.clipped.size
 
 
-def test_one_sided_templates_go_nowhere_downwards(template: Template) -> None:
+def test_one_sided_templates_are_nominal_downwards(template: Template) -> None:
     varied = template.variation(Nuisance(side="one-sided"))
     np.testing.assert_array_equal(varied.up, template.adversarial)
     np.testing.assert_array_equal(varied.down, template.nominal)
@@ -77,7 +77,7 @@ def test_histograms_of_different_bins_do_not_match() -> None:
         ({"adversarial": np.array([1.0, np.nan])}, "must be finite"),
     ],
 )
-def test_yields_that_make_no_template_are_refused(arrays: dict[str, Any], message: str) -> None:
+def test_unusable_yields_are_refused(arrays: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Template(**{"channel": "SR", "sample": "ttbar", "nominal": np.ones(2), "adversarial": np.ones(2), **arrays})
 

@@ -93,10 +93,10 @@ def test_damage_is_said_and_the_work_is_done_again(tmp_path: Path) -> None:
     assert scan.save(b"1")
     assert scan.load(bytes) == b"1"
     scan.path.write_bytes(b"")
-    with pytest.warns(UserWarning, match="a is damaged or was written by another version; the scan is done again"):
+    with pytest.warns(UserWarning, match="a is damaged or was written by another version; the scan is repeated"):
         assert scan.load(bytes) is None
     scan.save(b"no number")
-    with pytest.warns(UserWarning, match="invalid literal .*; the scan is done again"):
+    with pytest.warns(UserWarning, match="invalid literal .*; the scan is repeated"):
         assert scan.load(int) is None
 
 
@@ -117,7 +117,7 @@ def test_a_file_of_somebody_else_is_not_taken_for_a_damaged_one(tmp_path: Path) 
         read_verified_json(scan.path)
 
 
-def test_a_folder_knows_its_parts_and_forgets_unfinished_ones(tmp_path: Path) -> None:
+def test_a_folder_lists_finished_parts_only(tmp_path: Path) -> None:
     folder, key = WorkFolder(tmp_path / "work"), key_of("attack", 7)
     assert folder.record("attack") is None
     folder.prepare()
@@ -139,5 +139,5 @@ def test_a_detector_is_done_again_where_it_is_damaged(tmp_path: Path) -> None:
         raise ValueError(msg)
 
     assert kept_or_none(damaged, tmp_path / "absent", what="the training") is None
-    with pytest.warns(UserWarning, match="damaged; the training is done again"):
+    with pytest.warns(UserWarning, match="damaged; the training is repeated"):
         assert kept_or_none(damaged, tmp_path, what="the training") is None

@@ -149,7 +149,7 @@ def test_a_hostile_manifest_is_refused(tmp_path: Path, damage: Any) -> None:
     write_partitions(tmp_path, [full()])
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(damage(json.loads(path.read_text()))))
-    with pytest.raises(ValueError, match=r"no sound manifest.*write the partitions again"):
+    with pytest.raises(ValueError, match=r"not a valid manifest.*write the partitions again"):
         open_partitions(tmp_path)
 
 
@@ -157,9 +157,9 @@ def test_a_hostile_manifest_is_refused(tmp_path: Path, damage: Any) -> None:
 @pytest.mark.parametrize(
     "content", ["", "{", "[" * 100_000, "\udcff".encode("utf-8", "surrogateescape"), "NaN", "9" * 5000]
 )
-def test_a_manifest_that_is_no_json_is_refused(tmp_path: Path, content: str | bytes) -> None:
+def test_a_manifest_that_is_not_json_is_refused(tmp_path: Path, content: str | bytes) -> None:
     (tmp_path / "manifest.json").write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ValueError, match="no sound manifest"):
+    with pytest.raises(ValueError, match="not a valid manifest"):
         open_partitions(tmp_path)
 
 
@@ -192,7 +192,7 @@ def test_a_link_to_a_partition_does_not_double_its_events(tmp_path: Path) -> Non
         replace(partitions, files=(*partitions.files, replace(partitions.files[0], name="link.parquet")))
 
 
-def test_several_empty_partitions_are_no_copies(tmp_path: Path) -> None:
+def test_several_empty_partitions_are_not_copies(tmp_path: Path) -> None:
     partitions = write_partitions(tmp_path, [full(0), full(40), full(0)])
     assert open_partitions(tmp_path).read().n_events == partitions.n_events == 40
 
@@ -213,6 +213,6 @@ def test_infinite_limits_survive(tmp_path: Path) -> None:
 
 
 def test_partitions_need_sound_files() -> None:
-    with pytest.raises(ValueError, match="no file of a partition"):
+    with pytest.raises(ValueError, match="does not describe a partition"):
         PartitionFile(name="x.root", n_events=1, datasets=("a",), sha256="0" * 64)
     assert isinstance(Partitions(folder=Path(), files=(), like=full(1)).read(), EventTable)

@@ -98,7 +98,7 @@ class Bomb:
         ("arrays/bomb.npy", pickle.dumps(1), "magic"),
         ("arrays/short.npy", npy(np.zeros(1000))[:200], "less than its header says"),
         ("histograms/none.json", b"{}", "uhi_schema"),
-        ("histograms/list.json", b"[]", "no sound archive"),
+        ("histograms/list.json", b"[]", "not a valid hepfool archive"),
     ],
 )
 def test_harmful_entries_are_refused(entry: str, content: bytes, message: str, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_other_files_are_refused(tmp_path: Path, store: Store) -> None:
         read_store(tmp_path / "foreign.zip")
     write_store(tmp_path / "cut.zip", store)
     (tmp_path / "cut.zip").write_bytes((tmp_path / "cut.zip").read_bytes()[:-50])
-    with pytest.raises(ValueError, match="no sound archive"):
+    with pytest.raises(ValueError, match="not a valid hepfool archive"):
         read_store(tmp_path / "cut.zip")
     with pytest.raises(FileNotFoundError):
         read_store(tmp_path / "absent.zip")

@@ -222,7 +222,7 @@ def test_bad_files_are_left_out_only_on_purpose(tmp_path: Path, content: Content
     bad.write_bytes(bad.read_bytes()[:-20])
     with pytest.raises(UnreadableFileError, match=r"b\.parquet cannot be read"):
         read_table([bad, good], **options)
-    with pytest.warns(UserWarning, match=r"events of 2 files lack: .*b\.parquet.*c\.parquet"):
+    with pytest.warns(UserWarning, match=r"events of 2 files are missing: .*b\.parquet.*c\.parquet"):
         table = read_table([bad, absent, good], **options, allow_missing=True)
     assert table.n_events == read_table(good, **options).n_events
     assert list(table.metadata["missing"]) == [str(bad), str(absent)]
@@ -338,7 +338,7 @@ def test_angles_that_were_rounded_beyond_their_range_are_put_at_its_end(tmp_path
 
 
 @pytest.mark.faults
-def test_columns_that_are_ambiguous_or_no_columns_are_refused(tmp_path: Path) -> None:
+def test_ambiguous_and_unknown_columns_are_refused(tmp_path: Path) -> None:
     (tmp_path / "twice.csv").write_text("a,a,label\n1,2,0\n3,4,1\n")
     with pytest.raises(ValueError, match=r"twice\.csv has more than one column 'a'; rename all but one"):
         read_table(tmp_path / "twice.csv", features=["a"], label="label")
@@ -357,7 +357,7 @@ def test_labels_beyond_whole_numbers_are_named_as_they_are(tmp_path: Path, label
 
 
 @pytest.mark.faults
-def test_values_whose_squares_are_no_numbers_are_refused(tmp_path: Path) -> None:
+def test_values_whose_squares_overflow_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a\n1\n2e200\n")
     with pytest.raises(ValueError, match=r"'a' of event 1 is 2e\+200"):
         read_table(tmp_path / "t.csv", features=["a"])

@@ -52,7 +52,7 @@ def test_steps_follow_the_ranges() -> None:
         (lambda values: 0.2 * np.ones((len(values), 2)), "sum to one"),
     ],
 )
-def test_outputs_that_are_no_scores_are_refused(function: Any, rule: str) -> None:
+def test_outputs_that_are_not_scores_are_refused(function: Any, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         CallableClassifier(function).scores(VALUES)
 

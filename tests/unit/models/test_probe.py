@@ -33,8 +33,8 @@ from hepfool.processors.chunk import attack_table
 from hepfool.processors.plan import AttackPlan
 from hepfool.processors.processor import AttackProcessor
 from hepfool.statistics.marginals import Binning
+from hepfool.study import Study
 from hepfool.typing import FloatArray
-from hepfool.workflow import run_table_attack
 from tests.specimens import SineClassifier
 
 pytestmark = pytest.mark.torch
@@ -171,7 +171,7 @@ def test_outputs_with_the_bounds_of_an_activation_are_told(module: nn.Module, me
     ("labels", "message"),
     [("swapped", "in another order"), ("chance", "accuracy is 0.497, that of always saying class 0 is 0.905")],
 )
-def test_a_network_that_knows_less_than_the_commonest_class_is_told(labels: str, message: str) -> None:
+def test_an_accuracy_below_the_most_frequent_class_is_warned_of(labels: str, message: str) -> None:
     with pytest.warns(NetworkWarning, match=message):
         attacked(TorchClassifier(After(same)), events(labels=labels))
 
@@ -195,12 +195,12 @@ def test_a_network_that_knows_less_than_the_commonest_class_is_told(labels: str,
         FiniteDifference(CallableClassifier(lambda x: (x.sum(axis=1) > 0).astype(float)), [0.5] * 3),
     ],
 )
-def test_a_sound_network_is_attacked_without_a_word(classifier: Classifier) -> None:
+def test_a_sound_network_is_attacked_without_a_warning(classifier: Classifier) -> None:
     attacked(classifier)
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_rare_signal_is_no_reason_to_warn() -> None:
+def test_a_rare_signal_gives_no_warning() -> None:
     rng = np.random.default_rng(3)
     labels = (rng.uniform(size=2000) < 0.05).astype(int)
     values = rng.normal(size=(2000, 3)) + 1.2 * labels[:, None] - 0.6
@@ -210,7 +210,7 @@ def test_a_rare_signal_is_no_reason_to_warn() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_one_class_of_which_a_tree_is_sure_is_no_reason_to_refuse() -> None:
+def test_one_class_of_which_a_tree_is_sure_is_accepted() -> None:
     table = events()
     tree = DecisionTreeClassifier(random_state=0).fit(table.values, table.labels)
     signal = table.select(table.labels == 1)
@@ -228,7 +228,7 @@ def test_a_network_without_a_gradient_is_refused_by_attacks_that_follow_one() ->
         attacked(flat, attack=PGD())
 
 
-def test_nothing_that_may_move_is_told_and_nothing_is_fooled() -> None:
+def test_events_that_cannot_move_are_warned_of_and_not_fooled() -> None:
     dropout = TorchClassifier(After(same, before=lambda x: functional.dropout(x, 0.5)))
     with pytest.warns(NetworkWarning, match="no value of the attacked events may move"):
         result = attacked(dropout, events(kind="fixed"))
@@ -258,16 +258,16 @@ def test_what_changes_its_input_is_refused_unless_it_gets_a_copy() -> None:
         (nn.Linear(3, 1), r"a Linear is not a classifier yet; pass .*TorchClassifier\(module, output='logit'\)"),
         (LogisticRegression(), r"CallableClassifier\(estimator, n_classes=2\)"),
         (np.tanh, r"CallableClassifier\(function, n_classes=2\)"),
-        ("network.pt2", "load_torch"),
+        ("network.pt2", "load_model"),
     ],
 )
-def test_what_is_no_classifier_is_refused_with_its_wrapper(bare: Any, message: str) -> None:
+def test_an_object_that_is_not_a_classifier_is_refused_with_its_wrapper(bare: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         attacked(bare)
 
 
 @pytest.mark.parametrize("rng", [None, -1, 1.5, True, "1"])
-def test_what_is_no_seed_is_refused(rng: Any) -> None:
+def test_a_value_that_is_not_a_seed_is_refused(rng: Any) -> None:
     with pytest.raises(ValueError, match="rng must be a seed"):
         run_attack(NOISE, TorchClassifier(After(same)), events(), rng=rng)
 
@@ -385,7 +385,7 @@ def attack_all(classifier: Classifier, table: EventTable) -> AttackResult:
 
 
 @pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
-def test_an_attack_chunk_by_chunk_tells_once() -> None:
+def test_an_attack_chunk_by_chunk_warns_once() -> None:
     table, classifier = events(), TorchClassifier(After(torch.sigmoid))
     binning = Binning.uniform(table, n_bins=10)
     with pytest.warns(NetworkWarning, match=r"between 0 and 1.*\(said of 1 chunks\)") as said:
@@ -395,7 +395,7 @@ def test_an_attack_chunk_by_chunk_tells_once() -> None:
         attack_table(table, FAULTY["noise"][0](), NOISE, binning=binning)
 
 
-def test_every_door_refuses_what_is_no_classifier() -> None:
+def test_every_entry_refuses_what_is_not_a_classifier() -> None:
     module: Any = nn.Linear(3, 1)
     analysis: Any = None
     table = events()
@@ -403,7 +403,7 @@ def test_every_door_refuses_what_is_no_classifier() -> None:
         lambda: AttackPlan(classifier=module, attack=NOISE),
         lambda: AttackProcessor(analysis, module, NOISE),
         lambda: attack_table(table, module, NOISE, binning=Binning.uniform(table, n_bins=10)),
-        lambda: run_table_attack(table, module, NOISE, seed=1),
+        lambda: Study(output=Path("nowhere")).run(table=table, classifier=module),
         lambda: transferred(attacked(TorchClassifier(After(same))), module),
     ):
         with pytest.raises(TypeError, match="a Linear is not a classifier yet"):

@@ -113,7 +113,7 @@ def test_other_models_are_pointed_to_their_wrapper() -> None:
         TorchClassifier(np.tanh)  # type: ignore[arg-type]
 
 
-def test_outputs_that_are_no_probabilities_are_refused() -> None:
+def test_outputs_that_are_not_probabilities_are_refused() -> None:
     classifier = TorchClassifier(logistic(10.0), output="probability")
     with pytest.raises(ValueError, match="output='logit'"):
         classifier.scores(EVENT)

@@ -26,7 +26,7 @@ print(kernels.threads(), torch.get_num_threads(), max(pool["num_threads"] for po
 
 @pytest.mark.torch
 @pytest.mark.slow
-def test_all_libraries_take_what_a_worker_was_given() -> None:
+def test_all_libraries_use_the_threads_of_the_worker() -> None:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     environment = {**os.environ, **dict.fromkeys(names, "4")}
     done = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True, env=environment)

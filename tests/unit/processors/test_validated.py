@@ -97,7 +97,7 @@ def test_all_chunks_must_have_converged() -> None:
     assert (whole + replace(whole, converged=None)).converged is None
 
 
-def test_an_attack_that_keeps_nothing_says_nothing() -> None:
+def test_an_attack_without_a_validation_reports_none() -> None:
     table = events(200)
     out = chunk(table, Binning.uniform(table, n_bins=10), Noise(size=0.1))
     assert out["sums"].validated == Validated()

@@ -83,7 +83,7 @@ def test_regions_share_the_data_by_weight(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_missing_and_constant_features_are_no_obstacle(rng: np.random.Generator) -> None:
+def test_missing_and_constant_features_are_accepted(rng: np.random.Generator) -> None:
     table = events(300, negative=0.05)
     checks = checked(table, table, replace(QUICK, n_toys=20), rng)
     assert {row.check for row in checks.rows} == {"chi2", "ks", "correlations", "projection", "classifier"}

@@ -40,7 +40,9 @@ def test_toys_of_the_chi2_have_the_power_of_the_closed_form(rng: np.random.Gener
 
 
 @pytest.mark.parametrize("statistic", [kolmogorov_distance, two_sample_chi2])
-def test_nothing_is_rejected_as_often_as_the_level_says(rng: np.random.Generator, statistic: object) -> None:
+def test_unchanged_events_are_rejected_with_the_probability_of_the_level(
+    rng: np.random.Generator, statistic: object
+) -> None:
     p = rng.uniform(1.0, 2.0, size=30)
     sizes = Toys(n_data=500.0, n_simulated=800.0, n_toys=2000, level=0.1)
     power = binned_power(p, p, statistic, sizes, rng=rng)  # type: ignore[arg-type]
@@ -89,7 +91,7 @@ def test_power_of_the_correlations_is_that_of_the_closed_form(rng: np.random.Gen
     assert power.value == pytest.approx(expected, abs=0.08)
 
 
-def test_a_part_of_many_events_tells_the_same(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_of_many_events_gives_the_same_result(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     before, weights = events(rng, 4000), rng.uniform(0.5, 1.5, size=4000)
     sizes = Toys(n_data=400.0, n_simulated=3000.0, n_toys=200)
     whole = correlation_power(before, dependent(before), weights, sizes, rng=rng)

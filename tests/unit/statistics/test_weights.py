@@ -126,7 +126,7 @@ def test_sound_weights_have_no_reason_and_no_warning() -> None:
     assert _reason(table) is None
 
 
-def test_weights_whose_squares_are_no_numbers_name_the_event() -> None:
+def test_weights_whose_squares_overflow_name_the_event() -> None:
     with pytest.raises(ValueError, match=r"largest event weight is 1e\+200 \(event 5\)"):
         check_weights(_weighted(np.where(np.arange(400) == 5, 1e200, 1.0)))
 
@@ -149,7 +149,7 @@ def test_the_caps_hold_beside_an_event_of_large_weight() -> None:
     assert result.compatibility.max_js_distance <= 0.05
 
 
-def test_a_constant_has_no_correlation_whatever_rounding_makes_of_it() -> None:
+def test_a_constant_has_no_correlation_despite_rounding() -> None:
     rng = np.random.default_rng(2)
     values = np.stack([np.full(50, 0.1), rng.normal(size=50), rng.normal(size=50)], axis=1)
     moments = Moments.of(values, rng.normal(0.3, 1.0, size=50))
@@ -157,13 +157,13 @@ def test_a_constant_has_no_correlation_whatever_rounding_makes_of_it() -> None:
     np.testing.assert_array_equal(moments.correlation[0], [1.0, 0.0, 0.0])
 
 
-def test_the_effective_number_of_tiny_and_of_no_weights_is_a_number() -> None:
+def test_the_effective_number_of_tiny_and_of_zero_weights_is_finite() -> None:
     assert effective_number(np.full(9, 1e-300)) == pytest.approx(9.0)
     assert effective_number(np.full(9, 1e200)) == pytest.approx(9.0)
     assert effective_number(np.zeros(9)) == 0.0
 
 
-def test_a_fooling_ratio_that_is_no_fraction_is_said() -> None:
+def test_a_fooling_ratio_outside_of_zero_to_one_is_warned_of() -> None:
     counts = FoolingCounts(n_events=4, n_attacked=4, n_fooled=1, weight_attacked=1.0, weight_fooled=-1.0)
     with pytest.warns(LowStatisticsWarning, match="ratio -1 is no fraction.*1 of 4 events were fooled"):
         warn_of_ratio(counts)
@@ -179,7 +179,7 @@ def test_roc_areas_of_tiny_and_huge_weights_are_those_of_ordinary_ones(rng: np.r
         auroc_with_error(labels, scores, 1.0 - labels)
 
 
-def test_correlations_of_toys_without_events_are_no_error(rng: np.random.Generator) -> None:
+def test_correlations_of_toys_without_events_are_accepted(rng: np.random.Generator) -> None:
     values = rng.normal(size=(40, 2))
     few = Toys(n_data=0.05, n_simulated=10.0, n_toys=20)
     assert 0.0 <= correlation_power(values, 2.0 * values, np.ones(40), few, rng=rng).value <= 1.0

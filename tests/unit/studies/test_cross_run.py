@@ -11,12 +11,13 @@ import pytest
 
 from hepfool.attacks.base import AttackProblem
 from hepfool.attacks.gradient import PGD
-from hepfool.defences.detector import DetectorReport, DetectorSettings
+from hepfool.defences.detector import DetectorReport
 from hepfool.events import Envelope, EventTable
 from hepfool.identity import table_digest
 from hepfool.io.finished import key_of
 from hepfool.models.networks import Standardise, mlp
 from hepfool.samples.toys import donut
+from hepfool.settings import DetectorSettings
 from hepfool.statistics.marginals import Binning
 from hepfool.studies import runs as runs_module
 from hepfool.studies.cross_run import CrossRuns, run_cross_runs
@@ -47,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def study(folder: Path) -> CrossRuns:
-    return run_cross_runs(PLAN, table(), seed=1, n_runs=3, folder=folder)
+    return run_cross_runs(PLAN, table(), seed=1, n_runs=3, resume=folder)
 
 
 def report(value: float) -> DetectorReport:
@@ -137,7 +138,7 @@ def test_what_is_there_is_not_made_again(study: CrossRuns, folder: Path, monkeyp
         monkeypatch.setattr(runs_module, name, never)
     monkeypatch.setattr(PGD, "iterate", never)
     monkeypatch.setattr("hepfool.studies.cross_run.evaluate", never)
-    again = run_cross_runs(PLAN, table(), seed=1, n_runs=3, folder=folder)
+    again = run_cross_runs(PLAN, table(), seed=1, n_runs=3, resume=folder)
     assert again.cells == study.cells
     assert again.adaptive == study.adaptive
     np.testing.assert_array_equal(again.flagged, study.flagged)
@@ -145,20 +146,20 @@ def test_what_is_there_is_not_made_again(study: CrossRuns, folder: Path, monkeyp
 
 
 def test_a_study_grows(study: CrossRuns, folder: Path) -> None:
-    part = run_cross_runs(PLAN, table(), seed=1, n_runs=2, folder=folder)
+    part = run_cross_runs(PLAN, table(), seed=1, n_runs=2, resume=folder)
     np.testing.assert_array_equal(part.matrix(), study.matrix()[:, :2, :2])
 
 
 def test_another_study_does_not_take_its_parts(study: CrossRuns, folder: Path) -> None:
     before = len(list(folder.glob("detector-*")))
     other = replace(PLAN, attack=replace(PLAN.attack, step=0.04))  # type: ignore[type-var]
-    found = run_cross_runs(other, table(), seed=1, n_runs=2, folder=folder)
+    found = run_cross_runs(other, table(), seed=1, n_runs=2, resume=folder)
     assert len(list(folder.glob("network-*"))) == 3
     assert len(list(folder.glob("detector-*"))) == before + 2
     assert (found.matrix("fooling_ratio") != study.matrix("fooling_ratio")[:, :2, :2]).any()
 
 
-def test_an_interrupted_attack_is_no_part_of_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_attack_is_not_part_of_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = PGD.iterate
 
     def interrupted(
@@ -171,14 +172,14 @@ def test_an_interrupted_attack_is_no_part_of_a_study(tmp_path: Path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(PGD, "iterate", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run_cross_runs(PLAN, table(), seed=1, n_runs=2, folder=tmp_path)
+            run_cross_runs(PLAN, table(), seed=1, n_runs=2, resume=tmp_path)
     assert not list(tmp_path.glob("detector-*"))
-    whole = run_cross_runs(PLAN, table(), seed=1, n_runs=2, folder=tmp_path)
+    whole = run_cross_runs(PLAN, table(), seed=1, n_runs=2, resume=tmp_path)
     np.testing.assert_array_equal(whole.matrix(), run_cross_runs(PLAN, table(), seed=1, n_runs=2).matrix())
 
 
 @pytest.mark.parametrize("part", ["fit", "train_detector"])
-def test_an_interrupted_training_is_no_part_of_a_study(
+def test_an_interrupted_training_is_not_part_of_a_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     original = getattr(runs_module, part)
@@ -192,7 +193,7 @@ def test_an_interrupted_training_is_no_part_of_a_study(
 
     monkeypatch.setattr(runs_module, part, interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_cross_runs(PLAN, table(), seed=1, n_runs=2, folder=tmp_path)
+        run_cross_runs(PLAN, table(), seed=1, n_runs=2, resume=tmp_path)
     assert len(list(tmp_path.glob("network-*"))) == (part == "train_detector")
     assert not list(tmp_path.glob("detector-*"))
 

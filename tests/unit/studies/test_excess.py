@@ -9,8 +9,9 @@ import pytest
 from hepfool.attacks.base import AttackResult
 from hepfool.models.protocols import Classifier
 from hepfool.studies.contributions import attack_contributions, variation_contributions
-from hepfool.studies.excess import excess_of, excess_over_mean, run_excess
-from hepfool.studies.systematics import Measured, SystematicEffect, attack_effect, run_systematics, total
+from hepfool.studies.excess import excess_of, excess_over_mean
+from hepfool.studies.systematics import Measured, SystematicEffect, attack_effect, total
+from tests.effects import run_excess, run_systematics
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_the_scan_goes_through_the_attack_that_was_run(
 
     monkeypatch.setattr(frontier, "run_attack", watched)
     scan = scaled_caps(ATTACK, [0.2, 1.0, 2.0])
-    options: dict[str, Any] = {"seed": 3, "operating": operating, "path": tmp_path / "scan.json"}
+    options: dict[str, Any] = {"seed": 3, "operating": operating, "resume": tmp_path / "scan.json"}
     found = run_frontier(scan, SineClassifier(), result.nominal, SETTINGS, **options)
     assert ran == [scan[0.2], scan[2.0]]
     own = found.operating_point
@@ -125,7 +125,7 @@ def test_an_operating_point_knows_its_attack_with_caps_at_a_power(operating: Ope
 def test_finished_points_are_not_run_again(table: EventTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "scan.json"
     whole = run_frontier(scaled_caps(ATTACK, [0.5, 1.0]), SineClassifier(), table, SETTINGS, seed=3)
-    first = run_frontier(scaled_caps(ATTACK, [1.0]), SineClassifier(), table, SETTINGS, seed=3, path=path)
+    first = run_frontier(scaled_caps(ATTACK, [1.0]), SineClassifier(), table, SETTINGS, seed=3, resume=path)
     assert first.points == whole.points[1:]
     ran: list[float] = []
     original = frontier._point
@@ -142,7 +142,7 @@ def test_finished_points_are_not_run_again(table: EventTable, tmp_path: Path, mo
         table,
         SETTINGS,
         seed=3,
-        path=path,
+        resume=path,
         progress=lambda *told: shown.append(told),
     )
     assert again == whole
@@ -150,7 +150,7 @@ def test_finished_points_are_not_run_again(table: EventTable, tmp_path: Path, mo
     assert [(text.partition(":")[0], done) for text, done in shown] == [("caps × 0.5", 0.5), ("caps × 1", 1.0)]
     # Another attack at the same factor is another point.
     other = scaled_caps(replace(ATTACK, n_iterations=1), [1.0])
-    assert run_frontier(other, SineClassifier(), table, SETTINGS, seed=3, path=path).points != whole.points[1:]
+    assert run_frontier(other, SineClassifier(), table, SETTINGS, seed=3, resume=path).points != whole.points[1:]
     assert ran == [0.5, 1.0]
     assert n_kept(path) == 3
 
@@ -158,7 +158,7 @@ def test_finished_points_are_not_run_again(table: EventTable, tmp_path: Path, mo
 def test_a_file_of_another_scan_is_refused(table: EventTable, tmp_path: Path) -> None:
     path, attacks = tmp_path / "scan.json", scaled_caps(replace(ATTACK, n_iterations=1), [1.0])
     quick = replace(SETTINGS, checks=("chi2",))
-    run_frontier(attacks, SineClassifier(), table, quick, seed=3, path=path)
+    run_frontier(attacks, SineClassifier(), table, quick, seed=3, resume=path)
     lighter = EventTable.from_arrays(table.values[:400], labels=table.labels[:400], features=table.features)
     for changed, name in (
         ((SineClassifier(digest="b" * 64), table, quick, 3), "network"),
@@ -168,7 +168,7 @@ def test_a_file_of_another_scan_is_refused(table: EventTable, tmp_path: Path) ->
     ):
         *arguments, seed = changed
         with pytest.raises(ValueError, match=f"belongs to another run: {name} differ"):
-            run_frontier(attacks, *arguments, seed=seed, path=path)  # type: ignore[arg-type]
+            run_frontier(attacks, *arguments, seed=seed, resume=path)  # type: ignore[arg-type]
 
 
 def n_kept(path: Path) -> int:
@@ -187,12 +187,12 @@ class Interrupted(CONSERVAttack):
         return values
 
 
-def test_an_interrupted_attack_is_no_point(table: EventTable, tmp_path: Path) -> None:
+def test_an_interrupted_attack_is_not_a_point_of_a_scan(table: EventTable, tmp_path: Path) -> None:
     path = tmp_path / "scan.json"
     quick = replace(SETTINGS, checks=("chi2",))
     attacks = {0.5: replace(ATTACK, n_iterations=1), 1.0: Interrupted(n_bins=20, n_iterations=2)}
     with pytest.raises(KeyboardInterrupt):
-        run_frontier(attacks, SineClassifier(), table, quick, seed=3, path=path)
+        run_frontier(attacks, SineClassifier(), table, quick, seed=3, resume=path)
     assert n_kept(path) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["scan.json"]
 

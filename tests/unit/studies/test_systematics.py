@@ -8,15 +8,10 @@ import pytest
 
 from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.events import EventTable, Region
-from hepfool.studies.systematics import (
-    ALL_EVENTS,
-    Measured,
-    SystematicEffect,
-    attack_effect,
-    run_systematics,
-    total,
-)
+from hepfool.studies.contributions import ALL_EVENTS
+from hepfool.studies.systematics import Measured, SystematicEffect, attack_effect, total
 from hepfool.typing import FloatArray, IntArray
+from tests.effects import run_systematics
 
 
 class StepClassifier:
@@ -97,7 +92,7 @@ def test_events_migrate_where_the_region_is_known_to_be_cuts(table: EventTable) 
     assert effects["tilt_up"].yield_shift["left"].value == pytest.approx(0.0)
 
 
-def test_a_selection_function_is_asked_again(table: EventTable) -> None:
+def test_a_selection_function_is_evaluated_on_attacked_events(table: EventTable) -> None:
     values = table.values
     region = Region("above", values[:, 1] > 0.5, select=lambda x: np.asarray(x[:, 1] > 0.5))
     asked = EventTable.from_arrays(

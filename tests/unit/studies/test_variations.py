@@ -17,8 +17,8 @@ from hepfool.events import Envelope, EventTable
 from hepfool.features import Derived, Feature
 from hepfool.io.histograms import read_histograms
 from hepfool.io.store import Store, write_store
-from hepfool.studies.systematics import run_systematics
 from hepfool.studies.variations import correction_variations, envelope_variations, weight_variations, yield_effects
+from tests.effects import run_systematics
 from tests.specimens import SineClassifier, events
 
 
@@ -201,7 +201,7 @@ def test_derived_features_follow_their_source() -> None:
         ({"scale": ["eta"]}, "envelope does not bound 'eta' in every event"),
     ],
 )
-def test_sources_that_mean_nothing_are_refused(sources: dict[str, list[str]], message: str) -> None:
+def test_sources_without_effect_are_refused(sources: dict[str, list[str]], message: str) -> None:
     table = events(50)
     envelope = Envelope.absolute(table, [4.0, np.inf, 0.3, 1.6, 0.5, 5.0])
     with pytest.raises(ValueError, match=message):

@@ -10,21 +10,19 @@ import pytest
 from hepfool.attacks.base import AttackResult
 from hepfool.models.protocols import Classifier
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import (
+from hepfool.summary import Evidence, FlaggedFraction, Thresholds
+from hepfool.summary.criteria import (
+    CRITERIA,
     AttackConverged,
     AttackFinished,
     CorrelationsWithinFloor,
     Criterion,
     EnoughEvents,
-    Evidence,
-    FlaggedFraction,
     FlaggedFractionsAgree,
     FoolingWithinSystematics,
     MarginalsWithinFloor,
-    Thresholds,
     YieldsWithinSystematics,
 )
-from hepfool.summary.criteria import CRITERIA
 
 
 def systematic(flips: float, shift: float = 0.0) -> SystematicEffect:

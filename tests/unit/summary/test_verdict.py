@@ -95,17 +95,17 @@ DATA = "data in a control or validation region"
         ({"effects": (), "fractions": ()}, (SYSTEMATICS, DATA)),
     ],
 )
-def test_what_lacks_an_input_is_incomplete(
+def test_a_missing_input_gives_incomplete(
     change: dict[str, object], lacking: tuple[str, ...], evidence: Evidence
 ) -> None:
     with_detector = dataclasses.replace(evidence, corrected=evidence.attack)
     verdict = decide(dataclasses.replace(with_detector, **change))  # type: ignore[arg-type]
     assert (verdict.decision, verdict.lacking) == ("INCOMPLETE", lacking)
-    assert verdict.meaning == f"an input is lacking; give {', and '.join(lacking)}"
+    assert verdict.meaning == f"an input is missing; give {', and '.join(lacking)}"
     assert len(verdict.reasons) == len(lacking)
 
 
-def test_without_a_detector_no_data_are_asked_for(evidence: Evidence) -> None:
+def test_without_a_detector_no_data_are_needed(evidence: Evidence) -> None:
     verdict = decide(dataclasses.replace(evidence, fractions=()))
     assert (verdict.decision, verdict.reasons) == ("COVERED", ())
     (criterion,) = (c for c in verdict.criteria if isinstance(c, FlaggedFractionsAgree))
@@ -144,7 +144,7 @@ def test_the_assigned_size_fills_the_quadratic_sum(evidence: Evidence) -> None:
     assert math.isnan(verdict.size_yields["empty"])
 
 
-def test_a_verdict_tells_which_thresholds_it_depends_on(evidence: Evidence) -> None:
+def test_a_verdict_states_which_thresholds_it_depends_on(evidence: Evidence) -> None:
     stable = decide(evidence)
     assert {s.threshold for s in stable.sensitivity} == {f.name for f in dataclasses.fields(Thresholds)}
     assert {s.decision for s in stable.sensitivity} == {"COVERED"}
@@ -164,7 +164,7 @@ def test_a_verdict_tells_which_thresholds_it_depends_on(evidence: Evidence) -> N
     assert "COVERED with max_systematics_ratio 1.5 instead of 1" in wide.stability
 
 
-def test_a_verdict_tells_what_an_attack_that_knows_the_detector_would_change(evidence: Evidence) -> None:
+def test_a_verdict_states_the_effect_of_an_attack_that_knows_the_detector(evidence: Evidence) -> None:
     assert decide(evidence).adaptive is None
     naive = dataclasses.replace(evidence.attack, flips=Measured(0.01), yield_shift={})
     known = dataclasses.replace(evidence.attack, flips=Measured(0.09, 0.002), yield_shift={})

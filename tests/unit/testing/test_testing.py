@@ -131,7 +131,7 @@ def test_a_class_without_its_fixture_says_what_to_override(pytester: pytest.Pyte
     )
     result = pytester.runpytest_subprocess()
     result.assert_outcomes(errors=N_ATTACK)
-    result.stdout.fnmatch_lines(["*TestNothing does not say what to test; override its fixture attack*"])
+    result.stdout.fnmatch_lines(["*TestNothing has nothing to test; override its fixture attack*"])
 
 
 def test_a_failure_shows_its_values(pytester: pytest.Pytester) -> None:

@@ -254,6 +254,6 @@ def test_a_limit_without_its_conditions_is_none_and_says_why() -> None:
             assert (one.limit is None) == bool(one.reason)
 
 
-def test_an_attack_that_keeps_nothing_has_no_composition() -> None:
+def test_an_attack_without_a_validation_has_no_composition() -> None:
     result = run_attack(PGD(n_iterations=1), SineClassifier(), events(100), rng=1)
     assert compositions(result, SineClassifier()) == ()

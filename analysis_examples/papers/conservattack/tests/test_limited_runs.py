@@ -12,10 +12,11 @@ from analysis_examples.papers.conservattack.limited_runs import LimitedData, Lim
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.gradient import PGD
-from hepfool.defences.detector import DetectorSettings, train_detector
+from hepfool.defences.detector import train_detector
 from hepfool.events import EventTable
 from hepfool.models.networks import Standardise, mlp
 from hepfool.samples.toys import donut
+from hepfool.settings import DetectorSettings
 from hepfool.statistics.distance_correlation import distance_correlation
 from hepfool.training import TrainingSettings
 

@@ -131,7 +131,7 @@ def test_a_damaged_file_is_named_and_its_training_done_again(tmp_path: Path, dam
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
     path.write_bytes(content if damage == "bit" else damage.encode())
-    with pytest.warns(UserWarning, match=rf"{path.name} is damaged .*; training of 'MLP' on '.*' is done again"):
+    with pytest.warns(UserWarning, match=rf"{path.name} is damaged .*; training of 'MLP' on '.*' is repeated"):
         again = run_sensitivity_grid([task(mlp)], seed=3, n_trainings=2, folder=tmp_path)
     assert again.cells == first.cells
 

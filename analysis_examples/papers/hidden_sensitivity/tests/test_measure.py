@@ -17,9 +17,10 @@ from hepfool.attacks.limits import travel
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import ConstraintError
-from hepfool.studies.systematics import attack_effect, run_systematics, total
+from hepfool.studies.systematics import attack_effect, total
 from hepfool.studies.variations import envelope_variations
 from hepfool.typing import FloatArray, IntArray
+from tests.effects import run_systematics
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")

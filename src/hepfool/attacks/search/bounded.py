@@ -57,7 +57,7 @@ _CANCELLED = 1e-14
 #: Relative spacing of single precision numbers, at most.
 _SINGLE = 2.0**-23
 #: By how much a move must be better than staying.
-_NOTICEABLE = -1e-12
+NOTICEABLE = -1e-12
 
 
 class _Expansion(NamedTuple):
@@ -407,7 +407,7 @@ def best_of_bins(
     """
     item, worth = hunt.item, hunt.worth
     n_bins, value = bins.shape[1] - 1, spot.value
-    best = Choice(_NOTICEABLE, 0.0, value, -1)
+    best = Choice(NOTICEABLE, 0.0, value, -1)
     down, up, widest = _room(bins, worth, course, spot)
     third = np.inf
     if item.weight >= item.smallest and course.kind != INTEGER and n_bin_candidates(options, n_bins) == n_bins:
@@ -525,4 +525,4 @@ def scan_bins(bins: FloatArray, hunt: Hunt, options: Options, course: Course, sp
         The best admissible candidate.
     """
     n_tried = n_bin_candidates(options, bins.shape[1] - 1)
-    return _scan(bins, hunt, options, course, spot, (0, n_tried + 1), seed, Choice(_NOTICEABLE, 0.0, spot.value, -1))
+    return _scan(bins, hunt, options, course, spot, (0, n_tried + 1), seed, Choice(NOTICEABLE, 0.0, spot.value, -1))

@@ -22,6 +22,7 @@ from hepfool.attacks.checks import check_slope, leaving
 from hepfool.attacks.problem import AttackProblem
 from hepfool.attacks.search.candidates import Layout, Options
 from hepfool.attacks.search.ledger import Group, Ledger
+from hepfool.attacks.search.profile import sweep_profiles
 from hepfool.attacks.search.rounds import Accounts, Columns, Pairs, most_candidates, sweep_rounds, total_slope
 from hepfool.attacks.search.score import (
     FOOLED,
@@ -41,7 +42,8 @@ from hepfool.attacks.search.score import (
 from hepfool.attacks.search.sweep import Goals, Space, Task, sweep
 from hepfool.events import EventTable
 from hepfool.kernels import threads
-from hepfool.models.protocols import DifferentiableClassifier, is_fooled, threshold_of
+from hepfool.models.protocols import DifferentiableClassifier, inputs_of, is_fooled, threshold_of
+from hepfool.models.tree_kernels import Trees
 from hepfool.statistics.dataset_state import DISTANCE, DIVERGENCE, NORM, Nominal
 from hepfool.statistics.dependence import fill_missing, present_mean
 from hepfool.statistics.distance_correlation import DistanceState, new_distance_state, no_distance_state
@@ -60,6 +62,10 @@ _BLOCKS: Final = 32
 _REPAIRED: Final = 2
 #: Candidates of a move that takes other columns along, unless stated: each costs a call of their functions.
 _FOLLOWED_CANDIDATES: Final = 50
+
+
+#: How far beyond the boundary an event is moved where its margin is known exactly.
+_BEYOND = 1e-4
 
 
 class Tuning(NamedTuple):
@@ -185,6 +191,8 @@ class Search:
         Independent parts.
     score : _Score, optional
         Bins of the score, if it is kept.
+    trees : Trees, optional
+        The network, if the exact profiles of its margin take the place of slopes.
     distance : bool
         Whether correlations are distance correlations.
     """
@@ -197,6 +205,7 @@ class Search:
     binning: Binning
     islands: tuple[Island, ...]
     score: _Score | None
+    trees: Trees | None = None
 
     @classmethod
     def of(
@@ -262,6 +271,11 @@ class Search:
         groups = [group.events for island in self.islands for group in island.groups]
         return bool(groups) and bool((np.sum(groups, axis=0) > 1).any())
 
+    def profiled(self) -> Search:
+        """Return the search that follows exact profiles of the margin, where the network has them and every input moves by itself."""
+        alone = self.columns.alone and not (self.distance or self.overlapping)
+        return replace(self, trees=getattr(self.problem.classifier, "trees", None)) if alone else self
+
     @property
     def membership(self) -> BoolArray:
         """Groups of each event, shape (n_events, n_groups)."""
@@ -303,13 +317,19 @@ class Search:
         if not len(events):
             return Moving(events, np.zeros(0), np.zeros((0, n_columns)), np.zeros(0, dtype=np.bool_))
         inputs, classes = problem.network_values(values, events), problem.classes[events]
-        margin, gradient = classifier.margin_and_gradient(inputs, classes)
+        margin: FloatArray
+        gradient: FloatArray
+        if self.trees is not None:
+            margin, gradient = classifier.margin(inputs, classes), np.zeros(inputs.shape)  # type: ignore[attr-defined]
+        else:
+            margin, gradient = classifier.margin_and_gradient(inputs, classes)
         if along_loss:
             loss, of_loss = classifier.loss_and_gradient(inputs, classes)
             # Where the loss is lost to rounding, the margin says the way.
             own_odds = of_loss / np.expm1(-np.maximum(loss, _RESOLVED))[:, np.newaxis]
             gradient = np.where((loss > _RESOLVED)[:, np.newaxis], own_odds, gradient)
-        check_slope(problem, gradient)
+        if self.trees is None:
+            check_slope(problem, gradient)
         fooled = self._fooled(inputs, classes, margin)
         # The class decides; rounding may give a margin of 0 the other sign.
         margin = np.where(fooled, np.minimum(margin, -_TINY), np.maximum(margin, _TINY))
@@ -602,6 +622,8 @@ class _Sweep:
         return self.search.columns.alone and pairs is None and single
 
     def _move(self, ledger: Ledger, pairs: Pairs | None, task: Task) -> FloatArray:
+        if self.search.trees is not None:
+            return sweep_profiles(ledger, task, self.search.trees, self.search.problem.classes[task.events])
         if self._simple(ledger, pairs):
             return sweep(ledger, task, n_ahead=self.tuning.n_ahead)
         return sweep_rounds(ledger, task, self.search.columns, pairs)
@@ -613,10 +635,13 @@ class _Sweep:
     def _goals(self, moving: Moving) -> Goals:
         fooled = moving.fooled
         n = len(moving.events)
+        needed, low = (1.0 + self.tuning.overshoot) * moving.margin, self.tuning.spare * moving.margin
+        if self.search.trees is not None:
+            needed = low = moving.margin + _BEYOND
         return Goals(
             slope=np.ascontiguousarray(moving.slope),
-            needed=np.where(fooled, 0.0, (1.0 + self.tuning.overshoot) * moving.margin),
-            low=np.where(fooled, self.tuning.spare * moving.margin, -np.inf),
+            needed=np.where(fooled, 0.0, needed),
+            low=np.where(fooled, np.minimum(low, 0.0), -np.inf),
             high=np.full(n, np.inf),
             reward=self._rewards(moving.events),
         )
@@ -670,7 +695,7 @@ class _Sweep:
             Crowd(events, role, part.margin, sign, nowhere, taken),
             (self.tuning.overshoot, self.tuning.spare),
         )
-        if self._simple(ledger, pairs) and self.tuning.n_ahead == 1:
+        if self._simple(ledger, pairs) and self.tuning.n_ahead == 1 and search.trees is None:
             aim_and_move(book, bins, crowd, score.axis, settings, ledger, task, Space.of(ledger))
             return
         weights = search.layout.weights
@@ -751,7 +776,7 @@ def _groups(
     found: dict[bytes, Group] = {}
     scored: dict[bytes, ScoreGroup] = {}
     inputs, classifier, n_columns = problem.table, problem.classifier, table.n_features
-    scores = None if validation.score is None else (classifier.scores(inputs.network_values),) * 2
+    scores = None if validation.score is None else (classifier.scores(inputs_of(classifier, inputs)),) * 2
     edges = Binning(binning.edges[: inputs.n_features])
     for one in validation.comparisons(inputs, inputs, binning=edges, scores=scores, threshold=threshold_of(classifier)):
         key, caps = one.events.tobytes(), np.array(one.caps)
@@ -823,13 +848,15 @@ def _bins_of(
     bins = np.stack([np.searchsorted(e, nodes[:, k], side="left") for k, e in enumerate(edges)], axis=1)
     if validation.flagged is not None:
         n_score = max(len(e) for e in edges) + 1
-        bins = bins + n_score * np.asarray(validation.flagged.flags(inputs))[:, np.newaxis]
+        bins = (
+            bins + n_score * np.asarray(validation.flagged.flags(inputs[:, : problem.table.n_features]))[:, np.newaxis]
+        )
     return np.ascontiguousarray(bins)
 
 
 def _score_of(problem: AttackProblem, validation: Validation) -> _Score:
     """Find the bins of the score."""
-    inputs = problem.table.network_values
+    inputs = inputs_of(problem.classifier, problem.table)
     nodes = _nodes(problem, problem.classifier.scores(inputs))
     threshold = threshold_of(problem.classifier)
     edges = tuple(validation.score_edges(nodes[:, k], problem.constrained, threshold) for k in range(nodes.shape[1]))

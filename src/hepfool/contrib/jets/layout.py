@@ -21,8 +21,6 @@ from hepfool.events import EventTable
 from hepfool.features import Feature, FeatureSpace
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["ConstituentLayout"]
-
 COORDINATES: Final = ("pt", "eta", "phi")
 CONSTITUENTS: Final = "constituents"
 
@@ -37,11 +35,6 @@ class ConstituentLayout:
     empty: there a table is *missing* (NaN), so that no attack moves them, and
     networks and observables get 0, the table's sentinel; they take any place
     without a positive pt for empty.
-
-    Parameters
-    ----------
-    n_constituents : int
-        Number of places.
 
     Raises
     ------

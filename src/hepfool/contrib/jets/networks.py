@@ -21,76 +21,31 @@ import numpy as np
 import torch
 from torch import nn
 
-from hepfool.contrib.jets.observables import constituents, jet_axis, jet_d2, jet_eta, jet_mass, jet_pt
+from hepfool.contrib.jets.observables import N_COORDINATES, constituents, jet_axis, jet_d2, jet_eta, jet_mass, jet_pt
 from hepfool.events import EventTable
 from hepfool.models.networks import Standardise, mlp
 
-__all__ = [
-    "JET_NETWORKS",
-    "ConstituentSum",
-    "JetObservables",
-    "check_places",
-    "high_level_jets",
-    "particle_flow_jets",
-    "relative_constituents",
-]
+__all__ = ["ConstituentSum", "high_level_jets", "particle_flow_jets"]
 
-_N_COORDINATES: Final = 3
 _N_OBSERVABLES: Final = 4
 #: Rows per step when observables of a whole table are computed.
 _BATCH_SIZE: Final = 4096
 
 
 class JetObservables(nn.Module):
-    """
-    First layer without parameters: transverse momentum, pseudorapidity, mass and D2 (β = 2) of each jet.
-
-    Parameters
-    ----------
-    n_constituents : int
-        Places for constituents.
-
-    Raises
-    ------
-    ValueError
-        If there is no place.
-    """
+    """First layer without parameters: transverse momentum, pseudorapidity, mass and D2 (β = 2) of each jet."""
 
     def __init__(self, n_constituents: int) -> None:
         super().__init__()
         self.in_features = check_places(n_constituents)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """
-        Compute the observables.
-
-        Parameters
-        ----------
-        values : torch.Tensor, shape (n_events, 3 * n_constituents)
-            pt in GeV, eta, phi of each constituent.
-
-        Returns
-        -------
-        torch.Tensor, shape (n_events, 4)
-            pt in GeV, eta, mass in GeV, D2.
-        """
+        """Compute the observables."""
         _check_width(values, self.in_features)
         return torch.stack([jet_pt(values), jet_eta(values), jet_mass(values), jet_d2(values)], dim=1)
 
     def standardise(self, table: EventTable) -> Standardise:
-        """
-        Take mean and standard deviation of the observables from events.
-
-        Parameters
-        ----------
-        table : EventTable
-            Training events with the columns of constituents.
-
-        Returns
-        -------
-        Standardise
-            For :func:`high_level_jets`.
-        """
+        """Take mean and standard deviation of the observables from events."""
         batches = torch.split(torch.from_numpy(np.array(table.network_values)), _BATCH_SIZE)
         observables = torch.cat([self(batch) for batch in batches]).numpy()
         names = ("jet_pt", "jet_eta", "jet_mass", "jet_d2")
@@ -110,8 +65,6 @@ class ConstituentSum(nn.Module):
 
     Parameters
     ----------
-    n_constituents : int
-        Places for constituents.
     widths : iterable of int
         Nodes of each layer of Φ, all with ReLU.
     pt_scale : float
@@ -129,7 +82,7 @@ class ConstituentSum(nn.Module):
         super().__init__()
         self.in_features = check_places(n_constituents)
         self.pt_scale = pt_scale
-        nodes = [_N_COORDINATES, *widths]
+        nodes = [N_COORDINATES, *widths]
         if min(nodes) < 1 or len(nodes) == 1 or not pt_scale > 0:
             msg = f"widths {nodes[1:]} and pt_scale {pt_scale} must be positive; give each layer nodes"
             raise ValueError(msg)
@@ -139,26 +92,13 @@ class ConstituentSum(nn.Module):
         self.phi = nn.Sequential(*layers)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """
-        Sum over the constituents of each jet.
-
-        Parameters
-        ----------
-        values : torch.Tensor, shape (n_events, 3 * n_constituents)
-            pt in GeV, eta, phi of each constituent.
-
-        Returns
-        -------
-        torch.Tensor, shape (n_events, n_latent)
-            Dimensionless.
-        """
-        pt, eta, phi, present = relative_constituents(values, self.in_features)
-        relative = torch.stack([pt / self.pt_scale, eta, phi], dim=2)  # (n_events, n_constituents, 3)
+        """Sum over the constituents of each jet, shape (n_events, n_latent)."""
+        relative, present = relative_constituents(values, self.in_features, pt_scale=self.pt_scale)
         latent = self.phi(relative) * present[..., None]  # (n_events, n_constituents, n_latent)
         return torch.sum(latent, dim=1)
 
     def extra_repr(self) -> str:
-        """Return what the parameters do not tell."""
+        """Return the input width and the scale, as other layers show them."""
         return f"in_features={self.in_features}, pt_scale={self.pt_scale}"
 
 
@@ -170,17 +110,10 @@ def high_level_jets(
 
     Parameters
     ----------
-    n_constituents : int
-        Places for constituents.
     sigmoid : bool
         Whether the output is a probability instead of a logit.
     standardise : Standardise, optional
-        Of the four observables, from :meth:`JetObservables.standardise`; without it pt and mass enter in units of 100 GeV.
-
-    Returns
-    -------
-    torch.nn.Sequential
-        Untrained network.
+        Scaling of the four observables, from :meth:`JetObservables.standardise`; without it pt and mass enter in units of 100 GeV.
 
     Examples
     --------
@@ -199,8 +132,6 @@ def particle_flow_jets(n_constituents: int = 64, *, sigmoid: bool = False, pt_sc
 
     Parameters
     ----------
-    n_constituents : int
-        Places for constituents.
     sigmoid : bool
         Whether the output is a probability instead of a logit.
     pt_scale : float
@@ -222,57 +153,22 @@ def particle_flow_jets(n_constituents: int = 64, *, sigmoid: bool = False, pt_sc
 
 
 def check_places(n_constituents: int) -> int:
-    """
-    Count the columns of a number of places.
-
-    Parameters
-    ----------
-    n_constituents : int
-        Places for constituents.
-
-    Returns
-    -------
-    int
-        Three per place.
-
-    Raises
-    ------
-    ValueError
-        If there is no place.
-    """
+    """Count the columns of a number of places."""
     if n_constituents < 1:
         msg = f"n_constituents {n_constituents} is below 1; a jet needs a place for a constituent"
         raise ValueError(msg)
-    return _N_COORDINATES * n_constituents
+    return N_COORDINATES * n_constituents
 
 
 def relative_constituents(
-    values: torch.Tensor, n_columns: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """
-    Coordinates around the jet's axis, as networks of constituents see them.
-
-    Parameters
-    ----------
-    values : torch.Tensor, shape (n_events, n_columns)
-        pt in GeV, eta, phi of each constituent.
-    n_columns : int
-        Expected width.
-
-    Returns
-    -------
-    pt, eta, phi, present : torch.Tensor, shape (n_events, n_constituents)
-        pt in GeV; eta and phi relative to the jet's momentum; whether the place is taken.
-
-    Raises
-    ------
-    ValueError
-        If the width is another.
-    """
+    values: torch.Tensor, n_columns: int, *, pt_scale: float, angle_scale: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Coordinates around the jet's axis, shape (n_events, n_constituents, 3), and which places are taken."""
     _check_width(values, n_columns)
     jet = constituents(values)
-    axis_eta, axis_phi = jet_axis(jet)
-    return jet.pt, jet.eta - axis_eta[:, None], jet.phi - axis_phi[:, None], jet.present
+    axis_eta, axis_phi = (axis[:, None] for axis in jet_axis(jet))
+    scaled = [jet.pt / pt_scale, (jet.eta - axis_eta) / angle_scale, (jet.phi - axis_phi) / angle_scale]
+    return torch.stack(scaled, dim=2), jet.present
 
 
 def _check_width(values: torch.Tensor, n_columns: int) -> None:

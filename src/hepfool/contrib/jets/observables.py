@@ -2,8 +2,8 @@
 r"""
 Observables of jets as differentiable functions of their constituents.
 
-All take a tensor of shape (n_events, 3 * n_constituents) with the columns of
-:class:`hepfool.contrib.jets.layout.ConstituentLayout` and return one number per event.
+All take a tensor of shape (n_events, 3 * n_constituents) with pt in GeV, eta and phi of each constituent, as in
+:class:`hepfool.contrib.jets.layout.ConstituentLayout`, and return one number per event, shape (n_events,).
 Constituents are massless.  A place without a positive pt is empty: it
 contributes nothing and has no gradient, whatever else it holds.  A jet without
 constituents gives 0.
@@ -16,65 +16,37 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Constituents", "constituents", "jet_axis", "jet_d2", "jet_eta", "jet_mass", "jet_phi", "jet_pt"]
+__all__ = ["jet_d2", "jet_eta", "jet_mass", "jet_phi", "jet_pt"]
 
-_N_COORDINATES = 3
+#: pt, eta and phi.
+N_COORDINATES = 3
 _SECOND = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constituents:
-    """
-    Constituents around the hardest one.
+    """Constituents around the hardest one."""
 
-    Attributes
-    ----------
-    pt : torch.Tensor, shape (n_events, n_constituents)
-        In GeV, 0 in empty places.
-    eta, phi : torch.Tensor, shape (n_events, n_constituents)
-        Distance from the hardest constituent, phi in [-π, π]; 0 in empty places.
-    present : torch.Tensor of bool, shape (n_events, n_constituents)
-        False in empty places.
-    origin_eta, origin_phi : torch.Tensor, shape (n_events, 1)
-        The hardest constituent, without a gradient.
-    """
-
-    pt: torch.Tensor
+    pt: torch.Tensor  # (n_events, n_constituents); in GeV, 0 in empty places
+    # eta, phi: (n_events, n_constituents); distance from the hardest constituent, phi in [-π, π]; 0 in empty places
     eta: torch.Tensor
     phi: torch.Tensor
-    present: torch.Tensor
+    present: torch.Tensor  # (n_events, n_constituents); False in empty places
+    # origin_eta, origin_phi: (n_events, 1); the hardest constituent, without a gradient
     origin_eta: torch.Tensor
     origin_phi: torch.Tensor
 
 
 def constituents(values: torch.Tensor) -> Constituents:
-    """
-    Split columns into constituents and centre them, which keeps single precision sufficient.
-
-    Parameters
-    ----------
-    values : torch.Tensor, shape (n_events, 3 * n_constituents)
-        pt in GeV, eta, phi of each constituent.
-
-    Returns
-    -------
-    Constituents
-        Around the hardest one.
-
-    Raises
-    ------
-    ValueError
-        If the number of columns is not a multiple of three.
-    """
-    if values.ndim != 2 or not values.shape[1] or values.shape[1] % _N_COORDINATES:
+    """Split columns into constituents and centre them, which keeps single precision sufficient."""
+    if values.ndim != 2 or not values.shape[1] or values.shape[1] % N_COORDINATES:
         msg = (
             f"values have shape {tuple(values.shape)}, expected (n_events, 3 * n_constituents): pt, eta, phi of each; "
             "use the columns of a ConstituentLayout"
         )
         raise ValueError(msg)
-    pt, eta, phi = values.reshape(values.shape[0], values.shape[1] // _N_COORDINATES, _N_COORDINATES).unbind(
-        2
-    )  # each (n_events, n_constituents)
+    places = values.reshape(values.shape[0], values.shape[1] // N_COORDINATES, N_COORDINATES)
+    pt, eta, phi = places.unbind(2)  # each (n_events, n_constituents)
     present = pt > 0
     zero = torch.zeros((), dtype=values.dtype, device=values.device)
     pt, eta, phi = (torch.where(present, x, zero) for x in (pt, eta, phi))
@@ -91,37 +63,14 @@ def constituents(values: torch.Tensor) -> Constituents:
 
 
 def jet_axis(jet: Constituents) -> tuple[torch.Tensor, torch.Tensor]:
-    """
-    Direction of the jet's momentum, seen from the hardest constituent.
-
-    Parameters
-    ----------
-    jet : Constituents
-        From :func:`constituents`.
-
-    Returns
-    -------
-    rapidity, phi : torch.Tensor, shape (n_events,)
-        Dimensionless and in rad; rapidity, because it does not change with the origin.
-    """
+    """Direction of the jet's momentum, seen from the hardest constituent."""
     px, py, pz, energy_minus_px = _momentum(jet)
-    energy = energy_minus_px + px
-    return torch.atanh(pz / torch.where(energy > 0, energy, torch.ones_like(energy))), _azimuth(px, py)
+    return torch.atanh(pz / _divisor(energy_minus_px + px)), _azimuth(px, py)
 
 
 def jet_pt(values: torch.Tensor) -> torch.Tensor:
     """
-    Transverse momentum of the sum of the constituents.
-
-    Parameters
-    ----------
-    values : torch.Tensor, shape (n_events, 3 * n_constituents)
-        pt in GeV, eta, phi of each constituent.
-
-    Returns
-    -------
-    torch.Tensor, shape (n_events,)
-        In GeV.
+    Transverse momentum of the sum of the constituents, in GeV.
 
     Examples
     --------
@@ -133,40 +82,16 @@ def jet_pt(values: torch.Tensor) -> torch.Tensor:
 
 
 def jet_eta(values: torch.Tensor) -> torch.Tensor:
-    """
-    Pseudorapidity of the sum of the constituents.
-
-    Parameters
-    ----------
-    values : torch.Tensor, shape (n_events, 3 * n_constituents)
-        pt in GeV, eta, phi of each constituent.
-
-    Returns
-    -------
-    torch.Tensor, shape (n_events,)
-        Dimensionless.
-    """
+    """Pseudorapidity of the sum of the constituents."""
     jet = constituents(values)
     px, py, _, _ = _momentum(jet)
     pt = _square_root(px**2 + py**2)
     pz = (jet.pt * torch.sinh(jet.eta + jet.origin_eta)).sum(dim=1)
-    return torch.asinh(pz / torch.where(pt > 0, pt, torch.ones_like(pt)))
+    return torch.asinh(pz / _divisor(pt))
 
 
 def jet_phi(values: torch.Tensor) -> torch.Tensor:
-    """
-    Azimuth of the sum of the constituents.
-
-    Parameters
-    ----------
-    values : torch.Tensor, shape (n_events, 3 * n_constituents)
-        pt in GeV, eta, phi of each constituent.
-
-    Returns
-    -------
-    torch.Tensor, shape (n_events,)
-        In rad, in [-π, π].
-    """
+    """Azimuth of the sum of the constituents, in [-π, π] rad."""
     jet = constituents(values)
     px, py, _, _ = _momentum(jet)
     return _wrapped(_azimuth(px, py) + jet.origin_phi[:, 0])
@@ -180,11 +105,6 @@ def jet_mass(values: torch.Tensor) -> torch.Tensor:
     that brings it to :math:`\eta = 0`, it is
     :math:`m^2 = (E - p_x)(E + p_x) - p_y^2 - p_z^2`, where
     :math:`E - p_x = 2\sum p_\mathrm{T}(\sinh^2\tfrac\eta2 + \sin^2\tfrac\phi2)` does not cancel.
-
-    Parameters
-    ----------
-    values : torch.Tensor, shape (n_events, 3 * n_constituents)
-        pt in GeV, eta, phi of each constituent.
 
     Returns
     -------
@@ -211,8 +131,6 @@ def jet_d2(values: torch.Tensor, beta: float = 2.0) -> torch.Tensor:
 
     Parameters
     ----------
-    values : torch.Tensor, shape (n_events, 3 * n_constituents)
-        pt in GeV, eta, phi of each constituent.
     beta : float
         Exponent of the distances, positive.
 
@@ -236,13 +154,11 @@ def jet_d2(values: torch.Tensor, beta: float = 2.0) -> torch.Tensor:
         msg = f"beta {beta} is not positive; give the exponent of the distances"
         raise ValueError(msg)
     jet = constituents(values)
-    total = jet.pt.sum(dim=1, keepdim=True)  # (n_events, 1)
-    z = jet.pt / torch.where(total > 0, total, torch.ones_like(total))
+    z = jet.pt / _divisor(jet.pt.sum(dim=1, keepdim=True))
     e2, e3 = _squared_correlators(jet, z) if beta == _SECOND else _pairwise_correlators(jet, z, beta)
-    apart = e2 > 0
-    e2 = torch.where(apart, e2, torch.ones_like(e2))
+    divisor = _divisor(e2)
     # One division after the other: the cube of a small number underflows in single precision.
-    return torch.where(apart, e3 / e2 / e2 / e2, torch.zeros_like(e3))
+    return torch.where(e2 > 0, e3 / divisor / divisor / divisor, torch.zeros_like(e3))
 
 
 def _momentum(jet: Constituents) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -254,20 +170,24 @@ def _momentum(jet: Constituents) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
 
 
 def _azimuth(px: torch.Tensor, py: torch.Tensor) -> torch.Tensor:
-    """Angle of a transverse momentum; that of nothing is zero and has no gradient."""
+    """Angle of a transverse momentum; 0 without a gradient where the momentum is 0."""
     nothing = (px == 0) & (py == 0)
     return torch.atan2(py, torch.where(nothing, torch.ones_like(px), px))
 
 
 def _wrapped(angle: torch.Tensor) -> torch.Tensor:
-    """Bring angles into [-π, π] with the gradient of the identity; those inside stay as they are."""
+    """Wrap angles into [-π, π] with the gradient of the identity; those inside are unchanged."""
     return angle - 2.0 * math.pi * torch.round(angle / (2.0 * math.pi))
 
 
+def _divisor(number: torch.Tensor) -> torch.Tensor:
+    """Positive numbers as they are, 1 in place of all others."""
+    return torch.where(number > 0, number, torch.ones_like(number))
+
+
 def _square_root(squared: torch.Tensor) -> torch.Tensor:
-    """Root with a gradient of zero, not infinity, where there is nothing to take it of."""
-    positive = squared > 0
-    return torch.where(positive, torch.sqrt(torch.where(positive, squared, torch.ones_like(squared))), 0.0)
+    """Square root of positive numbers; 0 with zero gradient, not infinite, elsewhere."""
+    return torch.where(squared > 0, torch.sqrt(_divisor(squared)), 0.0)
 
 
 def _squared_correlators(jet: Constituents, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -300,5 +220,4 @@ def _pairwise_correlators(jet: Constituents, z: torch.Tensor, beta: float) -> tu
 
 
 def _power(base: torch.Tensor, exponent: float) -> torch.Tensor:
-    positive = base > 0
-    return torch.where(positive, torch.where(positive, base, torch.ones_like(base)) ** exponent, 0.0)
+    return torch.where(base > 0, _divisor(base) ** exponent, 0.0)

@@ -17,8 +17,6 @@ import numpy as np
 from hepfool.contrib.jets.layout import CONSTITUENTS, COORDINATES
 from hepfool.typing import IntArray
 
-__all__ = ["leading_jets", "with_leading_jets"]
-
 JETS: Final = "FatJet"
 CANDIDATES: Final = "FatJetPFCands"
 
@@ -30,9 +28,7 @@ def leading_jets(events: Any, *, jets: str = JETS, constituents: str = CANDIDATE
     Parameters
     ----------
     events : awkward.Array or NanoEvents, shape (n_events,)
-        With one collection of jets and one of constituents.
-    jets, constituents : str
-        Names of the collections.
+        One collection of jets and one of constituents.
 
     Returns
     -------
@@ -60,8 +56,6 @@ def with_leading_jets(events: Any, leading: Any, *, jets: str = JETS, constituen
         Nominal events, as given to :func:`leading_jets`.
     leading : awkward.Array, shape (n_events,)
         The jets, such as :meth:`hepfool.contrib.jets.layout.ConstituentLayout.write_back` returns them.
-    jets, constituents : str
-        Names of the collections.
 
     Returns
     -------

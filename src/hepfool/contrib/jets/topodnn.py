@@ -20,8 +20,6 @@ from hepfool.events import EventTable
 from hepfool.features import FeatureSpace
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["LAYOUT", "TopoDNNFrame", "topodnn_features", "topodnn_table"]
-
 #: The 30 hardest constituents.
 LAYOUT: Final = ConstituentLayout(30)
 
@@ -60,11 +58,6 @@ class TopoDNNFrame:
         values : FloatArray, shape (n_events, 90)
             Columns as ``LAYOUT.pad`` makes them: pt in GeV, eta, phi of 30 constituents in falling pt,
             NaN where a jet has fewer.
-
-        Returns
-        -------
-        TopoDNNFrame
-            Of these jets.
 
         Raises
         ------

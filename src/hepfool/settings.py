@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Records that a plan holds, and that load no framework: how to train, to judge and to fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from hepfool.ranges import check_counts
+
+Optimizer = Literal["minuit", "scipy"]
+Side = Literal["symmetrised", "one-sided"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """
+    How to train.
+
+    Attributes
+    ----------
+    max_epochs : int
+        Epochs after which training ends in any case.
+    learning_rate : float
+        Of the Adam optimiser.
+    batch_size : int
+        Events per step.
+    patience : int
+        Epochs without a smaller validation loss after which training ends.
+    weight_decay : float
+        Strength of the optimiser's pull of parameters towards zero.
+    balance_classes : bool
+        Whether each class has the same sum of weights in the loss.
+    device : str
+        Where to train, such as ``cpu`` or ``cuda``.
+    checkpoints : tuple of int
+        Epochs after which to keep a copy of the network, such as deliberately under-trained ones.
+    """
+
+    max_epochs: int = 50
+    learning_rate: float = 1e-3
+    batch_size: int = 1024
+    patience: int = 8
+    weight_decay: float = 0.0
+    balance_classes: bool = True
+    device: str = "cpu"
+    checkpoints: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not all(1 <= epoch <= self.max_epochs for epoch in self.checkpoints):
+            msg = f"checkpoints must be epochs from 1 to max_epochs={self.max_epochs}, got {self.checkpoints}"
+            raise ValueError(msg)
+        check_counts(self, "max_epochs", "batch_size", "patience")
+        if not self.learning_rate > 0 or not self.weight_decay >= 0:
+            msg = (
+                "learning_rate must be positive and weight_decay not negative, "
+                f"got {self.learning_rate} and {self.weight_decay}"
+            )
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorSettings:
+    """
+    How to build a detector.
+
+    Attributes
+    ----------
+    hidden : tuple of int
+        Nodes of each hidden layer.
+    clean_efficiency : float
+        Fraction of nominal validation events that must stay unflagged, in (0, 1).
+    training : TrainingSettings
+        How to train; classes are balanced by weight by default.
+    """
+
+    hidden: tuple[int, ...] = (64, 32)
+    clean_efficiency: float = 0.9
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def __post_init__(self) -> None:
+        """Check the efficiency."""
+        if not 0 < self.clean_efficiency < 1:
+            msg = f"clean_efficiency must lie between 0 and 1, got {self.clean_efficiency}"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """
+    Where the criteria draw their lines.
+
+    Attributes
+    ----------
+    max_systematics_ratio : float
+        Largest allowed ratio of the attack's effect to that of the physics systematics.
+    flagged_tolerance : float
+        Difference of flagged fractions in data and simulation that is accepted
+        beyond statistics, dimensionless.
+    flagged_n_sigma : float
+        Standard deviations by which they may differ on top.
+    max_floor_ratio : float
+        Largest distance of marginals and correlations, in units of their sampling floor.
+    min_events_per_feature : int
+        Constrained events per feature below which marginals and correlations are mostly statistics.
+    """
+
+    max_systematics_ratio: float = 1.0
+    flagged_tolerance: float = 0.02
+    flagged_n_sigma: float = 2.0
+    max_floor_ratio: float = 1.0
+    min_events_per_feature: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nuisance:
+    """
+    How the attack enters a fit.
+
+    Attributes
+    ----------
+    name : str
+        Of the nuisance parameter.
+    side : {"symmetrised", "one-sided"}
+        Whether the down variation mirrors the attack, or is the nominal distribution. A one-sided
+        template has a kink at zero: take intervals from the profile likelihood, not from a curvature.
+    per_process : bool
+        Whether every process has a parameter of its own, named ``<name>_<process>``.
+    scale : float
+        Factor on the shift: 1 takes the attack as it was found for one standard deviation.
+
+    Examples
+    --------
+    >>> Nuisance(per_process=True).parameter("ttbar")
+    'adversarial_ttbar'
+    """
+
+    name: str = "adversarial"
+    side: Side = "symmetrised"
+    per_process: bool = False
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check name, side and scale."""
+        if not self.name or any(character.isspace() for character in self.name):
+            msg = f"a nuisance parameter needs a name without spaces, got {self.name!r}"
+            raise ValueError(msg)
+        if self.side not in get_args(Side):
+            msg = f"side must be one of {', '.join(get_args(Side))}, got {self.side!r}"
+            raise ValueError(msg)
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            msg = f"scale must be positive, got {self.scale}"
+            raise ValueError(msg)
+
+    def parameter(self, sample: str) -> str:
+        """
+        Name the parameter of a process.
+
+        Parameters
+        ----------
+        sample : str
+            The process.
+
+        Returns
+        -------
+        str
+            The common name, or one of its own.
+        """
+        return f"{self.name}_{sample}" if self.per_process else self.name

@@ -1,0 +1,473 @@
+# SPDX-License-Identifier: BSD-3-Clause
+r"""
+The same uncertainties under rising freedom, from what the analysis quotes to what nothing but one standard deviation limits.
+
+The rungs: every source by itself, in quadrature; all sources with one shift :math:`\theta\in[-1,1]^k` for all events; a shift of
+its own for every event; every input by itself within its envelope; and, from attacks that are given, events that only the
+comparisons of the analysis keep.  One shift for all is a case of a shift per event, so that what is proved of the latter holds for
+both; the envelope spans each source by itself, and several together may leave it.  What inputs reach by themselves and sources do
+not exists only because the inputs of an event disagree with each other, which no source of the analysis can make them do.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from hepfool.attacks.base import AttackResult
+from hepfool.attacks.checks import Target, generator
+from hepfool.events import Envelope, EventTable
+from hepfool.exceptions import NotCertifiableError
+from hepfool.identity import table_digest
+from hepfool.models.protocols import Classifier, is_fooled
+from hepfool.statistics.sources import combined
+from hepfool.typing import BoolArray, FloatArray, IntArray, ProgressCallback
+from hepfool.worst_case.certified import Certificate, certify
+from hepfool.worst_case.shifts import Shifts
+
+__all__ = ["Bracket", "Ladder", "Rung", "ladder"]
+
+#: Points at which one common shift is tried, at most, and per source.
+_MOST_POINTS, _LEVELS = 1000, 9
+_FORMAT: Final = 1
+Freedom = Literal["sources", "one shift", "shift per event", "inputs", "attack"]
+_LABELS: Final[dict[str, str]] = {
+    "sources": "Each source alone, in quadrature",
+    "one shift": "All sources, one shift for all events",
+    "shift per event": "All sources, each event its own shift",
+    "inputs": "Every input by itself",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bracket:
+    """
+    A number from both sides.
+
+    Attributes
+    ----------
+    found : float
+        What does happen somewhere in the freedom; the worst case is at least this.
+    error : float
+        Statistical, of ``found``: what a Poisson bootstrap of the events converges to, at the same shifts and moves.
+    proved : float or None
+        What cannot be exceeded on these events; None where nothing is proved.
+    """
+
+    found: float
+    error: float
+    proved: float | None = None
+
+    def __str__(self) -> str:
+        proved = "" if self.proved is None else f", proved at most {self.proved:.4f}"
+        return f"{self.found:.4f} ± {self.error:.4f}{proved}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """
+    What one kind of freedom can do.
+
+    Attributes
+    ----------
+    freedom : {"sources", "one shift", "shift per event", "inputs", "attack"}
+        Its kind.
+    label : str
+        For a figure or table.
+    fooling : Bracket
+        Fooled fraction of the attacked events' weight.
+    gain, loss : Bracket
+        Largest rise and fall of the yield after the score selection, as fractions of that yield; both positive.  Only attacked
+        events move.  NaN where no weight is selected.
+    """
+
+    freedom: Freedom
+    label: str
+    fooling: Bracket
+    gain: Bracket
+    loss: Bracket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ladder:
+    """
+    The rungs for some events.
+
+    Attributes
+    ----------
+    rungs : tuple of Rung
+        From the least freedom to the most.
+    events : str
+        Which events these are, such as a region.
+    sources : tuple of str
+        Whose variations these are.
+    n_attacked, n_events : int
+        Attacked events, and all of them.
+    shift : mapping of str to float
+        Common shift, in standard deviations, at which most events are fooled; empty without sources.
+    relaxed : tuple of str
+        Where a proof covers more than the events can do.
+    seed : int
+        Of the searches.
+    """
+
+    rungs: tuple[Rung, ...]
+    events: str
+    sources: tuple[str, ...]
+    n_attacked: int
+    n_events: int
+    shift: Mapping[str, float]
+    relaxed: tuple[str, ...]
+    seed: int
+
+    def rung(self, freedom: str) -> Rung:
+        """
+        Look up a rung.
+
+        Parameters
+        ----------
+        freedom : str
+            Its kind, or the label of an attack.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        for rung in self.rungs:
+            if freedom in {rung.freedom, rung.label}:
+                return rung
+        msg = f"no rung {freedom!r}; there are {', '.join(rung.label for rung in self.rungs)}"
+        raise KeyError(msg)
+
+    @property
+    def statement(self) -> str:
+        """What the analysis's own sources can do of what free inputs can do, in a sentence; empty without both."""
+        found = {rung.freedom: rung.fooling.found for rung in self.rungs}
+        free = found.get("inputs", 0.0)
+        if "one shift" not in found or not free > 0.0:
+            return ""
+        own = {name: f"{found[name] / free:.0%}" for name in ("one shift", "shift per event") if name in found}
+        each = f", and {own['shift per event']} if each event has its own" if "shift per event" in own else ""
+        return f"Of what is found for free inputs, the sources reach {own['one shift']} with one shift for all events{each}."
+
+    def __str__(self) -> str:
+        width = max(len(rung.label) for rung in self.rungs)
+        head = f"{self.events}: {self.n_attacked} of {self.n_events} events attacked; fooling ratio found, and proved"
+        rows = [f"{rung.label:{width}}  {rung.fooling}" for rung in self.rungs]
+        return "\n".join([head, *rows, *filter(None, [self.statement])])
+
+    def to_json(self) -> str:
+        """
+        Write the record down.
+
+        Returns
+        -------
+        str
+            JSON, for :meth:`from_json`.
+        """
+        return json.dumps({"format": _FORMAT, **asdict(self)}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Ladder:
+        """
+        Read a record of :meth:`to_json`.
+
+        Parameters
+        ----------
+        text : str
+            JSON.
+
+        Returns
+        -------
+        Ladder
+            Equal to the one that was written.
+
+        Raises
+        ------
+        ValueError
+            If it is of another format.
+        """
+        content = json.loads(text)
+        if content.pop("format", None) != _FORMAT:
+            msg = "this is not the record of a ladder of this version; make it again"
+            raise ValueError(msg)
+        rungs = tuple(
+            Rung(**{**rung, **{name: Bracket(**rung[name]) for name in ("fooling", "gain", "loss")}})
+            for rung in content.pop("rungs")
+        )
+        rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        return cls(rungs=rungs, **rest)
+
+
+def ladder(  # noqa: PLR0913 - what is climbed, and at which price
+    classifier: Classifier,
+    table: EventTable,
+    envelope: Envelope | None = None,
+    *,
+    region: str | None = None,
+    sources: Iterable[str] | None = None,
+    attacks: Mapping[str, AttackResult] | None = None,
+    target: Target = "correct",
+    selected_class: int = 1,
+    max_boxes: int = 3000,
+    seconds: float | None = None,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> Ladder:
+    """
+    Measure what rising freedom does to the class of the same events.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        One of which :func:`~hepfool.worst_case.certified.certify` can prove something.
+    table : EventTable
+        Nominal events with their shape variations.
+    envelope : Envelope, optional
+        Limits of every input by itself; the shape variations' by default.
+    region : str, optional
+        Only events of this region.
+    sources : iterable of str, optional
+        Names without ``_up`` and ``_down``; all shape variations by default.
+    attacks : mapping of str to AttackResult, optional
+        Attacks on the same table, by their label on the last rungs, such as one under the caps of the validation, or an
+        adversarial network's under the same caps.
+    target : {"correct", "all"}, int or BoolArray
+        Events that are attacked; see :func:`~hepfool.attacks.base.run_attack`.
+    selected_class : int
+        Class that the score selection keeps.
+    max_boxes, seconds : int, float, optional
+        Budget of each proof; see :func:`~hepfool.worst_case.certified.certify`.
+    seed : int
+        Of the searches.
+    progress : callable, optional
+        Takes the present step, in words, and the finished fraction of it.
+
+    Returns
+    -------
+    Ladder
+        One rung for each kind of freedom that there is; proofs where they can be had.
+
+    Raises
+    ------
+    ValueError
+        If a region or source is unknown, nothing varies and no envelope is given, or an attack is of another table.
+    """
+    chosen = np.ones(table.n_events, dtype=np.bool_) if region is None else table.region(region).mask
+    attacked = {} if attacks is None else {label: _of_table(result, table, label) for label, result in attacks.items()}
+    known = tuple(dict.fromkeys(name.removesuffix("_up").removesuffix("_down") for name in table.shape_variations))
+    names = known if sources is None else tuple(sources)
+    if envelope is None and not names:
+        msg = "no shape variation to climb from: give the table some, or an envelope"
+        raise ValueError(msg)
+    limits = (Envelope.from_variations(table) if envelope is None else envelope).select(chosen)
+    part = table.select(chosen)
+    if isinstance(target, np.ndarray):
+        target = target[chosen]
+    settings: dict[str, Any] = {"target": target, "max_boxes": max_boxes, "seconds": seconds, "progress": progress}
+    free = certify(classifier, part, limits, rng=generator(seed), **settings)
+    counter = _Counter.of(classifier, part, free.attacked, selected_class)
+    rungs: list[Rung] = []
+    shift: dict[str, float] = {}
+    relaxed = list(free.relaxed)
+    if names:
+        shifts = Shifts.of(part.select(free.attacked), names)
+        rungs.append(_quadrature(counter, names))
+        own = _coherent(classifier, part, limits, names, seed, settings)
+        each = None if own is None else counter.certified("shift per event", own)
+        one, shift = _common(counter, shifts, each)
+        rungs += [one] if each is None else [one, each]
+        relaxed += [] if own is None else own.relaxed
+    rungs.append(counter.certified("inputs", free))
+    rungs += [counter.attack(label, result, chosen) for label, result in attacked.items()]
+    return Ladder(
+        rungs=tuple(rungs),
+        events="all events" if region is None else region,
+        sources=names,
+        n_attacked=int(free.attacked.sum()),
+        n_events=part.n_events,
+        shift=shift,
+        relaxed=tuple(dict.fromkeys(relaxed)),
+        seed=seed,
+    )
+
+
+def _of_table(result: AttackResult, table: EventTable, label: str) -> AttackResult:
+    if table_digest(result.nominal) != table_digest(table):
+        msg = f"the attack {label!r} is of another table; attack the events that are climbed from"
+        raise ValueError(msg)
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Counter:
+    """Turns classes of moved events into ratios with errors."""
+
+    classifier: Classifier
+    table: EventTable
+    attacked: IntArray  # positions
+    classes: IntArray  # of all nominal events
+    selected: BoolArray  # of all nominal events
+
+    selected_class: int
+
+    @classmethod
+    def of(cls, classifier: Classifier, table: EventTable, attacked: BoolArray, selected_class: int) -> _Counter:
+        if selected_class not in range(classifier.n_classes):
+            msg = f"selected_class must be one of the {classifier.n_classes} classes from 0, got {selected_class!r}"
+            raise ValueError(msg)
+        classes = np.asarray(classifier.predict(table.network_values))
+        return cls(
+            classifier=classifier,
+            table=table,
+            attacked=np.flatnonzero(attacked),
+            classes=classes,
+            selected=classes == selected_class,
+            selected_class=selected_class,
+        )
+
+    def changes(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Whether each attacked event is fooled, and enters (1) or leaves (-1) the selection, at these values."""
+        new = np.asarray(self.classifier.predict(values))
+        fooled = is_fooled(self.classifier, values, self.classes[self.attacked])
+        crossing = np.asarray((new == self.selected_class) * 1.0 - self.selected[self.attacked], dtype=np.float64)
+        return np.asarray(fooled, dtype=np.float64), crossing
+
+    def fooling(self, fooled: FloatArray) -> tuple[float, FloatArray]:
+        """Ratio, and by how much each event changes it."""
+        weights = self.table.weights[self.attacked]
+        ratio = float(weights @ fooled / weights.sum())
+        return ratio, weights * (fooled - ratio) / weights.sum()
+
+    def shift(self, crossing: FloatArray) -> tuple[float, FloatArray]:
+        """Relative change of the yield, and by how much each event changes it."""
+        weights, moved = self.table.weights, np.zeros(self.table.n_events)
+        moved[self.attacked] = crossing
+        total = weights[self.selected].sum()
+        if not total > 0.0:
+            return np.nan, np.full(len(weights), np.nan)
+        ratio = float(weights @ moved / total)
+        return ratio, weights * (moved - ratio * self.selected) / total
+
+    def certified(self, freedom: Freedom, certificate: Certificate) -> Rung:
+        """Count what a certificate found and did not exclude; events of negative weight stay where they are."""
+        found, possible = (
+            (certificate.states[self.attacked] == "found") * 1.0,
+            (certificate.states[self.attacked] != "proved") * 1.0,
+        )
+        gained = self.table.weights[self.attacked] > 0.0
+        found, possible = found * gained, possible * gained
+        inside = self.selected[self.attacked]
+        new = np.asarray(self.classifier.predict(certificate.counterexamples.network_values)) == self.selected_class
+        entering = np.zeros(len(self.attacked))
+        entering[certificate.states[self.attacked] == "found"] = new
+        sides = {
+            "gain": (found * entering * ~inside, possible * ~inside),
+            "loss": (found * inside, possible * inside),
+        }
+        return Rung(
+            freedom=freedom,
+            label=_LABELS[freedom],
+            fooling=_bracket(self.fooling(found), self.fooling(possible)[0]),
+            **{side: _bracket(self.shift(sure), self.shift(most)[0]) for side, (sure, most) in sides.items()},
+        )
+
+    def attack(self, label: str, result: AttackResult, chosen: BoolArray) -> Rung:
+        """Count what an attack did to these events."""
+        fooled, crossing = self.changes(result.adversarial.network_values[chosen][self.attacked])
+        change = self.shift(crossing)
+        return Rung(
+            freedom="attack",
+            label=label,
+            fooling=_bracket(self.fooling(fooled)),
+            gain=_bracket(_positive(change)),
+            loss=_bracket(_positive(change, -1.0)),
+        )
+
+
+def _bracket(measured: tuple[float, FloatArray], proved: float | None = None) -> Bracket:
+    return Bracket(found=measured[0], error=float(np.sqrt(measured[1] @ measured[1])), proved=proved)
+
+
+def _positive(change: tuple[float, FloatArray], sign: float = 1.0) -> tuple[float, FloatArray]:
+    """Take one side of a shift; nothing where it goes the other way."""
+    value, influence = sign * change[0], sign * change[1]
+    return (0.0, np.zeros_like(influence)) if value <= 0.0 else (value, influence)
+
+
+def _quadrature(counter: _Counter, sources: tuple[str, ...]) -> Rung:
+    """Each source by one standard deviation up and down, the larger one of each in quadrature."""
+    fooling, gain, loss = {}, {}, {}
+    for name in counter.table.shape_variations:
+        if name.removesuffix("_up").removesuffix("_down") in sources:
+            fooled, crossing = counter.changes(counter.table.variation(name).network_values[counter.attacked])
+            change = counter.shift(crossing)
+            fooling[name] = counter.fooling(fooled)
+            gain[name], loss[name] = _positive(change), _positive(change, -1.0)
+    return Rung(
+        freedom="sources",
+        label=_LABELS["sources"],
+        fooling=_added(fooling),
+        gain=_added(gain),
+        loss=_added(loss),
+    )
+
+
+def _added(parts: Mapping[str, tuple[float, FloatArray]]) -> Bracket:
+    size, slopes = combined({name: value for name, (value, _) in parts.items()}, signed=False)
+    influences = [slopes[name] * parts[name][1] for name in slopes]
+    return _bracket((size, np.sum(influences, axis=0)))
+
+
+def _common(counter: _Counter, shifts: Shifts, each: Rung | None) -> tuple[Rung, dict[str, float]]:
+    """Try one shift for all events at a grid of points; what is proved of a shift per event holds here too."""
+    points = _grid(len(shifts.sources))
+    tried = []
+    for theta in points:
+        fooled, crossing = counter.changes(shifts.at(theta))
+        tried.append((counter.fooling(fooled), counter.shift(crossing)))
+    best = max(range(len(points)), key=lambda k: tried[k][0][0])
+    up, down = (max((_positive(change, sign) for _, change in tried), key=lambda m: m[0]) for sign in (1.0, -1.0))
+    limits = (
+        dict.fromkeys(("fooling", "gain", "loss"))
+        if each is None
+        else {name: getattr(each, name).proved for name in ("fooling", "gain", "loss")}
+    )
+    rung = Rung(
+        freedom="one shift",
+        label=_LABELS["one shift"],
+        fooling=_bracket(tried[best][0], limits["fooling"]),
+        gain=_bracket(up, limits["gain"]),
+        loss=_bracket(down, limits["loss"]),
+    )
+    return rung, dict(zip(shifts.sources, points[best].tolist(), strict=True))
+
+
+def _grid(n_sources: int) -> FloatArray:
+    """Points between -1 and 1 of each source: as many levels as there is time for, else the corners that are drawn."""
+    levels = max((n for n in range(3, _LEVELS + 1, 2) if n**n_sources <= _MOST_POINTS), default=0)
+    if not levels:
+        corners = np.random.default_rng(n_sources).integers(0, 2, (_MOST_POINTS, n_sources)) * 2.0 - 1.0
+        return np.concatenate([corners, np.eye(n_sources), -np.eye(n_sources)])
+    return np.array(list(itertools.product(np.linspace(-1.0, 1.0, levels), repeat=n_sources)))
+
+
+def _coherent(
+    classifier: Classifier,
+    table: EventTable,
+    envelope: Envelope,
+    names: tuple[str, ...],
+    seed: int,
+    settings: dict[str, Any],
+) -> Certificate | None:
+    """Bracket shifts of each event; None of a classifier of which this cannot be proved."""
+    try:
+        return certify(classifier, table, envelope, coherent=names, rng=generator(seed), **settings)
+    except NotCertifiableError:
+        return None

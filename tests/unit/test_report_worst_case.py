@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The worst case in a report: the numbers in it are those of the records."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+
+import pytest
+
+from hepfool.attacks.base import AttackResult
+from hepfool.explain import Coherence, ExplainedPart, Explanation
+from hepfool.models.protocols import Classifier
+from hepfool.report import summary_html, summary_latex, summary_markdown
+from hepfool.report.sections import opening, sections
+from hepfool.report.worst_case import worst_case_in_words, worst_case_sections
+from hepfool.studies.systematics import Measured
+from hepfool.summary import Evidence, Summary, decide, summarise, summary_schema, worst_case_record
+from hepfool.summary.allowed_fraction import AllowedFraction, scaled_size
+from hepfool.worst_case.ladder import Bracket, Freedom, Ladder, Rung
+
+SIDE = Bracket(found=0.3, error=0.02, proved=0.35)
+
+
+def climbed(proved: float | None = 0.0523, *, relaxed: tuple[str, ...] = ()) -> Ladder:
+    def rung(freedom: Freedom, found: float, limit: float | None) -> Rung:
+        fooling = Bracket(found=found, error=0.004, proved=limit)
+        return Rung(freedom=freedom, label=f"By {freedom}", fooling=fooling, gain=SIDE, loss=SIDE)
+
+    return Ladder(
+        rungs=(rung("sources", 0.028, None), rung("one shift", 0.042, proved), rung("inputs", 0.1, proved)),
+        events="low_mt",
+        sources=("tau",),
+        n_attacked=3573,
+        n_events=4392,
+        shift={"tau": 1.0},
+        relaxed=relaxed,
+        seed=1,
+    )
+
+
+def explained(*, of_flags: bool = False, n_inputs: int = 12) -> Explanation:
+    coherence = Coherence(
+        share=Measured(0.243, 0.01), chance=Measured(0.178, 0.002), alone=Measured(0.116, 0.02), without=Measured(0.624)
+    )
+    weights = [float(k) for k in range(n_inputs)]
+    shares = {f"x{k}": Measured(weight / sum(weights), 0.001 * k) for k, weight in enumerate(weights)}
+    whole = ExplainedPart(
+        kind="all",
+        name="all",
+        n_events=285,
+        weight=9.0,
+        shares=shares,
+        coherence=None if of_flags else coherence,
+    )
+    parts = (whole, dataclasses.replace(whole, kind="process", name="ztt", n_events=200))
+    return Explanation(
+        of="flagged" if of_flags else "fooled", parts=parts, sources=() if of_flags else ("tau",), n_permutations=60
+    )
+
+
+def allowed() -> AllowedFraction:
+    return AllowedFraction(
+        threat_model="inputs within one sigma",
+        value=0.02,
+        limit=0.65,
+        expected=0.7,
+        level=0.95,
+        observable="score and flag",
+        regions=("high_mt",),
+        sources=("tau",),
+        n_data=671,
+        n_bins=13,
+        scan=((0.5, 0.1, 0.2), (1.0, 0.01, 0.02)),
+    )
+
+
+@pytest.fixture
+def summary(shifted_result: AttackResult, sign_classifier: Classifier) -> Summary:
+    evidence = Evidence.of(sums := shifted_result.sums(sign_classifier))
+    size = scaled_size(allowed(), 0.33, threat_model="inputs within one sigma", transfer="same tau decays")
+    record = worst_case_record(
+        ladders=[climbed()], explanations=[explained(), explained(of_flags=True)], allowed=[allowed()], sizes=[size]
+    )
+    return dataclasses.replace(summarise(sums, evidence, decide(evidence)), worst_case=record)
+
+
+def test_the_record_follows_the_schema_and_every_part_of_it_is_named(summary: Summary) -> None:
+    validator = pytest.importorskip("jsonschema").Draft202012Validator(summary_schema())
+    record = json.loads(summary.to_json())
+    assert list(validator.iter_errors(record)) == []
+    worst = record["worst_case"]
+    assert worst["ladders"][0]["rungs"][0]["fooling"] == {"found": 0.028, "error": 0.004, "proved": None}
+    assert worst["ladders"][0]["statement"] == climbed().statement
+    places = [worst, worst["ladders"][0], worst["ladders"][0]["rungs"][0]["gain"], worst["explanations"][0]["parts"][1]]
+    for place in (*places, worst["allowed"][0], worst["sizes"][0], worst["explanations"][0]["parts"][0]["coherence"]):
+        place["more"] = 1.0
+        assert len(list(validator.iter_errors(record))) == 1
+        del place["more"]
+
+
+def test_every_form_of_a_report_shows_the_numbers(summary: Summary) -> None:
+    worst, shares, coherence, flags, data, size = worst_case_sections(summary.worst_case or {})
+    assert [section.title for section in sections(summary)][1:7] == [
+        section.title for section in (worst, shares, coherence, flags, data, size)
+    ]
+    assert worst.rows[0][:4] == ("low_mt", "By sources", "0.0280 ± 0.0040", "–")
+    assert worst.rows[-1][2:] == ("0.1000 ± 0.0040", "0.0523", *("0.3000 ± 0.0200", "0.3500") * 2)
+    assert shares.rows[0] == ("x11", "0.1667 ± 0.0110")
+    assert (len(shares.rows), shares.rows[-1]) == (11, ("1 others", "0.0152"))
+    assert coherence.rows[1][:5] == ("process ztt", "200", "x11, x10, x9", "0.2430 ± 0.0100", "0.1780 ± 0.0020")
+    assert "flag again and again" in flags.note
+    assert data.rows == [("inputs within one sigma", "high_mt", "score and flag", "671", "0.0200", "0.6500", "0.7000")]
+    assert size.rows == [("same tau decays", "inputs within one sigma", "0.6500", "0.3300", "0.2145")]
+    for text in (html.unescape(summary_html(summary)), summary_markdown(summary)):
+        assert "0.2430 ± 0.0100" in text
+        assert climbed().statement in text
+    assert summary_latex(summary).count("tab:adversarial-what-data-allow") == 1
+
+
+def test_a_report_without_them_is_silent(summary: Summary) -> None:
+    without = dataclasses.replace(summary, worst_case=None)
+    assert "Worst case" not in summary_markdown(without)
+    assert climbed().statement not in opening(without)
+    assert list(worst_case_sections(worst_case_record())) == []
+
+
+def test_words_hold_what_is_known() -> None:
+    said = worst_case_in_words(worst_case_record(ladders=[climbed(0.1123)]))
+    assert "".join(said) == (
+        "In low_mt, inputs within their uncertainties can change the class of between 10.00% (found) and 11.23% (proved) of the "
+        "attacked events. Of what is found for free inputs, the sources reach 42% with one shift for all events."
+    )
+    assert worst_case_in_words(worst_case_record(ladders=[climbed(None)])) == []
+    (section,) = worst_case_sections(worst_case_record(ladders=[climbed(relaxed=("3 events jump",))]))
+    assert section.note.endswith("The proofs cover more than the events can do: 3 events jump.")
