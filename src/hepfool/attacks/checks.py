@@ -31,6 +31,8 @@ __all__ = [
     "verify",
 ]
 
+#: Events that are verified at a time.
+_CHECKED = 1 << 16
 #: From how many events on a gradient of zero is no accident.
 _N_FLAT = 20
 
@@ -185,14 +187,19 @@ def verify(problem: AttackProblem, values: FloatArray) -> None:
         name = table.features.names[int(np.argmax(fixed & moved.any(axis=0)))]
         msg = f"the attack moved {name!r}, which is fixed"
         raise ConstraintError(msg)
-    _check_derived(table.with_values(values), "adversarial", ConstraintError)
+    if table.features.derived:
+        _check_derived(table.with_values(values), "adversarial", ConstraintError)
     angles = table.features.of_kind("angle")
-    outside = moved & ~angles & ((values < bounds.lower[bounds.row]) | (values > bounds.upper[bounds.row]))
-    outside |= moved & ((values < table.features.lower) | (values > table.features.upper))
-    if outside.any():
-        event, j = np.argwhere(outside)[0]
-        msg = f"the attack moved {table.features.names[j]!r} of event {event} to {values[event, j]}, out of its bounds"
-        raise ConstraintError(msg)
+    for start in range(0, len(values), _CHECKED):
+        part = slice(start, start + _CHECKED)
+        row, now = bounds.row[part], values[part]
+        outside = ~angles & ((now < bounds.lower[row]) | (now > bounds.upper[row]))
+        outside = moved[part] & (outside | (now < table.features.lower) | (now > table.features.upper))
+        if outside.any():
+            event, j = np.argwhere(outside)[0]
+            name, event = table.features.names[j], start + event
+            msg = f"the attack moved {name!r} of event {event} to {values[event, j]}, out of its bounds"
+            raise ConstraintError(msg)
     if leaving(table, values).any():
         msg = f"{int(leaving(table, values).sum())} events changed their region under attack"
         raise ConstraintError(msg)
