@@ -179,7 +179,7 @@ def data_sums(
     if blinded and not unblind:
         table = table.select(~np.logical_or.reduce(blinded))
     filling, masks = _Filling(table), _masks(table)
-    groups = {"events": masks["all"]}
+    groups = {"events": masks["all"], **_identities(table)}
     if detector is not None and table.n_events:
         score = detector.score(table.network_values)
         groups["flagged"] = score > detector.threshold
@@ -271,9 +271,11 @@ def sums_of(
         for variation, score in scores.items():
             _detector_scores(filling, variation, masks, score)
         _detector_scores(filling, "fooled", {k: m & result.fooled for k, m in masks.items()}, scores["adversarial"])
-        filling.counts("nominal", masks, {"flagged": scores["nominal"] > detector.threshold})
+        of_nominal = scores["nominal"] > detector.threshold
+        selected = of_nominal & (result.classes == selected_class if len(result.classes) else False)
+        filling.counts("nominal", masks, {"flagged": of_nominal, "flagged selected": selected})
         flagged = scores["adversarial"] > detector.threshold if flagged is None else flagged
-    filling.counts("nominal", masks, _nominal_groups(result, table))
+    filling.counts("nominal", masks, _nominal_groups(result, table, selected_class))
     filling.counts("adversarial", masks, _adversarial_groups(result, flagged))
     shapes, weights = _effects(filling, result, classifier, flagged, selected_class, detector)
     compared = _compared(filling, result)
@@ -314,9 +316,17 @@ def _sorted(sums: Mapping[Key, ExactSum]) -> dict[Key, ExactSum]:
     return {key: sums[key] for key in sorted(sums)}
 
 
-def _nominal_groups(result: AttackResult, table: EventTable) -> dict[str, BoolArray]:
-    right = result.classes == table.labels if len(result.classes) else np.zeros(table.n_events, dtype=np.bool_)
-    return {"events": np.ones(table.n_events, dtype=np.bool_), "right": right}
+def _nominal_groups(result: AttackResult, table: EventTable, selected_class: int) -> dict[str, BoolArray]:
+    classes = result.classes if len(result.classes) else np.full(table.n_events, -1)
+    everything = np.ones(table.n_events, dtype=np.bool_)
+    right, selected = classes == table.labels, classes == selected_class
+    return {"events": everything, "right": right, "selected": selected, **_identities(table)}
+
+
+def _identities(table: EventTable) -> dict[str, BoolArray]:
+    """Mark events of which an input is not what it follows from; nothing without such inputs."""
+    found = [table.features.departs(table.values, j) for j in table.features.derived]
+    return {"departing": np.logical_or.reduce(found)} if found else {}
 
 
 def _adversarial_groups(result: AttackResult, flagged: BoolArray | None) -> dict[str, BoolArray]:
@@ -326,6 +336,7 @@ def _adversarial_groups(result: AttackResult, flagged: BoolArray | None) -> dict
         "moved": result.moved,
         "helpers": result.helpers,
         "fooled": result.fooled,
+        **_identities(result.adversarial),
     }
     if flagged is not None:
         groups |= {
@@ -410,11 +421,10 @@ def _effects(
         filling.distributions(name, varied, _masks(table), result.nominal_scores, result.binning, flags)
         for region, columns in yields.items():
             columns.append((weights - table.weights) * (regions[region] & (classes == selected_class)))
-    attacked = result.attacked.astype(np.float64)
-    flips = [table.weights * attacked, *(column * attacked for column in flips)]
-    for what, region, columns in (("flips", "", flips), *(("yields", name, found) for name, found in yields.items())):
-        matrix = np.stack(columns, axis=1)
-        filling.add(what, np.vstack([matrix.sum(axis=0), matrix.T @ matrix]), region=region)
+    flipped = np.stack([table.weights, *flips], axis=1) * result.attacked[:, np.newaxis]
+    for region, mask in regions.items():
+        for what, matrix in (("flips", flipped[mask]), ("yields", np.stack(yields[region], axis=1))):
+            filling.add(what, np.vstack([matrix.sum(axis=0), matrix.T @ matrix]), region=region)
     return tuple(table.shape_variations), tuple(table.weight_variations)
 
 

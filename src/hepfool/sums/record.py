@@ -258,7 +258,7 @@ class AttackSums:
         ----------
         group : str
             ``events``, ``attacked``, ``moved``, ``helpers`` (moved, not attacked), ``fooled``, ``unflagged`` (fooled and not flagged), ``right`` (classified),
-            ``flagged``, ``flagged attacked`` or ``flagged fooled``.
+            ``selected`` (by the score), ``departing`` (from an identity of inputs), ``flagged``, ``flagged selected``, ``flagged attacked`` or ``flagged fooled``.
         region, variation : str
             ``all``, ``constrained`` or a region; ``nominal``, ``adversarial``, ``data`` or a shape variation.
 
