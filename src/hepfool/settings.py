@@ -94,24 +94,32 @@ class Thresholds:
 
     Attributes
     ----------
+    confidence : float
+        Of the intervals that decide; with fewer events they are wider and decide less.
     max_systematics_ratio : float
         Largest allowed ratio of the attack's effect to that of the physics systematics.
     flagged_tolerance : float
-        Difference of flagged fractions in data and simulation that is accepted
-        beyond statistics, dimensionless.
-    flagged_n_sigma : float
-        Standard deviations by which they may differ on top.
+        Accepted difference of flagged fractions in data and simulation, in units of what the attack changes there.
+    max_signal_flagged : float
+        Largest fraction of selected signal that a detector may flag.
     max_floor_ratio : float
         Largest distance of marginals and correlations, in units of their sampling floor.
     min_events_per_feature : int
         Constrained events per feature below which marginals and correlations are mostly statistics.
     """
 
+    confidence: float = 0.95
     max_systematics_ratio: float = 1.0
-    flagged_tolerance: float = 0.02
-    flagged_n_sigma: float = 2.0
+    flagged_tolerance: float = 0.25
+    max_signal_flagged: float = 0.2
     max_floor_ratio: float = 1.0
     min_events_per_feature: int = 100
+
+    def __post_init__(self) -> None:
+        """Check the confidence."""
+        if not 0.0 < self.confidence < 1.0:
+            msg = f"confidence must lie between 0 and 1, got {self.confidence}"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

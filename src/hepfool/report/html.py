@@ -14,7 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.printable import printable
 from hepfool.report.cells import Section, furthest_moved, interval, measured, number
-from hepfool.report.sections import detection_remark, opening, sections
+from hepfool.report.detection import detection_remark
+from hepfool.report.sections import opening, sections
 from hepfool.report.words import flipping_sources, verdict_in_words
 from hepfool.summary import Summary
 
@@ -181,7 +182,12 @@ def _distances(constrained: Mapping[str, Any]) -> Iterator[_KeyNumber]:
 def _consequences(summary: Summary) -> Iterator[_KeyNumber]:
     if summary.detection is not None and (strongest := summary.detection["strongest_standard"]) is not None:
         remark = f"probability with {strongest['n_data']:.0f} data events, {strongest['title']}"
-        yield "Noticed by a standard check", number(strongest["power"]["value"]), remark
+        combined = summary.detection.get("combined")
+        if combined:
+            of = f"probability with {combined['n_data']:.0f} data events, {combined['n_checks']} checks at the level together"
+            yield "Noticed by all standard checks", number(combined["power"]["value"]), of
+        else:
+            yield "Noticed by a standard check", number(strongest["power"]["value"]), remark
     if summary.impact is not None:
         before, after = (interval(summary.impact[key]) for key in ("before", "after"))
         yield f"Uncertainty on {summary.impact['parameter']}", after, f"{before} without the attack"

@@ -19,7 +19,17 @@ from hepfool.report import EXTRA_COLUMNS, write_report
 from hepfool.statistics.checks import DetectionTable
 from hepfool.studies.frontier import Frontier
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import Evidence, Summary, Thresholds, decide, frontier_record, spread_record, summarise
+from hepfool.summary import (
+    Evidence,
+    Robustness,
+    Summary,
+    Thresholds,
+    decide,
+    frontier_record,
+    robustness_record,
+    spread_record,
+    summarise,
+)
 from hepfool.sums import AttackSums
 
 if TYPE_CHECKING:
@@ -108,6 +118,7 @@ def judged(  # noqa: PLR0913 - what a study may hold
     detection: DetectionTable | None = None,
     frontier: Frontier | None = None,
     spread: CrossRuns | None = None,
+    robustness: Robustness | None = None,
     impact: Impact | None = None,
     **given: Any,
 ) -> Outcome:
@@ -132,10 +143,12 @@ def judged(  # noqa: PLR0913 - what a study may hold
         From :func:`hepfool.studies.frontier.run_frontier`.
     spread : CrossRuns, optional
         From :func:`hepfool.studies.cross_run.run_cross_runs`.
+    robustness : Robustness, optional
+        From :func:`hepfool.summary.robustness`.
     impact : Impact, optional
         From :func:`hepfool.inference.expected_impact`.
     **given
-        ``others``, ``fractions``, ``adaptive`` and ``correlations`` of :meth:`hepfool.summary.Evidence.of`.
+        ``others``, ``fractions``, ``observed``, ``adaptive`` and ``correlations`` of :meth:`hepfool.summary.Evidence.of`.
 
     Returns
     -------
@@ -148,6 +161,7 @@ def judged(  # noqa: PLR0913 - what a study may hold
         summarise(sums, evidence, verdict, detection=detection, seed=seed),
         frontier=None if frontier is None else frontier_record(frontier),
         spread=None if spread is None else spread_record(spread),
+        robustness=None if robustness is None else robustness_record(robustness),
         impact=None if impact is None else impact_record(impact),
     )
     return Outcome(

@@ -325,6 +325,12 @@ class SpreadConfiguration(_Strict):
     n_splits: int = Field(default=1, ge=1, description="Ways to split the events.")
 
 
+class RobustnessConfiguration(_Strict):
+    """The attack with one thing changed at a time: strategy, seed and validation; each costs about as much as the attack."""
+
+    n_seeds: int = Field(default=2, ge=0, description="Other seeds to try.")
+
+
 class FitConfiguration(_Strict):
     """The analyst's pyhf workspace, one channel of which is a histogram of the score with uniform bins in [0, 1]."""
 
@@ -398,6 +404,9 @@ class Study(_Strict):
     checks: CheckSettings | None = Field(default=None, description="The validation; needs n_data.")
     frontier: FrontierConfiguration | None = Field(default=None, description="A scan of caps; needs checks.")
     spread: SpreadConfiguration | None = None
+    robustness: RobustnessConfiguration | None = Field(
+        default=None, description="The decision under other choices of the attack; needs systematics to say much."
+    )
     fit: FitConfiguration | None = None
     thresholds: Thresholds = Field(default_factory=Thresholds)
     investigated: bool = Field(
