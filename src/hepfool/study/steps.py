@@ -28,6 +28,7 @@ from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, train_detector
 from hepfool.events import UNLABELLED, Envelope, EventTable, signal_region_envelope
 from hepfool.exceptions import LowStatisticsWarning
+from hepfool.explain import explain
 from hepfool.inference import attack_patch, expected_impact, score_templates
 from hepfool.interrupts import completed
 from hepfool.io.histograms import read_histograms
@@ -46,13 +47,15 @@ from hepfool.studies.systematics import total
 from hepfool.studies.variations import yield_effects
 from hepfool.study.inputs import load_network
 from hepfool.study.outcome import check_shown, thin
-from hepfool.study.outcomes import Baseline, EventParts, FitOutcome, SystematicsOutcome
-from hepfool.study.plan import FitConfiguration, SpreadConfiguration, Study
+from hepfool.study.outcomes import Baseline, EventParts, FitOutcome, SystematicsOutcome, WorstCase
+from hepfool.study.plan import FitConfiguration, SpreadConfiguration, Study, WorstCaseConfiguration
 from hepfool.study.sources import read_events
 from hepfool.summary import Robustness, flagged_fractions, observed_checks, other_choices, robustness
-from hepfool.sums import AttackSums, data_sums
+from hepfool.summary.allowed_fraction import allowed_fraction, scaled_size
+from hepfool.sums import AttackSums, attack_effect, data_sums
 from hepfool.training import auroc, fit
 from hepfool.typing import ProgressCallback
+from hepfool.worst_case.ladder import ladder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -322,6 +325,43 @@ def _change_choices(given: StepInput) -> Robustness:
     )
 
 
+def _bracket_worst_case(given: StepInput) -> WorstCase:
+    """Find and prove what rising freedom can do, who carries the attack, and what the data allow of it."""
+    settings: WorstCaseConfiguration = given.setting("worst_case")
+    result: AttackResult = given.results["attack"]["test"]
+    classifier, table = given.results["baseline"].classifier, result.nominal
+    signal = tuple(region.name for region in table.regions if region.role == "signal")
+    envelope = _envelope(given.configuration, table)
+    ladders = tuple(
+        ladder(
+            classifier,
+            table,
+            region=region,
+            sources=settings.sources,
+            attacks={"The attack of this study": result},
+            target=given.configuration.target,
+            max_boxes=settings.max_boxes,
+            seconds=settings.seconds,
+            seed=given.configuration.seed,
+            progress=given.progress,
+        )
+        for region in settings.regions or signal or (None,)
+    )
+    explanation = None
+    if result.fooled.any():
+        explanation = explain(
+            result, classifier, sources=settings.sources, envelope=envelope, rng=given.rng("explanation")
+        )
+    sums: AttackSums = given.results["systematics"].all_sums
+    if settings.threat_model is None:
+        return WorstCase(ladders=ladders, explanation=explanation)
+    allowed = allowed_fraction(sums, threat_model=settings.threat_model, scale=given.results["events"].scale)
+    sizes = {} if settings.transfer is None else attack_effect(sums).yield_shift
+    scaled = partial(scaled_size, allowed, threat_model=settings.threat_model, transfer=settings.transfer or "")
+    shifts = tuple(scaled(abs(sizes[name].value)) for name in signal if name in sizes)
+    return WorstCase(ladders=ladders, explanation=explanation, allowed=allowed, sizes=shifts)
+
+
 def _repeat_trainings(given: StepInput) -> CrossRuns:
     """Train, attack and detect several times; finished parts stay in the folder of finished steps."""
     configuration, split = given.configuration, given.configuration.split
@@ -518,6 +558,15 @@ STEPS: Final[tuple[Step, ...]] = (
         seconds=lambda c, n, d: (
             (4 + (c.robustness.n_seeds if c.robustness else 0)) * _attack_seconds(c, int(n * _test_share(c)), d)
         ),
+    ),
+    Step(
+        name="worst_case",
+        title="bracket the worst case within the envelope",
+        work=_bracket_worst_case,
+        needs=("events", "baseline", "attack", "detector", "systematics"),
+        settings=("seed", "target", "envelope", "worst_case"),
+        wanted=lambda c: c.worst_case is not None,
+        seconds=lambda c, n, _: 2.0 + 4e-3 * n * _test_share(c),
     ),
     Step(
         name="spread",
