@@ -340,6 +340,24 @@ def test_a_frontier_and_a_fit_are_added_on_demand(
     assert "Expected uncertainty of the fit" in (configuration.output / "report.html").read_text()
 
 
+def test_other_choices_are_tried_on_demand(settings: Callable[..., Study], table: EventTable) -> None:
+    attack = {"n_iterations": 2, "max_js_distance": 0.1}
+    configuration = settings(attack=attack, detector=None, checks=None, robustness={"n_seeds": 0})
+    done, summary = steps_done(configuration, table)
+    assert done[-2:] == ["robustness", "report"]
+    assert summary.robustness is not None
+    rows = {(row["changed"], row["value"]): row for row in summary.robustness["rows"]}
+    assert set(rows) == {
+        ("strategy", "frugal"),
+        ("score in the validation", "without"),
+        ("compared separately", "union"),
+        ("compared separately", "processes"),
+    }
+    assert rows["strategy", "frugal"]["fooling"]["value"] > summary.fooling["fooling_ratio"]["value"]
+    # Everything but the attack is that of the study.
+    assert steps_done(configuration, table)[0] == ["report"]
+
+
 @pytest.mark.filterwarnings("ignore:the network's accuracy:hepfool.exceptions.NetworkWarning")  # hardly trained
 def test_trainings_are_repeated_on_demand(
     settings: Callable[..., Study], table: EventTable, monkeypatch: pytest.MonkeyPatch
