@@ -15,9 +15,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from hepfool.inference.impact import Impact
-from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, events_title, set_headroom, stacked_panels, styled
+from hepfool.plots.style import (
+    DEFAULT_STYLE,
+    PlotStyle,
+    draw_arrows,
+    events_title,
+    ratio_limits,
+    set_headroom,
+    stacked_panels,
+    styled,
+)
 
 if TYPE_CHECKING:
     from hepfool.studies.region_yields import RegionYields
@@ -28,8 +38,10 @@ _BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.25", "hatch": "///
 _POINTS: dict[str, Any] = {"fmt": "o", "color": "black", "markersize": 7, "elinewidth": 2}
 _OUTLINE = (patheffects.Stroke(linewidth=5, foreground="white"), patheffects.Normal())
 #: Bins whose prediction is known worse do not stretch the axis of the ratio.
-_PRECISE = 0.4
-_SMALLEST_SPAN, _LARGEST_SPAN = 0.25, 0.99
+_PRECISE = 0.6
+_SMALLEST_SPAN = 0.25
+#: Part of the yields' axis that remarks need.
+_FREE = 0.25
 _MAX_ROWS = 3
 #: Further attacks share a colour; the line of the first attack is dashed.
 _FURTHER_COLOUR, _FURTHER_LINES = 4, ("-", ":", "-.")
@@ -83,7 +95,7 @@ def plot_region_yields(
     columns = stacked_panels(figure, len(shown))
     for item, (ax, below) in zip(shown, columns, strict=True):
         curves = [(item.adversarial, lines[attack_label]), *((item.further[k], lines[k]) for k in item.further)]
-        _draw_yields(ax, item, curves, colours, log_y=log_y)
+        _draw_yields(ax, item, curves, colours, style, log_y=log_y)
         _draw_ratio(below, item, curves)
     _add_legend(figure, shown, colours, lines, data_label, style)
     return figure, columns
@@ -114,7 +126,7 @@ def _colours(shown: Sequence[RegionYields], taken: Iterable[str], style: PlotSty
 
 
 def _draw_yields(
-    ax: Axes, shown: RegionYields, curves: Sequence[_Curve], colours: dict[str, str], *, log_y: bool
+    ax: Axes, shown: RegionYields, curves: Sequence[_Curve], colours: dict[str, str], style: PlotStyle, *, log_y: bool
 ) -> None:
     bottom = np.zeros(len(shown.edges) - 1)
     for name, colour in colours.items():
@@ -132,10 +144,10 @@ def _draw_yields(
         errors = np.stack([shown.data - low, high - shown.data])[:, seen]
         ax.errorbar(_centres(shown.edges)[seen], shown.data[seen], yerr=errors, **_POINTS)
         highest = max(highest, float(high[seen].max(initial=0.0)))
-    set_headroom(ax, highest, log_y=log_y)
+    set_headroom(ax, highest, log_y=log_y, free=_FREE)
     ax.set_ylabel(events_title(shown.edges, shown.label))
-    size = mpl.rcParams["xtick.labelsize"]
-    ax.text(0.04, 0.96, _remarks(shown), transform=ax.transAxes, va="top", linespacing=1.4, fontsize=size)
+    remark: dict[str, Any] = {"transform": ax.transAxes, "va": "top", "linespacing": 1.3, "fontsize": style.text_size}
+    ax.text(0.04, 0.95, _remarks(shown), **remark)
 
 
 def _draw_adversarial(ax: Axes, values: FloatArray, edges: FloatArray, line: _Line) -> None:
@@ -152,21 +164,26 @@ def _draw_ratio(ax: Axes, shown: RegionYields, curves: Sequence[_Curve]) -> None
     for ratio, (_, line) in zip(ratios, curves, strict=True):
         _draw_adversarial(ax, ratio, shown.edges, line)
     precise = expected & (np.nan_to_num(upper - lower, nan=np.inf) < 2.0 * _PRECISE)
-    distances = [*(np.abs(ratio - 1.0) for ratio in ratios), upper - 1.0, 1.0 - lower]
+    within = [*ratios, upper, lower]
     if shown.data is not None:
         points, (low, high) = shown.data / norm, (edge / norm for edge in shown.data_interval)
         errors = np.stack([points - low, high - points])[:, expected]
         ax.errorbar(_centres(shown.edges)[expected], points[expected], yerr=errors, **_POINTS)
-        distances.append(np.abs(points - 1.0))
-    span = np.clip(1.2 * max(d[precise].max(initial=0.0) for d in distances), _SMALLEST_SPAN, _LARGEST_SPAN)
-    ax.set_ylim(1.0 - span, 1.0 + span)
+        within.append(points)
+    ax.set_ylim(*ratio_limits(within, precise, smallest=_SMALLEST_SPAN))
+    # The lowest label would touch that of the other axis.
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10], prune="lower"))
+    for ratio, (_, line) in zip(ratios, curves, strict=True):
+        draw_arrows(ax, _centres(shown.edges), ratio, line["color"])
+    if shown.data is not None:
+        draw_arrows(ax, _centres(shown.edges), shown.data / norm, "black")
     ax.set_xlim(shown.edges[0], shown.edges[-1])
     ax.set_xlabel(shown.label)
-    ax.set_ylabel("Ratio to sim.", loc="center")
+    ax.set_ylabel("Ratio", loc="center")
 
 
 def _remarks(shown: RegionYields) -> str:
-    lines = [f"{shown.region.replace('_', ' ')}, {shown.role} region"]
+    lines = [f"{shown.title or shown.region.replace('_', ' ')}, {shown.role} region"]
     return "\n".join([*lines, "data blinded"] if shown.blinded else lines)
 
 

@@ -25,9 +25,10 @@ from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.worst_case.caps import attack_caps
 from hepfool.worst_case.composition import composition_weights
 
-#: Bins of a figure between the outer edges of the attack's bins; integers have one bin per number.
+#: Most bins of a figure between the outer edges of the attack's bins, which have a round width; integers have one per number.
 FIGURE_BINS: Final = 50
 
+_ROUND, _ROUNDING = (1.0, 2.0, 2.5, 5.0, 10.0), 1e-9
 _SCORE_BINS: Final = Binning(np.linspace(0.0, 1.0, N_SCORE_BINS + 1)[np.newaxis])
 
 #: Log odds of the score in which the area under the ROC curve is computed.
@@ -122,7 +123,15 @@ def figure_edges(kind: str, edges: FloatArray) -> FloatArray:
     """Cut the range of a feature into the bins of a figure."""
     if kind == "integer":
         return np.arange(np.floor(edges[0]), np.ceil(edges[-1]) + 2) - 0.5
-    return np.linspace(edges[0], edges[-1], FIGURE_BINS + 1)
+    width = _round_up((edges[-1] - edges[0]) / FIGURE_BINS)
+    first, last = np.floor(edges[0] / width + _ROUNDING), np.ceil(edges[-1] / width - _ROUNDING)
+    return np.asarray(width * np.arange(first, last + 1))
+
+
+def _round_up(width: float) -> float:
+    """Give the next width that a reader takes for round."""
+    power = 10.0 ** np.floor(np.log10(width))
+    return float(power * next(digit for digit in _ROUND if digit * power >= width * (1.0 - _ROUNDING)))
 
 
 def _masks(table: EventTable) -> dict[str, BoolArray]:
@@ -286,6 +295,7 @@ def sums_of(
         filling.add("composition", value, region=region, name=name)
     facts = {
         **_facts(table, classifier, binning, detector),
+        "region_titles": tuple(region.title(table.features) for region in table.regions),
         "attack": repr(result.attack),
         "n_iterations": result.attack.n_iterations,
         "selected_class": selected_class,

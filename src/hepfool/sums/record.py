@@ -373,6 +373,14 @@ class AttackSums:
         return tuple(name for name, *_ in self.facts["features"])
 
     @property
+    def labels(self) -> dict[str, str]:
+        """What a figure calls inputs (without units) and regions, by name."""
+        inputs = {name: title.rpartition(" [")[0] or title for name, title, _ in self.facts["features"]}
+        names = [name for name, _ in self.facts["regions"]]
+        titles = self.facts.get("region_titles") or [name.replace("_", " ") for name in names]
+        return inputs | dict(zip(names, titles, strict=True))
+
+    @property
     def validated(self) -> Validated:
         """Every comparison of the validation, measured on all events, beside its cap."""
         ordered = sorted(self.compared.values(), key=self._place)
