@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from hepfool.settings import Thresholds
+from hepfool.shown import Displayed, Shown
 from hepfool.studies.systematics import Measured, SystematicEffect, SystematicTotal
 from hepfool.summary.criteria import CRITERIA, AttackFinished, Criterion, FlaggedFractionsAgree
 from hepfool.summary.evidence import Evidence
@@ -49,8 +50,8 @@ class Sensitivity:
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Verdict(Displayed):
     """
     The decision and what it is based on.
 
@@ -80,6 +81,14 @@ class Verdict:
     sensitivity: tuple[Sensitivity, ...] = ()
     adaptive: Decision | None = None
     adaptive_flips: Measured | None = None
+
+    def _shown(self) -> Shown:
+        return Shown(
+            f"{self.decision}: {self.meaning}",
+            ("criterion", "status", "numbers"),
+            [(type(c).__name__ + "*" * c.decisive, c.status, c.numbers) for c in self.criteria],
+            ("* decides", self.stability if self.sensitivity else ""),
+        )
 
     @property
     def meaning(self) -> str:
