@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import shlex
 import sys
 import traceback
 import warnings
@@ -181,6 +182,20 @@ def demo(output: str, *, force: bool, frontier: bool, seed: int) -> None:
         with progress_bars() as progress:
             summary = run_demo(folder, force=force, seed=seed, frontier=frontier, progress=progress)
         _show(summary, folder)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.option("--coffea", is_flag=True, help="Write an analysis in coffea in place of a plan for flat files.")
+def init(folder: str, *, coffea: bool) -> None:
+    """Write a study, or an analysis, to start from into FOLDER; it runs on the events of the package."""
+    with _user_errors():
+        from hepfool.starter import write_starter  # noqa: PLC0415 - loaded late, so that --help stays quick
+
+        for path in write_starter(folder, coffea=coffea):
+            click.echo(str(path))
+        steps = "python analysis.py" if coffea else "python events.py && hepfool workflow study.yaml"
+        click.echo(f"Run it: cd {shlex.quote(folder)} && {steps}")
 
 
 @main.command("contact-sheet")

@@ -12,6 +12,7 @@ import glob
 import math
 import textwrap
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
@@ -484,8 +485,8 @@ class Study(Displayed, _Strict):
             raise ValueError(msg)
 
     def _shown(self) -> Shown:
-        changed = self.model_dump(mode="json", exclude_defaults=True)
-        return Shown("Study", ("setting", "value"), [(name, _brief(value)) for name, value in changed.items()])
+        names = self.model_dump(exclude_defaults=True)
+        return Shown("Study", ("setting", "value"), [(name, _brief(getattr(self, name))) for name in names])
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Study:
@@ -610,8 +611,13 @@ class Study(Displayed, _Strict):
 
 
 def _brief(value: Any) -> str:
-    """Write a setting in one line."""
-    text = ", ".join(f"{name}: {item}" for name, item in value.items()) if isinstance(value, dict) else str(value)
+    """Write in one line what a setting states beside its defaults."""
+    stated: dict[str, Any] = {}
+    if isinstance(value, BaseModel):
+        stated = value.model_dump(mode="json", exclude_defaults=True)
+    elif is_dataclass(value):
+        stated = {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) != f.default}
+    text = ", ".join(f"{name}: {item}" for name, item in stated.items()) or str(value)
     return textwrap.shorten(text, _LONGEST, placeholder=" …")
 
 
