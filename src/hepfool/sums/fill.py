@@ -105,18 +105,26 @@ class _Filling:
     def marginals(self, adversarial: EventTable, masks: Mapping[str, BoolArray], binning: Binning) -> None:
         """Fill the bins of figures, and what moved between them."""
         for j, feature in enumerate(self.table.features):
-            bins = Binning(figure_edges(feature.kind, binning.edges[j])[np.newaxis])
-            old, new = (bins.indices(t.values[:, j : j + 1])[:, 0] for t in (self.table, adversarial))
-            for region, mask in masks.items():
-                present = mask & ~self.table.missing[:, j]
-                weights = self.table.weights[present]
-                moved = Migration.between(old[present], new[present], weights, n_bins=bins.n_bins)
-                filled = [
-                    np.bincount(index[present], weights=w, minlength=bins.n_bins)
-                    for index in (old, new)
-                    for w in (weights, weights**2)
-                ]
-                self.add("marginal", [*filled, moved.net, moved.variance], region=region, name=feature.name)
+            for region, rows in figure_rows(self.table, adversarial, j, binning, masks):
+                self.add("marginal", rows, region=region, name=feature.name)
+
+
+def figure_rows(
+    nominal: EventTable, adversarial: EventTable, column: int, binning: Binning, masks: Mapping[str, BoolArray]
+) -> Iterator[tuple[str, list[FloatArray]]]:
+    """Fill the bins of a feature's figure by region: yields and variances before and after, and what moved between them."""
+    bins = Binning(figure_edges(nominal.features[column].kind, binning.edges[column])[np.newaxis])
+    old, new = (bins.indices(t.values[:, column : column + 1])[:, 0] for t in (nominal, adversarial))
+    for region, mask in masks.items():
+        present = mask & ~nominal.missing[:, column]
+        weights = nominal.weights[present]
+        moved = Migration.between(old[present], new[present], weights, n_bins=bins.n_bins)
+        filled: list[FloatArray] = [
+            np.bincount(index[present], weights=w, minlength=bins.n_bins).astype(np.float64, copy=False)
+            for index in (old, new)
+            for w in (weights, weights**2)
+        ]
+        yield region, [*filled, moved.net, moved.variance]
 
 
 def figure_edges(kind: str, edges: FloatArray) -> FloatArray:
