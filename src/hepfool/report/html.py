@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.printable import printable
-from hepfool.report.cells import Section, furthest_moved, interval, measured, number
+from hepfool.report.cells import Section, furthest_moved, goodness, interval, measured, number
 from hepfool.report.sections import detection_remark, opening, sections
 from hepfool.report.words import flipping_sources, verdict_in_words
 from hepfool.summary import Summary
@@ -193,6 +193,9 @@ def _consequences(summary: Summary) -> Iterator[_KeyNumber]:
     if summary.impact is not None:
         before, after = (interval(summary.impact[key]) for key in ("before", "after"))
         yield f"Uncertainty on {summary.impact['parameter']}", after, f"{before} without the attack"
+        bias = summary.impact["bias"]
+        remark = f"{number(bias['n_sigma'])} σ, where data follow the attack and the model does not; {goodness(bias)}"
+        yield f"Bias of {summary.impact['parameter']}", number(bias["shift"]), remark
 
 
 def _spread_number(spread: Mapping[str, Any]) -> _KeyNumber:
