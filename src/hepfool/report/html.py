@@ -47,7 +47,10 @@ _CAPTIONS = {
     "misclassification": "Whether detectors of independent trainings flag the same clean events more often than chance.",
     "significance": "Relative significance of a discovery against the threshold on the score, before and after the attack.",
     "detection": "Which check of the inputs would have noticed the attack, with the data events of this analysis.",
-    "impacts": "How far each nuisance parameter of the fit can move the result, the attack among them.",
+    "impacts": (
+        "How far each nuisance parameter of the fit can move the result, the attack among them (right). Post-fit intervals, and pulls "
+        "of a fit without the attack to data with it, in units of the pre-fit uncertainties (left)."
+    ),
     "frontier": "What an attack gains if it may be noticed more easily: further right, a check of the inputs notices it with a "
     "higher probability. The star is the attack of this report.",
     "detector": "The detector of attacks. Left: which fraction of the fooled events it flags, at the price of flagging nominal "
