@@ -136,10 +136,9 @@ def _rows(sums: AttackSums, evidence: Evidence, region: str, place: str, rung: R
     yield _attack("Attack", "attack", sums, place, evidence.attack, region)
     if evidence.corrected is not None:
         yield _attack("Attack, not flagged", "corrected", sums, place, evidence.corrected, region)
-    if (adaptive := evidence.adaptive) is not None:
-        whole = region == ALL_EVENTS
-        label = "Attack, knows detector" + ("" if whole else "*")
-        yield VerdictRow(label, "adaptive", adaptive.flips, _shift(adaptive, region))
+    if evidence.adaptive is not None:
+        known = evidence.adaptive.remaining
+        yield VerdictRow("Attack, knows detector", "adaptive", known.flips_in(region), _shift(known, region))
     if rung is not None:
         yield _worst(rung)
 
@@ -352,8 +351,6 @@ def _add_legend(
     if detection is not None:
         entries += power_handles(detection, style)
     title = [f"Verdict: {decision}"] if decision else []
-    if "adaptive" in kinds and any(row.label.endswith("*") for panel in panels for row in panel.rows):
-        title.append("* classes: attacked events of all regions")
     figure.legend(
         handles=entries,
         loc="outside lower left",

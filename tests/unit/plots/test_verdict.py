@@ -12,7 +12,6 @@ from hepfool.attacks.stochastic import Noise
 from hepfool.plots import PlotStyle, plot_verdict, verdict_panels
 from hepfool.statistics.checks import DetectionPower, DetectionTable
 from hepfool.statistics.toys import Power
-from hepfool.studies.systematics import Measured, SystematicEffect
 from hepfool.summary import Evidence
 from hepfool.worst_case.ladder import Bracket, Ladder, Rung
 from tests.specimens import SineClassifier, events
@@ -61,7 +60,7 @@ def written(ax: Axes) -> str:
 def test_numbers_are_those_of_the_signal_region(result: AttackResult) -> None:
     flagged = np.arange(400) % 3 == 0
     sums = result.sums(SineClassifier(), flagged=flagged)
-    adaptive = SystematicEffect(name="a", kind="attack", flips=Measured(0.2), yield_shift={"high_pt": Measured(0.1)})
+    adaptive = result.sums(SineClassifier(), flagged=np.arange(400) % 2 == 0)
     (panel,) = verdict_panels(sums, Evidence.of(sums, adaptive=adaptive), ladders=[ladder()])
     table, classes = result.nominal, SineClassifier().predict(result.nominal.network_values)
     inside = table.region("high_pt").mask
@@ -81,7 +80,7 @@ def test_numbers_are_those_of_the_signal_region(result: AttackResult) -> None:
         "All, in quadrature",
         "Attack",
         "Attack, not flagged",
-        "Attack, knows detector*",
+        "Attack, knows detector",
         r"Any inputs within $\pm 1\sigma$",
     ]
     assert panel.n_attacked == attacked.sum()
@@ -93,6 +92,8 @@ def test_numbers_are_those_of_the_signal_region(result: AttackResult) -> None:
     assert rows["Attack"].flips.value == pytest.approx(fraction(result.fooled))  # type: ignore[union-attr]
     remaining = fraction(result.fooled & ~flagged)
     assert rows["Attack, not flagged"].flips.value == pytest.approx(remaining)  # type: ignore[union-attr]
+    known = fraction(result.fooled & (np.arange(400) % 2 == 1))
+    assert rows["Attack, knows detector"].flips.value == pytest.approx(known)  # type: ignore[union-attr]
     chosen, weights = inside & (classes == 1), table.weight_variations["norm_up"]
     change = weights[chosen].sum() / table.weights[chosen].sum() - 1.0
     assert rows["norm"].shifts[0].value == pytest.approx(change)
