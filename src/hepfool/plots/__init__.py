@@ -34,6 +34,7 @@ from hepfool.plots.studies import (
 from hepfool.plots.style import PlotStyle
 from hepfool.plots.systematics import plot_impacts, plot_region_yields
 from hepfool.plots.validation import plot_detection, plot_detector, plot_threshold_scan
+from hepfool.plots.verdict import VerdictPanel, VerdictRow, plot_verdict, verdict_panels
 from hepfool.plots.worst_case import plot_ladder
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "Marginal",
     "PlotStyle",
     "Projection",
+    "VerdictPanel",
+    "VerdictRow",
     "fooling_by_part",
     "marginal",
     "plot_allowed_fraction",
@@ -65,7 +68,9 @@ __all__ = [
     "plot_score",
     "plot_score_stack",
     "plot_threshold_scan",
+    "plot_verdict",
     "projection",
     "representative_marginals",
     "score_histogram",
+    "verdict_panels",
 ]

@@ -6,13 +6,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hepfool.inference.impact import CONSTRAINED
 from hepfool.inference.templates import LOWER_LIMIT
-from hepfool.report.cells import Section, furthest_moved, interval, measured, number
+from hepfool.report.cells import Section, furthest_moved, goodness, interval, measured, number
 from hepfool.report.detection import detection_section, observed_section
 from hepfool.report.on_demand import frontier_section, robustness_section, spread_section
 from hepfool.report.validated import validated_in_words, validated_section
 from hepfool.report.worst_case import worst_case_in_words, worst_case_sections
 from hepfool.summary import Summary
+
+#: Pulls that the sentence on the fit names.
+_MAX_PULLS = 3
 
 _FOOLING_NOTE = "Attacked events are those that the network had classified correctly, unless another target is stated."
 _COMPOSITION_NOTE = (
@@ -60,6 +64,7 @@ def opening(summary: Summary) -> str:
     compared = validated_in_words(summary.validation)
     said = [f"{sentence}.", *_beside(events), *_convergence(events), compared, *composition_in_words(summary)]
     said += [] if summary.worst_case is None else worst_case_in_words(summary.worst_case)
+    said += [] if summary.impact is None else fit_in_words(summary.impact)
     return " ".join(text for text in said if text)
 
 
@@ -224,19 +229,48 @@ def _envelope(added: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _impact(impact: Mapping[str, Any]) -> Section:
+    bias = impact["bias"]
     rows = [
-        ("without the attack", interval(impact["before"])),
-        ("with the attack", interval(impact["after"])),
+        ("uncertainty without the attack", interval(impact["before"])),
+        ("uncertainty with the attack", interval(impact["after"])),
         ("relative increase", number(impact["increase"])),
         ("added in quadrature", number(impact["added"])),
+        ("bias: data follow the attack, the model does not", f"{number(bias['shift'])}, {number(bias['n_sigma'])} σ"),
+        ("goodness of that fit", goodness(bias)),
     ]
     n_ranked = len(impact["ranking"])
     for place, entry in enumerate(impact["ranking"], start=1):
         if entry["adversarial"]:
             shift = f"{number(entry['down'])} with the parameter down, {number(entry['up'])} up"
             rows.append((f"{entry['name']}, rank {place} of {n_ranked} nuisance parameters", shift))
-    title = "Expected uncertainty of the fit"
-    return Section(title, ("", f"uncertainty on {impact['parameter']}"), rows, impact["statement"])
+            rows.append(
+                (
+                    f"{entry['name']}, post-fit uncertainty",
+                    f"{interval(entry['interval'])}, pre-fit {number(entry['prior'])}",
+                )
+            )
+    return Section("Expected uncertainty and bias of the fit", ("", impact["parameter"]), rows, impact["statement"])
+
+
+def fit_in_words(impact: Mapping[str, Any]) -> list[str]:
+    """Bias without the attack in the model, whether the fit would notice it, and how much the fit learns of the attack."""
+    bias, parameter = impact["bias"], impact["parameter"]
+    said = f"Data that follow the attack, fitted without it, shift {parameter} by {number(bias['shift'])}"
+    if bias["n_sigma"] is not None:
+        said += f", {abs(bias['n_sigma']):.2f} of its expected uncertainty"
+    if bias["power"] is None:
+        said += "; no bin is left for a test of the goodness of fit"
+    else:
+        said += f"; the goodness of fit rejects them at the level 0.05 with a probability of {bias['power']:.2f}"
+    pulls = sorted(bias["pulls"].items(), key=lambda item: -abs(item[1] or 0.0))[:_MAX_PULLS]
+    if pulls:
+        said += f"; the largest pulls are {', '.join(f'{name} {pull or 0.0:+.2f}' for name, pull in pulls)}"
+    return [f"{said}."] + [
+        f"The fit constrains {e['name']} to {e['constraint']:.2f} of its pre-fit uncertainty, so that the uncertainty with the "
+        "attack is that of an attack of exactly this shape."
+        for e in impact["ranking"]
+        if e["adversarial"] and e["constraint"] is not None and e["constraint"] < CONSTRAINED
+    ]
 
 
 def _text(value: Any) -> str:

@@ -25,6 +25,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from hepfool.shown import Displayed, Shown
 from hepfool.statistics.bins import cells_of, inner_quantiles
 from hepfool.statistics.comparisons import Comparison
 from hepfool.statistics.compatibility import chi2_power
@@ -68,6 +69,8 @@ CHECK_TITLES: dict[CheckKind, str] = {
     "classifier": "classifier two-sample test",
 }
 
+#: Rows that a terminal or a notebook shows.
+_SHOWN = 10
 #: Quantiles in which the cumulative distributions are compared.
 _CUMULATIVE_BINS = 200
 
@@ -156,8 +159,8 @@ class DetectionPower:
         return CHECK_TITLES[self.check] + (f": {', '.join(self.features)}" if self.features else "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectionTable:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class DetectionTable(Displayed):
     """
     All checks, the strongest first.
 
@@ -177,6 +180,18 @@ class DetectionTable:
     level: float
     combined: CombinedPower | None = None
     notes: tuple[str, ...] = ()
+
+    def _shown(self) -> Shown:
+        more = len(self.rows) - _SHOWN
+        return Shown(
+            f"Probability that a check notices the attack, {self.level:.0%} if nothing is wrong",
+            ("check", "region", "data events", "probability"),
+            [
+                (r.title, r.region, f"{r.n_data:.0f}", f"{r.power.value:.3f} ± {r.power.error:.3f}")
+                for r in self.rows[:_SHOWN]
+            ],
+            (f"{more} more" if more > 0 else "",),
+        )
 
     def strongest(self, checks: Iterable[CheckKind] = STANDARD_CHECKS) -> DetectionPower:
         """

@@ -201,14 +201,14 @@ def check_shown(table: EventTable) -> None:
 
 def draw_study(study: Outcome, *, style: PlotStyle | None = None) -> dict[str, Figure]:
     """
-    Draw marginals, correlations, scores and fooling ratios, and checks, frontier and impacts if there are any.
+    Draw the verdict, marginals, correlations, scores and fooling ratios, and checks, frontier and impacts if there are any.
 
     Parameters
     ----------
     study : Outcome
         A finished study.
     style : PlotStyle, optional
-        Experiment and label; CMS by default.
+        Experiment and label; no experiment's by default.
 
     Returns
     -------
@@ -222,17 +222,24 @@ def draw_study(study: Outcome, *, style: PlotStyle | None = None) -> dict[str, F
     sums, evidence = study.sums, study.evidence
     attacks = [_bar(evidence.attack), *_bars_per_dataset(sums)]
     corrected = [] if evidence.corrected is None else [_bar(evidence.corrected)]
-    systematics = [_bar(effect) for effect in evidence.effects if effect.flips is not None]
-    checks = {} if study.detection is None else {"detection": plots.plot_detection(study.detection, style=style)[0]}
+    systematics = [_bar(effect) for effect in evidence.effects]
+    checks = (
+        {}
+        if study.detection is None
+        else {"detection": plots.plot_detection(study.detection, labels=study.sums.labels, style=style)[0]}
+    )
     impacts = {} if study.impact is None else {"impacts": plots.plot_impacts(study.impact, style=style)[0]}
     frontier = {} if study.frontier is None else {"frontier": plots.plot_frontier(study.frontier, style=style)[0]}
     return {
-        **_worst_case_figures(study.worst_case, style),
+        **_verdict(study, style),
+        **_worst_case_figures(study.worst_case, study.sums.labels, style),
         **checks,
         **frontier,
         **impacts,
         "marginals": plots.plot_marginals(plots.representative_marginals(sums), style=style)[0],
-        "correlations": plots.plot_correlations(evidence.compatibility, style=style)[0],
+        "correlations": plots.plot_correlations(
+            evidence.compatibility, labels=[sums.labels[name] for name in sums.features], style=style
+        )[0],
         "score": plots.plot_score(
             plots.score_histogram(sums), threshold=sums.facts["threshold"], density=True, style=style
         )[0],
@@ -240,16 +247,28 @@ def draw_study(study: Outcome, *, style: PlotStyle | None = None) -> dict[str, F
     }
 
 
-def _worst_case_figures(worst: WorstCase | None, style: PlotStyle) -> dict[str, Figure]:
+def _verdict(study: Outcome, style: PlotStyle) -> dict[str, Figure]:
+    from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
+
+    ladders = () if study.worst_case is None else study.worst_case.ladders
+    panels = plots.verdict_panels(study.sums, study.evidence, ladders=ladders)
+    options: dict[str, Any] = {"decision": study.summary.verdict["decision"], "labels": study.sums.labels}
+    return {"verdict": plots.plot_verdict(panels, study.detection, style=style, **options)[0]} if panels else {}
+
+
+def _worst_case_figures(worst: WorstCase | None, labels: Mapping[str, str], style: PlotStyle) -> dict[str, Figure]:
     from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
 
     if worst is None:
         return {}
-    drawn = {f"ladder_{one.events.replace(' ', '_')}": plots.plot_ladder(one, style=style)[0] for one in worst.ladders}
+    drawn = {
+        f"ladder_{one.events.replace(' ', '_')}": plots.plot_ladder(one, events=labels.get(one.events), style=style)[0]
+        for one in worst.ladders
+    }
     if worst.explanation is not None:
-        drawn["explanation"] = plots.plot_explanation(worst.explanation, style=style)[0]
+        drawn["explanation"] = plots.plot_explanation(worst.explanation, labels=labels, style=style)[0]
     if worst.allowed is not None:
-        drawn["allowed"] = plots.plot_allowed_fraction(worst.allowed, style=style)[0]
+        drawn["allowed"] = plots.plot_allowed_fraction(worst.allowed, labels=labels, style=style)[0]
     return drawn
 
 
@@ -283,7 +302,7 @@ def write_study(
     folder : str or Path
         Folder to make.
     style : PlotStyle, optional
-        Experiment and label of the figures; CMS by default.
+        Experiment and label of the figures; no experiment's by default.
     figures : mapping of str to matplotlib.figure.Figure, optional
         Further figures by name, such as ``impacts`` and ``frontier``.
     **options

@@ -169,7 +169,7 @@ class AllowedFraction:
         """Whether the data exclude the whole attack."""
         return self.limit < 1.0
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Limit with what it holds for."""
         said = f"at most {self.limit:.3f} at {self.level:.0%} CLs" if self.excludes else "all of it"
         return (

@@ -14,6 +14,7 @@ import numpy as np
 
 from hepfool.attacks.base import FoolingCounts
 from hepfool.io.versions import installed_versions
+from hepfool.shown import Displayed, Shown
 from hepfool.statistics.checks import STANDARD_CHECKS, DetectionTable
 from hepfool.statistics.comparisons import Figure, Validated
 from hepfool.statistics.compatibility import Compatibility
@@ -29,8 +30,8 @@ if TYPE_CHECKING:  # which loads PyTorch
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Summary(Displayed):
     """
     A finished study in plain JSON types.
 
@@ -94,6 +95,25 @@ class Summary:
     format: str = "hepfool-summary"
     format_version: int = 1
 
+    def _shown(self) -> Shown:
+        effects = self.systematics
+        numbers = {
+            "fooling ratio": effects["attack"]["flips"],
+            "not flagged by the detector": effects["remaining"]["flips"] if self.detector else None,
+            "by an attack that knows the detector": (effects["adaptive"] or {}).get("flips"),
+            "flipped by the physics systematics": (effects["total"] or {}).get("flips"),
+        }
+        events = self.events
+        return Shown(
+            f"{self.verdict['decision']}: {self.verdict['meaning']}",
+            ("fraction of the attacked events", "value", "error"),
+            [(name, _rounded(n["value"]), _rounded(n["error"])) for name, n in numbers.items() if n],
+            (
+                f"attacked {events['n_attacked']} of {events['n_events']} events, fooled {events['n_fooled']}",
+                *self.verdict["reasons"],
+            ),
+        )
+
     def to_json(self) -> str:
         """
         Write the summary as text.
@@ -104,6 +124,10 @@ class Summary:
             Indented JSON; numbers that do not exist are ``null``.
         """
         return json.dumps({f.name: getattr(self, f.name) for f in fields(self)}, indent=2, allow_nan=False) + "\n"
+
+
+def _rounded(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def summarise(

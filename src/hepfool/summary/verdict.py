@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hepfool.settings import Thresholds
+from hepfool.shown import Displayed, Shown
 from hepfool.studies.systematics import Measured
 from hepfool.summary.criteria import (
     COMMON_CRITERIA,
@@ -90,8 +91,8 @@ class RegionVerdict:
     size_yield: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Verdict(Displayed):
     """
     The decision and what it is based on.
 
@@ -117,6 +118,14 @@ class Verdict:
     sensitivity: tuple[Sensitivity, ...] = ()
     adaptive: Decision | None = None
     adaptive_flips: Measured | None = None
+
+    def _shown(self) -> Shown:
+        return Shown(
+            f"{self.decision}: {self.meaning}",
+            ("criterion", "status", "numbers"),
+            [(type(c).__name__ + "*" * c.decisive, c.status, c.numbers) for c in self.criteria],
+            ("* decides", self.stability if self.sensitivity else ""),
+        )
 
     @property
     def criteria(self) -> tuple[Criterion, ...]:

@@ -25,9 +25,10 @@ from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.worst_case.caps import attack_caps
 from hepfool.worst_case.composition import composition_weights
 
-#: Bins of a figure between the outer edges of the attack's bins; integers have one bin per number.
+#: Most bins of a figure between the outer edges of the attack's bins, which have a round width; integers have one per number.
 FIGURE_BINS: Final = 50
 
+_ROUND, _ROUNDING = (1.0, 2.0, 2.5, 5.0, 10.0), 1e-9
 _SCORE_BINS: Final = Binning(np.linspace(0.0, 1.0, N_SCORE_BINS + 1)[np.newaxis])
 
 #: Log odds of the score in which the area under the ROC curve is computed.
@@ -104,25 +105,41 @@ class _Filling:
     def marginals(self, adversarial: EventTable, masks: Mapping[str, BoolArray], binning: Binning) -> None:
         """Fill the bins of figures, and what moved between them."""
         for j, feature in enumerate(self.table.features):
-            bins = Binning(figure_edges(feature.kind, binning.edges[j])[np.newaxis])
-            old, new = (bins.indices(t.values[:, j : j + 1])[:, 0] for t in (self.table, adversarial))
-            for region, mask in masks.items():
-                present = mask & ~self.table.missing[:, j]
-                weights = self.table.weights[present]
-                moved = Migration.between(old[present], new[present], weights, n_bins=bins.n_bins)
-                filled = [
-                    np.bincount(index[present], weights=w, minlength=bins.n_bins)
-                    for index in (old, new)
-                    for w in (weights, weights**2)
-                ]
-                self.add("marginal", [*filled, moved.net, moved.variance], region=region, name=feature.name)
+            for region, rows in figure_rows(self.table, adversarial, j, binning, masks):
+                self.add("marginal", rows, region=region, name=feature.name)
+
+
+def figure_rows(
+    nominal: EventTable, adversarial: EventTable, column: int, binning: Binning, masks: Mapping[str, BoolArray]
+) -> Iterator[tuple[str, list[FloatArray]]]:
+    """Fill the bins of a feature's figure by region: yields and variances before and after, and what moved between them."""
+    bins = Binning(figure_edges(nominal.features[column].kind, binning.edges[column])[np.newaxis])
+    old, new = (bins.indices(t.values[:, column : column + 1])[:, 0] for t in (nominal, adversarial))
+    for region, mask in masks.items():
+        present = mask & ~nominal.missing[:, column]
+        weights = nominal.weights[present]
+        moved = Migration.between(old[present], new[present], weights, n_bins=bins.n_bins)
+        filled: list[FloatArray] = [
+            np.bincount(index[present], weights=w, minlength=bins.n_bins).astype(np.float64, copy=False)
+            for index in (old, new)
+            for w in (weights, weights**2)
+        ]
+        yield region, [*filled, moved.net, moved.variance]
 
 
 def figure_edges(kind: str, edges: FloatArray) -> FloatArray:
     """Cut the range of a feature into the bins of a figure."""
     if kind == "integer":
         return np.arange(np.floor(edges[0]), np.ceil(edges[-1]) + 2) - 0.5
-    return np.linspace(edges[0], edges[-1], FIGURE_BINS + 1)
+    width = _round_up((edges[-1] - edges[0]) / FIGURE_BINS)
+    first, last = np.floor(edges[0] / width + _ROUNDING), np.ceil(edges[-1] / width - _ROUNDING)
+    return np.asarray(width * np.arange(first, last + 1))
+
+
+def _round_up(width: float) -> float:
+    """Give the next width that a reader takes for round."""
+    power = 10.0 ** np.floor(np.log10(width))
+    return float(power * next(digit for digit in _ROUND if digit * power >= width * (1.0 - _ROUNDING)))
 
 
 def _masks(table: EventTable) -> dict[str, BoolArray]:
@@ -286,6 +303,7 @@ def sums_of(
         filling.add("composition", value, region=region, name=name)
     facts = {
         **_facts(table, classifier, binning, detector),
+        "region_titles": tuple(region.title(table.features) for region in table.regions),
         "attack": repr(result.attack),
         "n_iterations": result.attack.n_iterations,
         "selected_class": selected_class,

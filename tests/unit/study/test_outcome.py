@@ -78,8 +78,8 @@ def test_a_study_is_drawn_and_written(
     checked = judged_attack(varied, sign_classifier, shifted_result.attack, seed=7, checks=settings)
     folder = write_study(checked, tmp_path / "out", figures={"impacts": Figure()})
     names = {path.stem for path in (folder / "figures").iterdir()}
-    assert names == {"marginals", "correlations", "score", "fooling", "detection", "impacts"}
-    assert len(list((folder / "figures").iterdir())) == 12
+    assert names == {"verdict", "marginals", "correlations", "score", "fooling", "detection", "impacts"}
+    assert len(list((folder / "figures").iterdir())) == 14
     assert "How far each nuisance parameter of the fit" in (folder / "report.html").read_text()
 
 

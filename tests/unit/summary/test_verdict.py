@@ -10,7 +10,7 @@ import pytest
 
 from hepfool.attacks.base import AttackResult
 from hepfool.defences.detector import DetectorReport
-from hepfool.inference import Impact, Interval, NuisanceImpact, impact_record
+from hepfool.inference import BiasTest, Impact, Interval, NuisanceImpact, impact_record
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import DetectionPower, DetectionTable
 from hepfool.statistics.joint_toys import CombinedPower
@@ -358,8 +358,13 @@ def test_the_summary_follows_its_published_schema(
         excess=Excess(flips=Measured(-0.1, 0.01), yield_shift={"all_events": Measured(math.nan, math.nan)}),
     )
     interval = Interval(down=0.1, up=math.nan)
-    nuisance = NuisanceImpact(name="adversarial", adversarial=True, interval=interval, down=-0.01, up=0.02)
-    impact = Impact(parameter="mu", value=1.0, before=interval, after=interval, ranking=(nuisance,))
+    nuisance = NuisanceImpact(
+        name="adversarial", adversarial=True, interval=interval, prior=math.nan, down=-0.01, up=0.02
+    )
+    bias = BiasTest(
+        shift=-0.05, n_sigma=math.nan, chi2=9.0, n_dof=0, p_value=math.nan, power=math.nan, pulls={"jes": 1.5}
+    )
+    impact = Impact(parameter="mu", value=1.0, before=interval, after=interval, bias=bias, ranking=(nuisance,))
     number = Measured(0.1, math.nan)
     point = FrontierPoint(
         factor=0.5,
