@@ -106,6 +106,12 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
     metavar="NAME:ROLE:COLUMN=LOW..HIGH[,...]",
     help="A control, validation or signal region by cuts; leave LOW or HIGH out for no bound.",
 )
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="FILE",
+    help="Collision data, without label and weight, to be compared with simulation in control and validation regions.",
+)
 @click.option("--no-score", is_flag=True, help="Leave out the network's score, which an attack keeps otherwise.")
 @click.option("--frontier", is_flag=True, help="Scan tighter and looser caps too.")
 @_output_options
@@ -159,6 +165,7 @@ def _events(files: tuple[str, ...], options: Mapping[str, Any]) -> dict[str, Any
         raise ValueError(msg)
     return {
         "files": files,
+        **({"data_files": options["data"]} if options["data"] else {}),
         "features": [{"name": name, "kind": kind, "derived": derived.get(name)} for name, kind in features],
         "classes": _classes(options["classes"]),
         "columns": dict(_pair("--column", text) for text in options["column"]),

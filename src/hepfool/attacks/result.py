@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.roc import auroc_with_error
 from hepfool.typing import BoolArray, FloatArray, IntArray
-from hepfool.validation import Part, Validation
+from hepfool.validation import Flags, Part, Validation, identities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -371,7 +372,12 @@ class AttackResult(Displayed):
             )
 
     def checks(
-        self, settings: CheckSettings, *, rng: np.random.Generator, validation: Validation | None = None
+        self,
+        settings: CheckSettings,
+        *,
+        rng: np.random.Generator,
+        validation: Validation | None = None,
+        flagged: Flags | None = None,
     ) -> DetectionTable:
         """
         Find which check would have caught the attack.
@@ -383,16 +389,22 @@ class AttackResult(Displayed):
         rng : numpy.random.Generator
             Source of randomness.
         validation : Validation, optional
-            What the analysis looks at.  By default that of the attack, if it states one; else that of an analysis that
-            compares inputs, score and correlations in each region, whatever the attack kept.
+            What the analysis looks at.  By default that of the attack, if it states one, and the score in any case; else that of an
+            analysis that compares inputs, score and correlations in each region, whatever the attack kept.
+        flagged : Flags, optional
+            Detector, whose flagged fraction is compared too.
 
         Returns
         -------
         DetectionTable
             The strongest check first.
         """
-        stated = getattr(self.attack, "validation", None)
-        return run_checks(self.comparisons(validation or stated or Validation()), settings, rng=rng)
+        made = validation or getattr(self.attack, "validation", None) or Validation()
+        if validation is None:
+            made = replace(made, score=made.score or Validation().score)
+        made = made if flagged is None else replace(made, flagged=flagged)
+        found = chain(self.comparisons(made), identities(self.nominal, self.adversarial, made.separately))
+        return run_checks(found, settings, rng=rng)
 
 
 def moved_events(table: EventTable, values: FloatArray) -> BoolArray:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -210,6 +211,7 @@ def _finish_partitions(upper: Axes, lower: Axes, cost: PartitionCost, style: Plo
 #: With more runs there is no room for errors in the cells.
 _MOST_WITH_ERRORS = 6
 _DARK = 0.5
+_LINE_WIDTH = 46
 
 
 @styled
@@ -241,7 +243,7 @@ def plot_cross_runs(
             "product_fooling_ratio",
         )
     )
-    figure = style.figure(width=2.25, height=1.1)
+    figure = style.figure(width=2.25, height=1.5)
     left, right = figure.subplots(1, 2)
     plain = [[f"{value:.2f}" for value in row] for row in ratios]
     _draw_matrix(figure, left, ratios, plain, "Fooled", style.text_size)
@@ -250,7 +252,7 @@ def plot_cross_runs(
     )
     for ax, name in ((left, "fooling_ratio"), (right, "corrected_fooling_ratio")):
         text = _means(runs, name)
-        ax.text(0.0, -0.15, text, transform=ax.transAxes, va="top", fontsize=style.text_size)
+        ax.text(0.0, -0.17, text, transform=ax.transAxes, va="top", fontsize=style.text_size)
     return figure, (left, right)
 
 
@@ -296,7 +298,7 @@ def _means(runs: CrossRuns, quantity: str) -> str:
             text += f", {mean.split_std:.3f} between {mean.n_splits} splits"
         if quantity == "corrected_fooling_ratio" and knowledge != "adaptive":
             text += f" (product form {runs.mean(knowledge, 'product_fooling_ratio').value:.3f})"
-        lines.append(text)
+        lines.append(textwrap.fill(text, _LINE_WIDTH, subsequent_indent="   "))
     if quantity == "corrected_fooling_ratio" and runs.auroc.shape[1] <= _MOST_WITH_ERRORS:
         lines.append("Cells: joint count, error, (product form)")
     return "\n".join(lines)

@@ -352,11 +352,54 @@ class FrontierConfiguration(_Strict):
     )
 
 
+class WorstCaseConfiguration(_Strict):
+    """
+    The same uncertainties under rising freedom, with what can be proved; who carries the attack, and what data allow of it.
+
+    See :func:`hepfool.worst_case.ladder.ladder`, :func:`hepfool.explain.explain` and
+    :func:`hepfool.summary.allowed_fraction.allowed_fraction`.
+    """
+
+    regions: tuple[str, ...] | None = Field(
+        default=None, description="Where; each signal region by default, or all events without regions."
+    )
+    sources: tuple[str, ...] | None = Field(
+        default=None, description="Names of shape variations without _up and _down; all by default."
+    )
+    max_boxes: int = Field(
+        default=300, ge=1, description="Into how many parts the set of one event is divided at most."
+    )
+    seconds: float | None = Field(default=None, gt=0.0, description="CPU time of each proof; the rest stays open.")
+    threat_model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What the attack may do, in words; with it, the fraction of it is limited that data of control regions allow.",
+    )
+    transfer: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Why the deviation is the same in control and signal regions; with it, sizes are scaled to what is allowed.",
+    )
+
+    @model_validator(mode="after")
+    def _check_transfer(self) -> Self:
+        if self.transfer is not None and self.threat_model is None:
+            msg = "transfer scales a size to what data allow of an attack; say of which with threat_model"
+            raise ValueError(msg)
+        return self
+
+
 class SpreadConfiguration(_Strict):
     """Repeated trainings of the network, each attacked and with a detector of its own."""
 
     n_runs: int = Field(default=5, ge=2, description="Trainings per way to split the events.")
     n_splits: int = Field(default=1, ge=1, description="Ways to split the events.")
+
+
+class RobustnessConfiguration(_Strict):
+    """The attack with one thing changed at a time: strategy, seed and validation; each costs about as much as the attack."""
+
+    n_seeds: int = Field(default=2, ge=0, description="Other seeds to try.")
 
 
 class FitConfiguration(_Strict):
@@ -380,6 +423,8 @@ class ReportConfiguration(_Strict):
         default="plain", description="Style and name of the figures."
     )
     label: str = Field(default="Private work", description="Status behind the experiment's name.")
+    luminosity: float | None = Field(default=None, gt=0.0, description="Integrated luminosity of the figures, in 1/fb.")
+    energy: float | None = Field(default=None, gt=0.0, description="Centre-of-mass energy of the figures, in TeV.")
     data_label: str | None = Field(
         default=None,
         description="Name of the data, whose yields are drawn if given: the weights are normalised to their luminosity.",
@@ -440,7 +485,14 @@ class Study(Displayed, _Strict):
     )
     checks: CheckSettings | None = Field(default=None, description="The validation; needs n_data.")
     frontier: FrontierConfiguration | None = Field(default=None, description="A scan of caps; needs checks.")
+    worst_case: WorstCaseConfiguration | None = Field(
+        default=None,
+        description="What the sources of the analysis, and free inputs, can do at most within an envelope.",
+    )
     spread: SpreadConfiguration | None = Field(default=None, description="Repeated trainings; takes as often as long.")
+    robustness: RobustnessConfiguration | None = Field(
+        default=None, description="The decision under other choices of the attack; needs systematics to say much."
+    )
     fit: FitConfiguration | None = Field(default=None, description="What the attack costs in the statistical model.")
     thresholds: Thresholds = Field(default_factory=Thresholds, description="Thresholds of the criteria of the verdict.")
     investigated: bool = Field(

@@ -53,7 +53,7 @@ class Summary(Displayed):
     detector : mapping, optional
         Report of the detector.
     verdict : mapping
-        Decision, reasons, criteria, and how it depends on the thresholds.
+        Decision, of each signal region too, reasons, criteria, and how it depends on the thresholds.
     detection : mapping, optional
         Which check would have caught the attack.
     impact : mapping, optional
@@ -64,6 +64,10 @@ class Summary(Displayed):
         The same study of repeated trainings, see :func:`hepfool.summary.spread_record`.
     validation : mapping, optional
         Every comparison that the attack had to pass, beside its cap; None for an attack that keeps nothing.
+    observed : mapping, optional
+        Data against nominal and attacked simulation, and their flagged fractions; None without data.
+    robustness : mapping, optional
+        The same study with one thing changed at a time, see :func:`hepfool.summary.robustness_record`.
     worst_case : mapping, optional
         How much any deviation can do, what carries it and what data allow, see :func:`hepfool.summary.worst_case_record`.
     format : str
@@ -86,6 +90,8 @@ class Summary(Displayed):
     spread: Json | None = None
     validation: Json | None = None
     worst_case: Json | None = None
+    observed: Json | None = None
+    robustness: Json | None = None
     format: str = "hepfool-summary"
     format_version: int = 1
 
@@ -166,6 +172,7 @@ def summarise(
         verdict=_verdict(verdict),
         detection=None if detection is None else detection_record(detection),
         validation=_validation(sums.validated) if "not_compared" in sums.facts else None,
+        observed=_observed(evidence) if evidence.observed or evidence.fractions else None,
     )
 
 
@@ -269,11 +276,16 @@ def _systematics(evidence: Evidence) -> Json:
             "total": evidence.total,
             "attack": evidence.attack,
             "remaining": evidence.remaining,
-            "adaptive": evidence.adaptive,
+            "adaptive": None if evidence.adaptive is None else evidence.adaptive.remaining,
             "excess": evidence.excess,
             "correlations": [{"sources": pair, "coefficient": value} for pair, value in evidence.correlations.items()],
         }
     )
+    return record
+
+
+def _observed(evidence: Evidence) -> Json:
+    record: Json = plain_values({"checks": evidence.observed, "flagged_fractions": evidence.fractions})
     return record
 
 
@@ -289,11 +301,18 @@ def detection_record(table: DetectionTable) -> Json:
     Returns
     -------
     dict
-        Level, all rows, and the strongest standard one.
+        Level, all rows, the strongest standard one, and all standard checks together.
     """
     rows = [{**plain_values(row), "title": row.title} for row in table.rows]
     standard = [row for row in rows if row["check"] in STANDARD_CHECKS]
-    return {"level": table.level, "strongest_standard": standard[0] if standard else None, "rows": rows}
+    combined = None if table.combined is None else plain_values(table.combined)
+    return {
+        "level": table.level,
+        "combined": combined,
+        "strongest_standard": standard[0] if standard else None,
+        "rows": rows,
+        "notes": list(table.notes),
+    }
 
 
 def summary_schema() -> Json:
@@ -347,8 +366,15 @@ def _verdict(verdict: Verdict) -> Json:
             "stability": verdict.stability,
             "sensitivity": verdict.sensitivity,
             "adaptive": verdict.adaptive,
-            "size_flips": verdict.size_flips,
-            "size_yields": verdict.size_yields,
+            "regions": [
+                {
+                    "region": one.region,
+                    "decision": one.decision,
+                    "size_flips": one.size_flips,
+                    "size_yield": one.size_yield,
+                }
+                for one in verdict.regions
+            ],
             "criteria": [
                 {
                     "name": type(criterion).__name__,

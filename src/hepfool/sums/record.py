@@ -271,7 +271,7 @@ class AttackSums(Displayed):
         ----------
         group : str
             ``events``, ``attacked``, ``moved``, ``helpers`` (moved, not attacked), ``fooled``, ``unflagged`` (fooled and not flagged), ``right`` (classified),
-            ``flagged``, ``flagged attacked`` or ``flagged fooled``.
+            ``selected`` (by the score), ``departing`` (from an identity of inputs), ``flagged``, ``flagged selected``, ``flagged attacked`` or ``flagged fooled``.
         region, variation : str
             ``all``, ``constrained`` or a region; ``nominal``, ``adversarial``, ``data`` or a shape variation.
 
@@ -384,6 +384,14 @@ class AttackSums(Displayed):
     def features(self) -> tuple[str, ...]:
         """Names of the inputs."""
         return tuple(name for name, *_ in self.facts["features"])
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What a figure calls inputs (without units) and regions, by name."""
+        inputs = {name: title.rpartition(" [")[0] or title for name, title, _ in self.facts["features"]}
+        names = [name for name, _ in self.facts["regions"]]
+        titles = self.facts.get("region_titles") or [name.replace("_", " ") for name in names]
+        return inputs | dict(zip(names, titles, strict=True))
 
     @property
     def validated(self) -> Validated:
