@@ -16,7 +16,7 @@ from hepfool.defences.detector_curves import Calibration, DetectorCurves
 from hepfool.defences.robustness import Ratio, Robustness
 from hepfool.events import EventTable
 from hepfool.explain import Coherence, ExplainedPart, Explanation, PartKind
-from hepfool.inference import Impact, Interval, NuisanceImpact
+from hepfool.inference import BiasTest, Impact, Interval, NuisanceImpact
 from hepfool.plots import (
     AttackPoint,
     Marginal,
@@ -308,16 +308,23 @@ def impact() -> Impact:
     sizes = {"Jet energy scale": 0.17, "adversarial": 0.12, "Tau energy scale": 0.06, "Luminosity": 0.05}
     ranking = [
         NuisanceImpact(
-            name=name, adversarial=name == "adversarial", interval=Interval(down=1.0, up=0.9), down=size, up=-0.9 * size
+            name=name,
+            adversarial=name == "adversarial",
+            interval=Interval(down=1.0, up=0.3 if name == "adversarial" else 0.9),
+            prior=1.0,
+            down=size,
+            up=-0.9 * size,
         )
         for name, size in sizes.items()
     ]
     ranking[1] = replace(ranking[1], down=0.0)
+    pulls = {"Jet energy scale": -0.4, "Tau energy scale": 1.7, "Luminosity": 0.2}
     return Impact(
         parameter="mu",
         value=1.0,
         before=Interval(down=0.25, up=0.26),
         after=Interval(down=0.28, up=0.27),
+        bias=BiasTest(shift=-0.2, n_sigma=-0.8, chi2=9.0, n_dof=4, p_value=0.061, power=0.66, pulls=pulls),
         ranking=tuple(ranking),
     )
 

@@ -46,7 +46,7 @@ from hepfool.statistics.marginals import Binning
 from hepfool.statistics.migration import Migration
 from hepfool.statistics.projections import rank_projections
 from hepfool.sums import AttackSums
-from hepfool.sums.fill import figure_edges
+from hepfool.sums.fill import figure_edges, figure_rows
 from hepfool.typing import BoolArray, FloatArray
 
 
@@ -88,14 +88,14 @@ class Marginal:
             raise ValueError(msg)
 
 
-def marginal(sums: AttackSums, feature: str, *, region: str | None = None, note: str = "") -> Marginal:
+def marginal(source: AttackSums | AttackResult, feature: str, *, region: str | None = None, note: str = "") -> Marginal:
     """
     Give the marginal of one feature of an attack.
 
     Parameters
     ----------
-    sums : AttackSums
-        Sums of nominal and adversarial events.
+    source : AttackSums or AttackResult
+        Nominal and adversarial events, or sums of them.
     region : str, optional
         Region of the events; all constrained events by default.
 
@@ -105,11 +105,12 @@ def marginal(sums: AttackSums, feature: str, *, region: str | None = None, note:
         In bins of a round width, 20 to 50 between the outer edges of the attack's bins, integer features in one bin per number, with the distance and the
         floor in the attack's own bins.  Values beyond count in the outer bins, missing values are left out.
     """
-    column = sums.features.index(feature)
-    compatibility = sums.compatibility(region or "constrained")
-    _, title, kind = sums.facts["features"][column]
-    edges = figure_edges(kind, sums.facts["binning"].edges[column])
-    rows = sums.total("marginal", name=feature, region=region or "constrained")
+    compatibility = _compared(source, region)
+    column = compatibility.features.index(feature)
+    _, title, kind = _described(source)[column]
+    binning = source.binning if isinstance(source, AttackResult) else source.facts["binning"]
+    edges = figure_edges(kind, binning.edges[column])
+    rows = _rows(source, column, region)
     axis = Variable(edges, name=feature, label=title, flow=False)
     return Marginal(
         nominal=_filled(axis, *rows[:2]),
@@ -121,6 +122,30 @@ def marginal(sums: AttackSums, feature: str, *, region: str | None = None, note:
     )
 
 
+def _compared(source: AttackSums | AttackResult, region: str | None) -> Compatibility:
+    if isinstance(source, AttackSums):
+        return source.compatibility(region or "constrained")
+    return source.compatibility if region is None else source.compare(region)
+
+
+def _described(source: AttackSums | AttackResult) -> tuple[tuple[str, str, str], ...]:
+    """Name, title and kind of each feature."""
+    described: tuple[tuple[str, str, str], ...] = (
+        source.facts["features"]
+        if isinstance(source, AttackSums)
+        else tuple((feature.name, feature.title, feature.kind) for feature in source.nominal.features)
+    )
+    return described
+
+
+def _rows(source: AttackSums | AttackResult, column: int, region: str | None) -> Sequence[FloatArray]:
+    if isinstance(source, AttackSums):
+        return list(source.total("marginal", name=source.features[column], region=region or "constrained"))
+    mask = source.nominal.constrained if region is None else source.nominal.region(region).mask
+    ((_, rows),) = figure_rows(source.nominal, source.adversarial, column, source.binning, {"": mask})
+    return rows
+
+
 def _filled(axis: Variable, yields: FloatArray, variances: FloatArray) -> Hist[Any]:
     histogram: Hist[Any] = Hist(axis, storage=Weight())
     view: Any = histogram.view()
@@ -128,7 +153,7 @@ def _filled(axis: Variable, yields: FloatArray, variances: FloatArray) -> Hist[A
     return histogram
 
 
-def representative_marginals(sums: AttackSums, *, region: str | None = None) -> tuple[Marginal, ...]:
+def representative_marginals(source: AttackSums | AttackResult, *, region: str | None = None) -> tuple[Marginal, ...]:
     """
     Marginals with the smallest, the median and the largest distance.
 
@@ -136,8 +161,8 @@ def representative_marginals(sums: AttackSums, *, region: str | None = None) -> 
 
     Parameters
     ----------
-    sums : AttackSums
-        Sums of nominal and adversarial events.
+    source : AttackSums or AttackResult
+        Nominal and adversarial events, or sums of them.
     region : str, optional
         Region of the events; all constrained events by default.
 
@@ -146,13 +171,13 @@ def representative_marginals(sums: AttackSums, *, region: str | None = None) -> 
     tuple of Marginal
         Three, or as many as there are features if fewer.
     """
-    ranked = sums.compatibility(region or "constrained").ranked()
-    kinds = {name: kind for name, _, kind in sums.facts["features"]}
+    ranked = _compared(source, region).ranked()
+    kinds = {name: kind for name, _, kind in _described(source)}
     ranked = tuple(name for name in ranked if kinds[name] != "fixed") or ranked
     places = {len(ranked) - 1: "Largest distance", 0: "Smallest distance", (len(ranked) - 1) // 2: "Median distance"}
     if len(ranked) < 3:
         places = dict.fromkeys(range(len(ranked)), "")
-    return tuple(marginal(sums, ranked[k], region=region, note=places[k]) for k in sorted(places))
+    return tuple(marginal(source, ranked[k], region=region, note=places[k]) for k in sorted(places))
 
 
 def plot_marginal(

@@ -13,6 +13,7 @@ events that moved.  The band shows the statistical precision of the nominal samp
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import warnings
@@ -86,6 +87,12 @@ class StyledFigure(Figure):
         for text in texts:
             if text.get_parse_math() and not check_labels([text.get_text()]):
                 text.set_parse_math(False)
+
+    def _repr_png_(self) -> bytes:
+        """Show the figure in a notebook, whatever its back end."""
+        content = io.BytesIO()
+        self.savefig(content, format="png", dpi=72)
+        return content.getvalue()
 
     def savefig(self, fname: Any, **kwargs: Any) -> None:
         """Save the figure in its style."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from hepfool.inference.impact import Impact
+from hepfool.inference.impact import Impact, NuisanceImpact
 from hepfool.plots.style import (
     DEFAULT_STYLE,
     PlotStyle,
@@ -214,12 +214,17 @@ def _centres(edges: FloatArray) -> FloatArray:
 _BAR_HEIGHT = 0.6
 #: Opacity of the shift with the nuisance parameter down.
 _LIGHT = 0.45
+_POINT: dict[str, Any] = {"marker": "o", "markersize": 7}
+_POST_FIT: dict[str, Any] = {**_POINT, "elinewidth": 2.5, "capsize": 4}
+_PULL: dict[str, Any] = {"marker": "D", "markersize": 9, "fillstyle": "none", "markeredgewidth": 2, "linestyle": "none"}
 
 
 @styled
-def plot_impacts(impact: Impact, *, max_shown: int = 15, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, Axes]:
+def plot_impacts(
+    impact: Impact, *, max_shown: int = 15, style: PlotStyle = DEFAULT_STYLE
+) -> tuple[Figure, tuple[Axes, Axes]]:
     """
-    Draw the ranking of the nuisance parameters.
+    Draw the ranking of the nuisance parameters, and what the fit learns of each.
 
     Parameters
     ----------
@@ -230,8 +235,9 @@ def plot_impacts(impact: Impact, *, max_shown: int = 15, style: PlotStyle = DEFA
 
     Returns
     -------
-    figure, ax : matplotlib.figure.Figure, matplotlib.axes.Axes
-        One row per parameter, the largest impact on top.
+    figure, axes : matplotlib.figure.Figure, tuple of matplotlib.axes.Axes
+        One row per parameter, the largest impact on top.  Left the post-fit interval and the pull in the bias test, in
+        units of the pre-fit uncertainty; right the shift of the parameter of interest.
 
     Raises
     ------
@@ -243,22 +249,40 @@ def plot_impacts(impact: Impact, *, max_shown: int = 15, style: PlotStyle = DEFA
         msg = "no nuisance parameter to show; rank at least one"
         raise ValueError(msg)
     places = {entry.name: place for place, entry in enumerate(impact.ranking, start=1)}
-    figure = style.figure(width=1.3, height=max(0.7, 0.4 + 0.08 * len(shown)))
-    ax = figure.subplots()
+    figure = style.figure(width=1.5, height=max(0.7, 0.4 + 0.08 * len(shown)))
+    pulls, shifts = figure.subplots(1, 2, sharey=True, width_ratios=(4, 5))
     for row, entry in enumerate(shown):
         colour = style.adversarial_colour if entry.adversarial else style.nominal_colour
-        ax.barh(row, np.nan_to_num(entry.up), height=_BAR_HEIGHT, color=colour)
-        ax.barh(row, np.nan_to_num(entry.down), height=_BAR_HEIGHT, color=colour, alpha=_LIGHT)
+        shifts.barh(row, np.nan_to_num(entry.up), height=_BAR_HEIGHT, color=colour)
+        shifts.barh(row, np.nan_to_num(entry.down), height=_BAR_HEIGHT, color=colour, alpha=_LIGHT)
+    _draw_pulls(pulls, shown, impact.bias.pulls, style)
     labels = [f"{places[entry.name]}  {entry.name}" for entry in shown]
-    ax.set_yticks(np.arange(len(shown)), labels, fontsize=mpl.rcParams["xtick.labelsize"])
-    ax.tick_params(axis="y", which="both", length=0, pad=10)
-    ax.set_ylim(len(shown) - 0.4, -0.6)
+    pulls.set_yticks(np.arange(len(shown)), labels, fontsize=mpl.rcParams["xtick.labelsize"])
+    pulls.set_ylim(len(shown) - 0.4, -0.6)
     reach = 1.15 * max(entry.size for entry in shown)
-    ax.set_xlim(-reach, reach)
-    ax.axvline(0.0, color="0.5", linewidth=1.5)
-    ax.set_xlabel(f"Shift of {impact.parameter}")
+    shifts.set_xlim(-reach, reach)
+    shifts.set_xlabel(f"Shift of {impact.parameter}")
+    for ax in (pulls, shifts):
+        ax.tick_params(axis="y", which="both", length=0, pad=10)
+        ax.axvline(0.0, color="0.5", linewidth=1.5, zorder=0.5)
     _add_impact_legend(figure, impact, style)
-    return figure, ax
+    return figure, (pulls, shifts)
+
+
+def _draw_pulls(ax: Axes, shown: Sequence[NuisanceImpact], pulls: Mapping[str, float], style: PlotStyle) -> None:
+    """Draw post-fit intervals and pulls in units of the pre-fit uncertainties; a parameter without one has neither."""
+    ax.axvspan(-1.0, 1.0, color="0.93", zorder=0)
+    for row, entry in enumerate(shown):
+        if not np.isnan(entry.prior):
+            sides = np.nan_to_num([[entry.interval.down], [entry.interval.up]]) / entry.prior
+            ax.errorbar(
+                0.0, row, xerr=sides, **_POST_FIT, color=style.adversarial_colour if entry.adversarial else "black"
+            )
+        if entry.name in pulls:
+            ax.plot(pulls[entry.name], row, color=style.adversarial_colour, **_PULL)
+    reach = max(1.5, *(1.2 * abs(pulls.get(entry.name, 0.0)) for entry in shown))
+    ax.set_xlim(-reach, reach)
+    ax.set_xlabel(r"$(\hat{\theta} - \theta_0) / \Delta\theta$")
 
 
 def _add_impact_legend(figure: Figure, impact: Impact, style: PlotStyle) -> None:
@@ -267,18 +291,31 @@ def _add_impact_legend(figure: Figure, impact: Impact, style: PlotStyle) -> None
         Patch(color=style.adversarial_colour, alpha=_LIGHT, label="down"),
         Patch(color=style.nominal_colour, label="Other nuisances, up"),
         Patch(color=style.nominal_colour, alpha=_LIGHT, label="down"),
+        Line2D([], [], color="black", label="Post-fit, attack in the model", **_POINT),
+        Line2D([], [], color=style.adversarial_colour, label="Pull in the bias test", **_PULL),
     ]
     before, after = (
         rf"$^{{+{interval.up:.3f}}}_{{-{interval.down:.3f}}}$" for interval in (impact.before, impact.after)
     )
-    title = f"Expected uncertainty on {impact.parameter}: {before}, with the attack {after}\n{impact.statement}"
+    title = (
+        f"Expected uncertainty on {impact.parameter}: {before}, with the attack {after}\n"
+        f"Bias test (data follow the attack, the model does not): {_bias_in_words(impact)}\n{impact.statement}"
+    )
     size = style.text_size
     figure.legend(
         handles=handles,
         loc="outside lower left",
-        ncols=len(handles),
+        ncols=3,
         fontsize=size,
         title=title,
         title_fontsize=size,
         alignment="left",
     )
+
+
+def _bias_in_words(impact: Impact) -> str:
+    bias = impact.bias
+    said = [rf"{impact.parameter} shifts by ${bias.shift:+.3f}$"]
+    said += [] if np.isnan(bias.n_sigma) else [rf"${bias.n_sigma:+.2f}\,\sigma$"]
+    said += [] if np.isnan(bias.p_value) else [f"goodness of fit $p$ = {bias.p_value:.2g}"]
+    return ", ".join(said)

@@ -13,8 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.printable import printable
-from hepfool.report.cells import Section, furthest_moved, interval, measured, number
-from hepfool.report.sections import detection_remark, opening, sections
+from hepfool.report.cells import Section, furthest_moved, goodness, interval, measured, number
+from hepfool.report.detection import detection_remark
+from hepfool.report.sections import opening, sections
 from hepfool.report.words import flipping_sources, verdict_in_words
 from hepfool.summary import Summary
 
@@ -54,7 +55,10 @@ _CAPTIONS = {
     "significance": "Relative significance of a discovery against the threshold on the score, before and after the attack.",
     "detection": "Which check would have noticed the attack, with the data events of this analysis: the probability that it rejects. Standard "
     "checks are those that an analysis makes anyway.",
-    "impacts": "How far each nuisance parameter of the fit can move the result, the attack among them.",
+    "impacts": (
+        "How far each nuisance parameter of the fit can move the result, the attack among them (right). Post-fit intervals, and pulls "
+        "of a fit without the attack to data with it, in units of the pre-fit uncertainties (left)."
+    ),
     "frontier": "What an attack gains if it may be noticed more easily: further right, a check of the inputs notices it with a "
     "higher probability. The star is the attack of this report.",
     "detector": "The detector of attacks. Left: which fraction of the fooled events it flags, at the price of flagging nominal "
@@ -196,10 +200,18 @@ def _distances(constrained: Mapping[str, Any]) -> Iterator[_KeyNumber]:
 def _consequences(summary: Summary) -> Iterator[_KeyNumber]:
     if summary.detection is not None and (strongest := summary.detection["strongest_standard"]) is not None:
         remark = f"probability with {strongest['n_data']:.0f} data events, {strongest['title']}"
-        yield "Noticed by a standard check", number(strongest["power"]["value"]), remark
+        combined = summary.detection.get("combined")
+        if combined:
+            of = f"probability with {combined['n_data']:.0f} data events, {combined['n_checks']} checks at the level together"
+            yield "Noticed by all standard checks", number(combined["power"]["value"]), of
+        else:
+            yield "Noticed by a standard check", number(strongest["power"]["value"]), remark
     if summary.impact is not None:
         before, after = (interval(summary.impact[key]) for key in ("before", "after"))
         yield f"Uncertainty on {summary.impact['parameter']}", after, f"{before} without the attack"
+        bias = summary.impact["bias"]
+        remark = f"{number(bias['n_sigma'])} σ, where data follow the attack and the model does not; {goodness(bias)}"
+        yield f"Bias of {summary.impact['parameter']}", number(bias["shift"]), remark
 
 
 def _spread_number(spread: Mapping[str, Any]) -> _KeyNumber:

@@ -20,7 +20,17 @@ from hepfool.statistics.checks import DetectionTable
 from hepfool.studies.frontier import Frontier
 from hepfool.studies.systematics import Measured, SystematicEffect
 from hepfool.study.outcomes import WorstCase
-from hepfool.summary import Evidence, Summary, Thresholds, decide, frontier_record, spread_record, summarise
+from hepfool.summary import (
+    Evidence,
+    Robustness,
+    Summary,
+    Thresholds,
+    decide,
+    frontier_record,
+    robustness_record,
+    spread_record,
+    summarise,
+)
 from hepfool.sums import AttackSums
 
 if TYPE_CHECKING:
@@ -113,6 +123,7 @@ def judged(  # noqa: PLR0913 - what a study may hold
     frontier: Frontier | None = None,
     worst_case: WorstCase | None = None,
     spread: CrossRuns | None = None,
+    robustness: Robustness | None = None,
     impact: Impact | None = None,
     **given: Any,
 ) -> Outcome:
@@ -139,10 +150,12 @@ def judged(  # noqa: PLR0913 - what a study may hold
         Ladders, explanation and what data allow.
     spread : CrossRuns, optional
         From :func:`hepfool.studies.cross_run.run_cross_runs`.
+    robustness : Robustness, optional
+        From :func:`hepfool.summary.robustness`.
     impact : Impact, optional
         From :func:`hepfool.inference.expected_impact`.
     **given
-        ``others``, ``fractions``, ``adaptive`` and ``correlations`` of :meth:`hepfool.summary.Evidence.of`.
+        ``others``, ``fractions``, ``observed``, ``adaptive`` and ``correlations`` of :meth:`hepfool.summary.Evidence.of`.
 
     Returns
     -------
@@ -156,6 +169,7 @@ def judged(  # noqa: PLR0913 - what a study may hold
         frontier=None if frontier is None else frontier_record(frontier),
         worst_case=None if worst_case is None else worst_case.record(),
         spread=None if spread is None else spread_record(spread),
+        robustness=None if robustness is None else robustness_record(robustness),
         impact=None if impact is None else impact_record(impact),
     )
     return Outcome(

@@ -37,21 +37,22 @@ from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier, inputs_of
 from hepfool.plots.scores import score_histogram
 from hepfool.processors.collected import without_blinded
-from hepfool.statistics.checks import DetectionTable
+from hepfool.statistics.checks import CheckSettings, DetectionTable
 from hepfool.statistics.marginals import Binning
+from hepfool.statistics.weights import effective_number
 from hepfool.studies.cross_run import CrossRuns, run_cross_runs
 from hepfool.studies.frontier import Frontier, OperatingPoint, run_frontier, scaled_caps
 from hepfool.studies.runs import RunPlan
-from hepfool.studies.systematics import SystematicEffect, attack_effect, total
+from hepfool.studies.systematics import total
 from hepfool.studies.variations import yield_effects
 from hepfool.study.inputs import load_network
 from hepfool.study.outcome import check_shown, thin
 from hepfool.study.outcomes import Baseline, EventParts, FitOutcome, SystematicsOutcome, WorstCase
 from hepfool.study.plan import FitConfiguration, SpreadConfiguration, Study, WorstCaseConfiguration
 from hepfool.study.sources import read_events
-from hepfool.summary import Evidence
+from hepfool.summary import Robustness, flagged_fractions, observed_checks, other_choices, robustness
 from hepfool.summary.allowed_fraction import allowed_fraction, scaled_size
-from hepfool.sums import AttackSums, data_sums
+from hepfool.sums import AttackSums, attack_effect, data_sums
 from hepfool.training import auroc, fit
 from hepfool.typing import ProgressCallback
 from hepfool.worst_case.ladder import ladder
@@ -216,8 +217,8 @@ def _make_detector(given: StepInput) -> Detector:
     return completed(detector)
 
 
-def _attack_both(given: StepInput) -> SystematicEffect:
-    """Attack network and detector together."""
+def _attack_both(given: StepInput) -> AttackSums:
+    """Attack network and detector together; sums of the events, of which those that are flagged do not count as fooled."""
     configuration, naive = given.configuration, given.results["attack"]["test"]
     classifier, detector = given.results["baseline"].classifier, given.results["detector"]
     outcome = attack_defended(
@@ -231,7 +232,7 @@ def _attack_both(given: StepInput) -> SystematicEffect:
         resume=given.scratch(""),
     )
     result = completed(outcome.adaptive_result)
-    return attack_effect(result, classifier, flagged=detector.flags(result.adversarial.network_values))
+    return result.sums(classifier, detector=detector)
 
 
 def _attack_unnoticed(given: StepInput) -> AttackResult:
@@ -271,7 +272,17 @@ def _measure_systematics(given: StepInput) -> SystematicsOutcome:
 def _evaluate_checks(given: StepInput) -> DetectionTable:
     """Find which check would have caught the attack."""
     result: AttackResult = given.results["attack"]["test"]
-    return result.checks(given.setting("checks"), rng=given.rng("checks"))
+    return result.checks(_checks(given), rng=given.rng("checks"), flagged=given.results.get("detector"))
+
+
+def _checks(given: StepInput) -> CheckSettings:
+    """Take all simulated events for the prediction, where the file says nothing else."""
+    settings: CheckSettings = given.setting("checks")
+    parts = given.results["events"].simulation.values()
+    weights = np.concatenate([part.weights[part.constrained] for part in parts])
+    if settings.n_simulated is not None or not weights.sum() > 0:
+        return settings
+    return replace(settings, n_simulated=effective_number(weights))
 
 
 def _scan_frontier(given: StepInput) -> Frontier:
@@ -281,13 +292,36 @@ def _scan_frontier(given: StepInput) -> Frontier:
         scaled_caps(configuration.attack, given.setting("frontier").factors),
         given.results["baseline"].classifier,
         result.nominal,
-        given.setting("checks"),
+        _checks(given),
         seed=configuration.seed,
         operating=OperatingPoint(
-            result=result, checks=given.results["checks"], envelope=_envelope(configuration, result.nominal)
+            result=result,
+            checks=given.results["checks"],
+            envelope=_envelope(configuration, result.nominal),
+            detector=given.results.get("detector"),
         ),
         resume=given.scratch(""),
         progress=given.progress,
+    )
+
+
+def _change_choices(given: StepInput) -> Robustness:
+    """Repeat the attack with one thing changed at a time, and judge as the report does."""
+    configuration, result = given.configuration, given.results["attack"]["test"]
+    measured: SystematicsOutcome = given.results["systematics"]
+    return robustness(
+        other_choices(configuration.attack, seed=configuration.seed, n_seeds=given.setting("robustness").n_seeds),
+        result,
+        given.results["baseline"].classifier,
+        detector=given.results.get("detector"),
+        envelope=_envelope(configuration, result.nominal),
+        thresholds=configuration.thresholds,
+        investigated=configuration.investigated,
+        progress=given.progress,
+        others=measured.others,
+        fractions=flagged_fractions(measured.all_sums, configuration.data_regions),
+        observed=observed_checks(measured.all_sums),
+        correlations=configuration.systematics.coefficients(),
     )
 
 
@@ -322,7 +356,7 @@ def _bracket_worst_case(given: StepInput) -> WorstCase:
     if settings.threat_model is None:
         return WorstCase(ladders=ladders, explanation=explanation)
     allowed = allowed_fraction(sums, threat_model=settings.threat_model, scale=given.results["events"].scale)
-    sizes = {} if settings.transfer is None else Evidence.of(sums).attack.yield_shift
+    sizes = {} if settings.transfer is None else attack_effect(sums).yield_shift
     scaled = partial(scaled_size, allowed, threat_model=settings.threat_model, transfer=settings.transfer or "")
     shifts = tuple(scaled(abs(sizes[name].value)) for name in signal if name in sizes)
     return WorstCase(ladders=ladders, explanation=explanation, allowed=allowed, sizes=shifts)
@@ -410,7 +444,7 @@ def _check_seconds(c: Study, n_features: int) -> float:
         return 0.0
     pairs = n_features * (n_features - 1) / 2 if "projection" in c.checks.checks else 0
     trainings = c.checks.n_trainings if "classifier" in c.checks.checks else 0
-    return 2.0 + 1e-4 * c.checks.n_toys * (n_features + pairs) + 0.3 * trainings
+    return 2.0 + 1e-4 * c.checks.n_toys * (3 * n_features + pairs) + 0.3 * trainings
 
 
 #: Rough, for a plan: measured on tables of some 10 000 events with some 30 features.
@@ -488,7 +522,7 @@ STEPS: Final[tuple[Step, ...]] = (
         name="checks",
         title="find which check would have caught it",
         work=_evaluate_checks,
-        needs=("attack",),
+        needs=("events", "attack", "detector"),
         settings=("seed", "checks"),
         wanted=lambda c: c.checks is not None,
         seconds=lambda c, _, d: _check_seconds(c, d),
@@ -497,12 +531,32 @@ STEPS: Final[tuple[Step, ...]] = (
         name="frontier",
         title="scan looser and tighter caps",
         work=_scan_frontier,
-        needs=("baseline", "attack", "checks"),
+        needs=("events", "baseline", "attack", "detector", "checks"),
         settings=("seed", "attack", "envelope", "checks", "frontier"),
         wanted=lambda c: c.frontier is not None,
         seconds=lambda c, n, d: (
             (len(c.frontier.factors) if c.frontier else 0)
             * (_attack_seconds(c, int(n * _test_share(c)), d) + _check_seconds(c, d))
+        ),
+    ),
+    Step(
+        name="robustness",
+        title="change one choice of the attack at a time",
+        work=_change_choices,
+        needs=("baseline", "attack", "detector", "systematics"),
+        settings=(
+            "seed",
+            "attack",
+            "envelope",
+            "systematics",
+            "data_regions",
+            "thresholds",
+            "investigated",
+            "robustness",
+        ),
+        wanted=lambda c: c.robustness is not None,
+        seconds=lambda c, n, d: (
+            (4 + (c.robustness.n_seeds if c.robustness else 0)) * _attack_seconds(c, int(n * _test_share(c)), d)
         ),
     ),
     Step(

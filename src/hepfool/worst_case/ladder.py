@@ -27,6 +27,7 @@ from hepfool.exceptions import NotCertifiableError
 from hepfool.identity import table_digest
 from hepfool.models.blackbox import with_slopes
 from hepfool.models.protocols import Classifier, is_fooled
+from hepfool.shown import Displayed, Shown
 from hepfool.statistics.sources import combined
 from hepfool.typing import BoolArray, FloatArray, IntArray, ProgressCallback
 from hepfool.worst_case.certified import Certificate, certify
@@ -97,8 +98,8 @@ class Rung:
     loss: Bracket
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ladder:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Ladder(Displayed):
     """
     The rungs for some events.
 
@@ -160,11 +161,13 @@ class Ladder:
         each = f", and {own['shift per event']} if each event has its own" if "shift per event" in own else ""
         return f"Of what is found for free inputs, the sources reach {own['one shift']} with one shift for all events{each}."
 
-    def __str__(self) -> str:
-        width = max(len(rung.label) for rung in self.rungs)
-        head = f"{self.events}: {self.n_attacked} of {self.n_events} events attacked; fooling ratio found, and proved"
-        rows = [f"{rung.label:{width}}  {rung.fooling}" for rung in self.rungs]
-        return "\n".join([head, *rows, *filter(None, [self.statement])])
+    def _shown(self) -> Shown:
+        return Shown(
+            f"{self.events}: {self.n_attacked} of {self.n_events} events attacked; fooling ratio found, and proved",
+            ("freedom", "fooling ratio"),
+            [(rung.label, str(rung.fooling)) for rung in self.rungs],
+            (self.statement,),
+        )
 
     def to_json(self) -> str:
         """
