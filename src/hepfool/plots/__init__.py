@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from hepfool.plots.attack import fooling_by_part, plot_fooling, plot_frontier
 from hepfool.plots.contact_sheet import plot_contact_sheet
+from hepfool.plots.explain import plot_allowed_fraction, plot_explanation
 from hepfool.plots.inputs import (
     Marginal,
     Projection,
@@ -42,12 +43,14 @@ __all__ = [
     "Projection",
     "fooling_by_part",
     "marginal",
+    "plot_allowed_fraction",
     "plot_attack_comparison",
     "plot_contact_sheet",
     "plot_correlations",
     "plot_cross_runs",
     "plot_detection",
     "plot_detector",
+    "plot_explanation",
     "plot_fooling",
     "plot_frontier",
     "plot_impacts",

@@ -24,6 +24,10 @@ _KeyNumber = tuple[str, str, str]
 _CAPTIONS = {
     "ladder": "How many events can change class, and how much the yield after the score selection, from what the sources of the "
     "analysis do to what inputs can do that are free of each other. Bars were found; what lies beyond the lines is proved impossible.",
+    "explanation": "Which inputs carry the attack, and how much of it follows the variations that the analysis has already, beside what "
+    "random moves would give.",
+    "allowed": "Which fraction of the attack the data of control and validation regions allow: where CLs falls below the line, it is "
+    "excluded. Signal regions are not looked at.",
     "fooling": "How often the network changes its answer: under the attack, and under every physics systematic. Bars "
     "that are as short as those of the systematics are covered by them. Errors are statistical.",
     "regions": "The network's score by region: simulation by process, its statistical and systematic uncertainty, data where "
@@ -125,7 +129,11 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
         key_numbers=_key_numbers(summary),
         tables=[{"section": table, "numeric": _numeric(table)} for table in tables],
         figures=[
-            {"name": name, "caption": _CAPTIONS.get(name, name.replace("_", " ")), "source": _data_url(name, image)}
+            {
+                "name": name,
+                "caption": _CAPTIONS.get(_kind(name), name.replace("_", " ")),
+                "source": _data_url(name, image),
+            }
             for name, image in _ordered(figures or {}).items()
         ],
         glossary=_GLOSSARY,
@@ -194,8 +202,13 @@ def _spread_number(spread: Mapping[str, Any]) -> _KeyNumber:
 
 
 def _ordered(figures: Mapping[str, bytes]) -> dict[str, bytes]:
-    known = [name for name in _CAPTIONS if name in figures]
-    return {name: figures[name] for name in (*known, *(name for name in figures if name not in _CAPTIONS))}
+    known = [name for kind in _CAPTIONS for name in figures if _kind(name) == kind]
+    return {name: figures[name] for name in (*known, *(name for name in figures if name not in known))}
+
+
+def _kind(name: str) -> str:
+    """Give the name under which a figure is described: one of a region has the region behind it."""
+    return name if name in _CAPTIONS else name.partition("_")[0]
 
 
 def _data_url(name: str, image: bytes) -> str:

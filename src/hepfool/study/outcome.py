@@ -19,6 +19,7 @@ from hepfool.report import EXTRA_COLUMNS, write_report
 from hepfool.statistics.checks import DetectionTable
 from hepfool.studies.frontier import Frontier
 from hepfool.studies.systematics import Measured, SystematicEffect
+from hepfool.study.outcomes import WorstCase
 from hepfool.summary import Evidence, Summary, Thresholds, decide, frontier_record, spread_record, summarise
 from hepfool.sums import AttackSums
 
@@ -50,6 +51,8 @@ class Outcome:
         What the attack costs in a fit.
     frontier : Frontier, optional
         The attack with tighter and looser caps.
+    worst_case : WorstCase, optional
+        What is known of the worst case.
     """
 
     sums: AttackSums
@@ -59,6 +62,7 @@ class Outcome:
     detection: DetectionTable | None = None
     impact: Impact | None = None
     frontier: Frontier | None = None
+    worst_case: WorstCase | None = None
 
 
 def thin(table: EventTable, max_events: int | None, *, seed: int) -> EventTable:
@@ -107,6 +111,7 @@ def judged(  # noqa: PLR0913 - what a study may hold
     seed: int | None = None,
     detection: DetectionTable | None = None,
     frontier: Frontier | None = None,
+    worst_case: WorstCase | None = None,
     spread: CrossRuns | None = None,
     impact: Impact | None = None,
     **given: Any,
@@ -130,6 +135,8 @@ def judged(  # noqa: PLR0913 - what a study may hold
         Which check would have caught it, from ``AttackResult.checks``.
     frontier : Frontier, optional
         From :func:`hepfool.studies.frontier.run_frontier`.
+    worst_case : WorstCase, optional
+        Ladders, explanation and what data allow.
     spread : CrossRuns, optional
         From :func:`hepfool.studies.cross_run.run_cross_runs`.
     impact : Impact, optional
@@ -147,6 +154,7 @@ def judged(  # noqa: PLR0913 - what a study may hold
     summary = replace(
         summarise(sums, evidence, verdict, detection=detection, seed=seed),
         frontier=None if frontier is None else frontier_record(frontier),
+        worst_case=None if worst_case is None else worst_case.record(),
         spread=None if spread is None else spread_record(spread),
         impact=None if impact is None else impact_record(impact),
     )
@@ -158,6 +166,7 @@ def judged(  # noqa: PLR0913 - what a study may hold
         detection=detection,
         impact=impact,
         frontier=frontier,
+        worst_case=worst_case,
     )
 
 
@@ -204,6 +213,7 @@ def draw_study(study: Outcome, *, style: PlotStyle | None = None) -> dict[str, F
     impacts = {} if study.impact is None else {"impacts": plots.plot_impacts(study.impact, style=style)[0]}
     frontier = {} if study.frontier is None else {"frontier": plots.plot_frontier(study.frontier, style=style)[0]}
     return {
+        **_worst_case_figures(study.worst_case, style),
         **checks,
         **frontier,
         **impacts,
@@ -214,6 +224,19 @@ def draw_study(study: Outcome, *, style: PlotStyle | None = None) -> dict[str, F
         )[0],
         "fooling": plots.plot_fooling(attacks, systematics, corrected=corrected, style=style)[0],
     }
+
+
+def _worst_case_figures(worst: WorstCase | None, style: PlotStyle) -> dict[str, Figure]:
+    from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
+
+    if worst is None:
+        return {}
+    drawn = {f"ladder_{one.events.replace(' ', '_')}": plots.plot_ladder(one, style=style)[0] for one in worst.ladders}
+    if worst.explanation is not None:
+        drawn["explanation"] = plots.plot_explanation(worst.explanation, style=style)[0]
+    if worst.allowed is not None:
+        drawn["allowed"] = plots.plot_allowed_fraction(worst.allowed, style=style)[0]
+    return drawn
 
 
 def _bar(effect: SystematicEffect) -> tuple[str, float, float]:

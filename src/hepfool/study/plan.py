@@ -318,6 +318,43 @@ class FrontierConfiguration(_Strict):
     factors: tuple[Annotated[float, Field(ge=0)], ...] = Field(default=(0.25, 0.5, 1.0, 2.0, 4.0), min_length=1)
 
 
+class WorstCaseConfiguration(_Strict):
+    """
+    The same uncertainties under rising freedom, with what can be proved; who carries the attack, and what data allow of it.
+
+    See :func:`hepfool.worst_case.ladder.ladder`, :func:`hepfool.explain.explain` and
+    :func:`hepfool.summary.allowed_fraction.allowed_fraction`.
+    """
+
+    regions: tuple[str, ...] | None = Field(
+        default=None, description="Where; each signal region by default, or all events without regions."
+    )
+    sources: tuple[str, ...] | None = Field(
+        default=None, description="Names of shape variations without _up and _down; all by default."
+    )
+    max_boxes: int = Field(
+        default=300, ge=1, description="Into how many parts the set of one event is divided at most."
+    )
+    seconds: float | None = Field(default=None, gt=0.0, description="CPU time of each proof; the rest stays open.")
+    threat_model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What the attack may do, in words; with it, the fraction of it is limited that data of control regions allow.",
+    )
+    transfer: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Why the deviation is the same in control and signal regions; with it, sizes are scaled to what is allowed.",
+    )
+
+    @model_validator(mode="after")
+    def _check_transfer(self) -> Self:
+        if self.transfer is not None and self.threat_model is None:
+            msg = "transfer scales a size to what data allow of an attack; say of which with threat_model"
+            raise ValueError(msg)
+        return self
+
+
 class SpreadConfiguration(_Strict):
     """Repeated trainings of the network, each attacked and with a detector of its own."""
 
@@ -397,6 +434,10 @@ class Study(_Strict):
     )
     checks: CheckSettings | None = Field(default=None, description="The validation; needs n_data.")
     frontier: FrontierConfiguration | None = Field(default=None, description="A scan of caps; needs checks.")
+    worst_case: WorstCaseConfiguration | None = Field(
+        default=None,
+        description="What the sources of the analysis, and free inputs, can do at most within an envelope.",
+    )
     spread: SpreadConfiguration | None = None
     fit: FitConfiguration | None = None
     thresholds: Thresholds = Field(default_factory=Thresholds)

@@ -218,6 +218,7 @@ def _outcome(configuration: Study, results: Mapping[str, Any]) -> Outcome:
         seed=configuration.seed,
         detection=results.get("checks"),
         frontier=results.get("frontier"),
+        worst_case=results.get("worst_case"),
         spread=results.get("spread"),
         impact=results["fit"].impact if "fit" in results else None,
         others=results["systematics"].others,

@@ -28,6 +28,7 @@ from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, train_detector
 from hepfool.events import UNLABELLED, Envelope, EventTable, signal_region_envelope
 from hepfool.exceptions import LowStatisticsWarning
+from hepfool.explain import explain
 from hepfool.inference import attack_patch, expected_impact, score_templates
 from hepfool.interrupts import completed
 from hepfool.io.histograms import read_histograms
@@ -45,12 +46,15 @@ from hepfool.studies.systematics import SystematicEffect, attack_effect, total
 from hepfool.studies.variations import yield_effects
 from hepfool.study.inputs import load_network
 from hepfool.study.outcome import check_shown, thin
-from hepfool.study.outcomes import Baseline, EventParts, FitOutcome, SystematicsOutcome
-from hepfool.study.plan import FitConfiguration, SpreadConfiguration, Study
+from hepfool.study.outcomes import Baseline, EventParts, FitOutcome, SystematicsOutcome, WorstCase
+from hepfool.study.plan import FitConfiguration, SpreadConfiguration, Study, WorstCaseConfiguration
 from hepfool.study.sources import read_events
-from hepfool.sums import data_sums
+from hepfool.summary import Evidence
+from hepfool.summary.allowed_fraction import allowed_fraction, scaled_size
+from hepfool.sums import AttackSums, data_sums
 from hepfool.training import auroc, fit
 from hepfool.typing import ProgressCallback
+from hepfool.worst_case.ladder import ladder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -287,6 +291,43 @@ def _scan_frontier(given: StepInput) -> Frontier:
     )
 
 
+def _bracket_worst_case(given: StepInput) -> WorstCase:
+    """Find and prove what rising freedom can do, who carries the attack, and what the data allow of it."""
+    settings: WorstCaseConfiguration = given.setting("worst_case")
+    result: AttackResult = given.results["attack"]["test"]
+    classifier, table = given.results["baseline"].classifier, result.nominal
+    signal = tuple(region.name for region in table.regions if region.role == "signal")
+    envelope = _envelope(given.configuration, table)
+    ladders = tuple(
+        ladder(
+            classifier,
+            table,
+            region=region,
+            sources=settings.sources,
+            attacks={"The attack of this study": result},
+            target=given.configuration.target,
+            max_boxes=settings.max_boxes,
+            seconds=settings.seconds,
+            seed=given.configuration.seed,
+            progress=given.progress,
+        )
+        for region in settings.regions or signal or (None,)
+    )
+    explanation = None
+    if result.fooled.any():
+        explanation = explain(
+            result, classifier, sources=settings.sources, envelope=envelope, rng=given.rng("explanation")
+        )
+    sums: AttackSums = given.results["systematics"].all_sums
+    if settings.threat_model is None:
+        return WorstCase(ladders=ladders, explanation=explanation)
+    allowed = allowed_fraction(sums, threat_model=settings.threat_model, scale=given.results["events"].scale)
+    sizes = {} if settings.transfer is None else Evidence.of(sums).attack.yield_shift
+    scaled = partial(scaled_size, allowed, threat_model=settings.threat_model, transfer=settings.transfer or "")
+    shifts = tuple(scaled(abs(sizes[name].value)) for name in signal if name in sizes)
+    return WorstCase(ladders=ladders, explanation=explanation, allowed=allowed, sizes=shifts)
+
+
 def _repeat_trainings(given: StepInput) -> CrossRuns:
     """Train, attack and detect several times; finished parts stay in the folder of finished steps."""
     configuration, split = given.configuration, given.configuration.split
@@ -463,6 +504,15 @@ STEPS: Final[tuple[Step, ...]] = (
             (len(c.frontier.factors) if c.frontier else 0)
             * (_attack_seconds(c, int(n * _test_share(c)), d) + _check_seconds(c, d))
         ),
+    ),
+    Step(
+        name="worst_case",
+        title="bracket the worst case within the envelope",
+        work=_bracket_worst_case,
+        needs=("events", "baseline", "attack", "detector", "systematics"),
+        settings=("seed", "target", "envelope", "worst_case"),
+        wanted=lambda c: c.worst_case is not None,
+        seconds=lambda c, n, _: 2.0 + 4e-3 * n * _test_share(c),
     ),
     Step(
         name="spread",

@@ -21,7 +21,7 @@ from hepfool import cli
 from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import train_detector
-from hepfool.events import UNLABELLED, EventTable
+from hepfool.events import UNLABELLED, EventTable, Region
 from hepfool.io.finished import WorkFolder
 from hepfool.io.owners import claimed
 from hepfool.io.tables import read_table
@@ -268,6 +268,37 @@ def test_a_network_is_trained_where_none_is_given(settings: Callable[..., Study]
     assert kept["auroc_test"] > 0.6
     with pytest.raises(ValueError, match="split: a network needs training"):
         settings(detector=None, split={"train": 0.0}).run(table=table, force=True)
+
+
+def test_the_worst_case_is_bracketed_explained_and_limited_on_demand(
+    settings: Callable[..., Study], table: EventTable
+) -> None:
+    pytest.importorskip("pyhf")
+    control = table.column("pt") < np.nanmedian(table.column("pt"))
+    table = dataclasses.replace(table, regions=(Region("low_pt", control), Region("high_pt", ~control, role="signal")))
+    worst = {"threat_model": "inputs within the caps", "transfer": "the same scales in both regions"}
+    done, summary = steps_done(settings(worst_case=worst, checks=None, envelope="none"), table)
+    assert done[-2:] == ["worst_case", "report"]
+    record = summary.worst_case
+    assert record is not None
+    assert summary.detector is not None
+    assert summary.systematics is not None
+    (ladder,) = record["ladders"]
+    assert ladder["events"] == "high_pt"
+    assert [rung["freedom"] for rung in ladder["rungs"]] == ["sources", "one shift", "inputs", "attack"]
+    assert record["explanations"][0]["parts"][0]["n_events"] == summary.detector["n_fooled"]
+    (allowed,), (size,) = record["allowed"], record["sizes"]
+    assert allowed["regions"] == ["low_pt"]
+    assert allowed["observable"] == "score and flag"
+    shift = summary.systematics["attack"]["yield_shift"]["high_pt"]["value"]
+    assert size["full"] == pytest.approx(abs(shift))
+    assert size["size"] == pytest.approx(allowed["limit"] * abs(shift))
+    assert steps_done(settings(worst_case=worst, checks=None, envelope="none"), table)[0] == ["report"]
+
+
+def test_a_transfer_needs_a_threat_model(settings: Callable[..., Study]) -> None:
+    with pytest.raises(ValueError, match="transfer scales a size to what data allow of an attack; say of which"):
+        settings(worst_case={"transfer": "the same scales"})
 
 
 def test_a_frontier_and_a_fit_are_added_on_demand(
