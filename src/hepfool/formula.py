@@ -22,8 +22,9 @@ from hepfool.printable import printable
 from hepfool.typing import FloatArray
 
 _ONE: Final = ("abs", "sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arctan")
-_TWO: Final = ("arctan2", "hypot")
-#: Functions of a formula; angles are in radians, and ``min`` and ``max`` take any number of values.
+_TWO: Final = ("arctan2", "hypot", "filled")
+#: Functions of a formula; angles are in radians, ``min`` and ``max`` take any number of values, and ``filled(x, y)`` is y where x is
+#: missing.
 FUNCTIONS: Final = (*_ONE, *_TWO, "min", "max")
 _OPERATORS: Final[Mapping[type, Callable[..., Any]]] = {
     ast.Add: operator.add,
@@ -166,9 +167,8 @@ def _taken_apart(node: ast.expr) -> _OfColumns:
         case ast.UnaryOp(op=op, operand=operand):
             return partial(_applied, _OPERATORS[type(op)], (_taken_apart(operand),))
         case ast.Call(func=ast.Name(id=name), args=given):
-            several = {"min": np.minimum, "max": np.maximum}
-            apply = partial(_reduced, several[name]) if name in several else getattr(np, name)
-            return partial(_applied, apply, tuple(map(_taken_apart, given)))
+            own = {"min": partial(_reduced, np.minimum), "max": partial(_reduced, np.maximum), "filled": _filled}
+            return partial(_applied, own.get(name) or getattr(np, name), tuple(map(_taken_apart, given)))
     return operator.itemgetter(_column("", node))
 
 
@@ -178,6 +178,10 @@ def _constant(number: Any, _: Mapping[str, FloatArray]) -> Any:
 
 def _applied(apply: Callable[..., Any], parts: tuple[_OfColumns, ...], columns: Mapping[str, FloatArray]) -> Any:
     return apply(*[part(columns) for part in parts])
+
+
+def _filled(values: Any, instead: Any) -> Any:
+    return np.where(np.isnan(values), instead, values)
 
 
 def _reduced(apply: Callable[[Any, Any], Any], *values: Any) -> Any:
