@@ -7,6 +7,7 @@ import pytest
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import Envelope, EventTable
+from hepfool.features import Feature
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
@@ -59,3 +60,15 @@ def test_uncertainties_may_depend_on_the_event() -> None:
 def test_matrices_that_are_not_covariances_are_refused(covariance: list[list[float]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Envelope.from_covariance(EventTable.from_arrays(np.zeros((1, 2))), covariance)
+
+
+def test_an_angle_that_a_variation_carries_over_pi_goes_the_shorter_way() -> None:
+    nominal, varied = np.array([3.1, -3.1, 1.0]), np.array([-3.1, 3.1, 1.2])
+    table = EventTable.from_arrays(
+        nominal[:, np.newaxis],
+        features=[Feature(name="phi", kind="angle")],
+        shape_variations={"met_up": varied[:, np.newaxis]},
+    )
+    envelope = Envelope.from_variations(table)
+    np.testing.assert_allclose(envelope.upper - envelope.lower, [[2 * np.pi - 6.2], [2 * np.pi - 6.2], [0.2]])
+    np.testing.assert_allclose(envelope.lower[:, 0], [3.1, -2 * np.pi + 3.1, 1.0])

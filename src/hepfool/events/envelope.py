@@ -181,7 +181,8 @@ class Envelope:
         Returns
         -------
         Envelope
-            Smallest and largest of nominal and all named variations, per event and feature.
+            Smallest and largest of nominal and all named variations, per event and feature; of an angle the shorter way round,
+            so that a bound may lie beyond its range.
         """
         chosen = list(table.shape_variations) if names is None else list(names)
         if not chosen:
@@ -189,7 +190,7 @@ class Envelope:
             raise ValueError(msg)
         lower, upper = table.values.copy(), table.values.copy()
         for name in chosen:
-            varied = table.variation(name).values
+            varied = _near(table, table.variation(name).values)
             np.fmin(lower, varied, out=lower)
             np.fmax(upper, varied, out=upper)
         return cls(nan_to(lower, -np.inf), nan_to(upper, np.inf))
@@ -230,6 +231,13 @@ def signal_region_envelope(table: EventTable) -> Envelope | None:
     varied = Envelope.from_variations(table)
     free = table.constrained[:, np.newaxis]
     return replace(varied, lower=np.where(free, -np.inf, varied.lower), upper=np.where(free, np.inf, varied.upper))
+
+
+def _near(table: EventTable, varied: FloatArray) -> FloatArray:
+    """Values with angles turned to where they are nearest to nominal."""
+    angles = table.features.of_kind("angle")
+    period = np.where(angles, table.features.upper - table.features.lower, 1.0)
+    return varied + np.where(angles, period * np.round((table.values - varied) / period), 0.0)
 
 
 def _matching(table: EventTable, values: Any) -> FloatArray:
