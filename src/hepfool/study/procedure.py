@@ -205,7 +205,8 @@ def _report(configuration: Study, results: Mapping[str, Any], keys: Mapping[str,
 
 
 def _style(configuration: Study) -> PlotStyle:
-    return PlotStyle(experiment=configuration.report.experiment, label=configuration.report.label)
+    report = configuration.report
+    return PlotStyle(experiment=report.experiment, label=report.label, lumi=report.luminosity, energy=report.energy)
 
 
 def _outcome(configuration: Study, results: Mapping[str, Any]) -> Outcome:
