@@ -20,7 +20,7 @@ MPL ?= --mpl
 ENDED := .pytest_cache/ended
 
 .DEFAULT_GOAL := help
-.PHONY: bench clean demo examples help images lint setup test test-beside test-examples test-minimums
+.PHONY: bench clean demo docs examples help images lint setup test test-beside test-examples test-minimums
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,6 +71,11 @@ lint: $(STAMP) ## Run every static check
 	$(BIN)/validate-pyproject pyproject.toml
 	$(BIN)/repo-review .
 
+docs: $(STAMP) ## Build the documentation into docs/_build/html
+	@$(BIN)/python -c 'import myst_nb' 2>/dev/null \
+	  || $(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[$(EXTRAS),docs]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 bench: $(STAMP) ## Measure costs and figures of merit; BENCH_ALL=1 adds millions of events (40 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks $(if $(BENCH_ALL),,-m "not slow") $(TEST_ARGS)
 
@@ -87,6 +92,6 @@ images: $(STAMP) ## Draw the reference images of the tests anew; look at them be
 	done
 
 clean: ## Remove outputs and caches, keep .venv
-	rm -rf bench-output build demo-output demo-output-work dist examples-output images-output htmlcov
+	rm -rf bench-output build demo-output demo-output-work dist docs/_build docs/generated examples-output images-output htmlcov
 	rm -rf .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests analysis_examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -15,7 +15,7 @@ from hepfool.defences.detector import DetectorReport
 from hepfool.plots import PlotStyle
 from hepfool.typing import FloatArray
 
-STYLE = PlotStyle(lumi=59.7, energy=13.6)
+STYLE = PlotStyle(experiment="CMS", lumi=59.7, energy=13.6)
 #: Largest difference of colour values (root mean square) between two installations.
 TOLERANCE = 3
 

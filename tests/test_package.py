@@ -45,6 +45,7 @@ DAILY = [
     "best_single_cut",
     "certify",
     "load_model",
+    "progress_bars",
     "run_attack",
 ]
 MODULES = sorted(

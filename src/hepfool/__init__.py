@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hepfool.features import Derived, Feature, FeatureSpace
     from hepfool.models.load import load_model
     from hepfool.models.pytorch import TorchClassifier
+    from hepfool.progress import progress_bars
     from hepfool.study.plan import Study
     from hepfool.validation import Correlations, Marginals, Validation
     from hepfool.worst_case.certified import certify
@@ -48,6 +49,7 @@ __all__ = [
     "best_single_cut",
     "certify",
     "load_model",
+    "progress_bars",
     "run_attack",
 ]
 
@@ -68,6 +70,7 @@ _MODULES = {
     "best_single_cut": "hepfool.events",
     "certify": "hepfool.worst_case.certified",
     "load_model": "hepfool.models.load",
+    "progress_bars": "hepfool.progress",
     "run_attack": "hepfool.attacks.base",
 }
 

@@ -12,17 +12,17 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import shlex
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hepfool._version import __version__
@@ -30,9 +30,7 @@ from hepfool.command_line import PlanCommand, in_options, plan_of, remark_caps
 from hepfool.exceptions import MissingExtraError
 from hepfool.extras import extras_named
 from hepfool.interrupts import Interrupted, Received, command_to_go_on, stopped_by_signals
-
-if TYPE_CHECKING:  # loaded late, so that --help stays quick
-    from hepfool.typing import ProgressCallback
+from hepfool.progress import progress_bars
 
 __all__ = ["main"]
 
@@ -108,6 +106,12 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
     metavar="NAME:ROLE:COLUMN=LOW..HIGH[,...]",
     help="A control, validation or signal region by cuts; leave LOW or HIGH out for no bound.",
 )
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="FILE",
+    help="Collision data, without label and weight, to be compared with simulation in control and validation regions.",
+)
 @click.option("--no-score", is_flag=True, help="Leave out the network's score, which an attack keeps otherwise.")
 @click.option("--frontier", is_flag=True, help="Scan tighter and looser caps too.")
 @_output_options
@@ -130,7 +134,7 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, frontier: bool, 
         study = checked(Study, names, **plan, frontier={} if frontier else None)
         remark_caps(study, options)
         received.kept.append(study.work_folder)
-        with _removed_afterwards(study.work_folder, kept=study.work is not None), _steps() as progress:
+        with _removed_afterwards(study.work_folder, kept=study.work is not None), progress_bars() as progress:
             summary = study.run(force=force, progress=progress)
         _show(summary, study.output)
 
@@ -161,6 +165,7 @@ def _events(files: tuple[str, ...], options: Mapping[str, Any]) -> dict[str, Any
         raise ValueError(msg)
     return {
         "files": files,
+        **({"data_files": options["data"]} if options["data"] else {}),
         "features": [{"name": name, "kind": kind, "derived": derived.get(name)} for name, kind in features],
         "classes": _classes(options["classes"]),
         "columns": dict(_pair("--column", text) for text in options["column"]),
@@ -181,9 +186,23 @@ def demo(output: str, *, force: bool, frontier: bool, seed: int) -> None:
 
         folder = check_output(output, force=force)
         received.kept.append(demo_study(folder).work_folder)
-        with _steps() as progress:
+        with progress_bars() as progress:
             summary = run_demo(folder, force=force, seed=seed, frontier=frontier, progress=progress)
         _show(summary, folder)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.option("--coffea", is_flag=True, help="Write an analysis in coffea in place of a plan for flat files.")
+def init(folder: str, *, coffea: bool) -> None:
+    """Write a study, or an analysis, to start from into FOLDER; it runs on the events of the package."""
+    with _user_errors():
+        from hepfool.starter import write_starter  # noqa: PLC0415 - loaded late, so that --help stays quick
+
+        for path in write_starter(folder, coffea=coffea):
+            click.echo(str(path))
+        steps = "python analysis.py" if coffea else "python events.py && hepfool workflow study.yaml"
+        click.echo(f"Run it: cd {shlex.quote(folder)} && {steps}")
 
 
 @main.command("contact-sheet")
@@ -223,7 +242,7 @@ def workflow(configuration: str | None, from_step: str | None, *, dry_run: bool,
             check_inputs(study)
             _show_plan(study.steps(from_step=from_step))
             return
-        with _steps() as progress:
+        with progress_bars() as progress:
             summary = study.run(from_step=from_step, force=force, progress=progress)
         _show(summary, study.output)
 
@@ -350,30 +369,6 @@ def _show_warnings_as_usual() -> None:
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     click.echo(f"Warning: {in_options(str(message))}", err=True)
-
-
-@contextmanager
-def _steps() -> Iterator[ProgressCallback]:
-    """Show one bar per step, from the first step on: until then coffea shows its own."""
-    columns = (
-        TextColumn("{task.description:40}"),
-        BarColumn(bar_width=20),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*columns, console=Console(stderr=True))
-    tasks: dict[str, TaskID] = {}
-
-    def show(step: str, fraction: float) -> None:
-        bar.start()
-        if step not in tasks:
-            tasks[step] = bar.add_task(step, total=1.0)
-        bar.update(tasks[step], completed=fraction)
-
-    try:
-        yield show
-    finally:
-        bar.stop()
 
 
 def _show(summary: Any, folder: Path) -> None:

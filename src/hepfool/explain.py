@@ -28,6 +28,7 @@ from hepfool.events import Envelope, EventTable
 from hepfool.features import FeatureSpace
 from hepfool.models.protocols import Classifier
 from hepfool.ranges import check_counts
+from hepfool.shown import Displayed, Shown
 from hepfool.studies.contributions import Measured, ratio
 from hepfool.studies.misclassification import Misclassification
 from hepfool.typing import BoolArray, FloatArray
@@ -105,8 +106,8 @@ class ExplainedPart:
         return tuple(sorted(moved, key=lambda item: -item[1].value))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Explanation(Displayed):
     """
     What carries an attack, or the flags of nominal events.
 
@@ -132,17 +133,19 @@ class Explanation:
         """All events."""
         return self.parts[0]
 
-    def __str__(self) -> str:
-        """Leading inputs, and the coherent part beside chance."""
-        whole = self.whole
-        shares = ", ".join(f"{name} {share.value:.3f} ± {share.error:.3f}" for name, share in whole.leading[:_SHOWN])
-        lines = [f"{whole.n_events} {self.of} events, carried by {shares}"]
+    def _shown(self) -> Shown:
+        whole, remarks = self.whole, []
         if (found := whole.coherence) is not None:
-            lines += [
+            remarks = [
                 f"along {', '.join(self.sources)}: {found.share.value:.3f} of the squared displacement, {found.chance.value:.3f} by chance",
                 f"still fooled by that part alone: {found.alone.value:.3f}, without it: {found.without.value:.3f}",
             ]
-        return "\n".join(lines)
+        return Shown(
+            f"{whole.n_events} {self.of} events, carried by",
+            ("input", "share"),
+            [(name, f"{share.value:.3f} ± {share.error:.3f}") for name, share in whole.leading[:_SHOWN]],
+            remarks,
+        )
 
 
 def explain(

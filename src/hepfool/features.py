@@ -25,6 +25,10 @@ __all__ = ["Derived", "Feature", "FeatureKind", "FeatureSpace"]
 FeatureKind = Literal["continuous", "integer", "angle", "fixed"]
 
 
+#: Of a derived feature, relative to its size.
+_ROUNDING = 1e-9
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Derived:
     """
@@ -234,13 +238,13 @@ class FeatureSpace:
         ValueError
             If there is no such feature; the message suggests close names.
         """
-        try:
-            return self.names.index(name)
-        except ValueError:
-            close = difflib.get_close_matches(name, self.names, n=3)
-            hint = f"did you mean {', '.join(close)}?" if close else f"known are {', '.join(self.names)}"
-            msg = f"no feature named {name!r}; {hint}"
-            raise ValueError(msg) from None
+        for j, feature in enumerate(self.features):  # attacks ask many thousand times
+            if feature.name == name:
+                return j
+        close = difflib.get_close_matches(name, self.names, n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else f"known are {', '.join(self.names)}"
+        msg = f"no feature named {name!r}; {hint}"
+        raise ValueError(msg)
 
     @property
     def lower(self) -> FloatArray:
@@ -303,3 +307,28 @@ class FeatureSpace:
             msg = f"the function of {feature.name} returned shape {found.shape} for {len(values)} events"
             raise ValueError(msg)
         return found
+
+    def departs(self, values: FloatArray, column: int) -> BoolArray:
+        """
+        Find the events in which a derived feature is not what follows from the others.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Values of all features.
+
+        Returns
+        -------
+        BoolArray, shape (n_events,)
+            True where it differs by more than its tolerance, or is missing in one of both.
+
+        Examples
+        --------
+        >>> total = Feature(name="sum_pt", derived=Derived(["tau_pt", "lepton_pt"], np.add))
+        >>> FeatureSpace(["tau_pt", "lepton_pt", total]).departs(np.array([[30.0, 40.0, 70.0], [30.0, 40.0, 7.0]]), 2)
+        array([False,  True])
+        """
+        derived, expected, found = self.features[column].derived, self.derive(values, column), values[:, column]
+        tolerance = 0.0 if derived is None else derived.tolerance
+        differing = np.abs(expected - found) > tolerance + _ROUNDING * np.abs(expected)
+        return np.asarray(differing | (np.isnan(expected) != np.isnan(found)))

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from hepfool.ranges import check_counts
 
 Optimizer = Literal["minuit", "scipy"]
-Side = Literal["symmetrised", "one-sided"]
+Side = Literal["one-sided", "symmetrised"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,24 +94,32 @@ class Thresholds:
 
     Attributes
     ----------
+    confidence : float
+        Of the intervals that decide; with fewer events they are wider and decide less.
     max_systematics_ratio : float
         Largest allowed ratio of the attack's effect to that of the physics systematics.
     flagged_tolerance : float
-        Difference of flagged fractions in data and simulation that is accepted
-        beyond statistics, dimensionless.
-    flagged_n_sigma : float
-        Standard deviations by which they may differ on top.
+        Accepted difference of flagged fractions in data and simulation, in units of what the attack changes there.
+    max_signal_flagged : float
+        Largest fraction of selected signal that a detector may flag.
     max_floor_ratio : float
         Largest distance of marginals and correlations, in units of their sampling floor.
     min_events_per_feature : int
         Constrained events per feature below which marginals and correlations are mostly statistics.
     """
 
+    confidence: float = 0.95
     max_systematics_ratio: float = 1.0
-    flagged_tolerance: float = 0.02
-    flagged_n_sigma: float = 2.0
+    flagged_tolerance: float = 0.25
+    max_signal_flagged: float = 0.2
     max_floor_ratio: float = 1.0
     min_events_per_feature: int = 100
+
+    def __post_init__(self) -> None:
+        """Check the confidence."""
+        if not 0.0 < self.confidence < 1.0:
+            msg = f"confidence must lie between 0 and 1, got {self.confidence}"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,23 +131,28 @@ class Nuisance:
     ----------
     name : str
         Of the nuisance parameter.
-    side : {"symmetrised", "one-sided"}
-        Whether the down variation mirrors the attack, or is the nominal distribution. A one-sided
-        template has a kink at zero: take intervals from the profile likelihood, not from a curvature.
-    per_process : bool
-        Whether every process has a parameter of its own, named ``<name>_<process>``.
+    side : {"one-sided", "symmetrised"}
+        Up is the attacked distribution; down is the nominal one, or the mirrored attack, which no search found. Between
+        them pyhf (``code4p``) and Combine interpolate with a polynomial: at zero half of the shift per unit of the
+        parameter, between -1 and 0 up to 7 % of the shift mirrored. Take intervals from the profile likelihood, not
+        from a curvature.
+    per_process, per_channel : bool
+        Whether every process, every channel, or every process of every channel has a parameter of its own, named
+        ``<name>_<channel>_<process>`` without what is shared. Channels whose attacks obey different caps need not
+        follow one parameter.
     scale : float
         Factor on the shift: 1 takes the attack as it was found for one standard deviation.
 
     Examples
     --------
-    >>> Nuisance(per_process=True).parameter("ttbar")
+    >>> Nuisance(per_process=True).parameter("SR", "ttbar")
     'adversarial_ttbar'
     """
 
     name: str = "adversarial"
-    side: Side = "symmetrised"
+    side: Side = "one-sided"
     per_process: bool = False
+    per_channel: bool = False
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -154,18 +167,18 @@ class Nuisance:
             msg = f"scale must be positive, got {self.scale}"
             raise ValueError(msg)
 
-    def parameter(self, sample: str) -> str:
+    def parameter(self, channel: str, sample: str) -> str:
         """
-        Name the parameter of a process.
+        Name the parameter of a process in a channel.
 
         Parameters
         ----------
-        sample : str
-            The process.
+        channel, sample : str
+            As in the analyst's own model.
 
         Returns
         -------
         str
             The common name, or one of its own.
         """
-        return f"{self.name}_{sample}" if self.per_process else self.name
+        return "_".join([self.name, *[channel] * self.per_channel, *[sample] * self.per_process])

@@ -31,7 +31,17 @@ from hepfool.statistics.dependence import Moments
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["AtPower", "Correlations", "Flags", "Marginals", "Part", "Separately", "Validation", "parts_of"]
+__all__ = [
+    "AtPower",
+    "Correlations",
+    "Flags",
+    "Marginals",
+    "Part",
+    "Separately",
+    "Validation",
+    "identities",
+    "parts_of",
+]
 
 #: What is compared by itself: all validated events together, each region, or each process in each region.
 Separately = Literal["union", "regions", "processes"]
@@ -603,6 +613,44 @@ class Validation:
         return Validated(
             figures=tuple(figure for comparison in found for figure in comparison.figures()),
             not_compared=tuple(name for name in ("inputs", "score", "correlations") if getattr(self, name) is None),
+        )
+
+
+def identities(nominal: EventTable, adversarial: EventTable, separately: Separately) -> Iterator[Comparison]:
+    """
+    Recompute the inputs that follow from others.
+
+    Parameters
+    ----------
+    nominal, adversarial : EventTable
+        The same events in the same order.
+    separately : {"union", "regions", "processes"}
+        How the events are divided.
+
+    Yields
+    ------
+    Comparison
+        One column per derived input, 1 where an event's value is not the recomputed one; nothing without such inputs.
+    """
+    columns = nominal.features.derived
+    if not columns:
+        return
+
+    def departing(table: EventTable) -> FloatArray:
+        return np.stack([table.features.departs(table.values, j) for j in columns], axis=1).astype(np.float64)
+
+    pair, names = _both(departing, nominal, adversarial), tuple(nominal.features[j].name for j in columns)
+    for part in parts_of(nominal, separately):
+        yield Comparison(
+            name="identities",
+            part=part.name,
+            separately=separately,
+            columns=names,
+            values=pair,
+            events=part.events,
+            all_weights=nominal.weights,
+            share=part.share,
+            caps=(np.inf,) * len(names),
         )
 
 

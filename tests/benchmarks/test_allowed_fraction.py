@@ -8,38 +8,36 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hepfool import demo
 from hepfool.attacks.base import AttackResult
 from hepfool.defences.detector import Detector
+from hepfool.demo import demo_steps
 from hepfool.events import EventTable
 from hepfool.models.protocols import Classifier
 from hepfool.typing import IntArray
 from tests.benchmarks.conftest import Record
-from tests.benchmarks.test_validation import demo_events
 from tests.toys_of_fractions import Truth, small_truth
 
 FRACTIONS = (0.0, 0.1, 0.2, 0.5)
-N_TOYS, N_DATA, TARGET = 300, 671.0, 0.93
+N_TOYS, N_DATA, TARGET = 300, 1112.0, 0.93
 N_BINS = 10
 
 
 def demo_truth() -> Truth:
-    """Control region of all of the demo's simulation; toys have half of it, as the demo does beside its training part."""
-    events, classifier, detector = demo_events()
-    parts = (events.train, events.validation, events.test)
-    results = [demo._attack("", part, classifier, seed=1, tell=lambda *_: None) for part in parts]
-    return _joined([_truth(result, classifier, detector) for result in results])
+    """Control regions of all of the demo's simulation; toys have half of it, as the demo does beside its training part."""
+    steps = demo_steps(until="adaptive")
+    classifier, detector = steps["baseline"].classifier, steps["detector"]
+    return _joined([_truth(result, classifier, detector) for result in steps["attack"].values()])
 
 
 def _truth(result: AttackResult, classifier: Classifier, detector: Detector) -> Truth:
-    table, region = result.nominal, result.nominal.region(demo.CONTROL_REGION).mask
+    table, region = result.nominal, result.nominal.constrained
 
     def bins(of: EventTable) -> IntArray:
         values = of.network_values[region]
         score = np.minimum((N_BINS * classifier.scores(values)[:, 1]).astype(np.int64), N_BINS - 1)
         return np.asarray(score + N_BINS * detector.flags(values))
 
-    names = ("tau_energy", "jet_energy", "unclustered_energy")
+    names = dict.fromkeys(name.removesuffix("_up").removesuffix("_down") for name in table.shape_variations)
     sources = {name: (bins(table.variation(f"{name}_up")), bins(table.variation(f"{name}_down"))) for name in names}
     return Truth(table.weights[region], bins(table), bins(result.adversarial), sources, share=0.5, n_parts=2)
 
@@ -57,7 +55,7 @@ def _joined(parts: list[Truth]) -> Truth:
     ("name", "truth"),
     [
         ("six bins, as many simulated events as data", lambda: small_truth(np.random.default_rng(1), n_events=300)),
-        pytest.param("demo's control region", demo_truth, marks=pytest.mark.slow),
+        pytest.param("demo's control regions", demo_truth, marks=pytest.mark.slow),
     ],
 )
 def test_coverage(record: Record, name: str, truth: Callable[[], Truth]) -> None:

@@ -15,18 +15,23 @@ from matplotlib.figure import Figure
 from hepfool.defences.detector_curves import Calibration, DetectorCurves
 from hepfool.defences.robustness import Ratio, Robustness
 from hepfool.events import EventTable
-from hepfool.inference import Impact, Interval, NuisanceImpact
+from hepfool.explain import Coherence, ExplainedPart, Explanation, PartKind
+from hepfool.inference import BiasTest, Impact, Interval, NuisanceImpact
 from hepfool.plots import (
     AttackPoint,
     Marginal,
     PlotStyle,
     Projection,
+    VerdictPanel,
+    VerdictRow,
+    plot_allowed_fraction,
     plot_attack_comparison,
     plot_contact_sheet,
     plot_correlations,
     plot_cross_runs,
     plot_detection,
     plot_detector,
+    plot_explanation,
     plot_fooling,
     plot_frontier,
     plot_impacts,
@@ -41,6 +46,7 @@ from hepfool.plots import (
     plot_score,
     plot_score_stack,
     plot_threshold_scan,
+    plot_verdict,
 )
 from hepfool.processors.partition_caps import CapTrial, PartitionCost
 from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
@@ -54,6 +60,7 @@ from hepfool.studies.misclassification import Misclassification, systematic_misc
 from hepfool.studies.region_yields import RegionYields
 from hepfool.studies.systematics import Measured
 from hepfool.studies.threshold_scan import DataCheck, ThresholdScan
+from hepfool.summary.allowed_fraction import AllowedFraction
 from hepfool.typing import FloatArray
 from hepfool.worst_case.ladder import Bracket, Freedom, Ladder, Rung
 from tests.figures import STYLE, TOLERANCE, drawn, judged, quantiles
@@ -157,6 +164,54 @@ def rungs() -> Ladder:
     )
 
 
+def verdict() -> list[VerdictPanel]:
+    def row(label: str, kind: str, flips: float, *shifts: float, limits: tuple[float, ...] = ()) -> VerdictRow:
+        measured = tuple(Measured(shift, 0.2 * abs(shift)) for shift in shifts)
+        return VerdictRow(label, kind, Measured(flips, 0.1 * flips**0.7) if flips else None, measured, limits)
+
+    rows = (
+        row("Tau energy scale", "source", 0.019, 0.07, -0.08),
+        row("Jet energy scale", "source", 0.004, 0.01, -0.02),
+        row("Tau id", "source", 0.0, 0.04, -0.04),
+        row("All, in quadrature", "total", 0.023, 0.11),
+        row("Attack", "attack", 0.087, 0.31),
+        row("Attack, not flagged", "corrected", 0.061, 0.22),
+        row("Attack, knows detector*", "adaptive", 0.075, 0.27),
+        row(r"Any inputs within $\pm 1\sigma$", "worst", 0.087, 0.31, -0.001, limits=(0.09, 0.002, 0.33)),
+    )
+    return [VerdictPanel(title=r"Signal region, $m_\mathrm{T} < 70$ GeV", n_attacked=3551, rows=rows)]
+
+
+def explanation() -> Explanation:
+    def part(kind: PartKind, name: str, n_events: int, tilt: float) -> ExplainedPart:
+        sizes = np.exp(-0.3 * np.arange(14)) * (1.0 + tilt * np.cos(np.arange(14)))
+        shares = {f"input_{k}": Measured(v, 0.05 * v**0.5) for k, v in enumerate((sizes / sizes.sum()).tolist())}
+        numbers = [Measured(value, 0.02) for value in (0.17, 0.15, 0.1, 0.65)]
+        coherence = Coherence(**dict(zip(("share", "chance", "alone", "without"), numbers, strict=True)))
+        return ExplainedPart(kind=kind, name=name, n_events=n_events, weight=1.0, shares=shares, coherence=coherence)
+
+    parts = (part("all", "all", 490, 0.0), part("direction", "0 → 1", 289, 0.2), part("direction", "1 → 0", 201, -0.3))
+    return Explanation(of="fooled", parts=parts, sources=("tau_energy", "jet_energy"), n_permutations=10)
+
+
+def allowed() -> AllowedFraction:
+    fractions = np.linspace(0.0, 1.0, 21)
+    scan = zip(fractions, np.exp(-6.5 * fractions), np.exp(-11.0 * fractions), strict=True)
+    return AllowedFraction(
+        threat_model="inputs within the caps of the validation",
+        value=0.1,
+        limit=0.46,
+        expected=0.27,
+        level=0.95,
+        observable="score and flag",
+        regions=("high_mt",),
+        sources=("tau_energy",),
+        n_data=671,
+        n_bins=12,
+        scan=tuple((float(a), float(b), float(c)) for a, b, c in scan),
+    )
+
+
 def misclassification() -> Misclassification:
     events = np.arange(3000)
     runs = np.arange(10)[:, None]
@@ -253,16 +308,23 @@ def impact() -> Impact:
     sizes = {"Jet energy scale": 0.17, "adversarial": 0.12, "Tau energy scale": 0.06, "Luminosity": 0.05}
     ranking = [
         NuisanceImpact(
-            name=name, adversarial=name == "adversarial", interval=Interval(down=1.0, up=0.9), down=size, up=-0.9 * size
+            name=name,
+            adversarial=name == "adversarial",
+            interval=Interval(down=1.0, up=0.3 if name == "adversarial" else 0.9),
+            prior=1.0,
+            down=size,
+            up=-0.9 * size,
         )
         for name, size in sizes.items()
     ]
     ranking[1] = replace(ranking[1], down=0.0)
+    pulls = {"Jet energy scale": -0.4, "Tau energy scale": 1.7, "Luminosity": 0.2}
     return Impact(
         parameter="mu",
         value=1.0,
         before=Interval(down=0.25, up=0.26),
         after=Interval(down=0.28, up=0.27),
+        bias=BiasTest(shift=-0.2, n_sigma=-0.8, chi2=9.0, n_dof=4, p_value=0.061, power=0.66, pulls=pulls),
         ranking=tuple(ranking),
     )
 
@@ -288,6 +350,7 @@ def threshold_scan() -> ThresholdScan:
         nominal=measured(falling, 5000),
         checks=(check,),
         own=0.42,
+        by_class=(("background", measured(falling**1.3, 3000)), ("signal", measured(falling**0.6, 2000))),
     )
 
 
@@ -327,6 +390,14 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "threshold_scan_simulation": lambda: plot_threshold_scan(replace(threshold_scan(), checks=()), style=STYLE),
     "ladder": lambda: plot_ladder(rungs(), events=r"$m_\mathrm{T}(\mu) < 40$ GeV", style=STYLE),
     "ladder_atlas": lambda: plot_ladder(rungs(), style=replace(STYLE, experiment="ATLAS")),
+    "verdict": lambda: plot_verdict(verdict(), checks(), decision="INVESTIGATE", style=STYLE),
+    "verdict_regions_atlas": lambda: plot_verdict(
+        [*verdict(), *verdict()], decision="COVERED", style=replace(STYLE, experiment="ATLAS")
+    ),
+    "explanation": lambda: plot_explanation(explanation(), style=STYLE),
+    "allowed_fraction": lambda: plot_allowed_fraction(
+        allowed(), labels={"high_mt": r"$m_\mathrm{T} > 70$ GeV"}, style=replace(STYLE, data=True)
+    ),
     "impacts": lambda: plot_impacts(impact(), style=STYLE),
     "comparison": lambda: plot_attack_comparison(
         {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The recipes of the README, run as they stand there, with small stand-ins for what a facility offers."""
+"""The recipes of the page on facilities, run as they stand there, with small stand-ins for what a facility offers."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ from hepfool.statistics.marginals import Binning
 from tests.specimens import SineClassifier, events
 
 ROOT = Path(__file__).parents[2]
-_SECTION = re.search(r"## At an analysis facility\n(.*?)\n## ", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-assert _SECTION is not None
-RECIPES = re.findall(r"```py\n(.*?)```", _SECTION.group(1), flags=re.DOTALL)
+RECIPES = re.findall(r"```py\n(.*?)```", (ROOT / "docs" / "facility.md").read_text("utf-8"), flags=re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +54,7 @@ def _run(recipe: str, names: dict[str, Any], **replaced: str) -> Any:
     *lines, last = recipe.strip().splitlines()
     if last[:1].isspace():
         lines, last = [*lines, last], "None"
-    exec(compile("\n".join(lines), "README.md", "exec"), names)
+    exec(compile("\n".join(lines), "facility.md", "exec"), names)
     return eval(last.partition("  #")[0], names) if " = " not in last else exec(last, names)
 
 

@@ -7,12 +7,14 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import jsonpatch
 import numpy as np
 import pytest
 import uproot
 from hist import Hist
 
 from hepfool.inference import attack_patch
+from tests.datacards import modifiers_of, read_datacard
 
 pyhf = pytest.importorskip("pyhf")
 
@@ -55,6 +57,13 @@ def test_the_datacard_and_its_shapes_are_the_patched_workspace(
     assert columns == {6}
     assert ["adversarial", "shape", *["1"] * 5] in lines
     assert all(len(line) == 7 for line in lines if len(line) > 1 and line[1] in {"shape", "lnN"})
+    read, expected = read_datacard(tmp_path / "datacard.txt"), jsonpatch.apply_patch(model, patch)
+    kinds = ("histosys", "staterror", "normfactor")
+    assert modifiers_of(read, *kinds) == modifiers_of(expected, *kinds)
+    assert {k: v["hi"] for k, v in modifiers_of(read, "normsys").items()} == {
+        k: v["hi"] for k, v in modifiers_of(expected, "normsys").items()
+    }
+    assert read["observations"] == expected["observations"]
     with uproot.open(tmp_path / "shapes.root") as file:
         rate = next(line for line in lines if line[0] == "rate")
         assert file["low_mt/ggH"].values().sum() == pytest.approx(float(rate[1]))

@@ -149,14 +149,14 @@ def test_shift_and_statistical_errors_follow_the_yields_of_the_analyst(
     assert unknown == bool(((yields > 0) & (np.array(nominal) == 0)).any())
 
 
-@given(name=names, taken=names, sample=names, per_process=st.booleans())
+@given(name=names, taken=names, sample=names, per_process=st.booleans(), per_channel=st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_a_parameter_is_refused_where_its_name_exists_and_only_there(
-    name: str, taken: str, sample: str, per_process: bool
+    name: str, taken: str, sample: str, per_process: bool, per_channel: bool
 ) -> None:
     template = Template(channel="SR", sample=sample, nominal=np.array([4.0, 6.0]), adversarial=np.array([5.0, 5.0]))
-    for nuisance in (Nuisance(name=name, per_process=per_process), Nuisance(name=taken)):
-        parameter = nuisance.parameter(sample)
+    for nuisance in (Nuisance(name=name, per_process=per_process, per_channel=per_channel), Nuisance(name=taken)):
+        parameter = nuisance.parameter("SR", sample)
         card = f"bin SR\nobservation 20\nbin SR\nprocess {sample}\nprocess 1\nrate 20\n{taken} lnN 1.1\n"
         modifier = {"name": taken, "type": "normsys", "data": {"hi": 1.1, "lo": 0.9}}
         samples = [{"name": sample, "data": [10.0, 10.0], "modifiers": [modifier]}]

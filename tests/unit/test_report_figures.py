@@ -34,11 +34,11 @@ def test_figures_follow_from_result_network_and_data(result: AttackResult) -> No
     assert list(figures) == ["regions", "projection", "fooling"]
     assert set(figures) <= set(_CAPTIONS)
     remarks = [text.get_text() for ax in figures["regions"].axes for text in ax.texts]
-    assert any("low pt" in remark and "blinded" not in remark for remark in remarks)
-    assert any("high pt" in remark and "data blinded" in remark for remark in remarks)
+    assert any("pt < 60 GeV, control region" in remark and "blinded" not in remark for remark in remarks)
+    assert any("pt > 60 GeV, signal region" in remark and "data blinded" in remark for remark in remarks)
     assert "Toy data" in [text.get_text() for text in figures["regions"].legends[0].get_texts()]
     bars = [text.get_text() for text in figures["fooling"].axes[0].get_yticklabels()]
-    assert bars == ["all events", "low pt (control)", "high pt (signal)", "tes_up"]
+    assert bars == ["all events", "pt < 60 GeV (control)", "pt > 60 GeV (signal)", "tes", "pileup"]
 
 
 def test_a_single_feature_has_no_projection(result: AttackResult) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hepfool.attacks.base import AttackResult
 from hepfool.defences.detector import DetectorReport
-from hepfool.inference import Impact, Interval, NuisanceImpact, impact_record
+from hepfool.inference import BiasTest, Impact, Interval, NuisanceImpact, impact_record
 from hepfool.models.protocols import Classifier
 from hepfool.report import summary_latex
 from hepfool.report.cells import Section
@@ -73,8 +73,9 @@ def summary(shifted_result: AttackResult, sign_classifier: Classifier, detector_
     point: dict[str, Any] = {"max_js_distance": 0.1, "correlation_shift": 0.1, "power": number, "check": HOSTILE}
     scan = FrontierPoint(factor=1.0, fooling=number, further_power=number, further_check=HOSTILE, **point)
     side = Interval(down=0.1, up=0.2)
-    own = NuisanceImpact(name="adversarial_tt&W", adversarial=True, interval=side, down=-0.1, up=0.1)
-    impact = Impact(parameter="mu_ggH", value=1.0, before=side, after=side, ranking=(own,))
+    own = NuisanceImpact(name="adversarial_tt&W", adversarial=True, interval=side, prior=1.0, down=-0.1, up=0.1)
+    bias = BiasTest(shift=-0.05, n_sigma=-0.4, chi2=9.0, n_dof=4, p_value=0.0611, power=0.655, pulls={"a_b": 1.5})
+    impact = Impact(parameter="mu_ggH", value=1.0, before=side, after=side, bias=bias, ranking=(own,))
     extra = {
         "impact": impact_record(impact),
         "frontier": frontier_record(Frontier(points=(scan,), n_data=9.0, level=0.05)),

@@ -11,7 +11,8 @@ from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import EventTable, Region
-from hepfool.report.sections import looked_at, opening, sections
+from hepfool.report.detection import looked_at
+from hepfool.report.sections import opening, sections
 from hepfool.report.validated import validated_in_words
 from hepfool.statistics.checks import CheckSettings
 from hepfool.studies.frontier import scaled_caps
@@ -101,7 +102,10 @@ def test_checks_of_the_score_are_named() -> None:
     kept = run(CONSERVAttack(validation=Validation(), strategy="frugal", n_iterations=1))
     assert looked_at(detection_record(kept.checks(settings, rng=rng))) == "the inputs and the score"
     plain = run(CONSERVAttack(validation=Validation(score=None), n_iterations=1))
-    assert looked_at(detection_record(plain.checks(settings, rng=rng))) == "the inputs"
+    # The score is looked at whether the attack kept it or not.
+    assert looked_at(detection_record(plain.checks(settings, rng=rng))) == "the inputs and the score"
+    found = plain.checks(settings, rng=rng, validation=Validation(score=None))
+    assert looked_at(detection_record(found)) == "the inputs"
 
 
 def test_a_scan_of_caps_scales_the_validation() -> None:

@@ -11,26 +11,36 @@ import pytest
 from hepfool.attacks.base import AttackResult
 from hepfool.models.protocols import Classifier
 from hepfool.report import summary_html, summary_markdown
+from hepfool.report.detection import noticed
 from hepfool.report.words import verdict_in_words
+from hepfool.studies.excess import Difference
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import Evidence, FlaggedFraction, Summary, decide, summarise
+from hepfool.summary import Evidence, FlaggedFraction, ObservedCheck, Summary, decide, summarise
+
+REGION = "high_met"
+
+
+def fraction(data: float) -> FlaggedFraction:
+    numbers = {"data": Measured(data, 0.01), "simulation": Measured(0.1, 0.01), "attacked": Measured(0.3, 0.01)}
+    return FlaggedFraction(region="low_met", n_data=1e5, n_simulated=1e5, **numbers)
 
 
 def study(result: AttackResult, classifier: Classifier, flips: float | None, *, investigated: bool = False) -> Summary:
-    effects = (
-        () if flips is None else (SystematicEffect(name="tau_energy_up", kind="shape", flips=Measured(flips, 0.01)),)
+    tau = {"name": "tau_energy_up", "kind": "shape", "yield_shift": {REGION: Measured(0.9, 0.01)}}
+    effects = () if flips is None else (SystematicEffect(flips=Measured(flips, 0.01), **tau),)  # type: ignore[arg-type]
+    seen = ObservedCheck(
+        check="chi2", region="low_met", quantity="met", p_nominal=0.3, p_attacked=0.1, n_data=671, n_bins=20
     )
-    agreed = FlaggedFraction(region="low_met", data=Measured(0.1, 0.01), simulation=Measured(0.1, 0.01))
     sums = result.sums(classifier, flagged=~result.fooled)
-    evidence = Evidence.of(
-        sums,
-        others=effects,
-        fractions=[agreed],
-        adaptive=SystematicEffect(name="Shift", kind="attack", flips=Measured(0.25, 0.01)),
-    )
-    evidence = dataclasses.replace(
-        evidence, corrected=dataclasses.replace(evidence.attack, flips=Measured(0.02, 0.001))
-    )
+    evidence = Evidence.of(sums, others=effects, fractions=[fraction(0.1)], observed=[seen])
+    known = dataclasses.replace(evidence.attack, flips=Measured(0.25, 0.01))
+    corrected = dataclasses.replace(evidence.attack, flips=Measured(0.02, 0.001), region_flips={})
+    if evidence.excess is not None and flips is not None:
+        difference = Difference(0.02 - flips, 0.001, Measured(0.02, 0.001), Measured(flips, 0.001))
+        excess = dataclasses.replace(evidence.excess, flips=difference, region_flips={REGION: difference})
+        evidence = dataclasses.replace(evidence, excess=excess)
+    adaptive = dataclasses.replace(evidence, corrected=known)
+    evidence = dataclasses.replace(evidence, corrected=corrected, adaptive=adaptive, converged=True)
     return summarise(sums, evidence, decide(evidence, investigated=investigated))
 
 
@@ -62,9 +72,9 @@ def test_a_reviewer_is_told_why(shifted_result: AttackResult, sign_classifier: C
         (
             None,
             False,
-            "verdict is INCOMPLETE: the study was given no assigned uncertainty to compare the attack with. An input is missing; give physics systematics that vary the inputs, such as energy scales.",
+            "selected yield. An input is missing; give physics systematics that vary the inputs, such as energy scales, and physics",
         ),
-        (0.01, True, "1.7% of the events, is to be added as an uncertainty"),
+        (0.01, True, "leave uncovered (1.7% in high_met of the events) is to be added as an uncertainty"),
     ],
 )
 def test_every_decision_is_explained(
@@ -87,9 +97,10 @@ def test_every_open_criterion_is_a_reason(shifted_result: AttackResult, sign_cla
     text = verdict_in_words(summarise(sums, evidence, decide(evidence)))
     assert "No physics systematic was given to compare with" in text[1]
     for reason in (
-        "no assigned uncertainty",
+        "it is not decided whether the assigned uncertainties allow",
         "flags as many data events",
-        "the search was interrupted before its last iteration",
+        "no data of a control or validation region",
+        "whether a longer search would find more",
     ):
         assert reason in text[2]
 
@@ -101,15 +112,35 @@ def test_the_advice_depends_on_whether_the_validation_would_notice(
     events = {**summary.events, "n_constrained": summary.events["n_events"]}
     assert "elsewhere" not in verdict_in_words(dataclasses.replace(summary, events=events))[0]
     assert "would have noticed it was not measured" in verdict_in_words(summary)[2]
+    row = {"title": "all linear correlations", "region": "low_met", "n_data": 671.0}
     for power, expected in (
-        (0.8, "a usual check of the inputs would notice it with a probability of 80%. The limits were too generous"),
-        (0.2, "no usual check of the inputs would notice it with a probability above 20%"),
+        (0.8, "standard checks of {} together would notice it with a probability of 80%. The limits were too generous"),
+        (0.2, "standard checks of {} together would notice it with a probability of no more than 20%, so that"),
     ):
-        row = {"title": "all linear correlations", "region": "low_met", "n_data": 671.0, "power": {"value": power}}
-        seen = dataclasses.replace(summary, detection={"strongest_standard": row, "rows": [row], "level": 0.05})
+        combined = {"power": {"value": power}, "n_checks": 9, "n_data": 671.0}
+        rows = [{**row, "comparison": name, "power": {"value": 0.1}} for name in ("inputs", "score")]
+        detection = {"strongest_standard": rows[0], "rows": rows, "combined": combined, "level": 0.05}
+        seen = dataclasses.replace(summary, detection=detection)
         decision = verdict_in_words(seen)[2]
-        assert f"With 671 data events {expected}" in decision
+        assert f"With 671 data events the 9 {expected.format('the inputs and the score')}" in decision
         assert ("find out which events" in decision) == (power == 0.2)
+
+
+def test_no_check_would_notice_is_said_only_with_score_and_flags_among_the_checks() -> None:
+    row = {"title": "all linear correlations", "region": "low_met", "n_data": 671.0, "power": {"value": 0.1}}
+    names = ("inputs", "score", "flagged fraction")
+    for n_names, detector, lacking in (
+        (1, False, "the score are not among"),
+        (1, True, "the score and what the detector flags are not among"),
+        (2, True, "what the detector flags are not among"),
+        (2, False, None),
+        (3, True, None),
+    ):
+        rows = [{**row, "comparison": name} for name in names[:n_names]]
+        found = noticed({"strongest_standard": rows[0], "rows": rows, "level": 0.05}, detector=detector)
+        assert found is not None
+        assert ("so that the validation does not exclude it" in found[0]) == (lacking is None)
+        assert lacking is None or lacking in found[0]
 
 
 def test_a_criterion_that_does_not_hold_is_not_called_failed(

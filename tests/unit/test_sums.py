@@ -17,7 +17,8 @@ from hepfool.attacks.result import weighted_fraction
 from hepfool.events import EventTable
 from hepfool.statistics.compatibility import compare
 from hepfool.statistics.marginals import Binning
-from hepfool.studies.systematics import Measured
+from hepfool.studies.excess import Difference
+from hepfool.studies.systematics import Measured, total
 from hepfool.studies.systematics import attack_effect as effect_of_events
 from hepfool.sums import AttackSums, attack_effect, data_sums, excess, sums_of, systematic_effects
 from hepfool.typing import FloatArray
@@ -165,6 +166,50 @@ def test_effects_and_their_errors_are_those_of_the_events(parts: list[AttackSums
         assert _close(mine.flips, theirs.flips)
         assert mine.yield_shift.keys() == theirs.yield_shift.keys() > set()
         assert all(_close(mine.yield_shift[r], theirs.yield_shift[r]) for r in theirs.yield_shift)
+
+
+def test_flips_of_a_region_are_those_of_its_attacked_events(parts: list[AttackSums], together: AttackResult) -> None:
+    found, network = sum(parts[1:], parts[0]), SineClassifier()
+    flagged = HalfDetector().score(together.adversarial.network_values) > HalfDetector.threshold
+    compared, added = excess(found), total(systematic_effects(found))
+    for region in together.nominal.regions:
+        inside = replace(together, attacked=together.attacked & region.mask, fooled=together.fooled & region.mask)
+        expected = effect_of_events(inside, network, flagged=flagged).flips
+        assert _close(attack_effect(found, remaining=True).flips_in(region.name), expected)
+        theirs = run_excess(inside, network, flagged=flagged)
+        difference = compared.region_flips[region.name]
+        assert isinstance(difference, Difference)
+        assert _close(difference, theirs.flips)
+        assert _close(difference.effect, expected)
+        assert difference.systematics.value == pytest.approx(added.region_flips[region.name].value)
+        weights = together.nominal.weights[inside.attacked]
+        assert difference.floor == pytest.approx((weights**2).sum() / weights.sum() ** 2)
+        # Both sides of the only source that flips: their difference, event by event.
+        nominal = together.nominal
+        up, down = (network.predict(nominal.variation(f"tes_{side}").network_values) for side in ("up", "down"))
+        before, own = network.predict(nominal.network_values), nominal.weights * inside.attacked
+        sides = own * ((up != before).astype(float) - (down != before))
+        spread = np.linalg.norm(sides - sides.sum() / own.sum() * own) / own.sum()
+        assert difference.selection == pytest.approx(spread / np.sqrt(2.0 * np.pi))
+        half = difference.at(0.5)
+        assert half.value == pytest.approx(difference.effect.value - 0.5 * difference.systematics.value)
+        assert difference.at(0.0).error == pytest.approx(difference.effect.error)
+        low, high = difference.interval(0.95, 0.0)
+        spread = np.hypot(difference.effect.error, difference.floor)
+        assert (high - low) / 2.0 == pytest.approx(1.95996 * spread, rel=1e-4)
+
+
+def test_the_selected_signal_is_counted(parts: list[AttackSums], together: AttackResult) -> None:
+    found, table = sum(parts[1:], parts[0]), together.nominal
+    flagged = HalfDetector().score(table.network_values) > HalfDetector.threshold
+    for region in table.regions:
+        chosen = region.mask & (table.labels == 1) & (together.classes == 1)
+        counted = [
+            found.count(name, region=region.name, variation="nominal", label="1")
+            for name in ("selected", "flagged selected")
+        ]
+        assert [one.n for one in counted] == [int(chosen.sum()), int((chosen & flagged).sum())]
+        assert counted[1].weight == pytest.approx(table.weights[chosen & flagged].sum())
 
 
 def test_compositions_are_those_of_the_events(parts: list[AttackSums], together: AttackResult) -> None:

@@ -201,19 +201,19 @@ def plot_blinded_validation(
         Yields and ratio of each panel, the score first.
     """
     shown = (validation.score, *validation.observables)
-    figure = style.figure(width=len(shown))
+    figure = style.figure(width=len(shown), height=1.3)
     columns = stacked_panels(figure, len(shown))
+    handles = _handles(style)
     for k, (histogram, (ax, below)) in enumerate(zip(shown, columns, strict=True)):
         _draw_yields(ax, histogram, style, log_y=log_y)
         _draw_data_ratio(below, histogram)
-        handles = _handles(style)
         remark = f"$\\chi^2$/ndf = {histogram.chi2:.1f}/{histogram.ndf}, p = {histogram.p_value:.2g}"
         if k == 0:
             handles += _mark_blinded((ax, below), validation)
         else:
             remark = f"Control region\n{remark}"
-        ax.legend(handles=handles, loc="upper right", fontsize=style.text_size)
-        mplhep.add_text(remark, ax=ax, loc="upper left", fontsize=style.text_size)
+        mplhep.add_text(remark, ax=ax, loc="upper right", fontsize=style.text_size)
+    figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=style.text_size)
     return figure, columns
 
 
@@ -244,7 +244,7 @@ def _draw_data_ratio(ax: Axes, histogram: ValidationHistogram) -> None:
     ax.set_ylim(0.45, 1.55)
     ax.set_xlim(histogram.edges[0], histogram.edges[-1])
     ax.set_xlabel(histogram.label)
-    ax.set_ylabel("Data / exp.", loc="center")
+    ax.set_ylabel("Ratio", loc="center")
 
 
 def _handles(style: PlotStyle) -> list[Any]:

@@ -122,7 +122,7 @@ def run_attack(  # noqa: PLR0913 - what is attacked, how, and by whom
 
     Examples
     --------
-    See ``README.md`` for a run from arrays to figures.
+    See ``docs/first-attack.md`` for a run from arrays to figures.
     """
     rng = generator(rng)
     check_input(classifier, table)

@@ -75,12 +75,10 @@ def check_input(classifier: Classifier, table: EventTable) -> None:
 def _check_derived(table: EventTable, name: str, error: type[Exception]) -> None:
     for j in table.features.derived:
         feature = table.features[j]
-        expected, found = table.features.derive(table.values, j), table.values[:, j]
-        tolerance = 0.0 if feature.derived is None else feature.derived.tolerance
-        wrong = np.isnan(expected) != np.isnan(found)
-        wrong |= np.abs(expected - found) > tolerance + 1e-9 * np.abs(expected)
+        wrong = table.features.departs(table.values, j)
         if wrong.any():
             event = int(np.argmax(wrong))
+            expected, found = table.features.derive(table.values, j), table.values[:, j]
             msg = (
                 f"{name} {feature.name!r} of event {event} is {found[event]}, its function gives {expected[event]} "
                 f"({int(wrong.sum())} such events); correct the function, recompute the column, or raise its tolerance"

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +15,18 @@ from hepfool.attacks.convergence import weighted_fraction
 from hepfool.attacks.problem import Attack
 from hepfool.events import EventTable
 from hepfool.exceptions import LowStatisticsWarning
+from hepfool.shown import Displayed, Shown, cap_text
 from hepfool.statistics.checks import CheckSettings, DetectionTable, run_checks
 from hepfool.statistics.comparisons import Comparison, Validated
 from hepfool.statistics.compatibility import Compatibility, compare
 from hepfool.statistics.marginals import Binning
 from hepfool.statistics.roc import auroc_with_error
 from hepfool.typing import BoolArray, FloatArray, IntArray
-from hepfool.validation import Part, Validation
+from hepfool.validation import Flags, Part, Validation, identities
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from hepfool.models.protocols import Classifier
     from hepfool.sums import AttackSums
 
@@ -130,8 +134,8 @@ class LeftOut:
         return cls(name=part.name, n_events=int(part.events.sum()), weight=float(table.weights[part.events].sum()))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AttackResult:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class AttackResult(Displayed):
     """
     Nominal and adversarial events, and what the attack achieved.
 
@@ -195,6 +199,46 @@ class AttackResult:
     enveloped: BoolArray = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
     not_attacked: tuple[LeftOut, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def _shown(self) -> Shown:
+        counts, compared = self.counts(), self.compatibility
+        furthest = compared.ranked()[-1]
+        figures = [
+            (f"{f.comparison}, {f.part}", f.column, f"{f.value:.4f}", cap_text(f.cap)) for f in self.validated.largest()
+        ]
+        return Shown(
+            f"{type(self.attack).__name__}: fooling ratio {self.fooling_ratio:.4f} ± {self.fooling_ratio_error:.4f}, "
+            f"{counts.n_fooled} of {counts.n_attacked} attacked events ({counts.n_events} in all)",
+            ("compared", "furthest", "moved by", "cap"),
+            figures or [("inputs", furthest, f"{compared.max_js_distance:.4f}", "none")],
+            (
+                f"network: accuracy {self.accuracy:.4f}, AUROC {self.auroc:.4f}",
+                f"correlation shift {compared.correlation_shift:.4f}",
+                "interrupted: fewer iterations were done than planned" if self.interrupted else "",
+                "the search had not converged" if self.converged is False else "",
+            ),
+        )
+
+    def plot(self, region: str | None = None, **style: Any) -> Figure:
+        """
+        Draw the inputs that moved least, in the middle and most.
+
+        Parameters
+        ----------
+        region : str, optional
+            Region of the events; all constrained events by default.
+        **style
+            Of :class:`~hepfool.plots.PlotStyle`, such as ``experiment="ATLAS"``.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Shown by a notebook; ``savefig`` writes it.
+        """
+        from hepfool import plots  # noqa: PLC0415 - which stand above the attacks, and load drawing libraries
+
+        shown = plots.representative_marginals(self, region=region)
+        return plots.plot_marginals(shown, style=plots.PlotStyle(**style))[0]
 
     @property
     def fooling_ratio(self) -> float:
@@ -328,7 +372,12 @@ class AttackResult:
             )
 
     def checks(
-        self, settings: CheckSettings, *, rng: np.random.Generator, validation: Validation | None = None
+        self,
+        settings: CheckSettings,
+        *,
+        rng: np.random.Generator,
+        validation: Validation | None = None,
+        flagged: Flags | None = None,
     ) -> DetectionTable:
         """
         Find which check would have caught the attack.
@@ -340,16 +389,22 @@ class AttackResult:
         rng : numpy.random.Generator
             Source of randomness.
         validation : Validation, optional
-            What the analysis looks at.  By default that of the attack, if it states one; else that of an analysis that
-            compares inputs, score and correlations in each region, whatever the attack kept.
+            What the analysis looks at.  By default that of the attack, if it states one, and the score in any case; else that of an
+            analysis that compares inputs, score and correlations in each region, whatever the attack kept.
+        flagged : Flags, optional
+            Detector, whose flagged fraction is compared too.
 
         Returns
         -------
         DetectionTable
             The strongest check first.
         """
-        stated = getattr(self.attack, "validation", None)
-        return run_checks(self.comparisons(validation or stated or Validation()), settings, rng=rng)
+        made = validation or getattr(self.attack, "validation", None) or Validation()
+        if validation is None:
+            made = replace(made, score=made.score or Validation().score)
+        made = made if flagged is None else replace(made, flagged=flagged)
+        found = chain(self.comparisons(made), identities(self.nominal, self.adversarial, made.separately))
+        return run_checks(found, settings, rng=rng)
 
 
 def moved_events(table: EventTable, values: FloatArray) -> BoolArray:

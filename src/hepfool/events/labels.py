@@ -125,3 +125,8 @@ def _name(value: Any, *, boolean: bool) -> str:
     if boolean and str(value) in {"True", "False"}:
         return str(int(str(value) == "True"))
     return str(value)
+
+
+def class_name(label: int, n_classes: int) -> str:
+    """Name a class as a physicist does where there are two."""
+    return ("background", "signal")[label] if n_classes == 2 and label in {0, 1} else f"class {label}"

@@ -12,6 +12,7 @@ import numpy as np
 
 from hepfool.events.arrays import frozen
 from hepfool.events.columns import complete
+from hepfool.features import FeatureSpace
 from hepfool.typing import BoolArray, FloatArray
 
 RegionRole = Literal["control", "validation", "signal"]
@@ -61,6 +62,45 @@ class Region:
     def constrained(self) -> bool:
         """Whether data and simulation are compared here (control or validation)."""
         return self.role != "signal"
+
+    def title(self, features: FeatureSpace) -> str:
+        r"""
+        Say what a region is, as on a figure.
+
+        Parameters
+        ----------
+        features : FeatureSpace
+            Inputs of the network, for the labels and units of what is cut on.
+
+        Returns
+        -------
+        str
+            Its cuts, such as ``$m_\mathrm{T}$ > 70 GeV``; its name if there are none, or more than cuts.
+
+        Examples
+        --------
+        >>> from hepfool import Feature, FeatureSpace
+        >>> space = FeatureSpace([Feature("mt", label="$m_T$", unit="GeV")])
+        >>> Region("high_mt", np.ones(3, dtype=bool), cuts={"mt": (70.0, np.inf)}).title(space)
+        '$m_T$ > 70 GeV'
+        >>> Region("two_jets", np.ones(3, dtype=bool)).title(space)
+        'two jets'
+        """
+        known = {feature.name: feature for feature in features}
+        cuts = [
+            _cut(known[name].label, known[name].unit, *limits) for name, limits in self.cuts.items() if name in known
+        ]
+        complete_cuts = self.select is None and len(cuts) == len(self.cuts)
+        return ", ".join(filter(None, cuts)) if complete_cuts and any(cuts) else self.name.replace("_", " ")
+
+
+def _cut(label: str, unit: str, low: float | None, high: float | None) -> str:
+    """Write an interval, one side of which may be open."""
+    below, above = (None if limit is None or math.isinf(limit) else f"{limit:g}" for limit in (low, high))
+    if below is not None and above is not None:
+        return f"{below} < {label} < {above} {unit}".rstrip()
+    side = f" > {below}" if below is not None else f" < {above}" if above is not None else ""
+    return f"{label}{side} {unit}".rstrip() if side else ""
 
 
 def check_cuts(region: str, cuts: Mapping[str, tuple[float | None, float | None]]) -> None:

@@ -24,11 +24,12 @@ from hepfool.events.remarks import remark_on_labels, remark_on_sentinels, remark
 from hepfool.events.rounding import put_at_limits
 from hepfool.features import Feature, FeatureSpace
 from hepfool.ranges import check_reals
+from hepfool.shown import Displayed, Shown, listed
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EventTable:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EventTable(Displayed):
     """
     Events as columns.
 
@@ -92,6 +93,28 @@ class EventTable:
         check_content(self)
         for name in ("values", "labels", "weights", "missing", "dataset_index"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
+
+    def _shown(self) -> Shown:
+        names = [*self.shape_variations, *self.weight_variations]
+        masks = {name: self.dataset_mask(name) for name in self.datasets}
+        return Shown(
+            f"EventTable of {self.n_events} events with {self.n_features} features",
+            ("dataset", "events", "yield", *(f"{region.name} ({region.role})" for region in self.regions)),
+            [
+                (
+                    name,
+                    str(mask.sum()),
+                    f"{self.weights[mask].sum():.6g}",
+                    *(str((mask & r.mask).sum()) for r in self.regions),
+                )
+                for name, mask in masks.items()
+            ],
+            (
+                f"features: {listed(self.features.names)}",
+                f"variations: {listed(names)}" if names else "",
+                f"missing values: {self.missing.mean():.1%}" if self.missing.any() else "",
+            ),
+        )
 
     @classmethod
     def from_arrays(

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from hepfool.inference.cabinetry_config import cabinetry_systematics
 from hepfool.inference.combine import combine_lines, write_combine_shapes
-from hepfool.inference.impact import Impact, Interval, NuisanceImpact, expected_impact, impact_record
+from hepfool.inference.impact import BiasTest, Impact, Interval, NuisanceImpact, expected_impact, impact_record
 from hepfool.inference.templates import LOWER_LIMIT, Template, Variation, score_templates
 from hepfool.inference.workspace import attack_patch
 from hepfool.settings import Nuisance
 
 __all__ = [
     "LOWER_LIMIT",
+    "BiasTest",
     "Impact",
     "Interval",
     "Nuisance",

@@ -62,11 +62,11 @@ def cabinetry_systematics(
     nuisance, folder = nuisance or Nuisance(), Path(folder)
     taken = _taken(config or {})
     systematics = []
-    for template in distinct(templates):
+    for template in distinct(templates, nuisance):
         region, sample = {"Name": template.channel}, {"Name": template.sample}
         systematic = {
             "Name": f"{nuisance.name}_{template.channel}_{template.sample}",
-            "ModifierName": nuisance.parameter(template.sample),
+            "ModifierName": nuisance.parameter(template.channel, template.sample),
             "Type": "NormPlusShape",
             "Up": {},
             "Down": {},

@@ -52,16 +52,17 @@ def write_combine_shapes(
     UserWarning
         If a template has no variances, or none in a bin with a yield, which autoMCStats needs.
     """
-    nuisance, path, templates = nuisance or Nuisance(), Path(path), distinct(templates)
+    nuisance, path = nuisance or Nuisance(), Path(path)
+    templates = distinct(templates, nuisance)
     _check_names(templates, nuisance)
     _warn_without_variances(templates)
     with written_whole(path, force=force) as temporary, uproot.recreate(temporary) as file:
         for template in templates:
             varied = template.variation(nuisance)
-            name = f"{template.channel}/{template.sample}"
+            name, parameter = _names(template, nuisance)
             file[name] = _histogram(template, template.nominal)
             for direction, yields in (("Up", varied.up), ("Down", varied.down)):
-                file[f"{name}_{nuisance.parameter(template.sample)}{direction}"] = _histogram(template, yields)
+                file[f"{name}_{parameter}{direction}"] = _histogram(template, yields)
     return path
 
 
@@ -73,13 +74,18 @@ def _histogram(template: Template, yields: FloatArray) -> Any:
     return histogram
 
 
+def _names(template: Template, nuisance: Nuisance) -> tuple[str, str]:
+    """Names of the nominal histogram and of the parameter."""
+    return f"{template.channel}/{template.sample}", nuisance.parameter(template.channel, template.sample)
+
+
 def _check_names(templates: tuple[Template, ...], nuisance: Nuisance) -> None:
-    names = {f"{template.channel}/{template.sample}" for template in templates}
-    for template in templates:
+    names = [_names(template, nuisance) for template in templates]
+    for name, parameter in names:
         for direction in ("Up", "Down"):
-            name = f"{template.channel}/{template.sample}_{nuisance.parameter(template.sample)}{direction}"
-            if name in names:
-                msg = f"{name} would be both a process and a variation; give the nuisance another name"
+            varied = f"{name}_{parameter}{direction}"
+            if varied in dict(names):
+                msg = f"{varied} would be both a process and a variation; give the nuisance another name"
                 raise ValueError(msg)
 
 
@@ -129,10 +135,11 @@ def combine_lines(datacard: str, templates: Iterable[Template], nuisance: Nuisan
     columns = _columns(datacard)
     affected: dict[str, set[tuple[str, str]]] = {}
     taken = {line.split()[0] for line in datacard.splitlines() if line.split()}
-    for template in distinct(templates):
+    for template in distinct(templates, nuisance):
         column = (template.channel, template.sample)
-        if nuisance.parameter(template.sample) in taken:
-            msg = f"the datacard has a line {nuisance.parameter(template.sample)!r} already; give the nuisance another name"
+        parameter = nuisance.parameter(*column)
+        if parameter in taken:
+            msg = f"the datacard has a line {parameter!r} already; give the nuisance another name"
             raise ValueError(msg)
         if columns.count(column) > 1:
             msg = f"the datacard has {columns.count(column)} columns {'/'.join(column)}; give each channel a name of its own"
@@ -141,7 +148,7 @@ def combine_lines(datacard: str, templates: Iterable[Template], nuisance: Nuisan
             known = ", ".join(f"{channel}/{sample}" for channel, sample in columns)
             msg = f"the datacard has no column {'/'.join(column)}, only {known}"
             raise ValueError(msg)
-        affected.setdefault(nuisance.parameter(template.sample), set()).add(column)
+        affected.setdefault(parameter, set()).add(column)
     return tuple(
         " ".join([parameter, "shape", *("1" if column in chosen else "-" for column in columns)])
         for parameter, chosen in affected.items()

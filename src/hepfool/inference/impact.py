@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 r"""
-Expected uncertainty on the parameter of interest with and without the attack.
+What the attack costs in the analyst's fit, and what the fit misses without it.
 
-Everything comes from the profile likelihood of the Asimov data set.  A curvature at the minimum, as of a Hessian
-matrix, would be wrong for a one-sided template: the likelihood has a kink there.
+Uncertainties come from the profile likelihood of the Asimov data set.  A curvature at the minimum, as of a Hessian
+matrix, would be wrong for a one-sided template, which acts differently on both sides.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, special, stats
 
 from hepfool.extras import import_extra
 from hepfool.inference.templates import LOWER_LIMIT
@@ -25,6 +26,10 @@ from hepfool.typing import FloatArray
 
 _TOLERANCE = 1e-4
 _MAX_DOUBLINGS = 12
+#: Level of the goodness-of-fit test.
+_LEVEL = 0.05
+#: Post-fit over pre-fit uncertainty below which the fit determines the attack rather than allowing for it.
+CONSTRAINED = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,8 @@ class NuisanceImpact:
         Whether it came with the attack.
     interval : Interval
         Its own post-fit uncertainty.
+    prior : float
+        Its pre-fit uncertainty; NaN for a parameter without a constraint term.
     down, up : float
         Shift of the parameter of interest where the nuisance is at the end of its interval.
     """
@@ -70,6 +77,7 @@ class NuisanceImpact:
     name: str
     adversarial: bool
     interval: Interval
+    prior: float
     down: float
     up: float
 
@@ -77,6 +85,46 @@ class NuisanceImpact:
     def size(self) -> float:
         """Larger one of both shifts."""
         return float(np.nanmax(np.abs([self.down, self.up, 0.0])))
+
+    @property
+    def constraint(self) -> float:
+        """Smaller side of the interval in units of the prior: at 1 the data say nothing about the parameter."""
+        return float(np.fmin(self.interval.down, self.interval.up)) / self.prior
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BiasTest:
+    """
+    The analyst's model, which lacks the attack, fitted to expected data that follow it.
+
+    The data hold the attack at one standard deviation, ``Nuisance.scale`` times what was found, and no fluctuations.
+
+    Attributes
+    ----------
+    shift : float
+        Fitted less true parameter of interest.
+    n_sigma : float
+        The shift in units of the expected uncertainty on that side; NaN where the range ends before.
+    chi2 : float
+        Twice the logarithm of the likelihood ratio to the saturated model.
+    n_dof : int
+        Bins less free parameters without a constraint term.
+    p_value : float
+        Of ``chi2``; NaN without degrees of freedom.
+    power : float
+        Probability that the goodness of fit of such data with their fluctuations rejects at the level 0.05, from the
+        non-central chi-square distribution (Wald, Trans. Am. Math. Soc. 54 (1943) 426).
+    pulls : mapping of str to float
+        Shifts of the nuisance parameters in units of their pre-fit uncertainty.
+    """
+
+    shift: float
+    n_sigma: float
+    chi2: float
+    n_dof: int
+    p_value: float
+    power: float
+    pulls: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +140,8 @@ class Impact:
         Its value in the Asimov data.
     before, after : Interval
         Its uncertainty in the analyst's model, and with the attack.
+    bias : BiasTest
+        What a fit without the attack makes of data with it.
     ranking : tuple of NuisanceImpact
         All nuisance parameters of the patched model, the largest impact first.
     statement : str
@@ -102,6 +152,7 @@ class Impact:
     value: float
     before: Interval
     after: Interval
+    bias: BiasTest
     ranking: tuple[NuisanceImpact, ...]
     statement: str = LOWER_LIMIT
 
@@ -131,7 +182,7 @@ def expected_impact(
     **model_options: Any,
 ) -> Impact:
     """
-    Fit the Asimov data of a workspace before and after the patch.
+    Fit the Asimov data of a workspace before and after the patch, and the attacked ones without it.
 
     Parameters
     ----------
@@ -149,7 +200,7 @@ def expected_impact(
     Returns
     -------
     Impact
-        Uncertainties, and the ranking of the patched model.
+        Uncertainties, bias, and the ranking of the patched model.
 
     Raises
     ------
@@ -157,6 +208,12 @@ def expected_impact(
         If pyhf, or iminuit for ``minuit``, is not installed.
     ValueError
         If the model has no parameter of interest, a parameter is unknown, or a fit finds no minimum.
+
+    Warns
+    -----
+    UserWarning
+        If the fit constrains a parameter of the attack below half of its pre-fit uncertainty, or the parameter of
+        interest of the bias test ends at its bound.
     """
     pyhf = import_extra("pyhf", "inference")
     with _minimiser(pyhf, optimizer):
@@ -166,13 +223,17 @@ def expected_impact(
         new = [name for name in after.names if name not in before.names]
         chosen = _chosen(after, parameters, new)
         ranking = [_impact(after, name, adversarial=name in new) for name in chosen]
-        return Impact(
+        expected = before.interval(before.poi)
+        impact = Impact(
             parameter=before.names[before.poi],
             value=value,
-            before=before.interval(before.poi),
+            before=expected,
             after=after.interval(after.poi),
+            bias=_bias(before, after.attacked(new), expected),
             ranking=tuple(sorted(ranking, key=lambda entry: -entry.size)),
         )
+    _warn_if_constrained(impact)
+    return impact
 
 
 def impact_record(impact: Impact) -> dict[str, Any]:
@@ -187,9 +248,11 @@ def impact_record(impact: Impact) -> dict[str, Any]:
     Returns
     -------
     dict
-        Its fields, ``increase`` and ``added``.
+        Its fields, ``increase`` and ``added``, and ``constraint`` of every parameter.
     """
-    return {**plain_values(impact), "increase": plain_values(impact.increase), "added": plain_values(impact.added)}
+    ranking = [{**plain_values(e), "constraint": plain_values(e.constraint)} for e in impact.ranking]
+    further = {"increase": plain_values(impact.increase), "added": plain_values(impact.added)}
+    return {**plain_values(impact), **further, "ranking": ranking}
 
 
 @contextmanager
@@ -218,7 +281,47 @@ def _chosen(profile: _Profile, wanted: Sequence[str] | None, new: list[str]) -> 
 def _impact(profile: _Profile, name: str, *, adversarial: bool) -> NuisanceImpact:
     index = profile.names.index(name)
     (down, lower), (up, upper) = (profile.crossing(index, sign) for sign in (-1.0, 1.0))
-    return NuisanceImpact(name=name, adversarial=adversarial, interval=Interval(down=down, up=up), down=lower, up=upper)
+    interval, prior = Interval(down=down, up=up), float(profile.priors[index])
+    return NuisanceImpact(name=name, adversarial=adversarial, interval=interval, prior=prior, down=lower, up=upper)
+
+
+def _bias(profile: _Profile, attacked: FloatArray, expected: Interval) -> BiasTest:
+    """Fit a model to yields that it does not describe."""
+    config = profile.model.config
+    data = np.concatenate([attacked, profile.data[config.nmaindata :]])
+    twice_nll, fitted = profile.minimise(data, profile.best, profile.fixed, "to data with the attack")
+    found, bounds, name = fitted[profile.poi], config.suggested_bounds()[profile.poi], profile.names[profile.poi]
+    if np.isclose(found, bounds, rtol=0.0, atol=1e-6 * np.ptp(bounds)).any():
+        msg = f"bias test: {name} ends at {found:.4g}, a bound of its range {bounds}, and would move further; widen the range in the workspace"
+        warnings.warn(msg, UserWarning, stacklevel=3)
+    shift = float(found - profile.best[profile.poi])
+    chi2 = max(twice_nll - profile.saturated(data), 0.0)
+    free = ~np.array(profile.fixed)
+    n_dof = len(attacked) - int((free & np.isnan(profile.priors)).sum())
+    noticed = stats.ncx2.sf(stats.chi2.isf(_LEVEL, n_dof), n_dof, chi2) if n_dof > 0 else math.nan
+    return BiasTest(
+        shift=shift,
+        n_sigma=shift / (expected.up if shift > 0 else expected.down),
+        chi2=chi2,
+        n_dof=n_dof,
+        p_value=float(stats.chi2.sf(chi2, n_dof)) if n_dof > 0 else math.nan,
+        power=float(noticed),
+        pulls={
+            profile.names[k]: float((fitted[k] - profile.best[k]) / profile.priors[k])
+            for k in np.flatnonzero(free & ~np.isnan(profile.priors))
+        },
+    )
+
+
+def _warn_if_constrained(impact: Impact) -> None:
+    for entry in impact.ranking:
+        if entry.adversarial and entry.constraint < CONSTRAINED:
+            msg = (
+                f"the fit constrains {entry.name!r} to {entry.constraint:.2f} of its pre-fit uncertainty: the uncertainty on "
+                f"{impact.parameter} is that of an attack of exactly this shape; quote the bias beside it, or take wider bins or "
+                "a parameter per process or channel"
+            )
+            warnings.warn(msg, UserWarning, stacklevel=3)
 
 
 class _Profile:
@@ -236,6 +339,9 @@ class _Profile:
         self.best[self.poi] = value
         self.data = model.expected_data(self.best)
         self.minimum = self._twice_nll(self.best)
+        sets = [model.config.param_set(name) for name in model.config.par_order]
+        #: Pre-fit uncertainties, NaN without a constraint term.
+        self.priors = np.concatenate([s.width() if s.constrained else np.full(s.n_parameters, np.nan) for s in sets])
         self._fits: dict[tuple[int, float], tuple[float, FloatArray]] = {}
 
     def interval(self, index: int) -> Interval:
@@ -275,23 +381,39 @@ class _Profile:
         return self._fits[index, shift]
 
     def _fitted(self, index: int, shift: float) -> tuple[float, FloatArray]:
-        pyhf = import_extra("pyhf", "inference")
         start, fixed = self._nearest(index, shift), list(self.fixed)
         start[index] = self.best[index] + shift
         fixed[index] = True
         if all(fixed):
             return self._twice_nll(start), start
+        return self.minimise(self.data, start, fixed, f"with {self.names[index]!r} at {start[index]:.4g}")
+
+    def minimise(self, data: FloatArray, start: FloatArray, fixed: list[bool], which: str) -> tuple[float, FloatArray]:
+        """Twice the negative log-likelihood at its minimum, and the parameters there."""
+        pyhf = import_extra("pyhf", "inference")
         try:
             fitted, twice_nll = pyhf.infer.mle.fit(
-                self.data, self.model, init_pars=start.tolist(), fixed_params=fixed, return_fitted_val=True
+                data, self.model, init_pars=start.tolist(), fixed_params=fixed, return_fitted_val=True
             )
         except pyhf.exceptions.FailedMinimization as error:
-            msg = (
-                f"the fit with {self.names[index]!r} at {start[index]:.4g} found no minimum; interpolations with a kink, such "
-                "as code0, may need optimizer='scipy'"
-            )
+            msg = f"the fit {which} found no minimum; interpolations with a kink, such as code0, may need optimizer='scipy'"
             raise ValueError(msg) from error
         return float(twice_nll), np.asarray(fitted)
+
+    def attacked(self, names: Sequence[str]) -> FloatArray:
+        """Expect yields with these parameters up by one standard deviation."""
+        parameters = self.best.copy()
+        parameters[[self.names.index(name) for name in names]] += 1.0
+        return np.asarray(self.model.expected_actualdata(parameters))
+
+    def saturated(self, data: FloatArray) -> float:
+        """Twice the negative log-likelihood of the model that predicts these yields exactly."""
+        # The minimum is that of the Asimov data, which the model does predict exactly.
+        own, other = (
+            (special.xlogy(n, n) - n - special.gammaln(n + 1.0)).sum()
+            for n in (given[: self.model.config.nmaindata] for given in (self.data, data))
+        )
+        return float(self.minimum + 2.0 * (own - other))
 
     def _nearest(self, index: int, shift: float) -> FloatArray:
         """Where to start: the fit with the nearest shift to the same side, or the best parameters."""

@@ -266,8 +266,8 @@ def _refuse_nameless(histogram: Hist[Any]) -> None:
         raise ValueError(msg)
 
 
-def distinct(templates: Iterable[Template]) -> tuple[Template, ...]:
-    """Refuse an empty list, and two templates of the same process and channel."""
+def distinct(templates: Iterable[Template], nuisance: Nuisance) -> tuple[Template, ...]:
+    """Refuse an empty list, two templates of the same process and channel, and two meanings of a parameter's name."""
     found = tuple(templates)
     if not found:
         msg = "no template to put into the model; give at least one"
@@ -278,6 +278,11 @@ def distinct(templates: Iterable[Template]) -> tuple[Template, ...]:
         msg = (
             f"two templates for channel {twice[0][0]!r}, sample {twice[0][1]!r}: the shift would count twice; give one"
         )
+        raise ValueError(msg)
+    names = [nuisance.parameter(*pair) for pair in pairs]
+    if nuisance.per_channel and nuisance.per_process and len(set(names)) < len(names):
+        name = next(name for name in names if names.count(name) > 1)
+        msg = f"two pairs of channel and sample would share the parameter {name!r}; rename a channel or a sample"
         raise ValueError(msg)
     return found
 

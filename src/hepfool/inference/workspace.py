@@ -49,7 +49,7 @@ def attack_patch(
     >>> workspace = {"channels": [{"name": "SR", "samples": [sample]}]}
     >>> shift = Template(channel="SR", sample="ttbar", nominal=[5.0, 5.0], adversarial=[4.0, 6.0])
     >>> attack_patch(workspace, [shift])[-1]["value"]["data"]
-    {'hi_data': [8.0, 12.0], 'lo_data': [12.0, 8.0]}
+    {'hi_data': [8.0, 12.0], 'lo_data': [10.0, 10.0]}
     """
     nuisance = nuisance or Nuisance()
     channels = workspace["channels"]
@@ -65,11 +65,11 @@ def attack_patch(
         for parameter in measurement.get("config", {}).get("parameters", [])
     }
     patch: list[Json] = []
-    for template in distinct(templates):
+    for template in distinct(templates, nuisance):
         c = _position("channel", template.channel, channels, "the workspace")
         samples = channels[c]["samples"]
         s = _position("sample", template.sample, samples, f"channel {template.channel!r}")
-        parameter = nuisance.parameter(template.sample)
+        parameter = nuisance.parameter(template.channel, template.sample)
         if parameter in taken:
             msg = f"the workspace has a parameter {parameter!r} already; give the nuisance another name"
             raise ValueError(msg)

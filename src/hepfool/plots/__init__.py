@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from hepfool.plots.attack import fooling_by_part, plot_fooling, plot_frontier
 from hepfool.plots.contact_sheet import plot_contact_sheet
+from hepfool.plots.explain import plot_allowed_fraction, plot_explanation
 from hepfool.plots.inputs import (
     Marginal,
     Projection,
@@ -33,6 +34,7 @@ from hepfool.plots.studies import (
 from hepfool.plots.style import PlotStyle
 from hepfool.plots.systematics import plot_impacts, plot_region_yields
 from hepfool.plots.validation import plot_detection, plot_detector, plot_threshold_scan
+from hepfool.plots.verdict import VerdictPanel, VerdictRow, plot_verdict, verdict_panels
 from hepfool.plots.worst_case import plot_ladder
 
 __all__ = [
@@ -40,14 +42,18 @@ __all__ = [
     "Marginal",
     "PlotStyle",
     "Projection",
+    "VerdictPanel",
+    "VerdictRow",
     "fooling_by_part",
     "marginal",
+    "plot_allowed_fraction",
     "plot_attack_comparison",
     "plot_contact_sheet",
     "plot_correlations",
     "plot_cross_runs",
     "plot_detection",
     "plot_detector",
+    "plot_explanation",
     "plot_fooling",
     "plot_frontier",
     "plot_impacts",
@@ -62,7 +68,9 @@ __all__ = [
     "plot_score",
     "plot_score_stack",
     "plot_threshold_scan",
+    "plot_verdict",
     "projection",
     "representative_marginals",
     "score_histogram",
+    "verdict_panels",
 ]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from hepfool.inference.templates import LOWER_LIMIT
-from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, measured_text, styled
 from hepfool.studies.frontier import Frontier
 from hepfool.sums import AttackSums
 
@@ -21,6 +21,8 @@ from hepfool.sums import AttackSums
 Measurement = tuple[str, float, float]
 
 _BAR_HEIGHT = 0.38
+#: Opacity of the second side of a source.
+_LIGHT = 0.45
 _SMALLEST = 1e-3
 
 
@@ -44,7 +46,8 @@ def plot_fooling(
     attacks : iterable of (str, float, float)
         Name (such as dataset and region), fooling ratio and its error, dimensionless.
     systematics : iterable of (str, float, float)
-        Name, flip fraction and its error, dimensionless.
+        Name, flip fraction and its error, dimensionless; ``_up`` and ``_down`` of a source share a row.  NaN of a variation
+        that moves no input: it changes no class.
     corrected : iterable of (str, float, float)
         Corrected fooling ratios: fooled and not flagged by the detector.  The names are those of ``attacks``.
     log_x : bool
@@ -55,20 +58,48 @@ def plot_fooling(
     ValueError
         If there is no attack, or a corrected ratio belongs to none of the attacks.
     """
-    above, below = list(attacks), list(systematics)
+    above, below = list(attacks), _by_source(systematics)
     remaining = {measurement[0]: measurement for measurement in corrected}
     _check_names(above, remaining)
     n_rows = len(above) + len(below)
     figure = style.figure(width=1.3, height=max(0.7, 0.3 + 0.1 * n_rows))
     ax = figure.subplots()
-    _set_axes(ax, above + below, [*remaining.values()], log_x=log_x)
+    sides = [side for found in below.values() for side in found]
+    _set_axes(ax, [name for name, *_ in above] + list(below), above + sides + [*remaining.values()], log_x=log_x)
     _draw_attacks(ax, above, remaining, style)
-    for row, measurement in enumerate(below, start=len(above)):
-        _draw_bar(ax, row, measurement, style.nominal_colour, style)
+    for row, found in enumerate(below.values(), start=len(above)):
+        _draw_sides(ax, row, found, style)
     if below:
         ax.axhline(len(above) - 0.5, color="0.5", linewidth=1.5, linestyle=":")
-    _add_legend(figure, style, with_corrected=bool(remaining), with_systematics=bool(below))
+    paired = any(len(found) > 1 for found in below.values())
+    _add_legend(figure, style, with_corrected=bool(remaining), with_systematics=bool(below), paired=paired)
     return figure, ax
+
+
+def _by_source(systematics: Iterable[Measurement]) -> dict[str, list[Measurement]]:
+    """Both sides of each source, up first; only one of a source that moves no input."""
+    found: dict[str, list[Measurement]] = {}
+    for measurement in sorted(systematics, key=lambda side: side[0].endswith("_down")):
+        source = measurement[0].removesuffix("_up").removesuffix("_down").replace("_", " ")
+        found.setdefault(source, []).append(measurement)
+    return {source: sides if np.isfinite(sides[0][1]) else sides[:1] for source, sides in found.items()}
+
+
+def _draw_sides(ax: Axes, row: int, sides: list[Measurement], style: PlotStyle) -> None:
+    if not np.isfinite(sides[0][1]):
+        ax.annotate(
+            "no event",
+            (ax.get_xlim()[0], row),
+            (8, 0),
+            textcoords="offset points",
+            va="center",
+            color="0.45",
+            fontsize=style.text_size,
+        )
+        return
+    for k, measurement in enumerate(sides):
+        offset = (k - 0.5) * _BAR_HEIGHT if len(sides) > 1 else 0.0
+        _draw_bar(ax, row + offset, measurement, style.nominal_colour, style, alpha=_LIGHT if k else 1.0)
 
 
 def fooling_by_part(sums: AttackSums) -> dict[str, list[Measurement]]:
@@ -87,7 +118,7 @@ def fooling_by_part(sums: AttackSums) -> dict[str, list[Measurement]]:
     datasets = sums.attacked_datasets
     parts: dict[str, dict[str, str]] = {"all events": {}}
     parts |= {name: {"dataset": name} for name in datasets if len(datasets) > 1}
-    parts |= {f"{name.replace('_', ' ')} ({role})": {"region": name} for name, role in sums.facts["regions"]}
+    parts |= {f"{sums.labels[name]} ({role})": {"region": name} for name, role in sums.facts["regions"]}
     groups = {"attacks": "fooled", **({"corrected": "unflagged"} if sums.facts["flagged"] else {})}
     attacked = {name: sums.count("attacked", **of) for name, of in parts.items()}
     return {
@@ -111,12 +142,12 @@ def _check_names(attacks: list[Measurement], corrected: Mapping[str, Measurement
         raise ValueError(msg)
 
 
-def _set_axes(ax: Axes, rows: list[Measurement], others: list[Measurement], *, log_x: bool) -> None:
-    ax.set_yticks(np.arange(len(rows)), [name for name, *_ in rows], fontsize=mpl.rcParams["xtick.labelsize"])
+def _set_axes(ax: Axes, rows: list[str], shown: list[Measurement], *, log_x: bool) -> None:
+    ax.set_yticks(np.arange(len(rows)), rows, fontsize=mpl.rcParams["xtick.labelsize"])
     ax.tick_params(axis="y", which="both", length=0, pad=10)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlabel("Fraction of events with changed class")
-    positive = [value for _, value, _ in rows + others if value > 0] or [_SMALLEST]
+    positive = [value for _, value, _ in shown if value > 0] or [_SMALLEST]
     if log_x:
         ax.set_xscale("log")
         ax.set_xlim(0.3 * min(positive), 6.0 * max(positive))
@@ -137,24 +168,34 @@ def _draw_attacks(ax: Axes, attacks: list[Measurement], corrected: Mapping[str, 
             _draw_bar(ax, row + offset, remaining, style.colours[1], style)
 
 
-def _draw_bar(ax: Axes, row: float, measurement: Measurement, colour: str, style: PlotStyle) -> None:
+def _draw_bar(
+    ax: Axes, row: float, measurement: Measurement, colour: str, style: PlotStyle, *, alpha: float = 1.0
+) -> None:
     _, value, error = measurement
-    text, end = f"{value:.2g}", value
-    ax.barh(row, value, height=_BAR_HEIGHT, color=colour)
+    ax.barh(row, value, height=_BAR_HEIGHT, color=colour, alpha=alpha)
     if np.isfinite(error) and error > 0:
         ax.errorbar(value, row, xerr=error, color="black", linewidth=2, capsize=4)
-        digits = max(0, -int(np.floor(np.log10(error))))
-        text, end = f"{value:.{digits}f} $\\pm$ {error:.{digits}f}", value + error
-    start = max(end, ax.get_xlim()[0])
-    ax.annotate(text, (start, row), (8, 0), textcoords="offset points", va="center", fontsize=style.text_size)
+    start = max(value + np.nan_to_num(error), ax.get_xlim()[0])
+    ax.annotate(
+        measured_text(value, error),
+        (start, row),
+        (8, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=style.text_size,
+    )
 
 
-def _add_legend(figure: Figure, style: PlotStyle, *, with_corrected: bool, with_systematics: bool) -> None:
+def _add_legend(
+    figure: Figure, style: PlotStyle, *, with_corrected: bool, with_systematics: bool, paired: bool
+) -> None:
     handles = [Patch(color=style.adversarial_colour, label="Attack")]
     if with_corrected:
-        handles.append(Patch(color=style.colours[1], label="Attack, not flagged by the detector"))
+        handles.append(Patch(color=style.colours[1], label="Attack, not flagged"))
     if with_systematics:
-        handles.append(Patch(color=style.nominal_colour, label="Physics systematic"))
+        handles.append(Patch(color=style.nominal_colour, label="Systematic, up" if paired else "Systematic"))
+    if paired:
+        handles.append(Patch(color=style.nominal_colour, alpha=_LIGHT, label="down"))
     size = style.text_size
     figure.legend(
         handles=handles,
@@ -197,7 +238,7 @@ def plot_frontier(frontier: Frontier, *, further: bool = True, style: PlotStyle 
         ax.annotate(
             rf"$\times${point.factor:g}",
             (point.power.value, point.fooling.value),
-            (-14, 6) if right else (10, -22),
+            (-14, 8) if right else (12, -24),
             textcoords="offset points",
             ha="right" if right else "left",
             fontsize=style.text_size,
@@ -205,14 +246,20 @@ def plot_frontier(frontier: Frontier, *, further: bool = True, style: PlotStyle 
     if (own := frontier.operating_point) is not None:
         options: dict[str, Any] = {"color": "black", "markersize": 22, "linestyle": "none", "zorder": 5}
         ax.plot(own.power.value, own.fooling.value, "*", label="Operating point", **options)
-    label = f"Invisible ({frontier.level:g})"
-    # Not through the legend.
-    ax.axvline(frontier.level, ymax=0.7, color="0.3", linestyle=":", linewidth=3, label=label)
+    label = f"Type-I error {frontier.level:g}"
+    ax.axvline(frontier.level, color="0.3", linestyle=":", linewidth=3, label=label)
     ax.set_xlim(0.0, 1.08)
-    ax.set_ylim(0.0, 1.5 * max(point.fooling.value + point.fooling.error for point in points) or 1.0)
+    ax.set_ylim(0.0, 1.15 * max(point.fooling.value + point.fooling.error for point in points) or 1.0)
     ax.set_xlabel(f"Detection power with {frontier.n_data:g} data events")
     ax.set_ylabel("Fooling ratio")
-    ax.legend(loc="upper left", fontsize=style.text_size, title=r"Caps $\times$ factor", title_fontsize=style.text_size)
+    figure.legend(
+        loc="outside lower left",
+        ncols=2,
+        fontsize=style.text_size,
+        title=r"Numbers at the points: factor on the caps of the attack",
+        title_fontsize=style.text_size,
+        alignment="left",
+    )
     return figure, ax
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from hepfool.events.labels import class_name
 from hepfool.explain import Coherence, ExplainedPart, Explanation
-from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, height_of_lines, styled
 from hepfool.studies.contributions import Measured
 from hepfool.summary.allowed_fraction import AllowedFraction
 
@@ -21,6 +23,7 @@ _BAR: Final = 0.6
 _MARKERS: Final = "os^D"
 #: Directions with so few events are not drawn.
 _FEWEST: Final = 10
+_LINE_WIDTH: Final = 36
 
 
 @styled
@@ -40,7 +43,7 @@ def plot_explanation(
     part : ExplainedPart, optional
         Events to show, such as those of a signal region; all by default, with their directions.
     labels : mapping of str to str, optional
-        Names of the inputs on the axis.
+        What inputs and regions are called, such as ``AttackSums.labels``; their names by default.
     n_shown : int
         Inputs that are drawn.
 
@@ -52,19 +55,31 @@ def plot_explanation(
     shown = explanation.whole if part is None else part
     leading = shown.leading[:n_shown]
     two = shown.coherence is not None
-    figure = style.figure(width=1.9 if two else 1.2, height=max(0.8, 0.3 + 0.085 * len(leading)))
+    width = 1.8 if two else 1.15
+    figure = style.figure(width=width, height=max(0.8, height_of_lines(1.7 * len(leading) + 4.0, width=width)))
     axes: tuple[Axes, ...] = tuple(figure.subplots(1, 1 + two, width_ratios=(1.15, 1.0)[: 1 + two], squeeze=False)[0])
     ax = axes[0]
-    _draw_bars(ax, [((labels or {}).get(name, name.replace("_", " ")), share) for name, share in leading], style)
+    known = labels or {}
+    _draw_bars(ax, [(known.get(name, name.replace("_", " ")), share) for name, share in leading], style)
     if part is None:
-        _draw_directions(ax, explanation, [name for name, _ in leading], style)
+        _draw_directions(ax, explanation, [name for name, _ in leading])
     rest = 1.0 - sum(share.value for _, share in leading)
     others = len(shown.leading) - len(leading)
     remark = f"{shown.n_events} {explanation.of} events" + (
-        "" if shown.kind == "all" else f", {shown.name.replace('_', ' ')}"
+        "" if shown.kind == "all" else f", {known.get(shown.name, shown.name.replace('_', ' '))}"
     )
-    remark += f"\n{others} further inputs: {rest:.2f}" if others else ""
-    ax.text(0.97, 0.04, remark, transform=ax.transAxes, ha="right", va="bottom", fontsize=style.text_size)
+    remark += f"; {others} further inputs: {rest:.2f}" if others else ""
+    handles, _ = ax.get_legend_handles_labels()
+    size = style.text_size
+    figure.legend(
+        handles=handles,
+        loc="outside lower left",
+        ncols=2,
+        fontsize=size,
+        title=remark,
+        title_fontsize=size,
+        alignment="left",
+    )
     ax.set_xlabel("Share of the fooling" if explanation.of == "fooled" else "Share of the flags")
     if shown.coherence is not None:
         _draw_coherence(axes[1], shown.coherence, explanation.sources, style)
@@ -86,20 +101,25 @@ def _name_rows(ax: Axes, names: list[str]) -> None:
     ax.set_ylim(len(names) - 0.4, -0.6)
 
 
-def _draw_directions(ax: Axes, explanation: Explanation, names: list[str], style: PlotStyle) -> None:
+def _draw_directions(ax: Axes, explanation: Explanation, names: list[str]) -> None:
     parts = [one for one in explanation.parts if one.kind == "direction" and one.n_events >= _FEWEST]
     if len(parts) < 2:  # the bars show it
         return
+    n_classes = 1 + max(int(label) for one in parts for label in one.name.split(" → "))
     for k, one in enumerate(parts[: len(_MARKERS)]):
-        label = f"class {one.name.replace('→', 'to')} ({one.n_events} events)"
+        label = f"{_direction(one.name, n_classes)} ({one.n_events} events)"
         values = [one.shares[name].value for name in names]
         options: dict[str, Any] = {
             "markersize": 9,
             "markeredgecolor": "black",
             "color": ("white", "black", "0.6", "0.3")[k],
         }
-        ax.plot(values, np.arange(len(names)), _MARKERS[k], label=label, **options)
-    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 0.14), fontsize=style.text_size, handletextpad=0.2)
+        ax.plot(values, np.arange(len(names)), _MARKERS[k], label=label, linestyle="none", **options)
+
+
+def _direction(name: str, n_classes: int) -> str:
+    """Name the class before and after."""
+    return " to ".join(class_name(int(label), n_classes) for label in name.split(" → "))
 
 
 def _draw_coherence(ax: Axes, found: Coherence, sources: tuple[str, ...], style: PlotStyle) -> None:
@@ -115,19 +135,21 @@ def _draw_coherence(ax: Axes, found: Coherence, sources: tuple[str, ...], style:
         end, text = share.value + share.error, f"{share.value:.2f} $\\pm$ {share.error:.2f}"
         ax.annotate(text, (end, row), (8, 0), textcoords="offset points", va="center", fontsize=style.text_size)
     _name_rows(ax, [name for name, *_ in rows])
-    ax.set_ylim(top=-1.0)
+    ax.set_ylim(top=-1.2)
     ax.axhline(1.5, color="0.5", linewidth=1.5, linestyle=":")
     ax.set_xlim(0.0, 1.25)
     ax.set_xticks(np.linspace(0.0, 1.0, 6))
     ax.set_xlabel("Fraction")
     shown = ", ".join(name.replace("_", " ") for name in sources[:3])
     more = "" if len(sources) <= 3 else f" and {len(sources) - 3} more"
-    text = f"Variations: {shown}{more}"
-    ax.text(0.97, 0.98, text, transform=ax.transAxes, ha="right", va="top", fontsize=style.text_size)
+    text = textwrap.fill(f"Variations: {shown}{more}", _LINE_WIDTH)
+    ax.text(0.97, 0.96, text, transform=ax.transAxes, ha="right", va="top", fontsize=style.text_size)
 
 
 @styled
-def plot_allowed_fraction(allowed: AllowedFraction, *, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, Axes]:
+def plot_allowed_fraction(
+    allowed: AllowedFraction, *, labels: Mapping[str, str] | None = None, style: PlotStyle = DEFAULT_STYLE
+) -> tuple[Figure, Axes]:
     """
     Draw CLs against the fraction of the attack.
 
@@ -135,6 +157,13 @@ def plot_allowed_fraction(allowed: AllowedFraction, *, style: PlotStyle = DEFAUL
     ----------
     allowed : AllowedFraction
         From :func:`hepfool.summary.allowed_fraction.allowed_fraction`.
+    labels : mapping of str to str, optional
+        What regions are called, such as ``AttackSums.labels``; their names by default.
+
+    Returns
+    -------
+    figure, axes : matplotlib.figure.Figure, matplotlib.axes.Axes
+        Observed and expected; what is excluded is shaded.
     """
     fractions, observed, expected = (np.array(column) for column in zip(*allowed.scan, strict=True))
     figure = style.figure(width=1.15)
@@ -159,7 +188,7 @@ def plot_allowed_fraction(allowed: AllowedFraction, *, style: PlotStyle = DEFAUL
     ax.set_yticks([1e-3, 1e-2, 1e-1, 1.0])
     ax.set_xlabel(r"Fraction $\alpha$ of the attack")
     ax.set_ylabel(r"CL$_\mathrm{s}$")
-    regions = ", ".join(name.replace("_", " ") for name in allowed.regions)
+    regions = ", ".join((labels or {}).get(name, name.replace("_", " ")) for name in allowed.regions)
     title = f"{allowed.n_data} data events in {regions}, {allowed.observable}\n{allowed.threat_model}"
     ax.legend(
         handles=handles,

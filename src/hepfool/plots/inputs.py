@@ -8,6 +8,7 @@ Where it is not known which events moved, the ratio of the two histograms is dra
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ from hepfool.plots.style import (
     band_handle,
     draw_migration,
     draw_ratio,
+    height_of_lines,
+    height_of_square,
     set_headroom,
     stacked_panels,
     styled,
@@ -43,7 +46,7 @@ from hepfool.statistics.marginals import Binning
 from hepfool.statistics.migration import Migration
 from hepfool.statistics.projections import rank_projections
 from hepfool.sums import AttackSums
-from hepfool.sums.fill import figure_edges
+from hepfool.sums.fill import figure_edges, figure_rows
 from hepfool.typing import BoolArray, FloatArray
 
 
@@ -85,37 +88,69 @@ class Marginal:
             raise ValueError(msg)
 
 
-def marginal(sums: AttackSums, feature: str, *, region: str | None = None, note: str = "") -> Marginal:
+def marginal(source: AttackSums | AttackResult, feature: str, *, region: str | None = None, note: str = "") -> Marginal:
     """
     Give the marginal of one feature of an attack.
 
     Parameters
     ----------
-    sums : AttackSums
-        Sums of nominal and adversarial events.
+    source : AttackSums or AttackResult
+        Nominal and adversarial events, or sums of them.
     region : str, optional
         Region of the events; all constrained events by default.
 
     Returns
     -------
     Marginal
-        In 50 bins between the outer edges of the attack's bins, integer features in one bin per number, with the distance and the
+        In bins of a round width, 20 to 50 between the outer edges of the attack's bins, integer features in one bin per number, with the distance and the
         floor in the attack's own bins.  Values beyond count in the outer bins, missing values are left out.
     """
-    column = sums.features.index(feature)
-    compatibility = sums.compatibility(region or "constrained")
-    _, title, kind = sums.facts["features"][column]
-    edges = figure_edges(kind, sums.facts["binning"].edges[column])
-    rows = sums.total("marginal", name=feature, region=region or "constrained")
+    compatibility = _compared(source, region)
+    column = compatibility.features.index(feature)
+    _, title, kind = _described(source)[column]
+    binning = source.binning if isinstance(source, AttackResult) else source.facts["binning"]
+    edges = figure_edges(kind, binning.edges[column])
+    rows = _rows(source, column, region)
     axis = Variable(edges, name=feature, label=title, flow=False)
     return Marginal(
         nominal=_filled(axis, *rows[:2]),
         adversarial=_filled(axis, *rows[2:4]),
         js_distance=float(compatibility.js_distance[column]),
         js_floor=float(compatibility.js_floor[column]),
-        note=note or (region or "").replace("_", " "),
+        note=note or ("" if region is None else _place(source, region)),
         migration=Migration(net=rows[4], variance=rows[5]),
     )
+
+
+def _compared(source: AttackSums | AttackResult, region: str | None) -> Compatibility:
+    if isinstance(source, AttackSums):
+        return source.compatibility(region or "constrained")
+    return source.compatibility if region is None else source.compare(region)
+
+
+def _described(source: AttackSums | AttackResult) -> tuple[tuple[str, str, str], ...]:
+    """Name, title and kind of each feature."""
+    described: tuple[tuple[str, str, str], ...] = (
+        source.facts["features"]
+        if isinstance(source, AttackSums)
+        else tuple((feature.name, feature.title, feature.kind) for feature in source.nominal.features)
+    )
+    return described
+
+
+def _place(source: AttackSums | AttackResult, region: str) -> str:
+    """Name a region as a figure does."""
+    if isinstance(source, AttackSums):
+        return source.labels[region]
+    return source.nominal.region(region).title(source.nominal.features)
+
+
+def _rows(source: AttackSums | AttackResult, column: int, region: str | None) -> Sequence[FloatArray]:
+    if isinstance(source, AttackSums):
+        return list(source.total("marginal", name=source.features[column], region=region or "constrained"))
+    mask = source.nominal.constrained if region is None else source.nominal.region(region).mask
+    ((_, rows),) = figure_rows(source.nominal, source.adversarial, column, source.binning, {"": mask})
+    return rows
 
 
 def _filled(axis: Variable, yields: FloatArray, variances: FloatArray) -> Hist[Any]:
@@ -125,7 +160,7 @@ def _filled(axis: Variable, yields: FloatArray, variances: FloatArray) -> Hist[A
     return histogram
 
 
-def representative_marginals(sums: AttackSums, *, region: str | None = None) -> tuple[Marginal, ...]:
+def representative_marginals(source: AttackSums | AttackResult, *, region: str | None = None) -> tuple[Marginal, ...]:
     """
     Marginals with the smallest, the median and the largest distance.
 
@@ -133,8 +168,8 @@ def representative_marginals(sums: AttackSums, *, region: str | None = None) -> 
 
     Parameters
     ----------
-    sums : AttackSums
-        Sums of nominal and adversarial events.
+    source : AttackSums or AttackResult
+        Nominal and adversarial events, or sums of them.
     region : str, optional
         Region of the events; all constrained events by default.
 
@@ -143,13 +178,13 @@ def representative_marginals(sums: AttackSums, *, region: str | None = None) -> 
     tuple of Marginal
         Three, or as many as there are features if fewer.
     """
-    ranked = sums.compatibility(region or "constrained").ranked()
-    kinds = {name: kind for name, _, kind in sums.facts["features"]}
+    ranked = _compared(source, region).ranked()
+    kinds = {name: kind for name, _, kind in _described(source)}
     ranked = tuple(name for name in ranked if kinds[name] != "fixed") or ranked
     places = {len(ranked) - 1: "Largest distance", 0: "Smallest distance", (len(ranked) - 1) // 2: "Median distance"}
     if len(ranked) < 3:
         places = dict.fromkeys(range(len(ranked)), "")
-    return tuple(marginal(sums, ranked[k], region=region, note=places[k]) for k in sorted(places))
+    return tuple(marginal(source, ranked[k], region=region, note=places[k]) for k in sorted(places))
 
 
 def plot_marginal(
@@ -187,7 +222,7 @@ def plot_marginals(
         raise ValueError(msg)
     n_columns = min(n_columns, len(shown))
     n_rows = -(-len(shown) // n_columns)
-    figure = style.figure(width=n_columns, height=n_rows)
+    figure = style.figure(width=n_columns, height=n_rows * (1.0 if n_columns == 1 else _TALLER * height_of_square()))
     panels = stacked_panels(figure, n_columns, len(shown))
     for item, (ax, below) in zip(shown, panels, strict=True):
         _draw_yields(ax, item, style, log_y=log_y)
@@ -196,7 +231,25 @@ def plot_marginals(
         else:
             draw_migration(below, item.nominal, item.migration, colour=style.adversarial_colour)
         below.set_xlabel(item.nominal.axes[0].label)
+        below.set_xlim(*_filled_range(item))
+    handles, _ = panels[0][0].get_legend_handles_labels()
+    figure.legend(
+        handles=[*handles, band_handle()],
+        loc="outside lower left",
+        ncols=min(n_columns + 1, 3),
+        fontsize=style.text_size,
+    )
     return figure, panels
+
+
+def _filled_range(shown: Marginal) -> tuple[float, float]:
+    """Range of the bins that hold all but a little of the yields, at either end."""
+    edges = shown.nominal.axes[0].edges
+    both = np.abs(shown.nominal.values()) + np.abs(shown.adversarial.values())
+    share = np.cumsum(both) / (both.sum() or 1.0)
+    inside = np.flatnonzero((share > _TAIL) & (np.concatenate([[0.0], share[:-1]]) < 1.0 - _TAIL))
+    first, last = (inside[0], inside[-1]) if len(inside) else (0, len(both) - 1)
+    return float(edges[first]), float(edges[last + 1])
 
 
 def _draw_yields(ax: Axes, shown: Marginal, style: PlotStyle, *, log_y: bool) -> None:
@@ -208,33 +261,34 @@ def _draw_yields(ax: Axes, shown: Marginal, style: PlotStyle, *, log_y: bool) ->
     ax.set_xlabel("")
     ax.set_ylabel(yield_title(before))
     set_headroom(ax, max(before.values().max(), after.values().max()), log_y=log_y)
-    handles, _ = ax.get_legend_handles_labels()
-    ax.legend(handles=[*handles, band_handle()], loc="upper right", fontsize=style.text_size)
-    mplhep.add_text(_remarks(shown), ax=ax, loc="upper left", fontsize=style.text_size)
+    mplhep.add_text(_remarks(shown), ax=ax, loc="upper right", fontsize=style.text_size)
 
 
 def _remarks(shown: Marginal) -> str:
     lines = [shown.note] if shown.note else []
     if shown.js_distance is not None:
-        lines.append(f"JS distance {shown.js_distance:.2g}")
+        lines.append(f"JS distance {shown.js_distance:.3g}")
     if shown.js_floor is not None:
         lines.append(f"Stat. floor {shown.js_floor:.2g}")
     return "\n".join(lines)
 
 
 _SMALLEST_SCALE = 1e-3
+#: Height of the panels where several stand side by side.
+_TALLER = 1.25
+#: Share of the yields at either end that is not shown.
+_TAIL = 1e-3
 
 
 @styled
 def plot_correlations(
     compatibility: Compatibility, *, labels: Sequence[str] | None = None, style: PlotStyle = DEFAULT_STYLE
-) -> tuple[Figure, tuple[Axes, Axes, Axes]]:
+) -> tuple[Figure, Axes]:
     """
-    Draw the lower triangles of both Pearson matrices and of their difference.
+    Draw the Pearson matrix of the nominal events below the diagonal and what the attack changes above it.
 
-    Both matrices share one colour scale.  The difference has its own, because an attack that passes a validation
-    changes each coefficient by a few per cent at most.  All are symmetric around zero.  A frame marks the coefficient that
-    changes most.
+    The change has its own colour scale, because an attack that passes a validation changes each coefficient by a few per cent at
+    most.  Both are symmetric around zero.  A frame marks the coefficient that changes most.
 
     Parameters
     ----------
@@ -252,27 +306,26 @@ def plot_correlations(
     if len(names) != len(compatibility.features):
         msg = f"{len(names)} labels for {len(compatibility.features)} features; give one each"
         raise ValueError(msg)
-    nominal, adversarial = compatibility.correlation_nominal, compatibility.correlation_adversarial
-    figure = style.figure(width=3.3, height=max(1.2, _needed_height(names)))
-    axes = figure.subplots(1, 3, sharey=True)
-    shift = (
-        rf"$\Delta$FN = {compatibility.correlation_shift:.2g}"
-        f"\nstat. floor {compatibility.correlation_floor:.2g}"
+    nominal = compatibility.correlation_nominal
+    change = compatibility.correlation_adversarial - nominal
+    longest = max(len(_TEX.sub("", name)) for name in names)
+    width = 1.4 + _PER_LETTER * max(0, longest - _SHORT)
+    lines = 0.8 * _name_scale(names) * (1.2 * len(names) + 0.6 * longest) + _AROUND
+    figure = style.figure(width=width, height=max(1.15, height_of_lines(lines, width=width)))
+    ax = figure.subplots()
+    lower = np.tri(len(names), dtype=np.bool_)
+    mesh = _draw_triangle(ax, nominal, lower, 1.0)
+    _add_scale(figure, mesh, ax, "Nominal correlation (below the diagonal)", fontsize=_text_size())
+    mesh = _draw_triangle(ax, change, ~lower, _scale(change))
+    _add_scale(figure, mesh, ax, "Adversarial \N{MINUS SIGN} nominal (above)", fontsize=_text_size())
+    _name_features(ax, names)
+    remark = (
+        f"{compatibility.n_events} events ({compatibility.region.replace('_', ' ')}), "
+        rf"$\Delta$FN = {compatibility.correlation_shift:.2g}, stat. floor {compatibility.correlation_floor:.2g}"
     )
-    _draw_matrix(axes[0], nominal, f"Nominal\n{_events(compatibility)}", 1.0)
-    mesh = _draw_matrix(axes[1], adversarial, "Adversarial\nsame events", 1.0)
-    _add_scale(figure, mesh, axes[:2], "Pearson correlation", fontsize=_text_size())
-    difference = adversarial - nominal
-    largest = _mark_largest(axes[2], difference, names)
-    mesh = _draw_matrix(axes[2], difference, f"Difference\n{shift}\n{largest}", _scale(difference))
-    _add_scale(figure, mesh, axes[2], "Adversarial \N{MINUS SIGN} nominal correlation", fontsize=_text_size())
-    for ax in axes:
-        _name_features(ax, names, left=ax is axes[0])
-    return figure, tuple(axes)
-
-
-def _events(compatibility: Compatibility) -> str:
-    return f"{compatibility.region.replace('_', ' ')}\n{compatibility.n_events} events"
+    largest = _mark_largest(ax, change, names)
+    ax.set_xlabel(f"{remark}\n{largest}".strip(), loc="right", fontsize=style.text_size)
+    return figure, ax
 
 
 def _scale(difference: FloatArray) -> float:
@@ -286,25 +339,23 @@ def _scale(difference: FloatArray) -> float:
 
 def _mark_largest(ax: Axes, difference: FloatArray, names: Sequence[str]) -> str:
     """Frame the largest change and say what it is; nothing if there is none."""
-    below = np.abs(np.tril(difference, k=-1))
-    row, column = divmod(int(below.argmax()), len(difference))
-    if below[row, column] == 0.0:
+    above = np.abs(np.triu(difference, k=1))
+    row, column = divmod(int(above.argmax()), len(difference))
+    if above[row, column] == 0.0:
         return ""
     ax.add_patch(
         Rectangle((column, row), 1.0, 1.0, fill=False, edgecolor="black", linewidth=3, clip_on=False, zorder=3)
     )
-    return f"largest: {difference[row, column]:+.2g}\n{names[column]}\n{names[row]}".replace("-", "\N{MINUS SIGN}", 1)
+    size = f"{difference[row, column]:+.2g}".replace("-", "\N{MINUS SIGN}")
+    return f"largest change {size}: {names[row]}, {names[column]}"
 
 
-def _draw_matrix(ax: Axes, matrix: FloatArray, remark: str, scale: float) -> QuadMesh:
-    n_features = len(matrix)
-    hidden = np.triu(np.ones_like(matrix, dtype=bool), k=1)
-    shown = np.ma.masked_where(hidden, np.clip(matrix, -scale, scale))
-    edges = np.arange(n_features + 1)
-    mesh = ax.pcolormesh(edges, edges, shown, cmap="RdBu_r", vmin=-scale, vmax=scale, rasterized=True)
-    ax.set_xlim(0, n_features)
-    ax.set_ylim(n_features, 0)
-    ax.text(0.96, 0.95, remark, transform=ax.transAxes, ha="right", va="top", fontsize=_text_size(), linespacing=1.4)
+def _draw_triangle(ax: Axes, matrix: FloatArray, shown: BoolArray, scale: float) -> QuadMesh:
+    edges = np.arange(len(matrix) + 1)
+    masked = np.ma.masked_where(~shown, np.clip(matrix, -scale, scale))
+    mesh = ax.pcolormesh(edges, edges, masked, cmap="RdBu_r", vmin=-scale, vmax=scale, rasterized=True)
+    ax.set_xlim(0, len(matrix))
+    ax.set_ylim(len(matrix), 0)
     return mesh
 
 
@@ -318,28 +369,29 @@ def _text_size() -> float:
     return FontProperties(size=mpl.rcParams["xtick.labelsize"]).get_size_in_points()
 
 
-def _name_size(names: Sequence[str]) -> float:
-    """Give the size of the features' names in points: many share the height of a figure."""
-    return min(_text_size(), 500.0 / len(names))
-
-
-def _needed_height(names: Sequence[str]) -> float:
-    """Height at which no name covers another, in units of the style's single figure."""
-    size = _name_size(names)
-    rows, below, above = 1.1 * size * len(names), 0.6 * size * max(map(len, names)), 3.0 * _text_size()
-    return float((rows + below + above) / (72.0 * mpl.rcParams["figure.figsize"][1]))
-
-
-def _name_features(ax: Axes, names: Sequence[str], *, left: bool) -> None:
-    centres = np.arange(len(names)) + 0.5
-    size = _name_size(names)
+def _name_features(ax: Axes, names: Sequence[str]) -> None:
+    """Write the names in the size at which none covers another."""
+    centres, size = np.arange(len(names)) + 0.5, _name_scale(names) * _text_size()
     ax.set_xticks(centres, names, rotation=90, fontsize=size)
     ax.set_yticks(centres, names, fontsize=size)
-    ax.tick_params(which="both", length=0, labelleft=left)
+    ax.tick_params(which="both", length=0)
     ax.minorticks_off()
 
 
-_HEADROOM = 0.2
+def _name_scale(names: Sequence[str]) -> float:
+    """Size of the names in units of that of the tick labels."""
+    return min(1.0, _MOST_NAMES / len(names))
+
+
+#: More names are smaller; lines of tick labels around the matrix and the names below it.
+_MOST_NAMES, _AROUND = 24.0, 6.0
+#: Names with more letters need a wider figure; commands of TeX are not seen.
+_SHORT, _PER_LETTER, _TEX = 15, 0.04, re.compile(r"\\[a-zA-Z]+|[${}^_]")
+
+
+_HEADROOM = 0.3
+#: Of more edges every other one is written.
+_MANY_EDGES = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -421,7 +473,7 @@ def projection(
         migration=migration,
         js_distance=None if change is None else change.js_distance,
         js_floor=None if change is None else change.js_floor,
-        note=note or (region or "constrained events").replace("_", " "),
+        note=note or ("constrained events" if region is None else table.region(region).title(table.features)),
     )
 
 
@@ -465,7 +517,7 @@ def plot_projection(shown: Projection, *, style: PlotStyle = DEFAULT_STYLE) -> t
     highest = float(max(shown.nominal.max(), shown.adversarial.max())) or 1.0
     pull = shown.migration.pull.reshape(shown.nominal.shape)
     largest = float(np.nanmax(np.abs(pull))) if np.isfinite(pull).any() else 1.0
-    figure = style.figure(width=3.0, height=1.0)
+    figure = style.figure(width=3.0, height=1.15)
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
     for ax, yields in zip(axes[:2], (shown.nominal, shown.adversarial), strict=True):
         # The square root shows tails too; what is negative by its weights counts as empty.
@@ -489,15 +541,19 @@ def _draw(ax: Axes, shown: Projection, values: FloatArray, colours: str, norm: N
 
 
 def _name_edges(axes: Sequence[Axes], edges: tuple[FloatArray, FloatArray], style: PlotStyle) -> None:
-    x, y = (np.arange(len(e)) for e in edges)
+    x, y = (np.arange(len(e))[:: 2 if len(e) > _MANY_EDGES else 1] for e in edges)
     for ax in axes:
-        ax.set_xticks(x, [f"{edge:.3g}" for edge in edges[0]], rotation=45, ha="right", rotation_mode="anchor")
+        ax.set_xticks(x, [_rounded(edge) for edge in edges[0][x]], rotation=45, ha="right", rotation_mode="anchor")
         ax.tick_params(which="both", top=False, right=False, labelsize=style.text_size, direction="out")
         ax.minorticks_off()
-    axes[0].set_yticks(y, [f"{edge:.3g}" for edge in edges[1]])
-    axes[0].set_xlim(0, x[-1])
+    axes[0].set_yticks(y, [_rounded(edge) for edge in edges[1][y]])
+    axes[0].set_xlim(0, len(edges[0]) - 1)
     # The remarks stand above all events.
-    axes[0].set_ylim(0, y[-1] * (1.0 + _HEADROOM))
+    axes[0].set_ylim(0, (len(edges[1]) - 1) * (1.0 + _HEADROOM))
+
+
+def _rounded(edge: float) -> str:
+    return f"{float(f'{edge:.2g}'):g}"
 
 
 def _distance(shown: Projection) -> str:
@@ -505,5 +561,5 @@ def _distance(shown: Projection) -> str:
     if shown.js_distance is not None:
         lines.append(f"JS distance {shown.js_distance:.2g}")
     if shown.js_floor is not None:
-        lines[-1] += f", stat. floor {shown.js_floor:.2g}"
+        lines[-1] += f", floor {shown.js_floor:.2g}"
     return "\n".join(lines)

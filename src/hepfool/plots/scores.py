@@ -27,11 +27,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from hepfool.events.labels import class_name
 from hepfool.plots.style import (
     DEFAULT_STYLE,
     PlotStyle,
     band_handle,
     draw_ratio,
+    relative_uncertainty,
     set_headroom,
     stacked_panels,
     styled,
@@ -41,7 +43,8 @@ from hepfool.sums import AttackSums
 
 _AXES = ("process", "variation", "score")
 _VARIATIONS = ("nominal", "adversarial")
-_BELOW_LEGEND = 0.68
+#: Part of the axis above all yields, and opacity of statistical errors.
+_FREE, _BAND = 0.1, 0.25
 _SOLID: dict[str, Any] = {"linestyle": "-", "linewidth": 2}
 _DASHED: dict[str, Any] = {"linestyle": "--", "linewidth": 3}
 
@@ -65,7 +68,7 @@ def score_histogram(
     by : {"label", "dataset"}
         What the categories of the axis ``process`` are.
     label_names : sequence of str, optional
-        Names of the classes from label 0.
+        Names of the classes from label 0; background and signal by default if there are two.
     region : str, optional
         Region of the events; all events by default.
     score_class : int
@@ -80,7 +83,7 @@ def score_histogram(
     """
     n_classes, place = sums.facts["n_classes"], region or "all"
     held = sums.names("score", by, region=place, variation="nominal")
-    known = [*(label_names or [f"Class {k}" for k in range(n_classes)]), "Unlabelled"]
+    known = [*(label_names or [class_name(k, n_classes).capitalize() for k in range(n_classes)]), "Unlabelled"]
     names = {key: known[int(key)] if by == "label" else key for key in held}
     title = "Score" if n_classes == 2 else f"Score of class {score_class}"
     histogram: Hist[Any] = (
@@ -109,6 +112,8 @@ def plot_score(
     """
     Overlay the scores of the processes, nominal and adversarial.
 
+    Bands are the statistical errors of the nominal yields; the adversarial events are the same ones.
+
     Parameters
     ----------
     histogram : hist.Hist
@@ -129,13 +134,13 @@ def plot_score(
     handles = _draw_overlay(ax, processes, style, density=density)
     every = [h for pair in processes.values() for h in pair]
     highest = max(float(np.max(h.density() if density else h.values())) for h in every)
-    set_headroom(ax, highest, log_y=log_y)
+    set_headroom(ax, highest, log_y=log_y, free=_FREE)
     if not log_y:
         # Its lowest label would touch that of the other axis.
         ax.yaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], prune="lower"))
     ax.set_xlabel(histogram.axes["score"].label)
     ax.set_ylabel("Probability density" if density else yield_title(every[0]))
-    _finish((ax,), handles, threshold, style)
+    _finish(figure, (ax,), handles, threshold, style)
     return figure, ax
 
 
@@ -170,11 +175,11 @@ def plot_score_stack(
     handles = _draw_stack(ax, [pair[0] for pair in processes.values()], tuple(processes), style)
     mplhep.histplot(after, ax=ax, yerr=False, flow="none", color="black", linewidth=3)
     draw_ratio(below, before, after, colour="black")
-    set_headroom(ax, float(max(before.values().max(), after.values().max())), log_y=log_y)
+    set_headroom(ax, float(max(before.values().max(), after.values().max())), log_y=log_y, free=_FREE)
     ax.set_xlabel("")
     ax.set_ylabel(yield_title(before))
     below.set_xlabel(histogram.axes["score"].label)
-    _finish((ax, below), [*handles, band_handle()], threshold, style)
+    _finish(figure, (ax, below), [*handles, band_handle()], threshold, style)
     return figure, (ax, below)
 
 
@@ -200,12 +205,21 @@ def _draw_overlay(
     handles: list[Artist] = []
     for colour, (process, (before, after)) in zip(cycle(style.colours), processes.items(), strict=False):
         options = {"ax": ax, "density": density, "color": colour, "flow": "none", "yerr": False}
+        _draw_errors(ax, before, colour, density=density)
         mplhep.histplot(before, **_SOLID, **options)
         mplhep.histplot(after, **_DASHED, **options)
         handles.append(Patch(color=colour, label=process))
     handles.append(Line2D([], [], color="0.2", label="Nominal", **_SOLID))
     handles.append(Line2D([], [], color="0.2", label="Adversarial", **_DASHED))
     return handles
+
+
+def _draw_errors(ax: Axes, nominal: Hist[Any], colour: str, *, density: bool) -> None:
+    """Draw a band of the statistical errors."""
+    edges, values = nominal.axes[0].edges, np.asarray(nominal.values(), dtype=np.float64)
+    width = np.nan_to_num(relative_uncertainty(nominal)) * np.abs(values)
+    scale = 1.0 / (values.sum() * np.diff(edges)) if density and values.sum() else np.ones(len(values))
+    ax.stairs(scale * (values + width), edges, baseline=scale * (values - width), fill=True, color=colour, alpha=_BAND)
 
 
 def _draw_stack(ax: Axes, histograms: list[Hist[Any]], names: tuple[str, ...], style: PlotStyle) -> list[Artist]:
@@ -215,12 +229,14 @@ def _draw_stack(ax: Axes, histograms: list[Hist[Any]], names: tuple[str, ...], s
     return [*patches, Line2D([], [], color="black", linewidth=3, label="Adversarial, sum")]
 
 
-def _finish(panels: tuple[Axes, ...], handles: list[Artist], threshold: float | None, style: PlotStyle) -> None:
+def _finish(
+    figure: Figure, panels: tuple[Axes, ...], handles: list[Artist], threshold: float | None, style: PlotStyle
+) -> None:
     """Add threshold, legend and label."""
     if threshold is not None:
         options: dict[str, Any] = {"color": "0.2", "linestyle": ":", "linewidth": 3}
-        for k, ax in enumerate(panels):
-            ax.axvline(threshold, ymax=1.0 if k else _BELOW_LEGEND, **options)
+        for ax in panels:
+            ax.axvline(threshold, **options)
         handles = [*handles, Line2D([], [], label=f"Threshold {threshold:g}", **options)]
     panels[0].set_xlim(0.0, 1.0)
-    panels[0].legend(handles=handles, loc="upper center", ncols=2, fontsize=style.text_size)
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=style.text_size)

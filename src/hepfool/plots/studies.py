@@ -241,7 +241,7 @@ def plot_cross_runs(
             "product_fooling_ratio",
         )
     )
-    figure = style.figure(width=2.25, height=1.1)
+    figure = style.figure(width=2.25, height=1.5)
     left, right = figure.subplots(1, 2)
     plain = [[f"{value:.2f}" for value in row] for row in ratios]
     _draw_matrix(figure, left, ratios, plain, "Fooled", style.text_size)
@@ -250,7 +250,7 @@ def plot_cross_runs(
     )
     for ax, name in ((left, "fooling_ratio"), (right, "corrected_fooling_ratio")):
         text = _means(runs, name)
-        ax.text(0.0, -0.15, text, transform=ax.transAxes, va="top", fontsize=style.text_size)
+        ax.text(0.0, -0.17, text, transform=ax.transAxes, va="top", fontsize=style.text_size)
     return figure, (left, right)
 
 
@@ -292,11 +292,13 @@ def _means(runs: CrossRuns, quantity: str) -> str:
     for knowledge, name in kinds.items():
         mean = runs.mean(knowledge, quantity)
         text = f"{name}: {mean.value:.3f} $\\pm$ {mean.error:.3f}"
-        if np.isfinite(mean.split_std):
-            text += f", {mean.split_std:.3f} between {mean.n_splits} splits"
-        if quantity == "corrected_fooling_ratio" and knowledge != "adaptive":
-            text += f" (product form {runs.mean(knowledge, 'product_fooling_ratio').value:.3f})"
         lines.append(text)
+        further = []
+        if np.isfinite(mean.split_std):
+            further.append(f"{mean.split_std:.3f} between {mean.n_splits} splits")
+        if quantity == "corrected_fooling_ratio" and knowledge != "adaptive":
+            further.append(f"(product form {runs.mean(knowledge, 'product_fooling_ratio').value:.3f})")
+        lines += [f"    {' '.join(further)}"] if further else []
     if quantity == "corrected_fooling_ratio" and runs.auroc.shape[1] <= _MOST_WITH_ERRORS:
         lines.append("Cells: joint count, error, (product form)")
     return "\n".join(lines)

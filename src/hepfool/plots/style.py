@@ -13,11 +13,13 @@ events that moved.  The band shows the statistical precision of the nominal samp
 
 from __future__ import annotations
 
+import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, wraps
 from typing import Any, Final, Literal, ParamSpec, TypeVar, cast, get_args
 
@@ -39,11 +41,18 @@ from matplotlib.transforms import Bbox
 
 from hepfool.exceptions import PlainTextWarning
 from hepfool.statistics.migration import Migration
-from hepfool.typing import FloatArray
+from hepfool.typing import BoolArray, FloatArray
 
 P = ParamSpec("P")
 Drawn = TypeVar("Drawn", bound=tuple[Figure, Any])
 Experiment = Literal["CMS", "ATLAS", "LHCb", "ALICE", "plain"]
+
+_PRIVATE: Final = "Private work"
+#: How names of data begin that are none.
+_SIMULATED: Final = ("pseudo", "toy", "asimov")
+
+#: Wider figures, in units of the style's single one, shrink by this power of their width, and their text does not.
+_FULL_WIDTH, _COMPACT = 1.3, 0.65
 
 #: Ten colours that colour-blind readers tell apart (M. Petroff, arXiv:2107.02270).
 _PETROFF_10: tuple[str, ...] = tuple(mpl.colors.to_hex(colour) for colour in mpl.color_sequences["petroff10"])
@@ -78,6 +87,12 @@ class StyledFigure(Figure):
         for text in texts:
             if text.get_parse_math() and not check_labels([text.get_text()]):
                 text.set_parse_math(False)
+
+    def _repr_png_(self) -> bytes:
+        """Show the figure in a notebook, whatever its back end."""
+        content = io.BytesIO()
+        self.savefig(content, format="png", dpi=72)
+        return content.getvalue()
 
     def savefig(self, fname: Any, **kwargs: Any) -> None:
         """Save the figure in its style."""
@@ -120,24 +135,27 @@ class PlotStyle:
     experiment : {"CMS", "ATLAS", "LHCb", "ALICE", "plain"}
         Style and name; ``plain`` has no name.
     label : str
-        Status behind the name; approved wording such as ``Preliminary`` is the user's choice.
+        Status behind the name; approved wording such as ``Preliminary`` is the user's choice.  ``Private work`` stands
+        before the name instead, as the collaborations want it of what they have not approved.
     lumi : float, optional
         Integrated luminosity in 1/fb.
     energy : float, optional
         Centre-of-mass energy in TeV.
     data : bool
-        Whether collision data are shown; ``Simulation`` is added to the label otherwise.
+        Whether collision data are shown beside simulation; the label says ``simulation`` otherwise.
     colours : tuple of str
         Line and fill colours, by default Petroff's ten for colour-blind readers.
 
     Examples
     --------
-    >>> PlotStyle(label="Preliminary", energy=13.6).status
+    >>> PlotStyle(experiment="CMS", label="Preliminary").status
     'Simulation Preliminary'
+    >>> PlotStyle(experiment="CMS", data=True).status
+    'Private work (CMS data/simulation)'
     """
 
-    experiment: Experiment = "CMS"
-    label: str = "Private work"
+    experiment: Experiment = "plain"
+    label: str = _PRIVATE
     lumi: float | None = None
     energy: float | None = None
     data: bool = False
@@ -157,9 +175,28 @@ class PlotStyle:
 
     @property
     def status(self) -> str:
-        """Label with ``Simulation`` in front, once, unless data are shown."""
+        """Label with ``Simulation`` in front, once, unless data are shown; of private work what it is based on, behind it."""
+        if self.label == _PRIVATE:
+            name = "" if self.experiment == "plain" else f"{self.experiment} "
+            return f"{_PRIVATE} ({name}{'data/simulation' if self.data else 'simulation'})"
         own = self.label.removeprefix("Simulation").strip()
         return self.label if self.data else f"Simulation {own}".strip()
+
+    def with_data(self, label: str = "Data") -> PlotStyle:
+        """
+        Give the style of a figure that shows data beside simulation.
+
+        Parameters
+        ----------
+        label : str
+            Name of the data; what starts with ``Pseudo`` or ``Toy`` is simulation.
+
+        Returns
+        -------
+        PlotStyle
+            The same otherwise.
+        """
+        return self if label.lower().startswith(_SIMULATED) else replace(self, data=True)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -208,17 +245,35 @@ class PlotStyle:
         Parameters
         ----------
         width, height : float
-            In units of the style's single figure.
+            Of what is drawn, in units of the style's single figure.  Wide figures are smaller than that: on a page or slide
+            all have the same width, and their text shall be readable there.
 
         Returns
         -------
         StyledFigure
             Unknown to pyplot; its layout makes room for every label.
         """
-        size = mpl.rcParams["figure.figsize"]
+        size = _unit(width)
         figure = StyledFigure(figsize=(width * size[0], height * size[1]), settings=self.settings)
         figure.set_layout_engine("constrained", rect=(0.005, 0.01, 0.99, 0.98))
         return figure
+
+
+def _unit(width: float) -> FloatArray:
+    """Size in inches of a single figure in one of some width."""
+    return np.asarray(min(1.0, (_FULL_WIDTH / width) ** _COMPACT) * np.array(mpl.rcParams["figure.figsize"]))
+
+
+def height_of_lines(n_lines: float, *, width: float = 1.0) -> float:
+    """Height that lines of tick labels need in a figure of some width, in the units of :meth:`PlotStyle.figure`."""
+    size = FontProperties(size=mpl.rcParams["xtick.labelsize"]).get_size_in_points()
+    return float(1.25 * size * n_lines / (72.0 * _unit(width)[1]))
+
+
+def height_of_square() -> float:
+    """Height of a square figure, in units of the style's single figure."""
+    width, height = mpl.rcParams["figure.figsize"]
+    return float(width / height)
 
 
 #: Style of a figure that is given none.
@@ -248,17 +303,56 @@ def add_experiment_label(ax: Axes, style: PlotStyle, *, left: bool = True, right
     if left and isinstance(figure := ax.get_figure(root=True), Figure):
         figure.draw_without_rendering()
     label = mplhep.label.exp_label if style.experiment == "plain" else getattr(mplhep, style.experiment.lower()).label
-    texts: dict[str, Any] = {} if left else {"exp": "", "llabel": ""}
-    if left:
-        texts["llabel"] = style.status
+    texts: dict[str, Any] = {"llabel": style.status if left else ""}
+    if not left or style.label == _PRIVATE:
+        texts["exp"] = ""
     texts["rlabel"] = None if right else ""
+    before = set(ax.texts)
     label(ax=ax, loc=0, data=style.data, lumi=style.lumi, com=style.energy, scilocator_adjust=False, **texts)
+    added = [text for text in ax.texts if text not in before and text.get_text()]
+    if left and not right and (style.lumi or style.energy):
+        # Longer than a narrow panel; the label on the right makes the room above.
+        for text in added:
+            text.set_in_layout(False)
+    if left and right:
+        _fit_in_one_line(ax, added)
 
 
+def _fit_in_one_line(ax: Axes, texts: list[Text]) -> None:
+    """Make the texts above an axes smaller where those on the left would meet those on the right."""
+    boxes = [(text.get_window_extent(), text.get_horizontalalignment() == "right") for text in texts]
+    start, end = ax.get_window_extent().intervalx
+    last = max((box.x1 for box, right in boxes if not right), default=start)
+    first = min((box.x0 for box, right in boxes if right), default=end)
+    needed = (last - start) + (end - first)
+    if needed > _FILLED * (end - start):
+        for text in texts:
+            text.set_fontsize(float(text.get_fontsize()) * _FILLED * (end - start) / needed)
+
+
+def measured_text(value: float, error: float = math.nan) -> str:
+    r"""
+    Write a number to the digit of its error.
+
+    Examples
+    --------
+    >>> measured_text(0.0231, 0.0029)
+    '0.023 $\\pm$ 0.003'
+    """
+    if not (math.isfinite(error) and error > 0.0):
+        return f"{value:.2g}"
+    digits = max(0, -math.floor(math.log10(error)))
+    return f"{value:.{digits}f} $\\pm$ {error:.{digits}f}"
+
+
+#: Part of a line that texts on the left and on the right may fill together.
+_FILLED = 0.95
 _BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.55", "hatch": "////", "linewidth": 0.0}
 #: Bins with a worse relative precision do not stretch the axis.
 _PRECISE = 0.25
-_SMALLEST_SPAN, _LARGEST_SPAN = 0.05, 0.99
+_SMALLEST_SPAN, _LARGEST_DOWN, _LARGEST_UP = 0.05, 0.99, 3.0
+#: Room above the largest distance from one.
+_ROOM = 1.3
 #: A band of up to so many times the largest change is shown as a whole.
 _BAND_SHOWN = 3.0
 
@@ -273,7 +367,7 @@ def relative_uncertainty(nominal: Hist[Any]) -> FloatArray:
 
 def band_handle() -> Patch:
     """Legend entry of the band, which is drawn for scale only."""
-    return Patch(**_BAND, label="Nominal stat. unc., for scale (same events)")
+    return Patch(**_BAND, label="Stat. unc., for scale")
 
 
 def draw_ratio(ax: Axes, nominal: Hist[Any], adversarial: Hist[Any], *, colour: str) -> None:
@@ -286,9 +380,10 @@ def draw_ratio(ax: Axes, nominal: Hist[Any], adversarial: Hist[Any], *, colour: 
     ax.stairs(1.0 + width, edges, baseline=1.0 - width, fill=True, **_BAND)
     ax.axhline(1.0, color="0.3", linewidth=1.5)
     mplhep.histplot(ratio, edges, ax=ax, color=colour, linewidth=2, edges=False, flow="none")
-    ax.set_ylim(*_limits(ratio, relative))
+    ax.set_ylim(*ratio_limits([ratio], np.nan_to_num(relative, nan=np.inf) < _PRECISE, smallest=_SMALLEST_SPAN))
+    draw_arrows(ax, 0.5 * (edges[:-1] + edges[1:]), ratio, colour)
     ax.set_xlim(edges[0], edges[-1])
-    ax.set_ylabel("Adv. / nom.", loc="center")
+    ax.set_ylabel("Ratio", loc="center")
 
 
 def draw_migration(ax: Axes, nominal: Hist[Any], migration: Migration, *, colour: str) -> None:
@@ -306,13 +401,14 @@ def draw_migration(ax: Axes, nominal: Hist[Any], migration: Migration, *, colour
     span = max(largest, min(float(width.max()), _BAND_SHOWN * largest)) or float(width.max()) or 1.0
     ax.set_ylim(-1.2 * span, 1.2 * span)
     ax.set_xlim(edges[0], edges[-1])
-    ax.set_ylabel("Adv. \N{MINUS SIGN} nom.", loc="center")
+    ax.set_ylabel("Change", loc="center")
 
 
-def _limits(ratio: FloatArray, relative: FloatArray) -> tuple[float, float]:
-    shift = np.abs(ratio - 1.0)[np.nan_to_num(relative, nan=np.inf) < _PRECISE]
-    span = np.clip(1.3 * shift.max(initial=0.0), _SMALLEST_SPAN, _LARGEST_SPAN)
-    return float(1.0 - span), float(1.0 + span)
+def ratio_limits(ratios: Iterable[FloatArray], shown: BoolArray, *, smallest: float) -> tuple[float, float]:
+    """Limits of an axis that hold the ratios of some bins, and one, up to a largest distance; arrows point at the others."""
+    reach = np.concatenate([np.ones(1), *(ratio[shown & np.isfinite(ratio)] for ratio in ratios)]) - 1.0
+    up, down = (_ROOM * float(side.max()) for side in (reach, -reach))
+    return 1.0 - np.clip(down, smallest, _LARGEST_DOWN), 1.0 + np.clip(up, smallest, _LARGEST_UP)
 
 
 def stacked_panels(figure: Figure, columns: int = 1, n_pairs: int | None = None) -> tuple[tuple[Axes, Axes], ...]:
@@ -332,14 +428,23 @@ def stacked_panels(figure: Figure, columns: int = 1, n_pairs: int | None = None)
     return tuple(pairs)
 
 
-def set_headroom(ax: Axes, highest: float, *, log_y: bool) -> None:
-    """Leave the upper third above the largest value to legend and remarks; logarithmic axes have at least three decades."""
+def draw_arrows(ax: Axes, places: FloatArray, values: FloatArray, colour: str) -> None:
+    """Point at values that are above or below the limits of an axis."""
+    low, high = ax.get_ylim()
+    for outside, edge, marker in ((values > high, 0.92, "^"), (values < low, 0.08, "v")):
+        options: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "linestyle": "none", "zorder": 5}
+        n_outside = np.count_nonzero(outside)
+        ax.plot(places[outside], np.full(n_outside, edge), marker=marker, color=colour, markersize=8, **options)
+
+
+def set_headroom(ax: Axes, highest: float, *, log_y: bool, free: float = 1.0 / 3.0) -> None:
+    """Leave a part of the axis above the largest value to legend and remarks; logarithmic axes have at least three decades."""
     if log_y:
         lowest = min(0.5, 1e-3 * highest)
         ax.set_yscale("log")
-        ax.set_ylim(lowest, lowest * (highest / lowest) ** 1.5)
+        ax.set_ylim(lowest, lowest * (highest / lowest) ** (1.0 / (1.0 - free)))
     else:
-        ax.set_ylim(0.0, 1.5 * highest)
+        ax.set_ylim(0.0, highest / (1.0 - free))
         # A common power of ten stands left of the experiment label.
         ax.yaxis.get_offset_text().set(x=-0.02, horizontalalignment="right")
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
-from hepfool.inference.impact import Impact
-from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, events_title, set_headroom, stacked_panels, styled
+from hepfool.inference.impact import Impact, NuisanceImpact
+from hepfool.plots.style import (
+    DEFAULT_STYLE,
+    PlotStyle,
+    draw_arrows,
+    events_title,
+    ratio_limits,
+    set_headroom,
+    stacked_panels,
+    styled,
+)
 
 if TYPE_CHECKING:
     from hepfool.studies.region_yields import RegionYields
@@ -28,8 +38,10 @@ _BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.25", "hatch": "///
 _POINTS: dict[str, Any] = {"fmt": "o", "color": "black", "markersize": 7, "elinewidth": 2}
 _OUTLINE = (patheffects.Stroke(linewidth=5, foreground="white"), patheffects.Normal())
 #: Bins whose prediction is known worse do not stretch the axis of the ratio.
-_PRECISE = 0.4
-_SMALLEST_SPAN, _LARGEST_SPAN = 0.25, 0.99
+_PRECISE = 0.6
+_SMALLEST_SPAN = 0.25
+#: Part of the yields' axis that remarks need.
+_FREE = 0.25
 _MAX_ROWS = 3
 #: Further attacks share a colour; the line of the first attack is dashed.
 _FURTHER_COLOUR, _FURTHER_LINES = 4, ("-", ":", "-.")
@@ -83,7 +95,7 @@ def plot_region_yields(
     columns = stacked_panels(figure, len(shown))
     for item, (ax, below) in zip(shown, columns, strict=True):
         curves = [(item.adversarial, lines[attack_label]), *((item.further[k], lines[k]) for k in item.further)]
-        _draw_yields(ax, item, curves, colours, log_y=log_y)
+        _draw_yields(ax, item, curves, colours, style, log_y=log_y)
         _draw_ratio(below, item, curves)
     _add_legend(figure, shown, colours, lines, data_label, style)
     return figure, columns
@@ -114,7 +126,7 @@ def _colours(shown: Sequence[RegionYields], taken: Iterable[str], style: PlotSty
 
 
 def _draw_yields(
-    ax: Axes, shown: RegionYields, curves: Sequence[_Curve], colours: dict[str, str], *, log_y: bool
+    ax: Axes, shown: RegionYields, curves: Sequence[_Curve], colours: dict[str, str], style: PlotStyle, *, log_y: bool
 ) -> None:
     bottom = np.zeros(len(shown.edges) - 1)
     for name, colour in colours.items():
@@ -132,10 +144,10 @@ def _draw_yields(
         errors = np.stack([shown.data - low, high - shown.data])[:, seen]
         ax.errorbar(_centres(shown.edges)[seen], shown.data[seen], yerr=errors, **_POINTS)
         highest = max(highest, float(high[seen].max(initial=0.0)))
-    set_headroom(ax, highest, log_y=log_y)
+    set_headroom(ax, highest, log_y=log_y, free=_FREE)
     ax.set_ylabel(events_title(shown.edges, shown.label))
-    size = mpl.rcParams["xtick.labelsize"]
-    ax.text(0.04, 0.96, _remarks(shown), transform=ax.transAxes, va="top", linespacing=1.4, fontsize=size)
+    remark: dict[str, Any] = {"transform": ax.transAxes, "va": "top", "linespacing": 1.3, "fontsize": style.text_size}
+    ax.text(0.04, 0.95, _remarks(shown), **remark)
 
 
 def _draw_adversarial(ax: Axes, values: FloatArray, edges: FloatArray, line: _Line) -> None:
@@ -152,21 +164,26 @@ def _draw_ratio(ax: Axes, shown: RegionYields, curves: Sequence[_Curve]) -> None
     for ratio, (_, line) in zip(ratios, curves, strict=True):
         _draw_adversarial(ax, ratio, shown.edges, line)
     precise = expected & (np.nan_to_num(upper - lower, nan=np.inf) < 2.0 * _PRECISE)
-    distances = [*(np.abs(ratio - 1.0) for ratio in ratios), upper - 1.0, 1.0 - lower]
+    within = [*ratios, upper, lower]
     if shown.data is not None:
         points, (low, high) = shown.data / norm, (edge / norm for edge in shown.data_interval)
         errors = np.stack([points - low, high - points])[:, expected]
         ax.errorbar(_centres(shown.edges)[expected], points[expected], yerr=errors, **_POINTS)
-        distances.append(np.abs(points - 1.0))
-    span = np.clip(1.2 * max(d[precise].max(initial=0.0) for d in distances), _SMALLEST_SPAN, _LARGEST_SPAN)
-    ax.set_ylim(1.0 - span, 1.0 + span)
+        within.append(points)
+    ax.set_ylim(*ratio_limits(within, precise, smallest=_SMALLEST_SPAN))
+    # The lowest label would touch that of the other axis.
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10], prune="lower"))
+    for ratio, (_, line) in zip(ratios, curves, strict=True):
+        draw_arrows(ax, _centres(shown.edges), ratio, line["color"])
+    if shown.data is not None:
+        draw_arrows(ax, _centres(shown.edges), shown.data / norm, "black")
     ax.set_xlim(shown.edges[0], shown.edges[-1])
     ax.set_xlabel(shown.label)
-    ax.set_ylabel("Ratio to sim.", loc="center")
+    ax.set_ylabel("Ratio", loc="center")
 
 
 def _remarks(shown: RegionYields) -> str:
-    lines = [f"{shown.region.replace('_', ' ')}, {shown.role} region"]
+    lines = [f"{shown.title or shown.region.replace('_', ' ')}, {shown.role} region"]
     return "\n".join([*lines, "data blinded"] if shown.blinded else lines)
 
 
@@ -197,12 +214,17 @@ def _centres(edges: FloatArray) -> FloatArray:
 _BAR_HEIGHT = 0.6
 #: Opacity of the shift with the nuisance parameter down.
 _LIGHT = 0.45
+_POINT: dict[str, Any] = {"marker": "o", "markersize": 7}
+_POST_FIT: dict[str, Any] = {**_POINT, "elinewidth": 2.5, "capsize": 4}
+_PULL: dict[str, Any] = {"marker": "D", "markersize": 9, "fillstyle": "none", "markeredgewidth": 2, "linestyle": "none"}
 
 
 @styled
-def plot_impacts(impact: Impact, *, max_shown: int = 15, style: PlotStyle = DEFAULT_STYLE) -> tuple[Figure, Axes]:
+def plot_impacts(
+    impact: Impact, *, max_shown: int = 15, style: PlotStyle = DEFAULT_STYLE
+) -> tuple[Figure, tuple[Axes, Axes]]:
     """
-    Draw the ranking of the nuisance parameters.
+    Draw the ranking of the nuisance parameters, and what the fit learns of each.
 
     Parameters
     ----------
@@ -213,8 +235,9 @@ def plot_impacts(impact: Impact, *, max_shown: int = 15, style: PlotStyle = DEFA
 
     Returns
     -------
-    figure, ax : matplotlib.figure.Figure, matplotlib.axes.Axes
-        One row per parameter, the largest impact on top.
+    figure, axes : matplotlib.figure.Figure, tuple of matplotlib.axes.Axes
+        One row per parameter, the largest impact on top.  Left the post-fit interval and the pull in the bias test, in
+        units of the pre-fit uncertainty; right the shift of the parameter of interest.
 
     Raises
     ------
@@ -226,22 +249,40 @@ def plot_impacts(impact: Impact, *, max_shown: int = 15, style: PlotStyle = DEFA
         msg = "no nuisance parameter to show; rank at least one"
         raise ValueError(msg)
     places = {entry.name: place for place, entry in enumerate(impact.ranking, start=1)}
-    figure = style.figure(width=1.3, height=max(0.7, 0.4 + 0.08 * len(shown)))
-    ax = figure.subplots()
+    figure = style.figure(width=1.5, height=max(0.7, 0.4 + 0.08 * len(shown)))
+    pulls, shifts = figure.subplots(1, 2, sharey=True, width_ratios=(4, 5))
     for row, entry in enumerate(shown):
         colour = style.adversarial_colour if entry.adversarial else style.nominal_colour
-        ax.barh(row, np.nan_to_num(entry.up), height=_BAR_HEIGHT, color=colour)
-        ax.barh(row, np.nan_to_num(entry.down), height=_BAR_HEIGHT, color=colour, alpha=_LIGHT)
+        shifts.barh(row, np.nan_to_num(entry.up), height=_BAR_HEIGHT, color=colour)
+        shifts.barh(row, np.nan_to_num(entry.down), height=_BAR_HEIGHT, color=colour, alpha=_LIGHT)
+    _draw_pulls(pulls, shown, impact.bias.pulls, style)
     labels = [f"{places[entry.name]}  {entry.name}" for entry in shown]
-    ax.set_yticks(np.arange(len(shown)), labels, fontsize=mpl.rcParams["xtick.labelsize"])
-    ax.tick_params(axis="y", which="both", length=0, pad=10)
-    ax.set_ylim(len(shown) - 0.4, -0.6)
+    pulls.set_yticks(np.arange(len(shown)), labels, fontsize=mpl.rcParams["xtick.labelsize"])
+    pulls.set_ylim(len(shown) - 0.4, -0.6)
     reach = 1.15 * max(entry.size for entry in shown)
-    ax.set_xlim(-reach, reach)
-    ax.axvline(0.0, color="0.5", linewidth=1.5)
-    ax.set_xlabel(f"Shift of {impact.parameter}")
+    shifts.set_xlim(-reach, reach)
+    shifts.set_xlabel(f"Shift of {impact.parameter}")
+    for ax in (pulls, shifts):
+        ax.tick_params(axis="y", which="both", length=0, pad=10)
+        ax.axvline(0.0, color="0.5", linewidth=1.5, zorder=0.5)
     _add_impact_legend(figure, impact, style)
-    return figure, ax
+    return figure, (pulls, shifts)
+
+
+def _draw_pulls(ax: Axes, shown: Sequence[NuisanceImpact], pulls: Mapping[str, float], style: PlotStyle) -> None:
+    """Draw post-fit intervals and pulls in units of the pre-fit uncertainties; a parameter without one has neither."""
+    ax.axvspan(-1.0, 1.0, color="0.93", zorder=0)
+    for row, entry in enumerate(shown):
+        if not np.isnan(entry.prior):
+            sides = np.nan_to_num([[entry.interval.down], [entry.interval.up]]) / entry.prior
+            ax.errorbar(
+                0.0, row, xerr=sides, **_POST_FIT, color=style.adversarial_colour if entry.adversarial else "black"
+            )
+        if entry.name in pulls:
+            ax.plot(pulls[entry.name], row, color=style.adversarial_colour, **_PULL)
+    reach = max(1.5, *(1.2 * abs(pulls.get(entry.name, 0.0)) for entry in shown))
+    ax.set_xlim(-reach, reach)
+    ax.set_xlabel(r"$(\hat{\theta} - \theta_0) / \Delta\theta$")
 
 
 def _add_impact_legend(figure: Figure, impact: Impact, style: PlotStyle) -> None:
@@ -250,18 +291,31 @@ def _add_impact_legend(figure: Figure, impact: Impact, style: PlotStyle) -> None
         Patch(color=style.adversarial_colour, alpha=_LIGHT, label="down"),
         Patch(color=style.nominal_colour, label="Other nuisances, up"),
         Patch(color=style.nominal_colour, alpha=_LIGHT, label="down"),
+        Line2D([], [], color="black", label="Post-fit, attack in the model", **_POINT),
+        Line2D([], [], color=style.adversarial_colour, label="Pull in the bias test", **_PULL),
     ]
     before, after = (
         rf"$^{{+{interval.up:.3f}}}_{{-{interval.down:.3f}}}$" for interval in (impact.before, impact.after)
     )
-    title = f"Expected uncertainty on {impact.parameter}: {before}, with the attack {after}\n{impact.statement}"
+    title = (
+        f"Expected uncertainty on {impact.parameter}: {before}, with the attack {after}\n"
+        f"Bias test (data follow the attack, the model does not): {_bias_in_words(impact)}\n{impact.statement}"
+    )
     size = style.text_size
     figure.legend(
         handles=handles,
         loc="outside lower left",
-        ncols=len(handles),
+        ncols=3,
         fontsize=size,
         title=title,
         title_fontsize=size,
         alignment="left",
     )
+
+
+def _bias_in_words(impact: Impact) -> str:
+    bias = impact.bias
+    said = [rf"{impact.parameter} shifts by ${bias.shift:+.3f}$"]
+    said += [] if np.isnan(bias.n_sigma) else [rf"${bias.n_sigma:+.2f}\,\sigma$"]
+    said += [] if np.isnan(bias.p_value) else [f"goodness of fit $p$ = {bias.p_value:.2g}"]
+    return ", ".join(said)

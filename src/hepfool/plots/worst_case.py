@@ -6,20 +6,22 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Final
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
+from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, height_of_lines, styled
 
 if TYPE_CHECKING:
     from hepfool.worst_case.ladder import Bracket, Ladder, Rung
 
 
 _HEIGHT: Final = 0.55
-_LINE_WIDTH: Final = 24
+_LINE_WIDTH: Final = 22
+_TITLE_WIDTH: Final = 95
 _GAP: Final = "////"
 
 
@@ -42,7 +44,7 @@ def plot_ladder(
     figure, axes : matplotlib.figure.Figure, tuple of matplotlib.axes.Axes
         Bars are what was found, with its statistical error; lines what is proved not to be exceeded.
     """
-    figure = style.figure(width=2.0, height=0.42 + 0.13 * len(ladder.rungs))
+    figure = style.figure(width=1.7, height=height_of_lines(2.4 * len(ladder.rungs) + 9.0, width=1.7))
     left, right = axes = figure.subplots(1, 2, sharey=True)
     for row, rung in enumerate(ladder.rungs):
         colour = _colour(rung, style)
@@ -58,18 +60,19 @@ def plot_ladder(
             fontsize=style.text_size,
         )
     labels = ["\n".join(textwrap.wrap(rung.label, _LINE_WIDTH)) for rung in ladder.rungs]
-    left.set_yticks(np.arange(len(labels)), labels, fontsize=style.text_size)
+    left.set_yticks(np.arange(len(labels)), labels, fontsize=mpl.rcParams["xtick.labelsize"])
     for ax in axes:
         ax.tick_params(axis="y", which="both", length=0)
         ax.set_ylim(len(labels) - 0.4, -0.6)
     left.set_xlim(
         0.0,
-        100.0 * 1.6 * max(max(r.fooling.found + r.fooling.error, r.fooling.proved or 0.0) for r in ladder.rungs) or 1.0,
+        100.0 * 1.9 * max(max(r.fooling.found + r.fooling.error, r.fooling.proved or 0.0) for r in ladder.rungs) or 1.0,
     )
-    left.set_xlabel("Events that change class (%)")
     right.axvline(0.0, color="0.4", linewidth=1.5)
     right.margins(x=0.12)
-    right.set_xlabel("Change of the yield after selection (%)")
+    size = mpl.rcParams["xtick.labelsize"]
+    left.set_xlabel("Attacked events that\nchange class (%)", loc="center", fontsize=size)
+    right.set_xlabel("Change of the yield after\nthe score selection (%)", loc="center", fontsize=size)
     _add_legend(figure, ladder, events or ladder.events.replace("_", " "), style)
     return figure, (left, right)
 
@@ -118,13 +121,16 @@ def _add_legend(figure: Figure, ladder: Ladder, events: str, style: PlotStyle) -
         Patch(facecolor="none", edgecolor="0.4", hatch=_GAP, linewidth=0.0, label="Neither found nor excluded"),
     ]
     size = style.text_size
-    title = f"{ladder.n_attacked} attacked events, {events}; sources by up to one standard deviation; statistical errors\n{ladder.statement}"
+    lines = [
+        f"{ladder.n_attacked} attacked events, {events}; sources within one standard deviation; statistical errors"
+    ]
+    lines += textwrap.wrap(ladder.statement, _TITLE_WIDTH)
     figure.legend(
         handles=handles,
         loc="outside lower left",
         ncols=2,
         fontsize=size,
-        title=title,
+        title="\n".join(lines),
         title_fontsize=size,
         alignment="left",
     )

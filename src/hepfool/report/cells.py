@@ -22,6 +22,12 @@ def furthest_moved(compared: Mapping[str, Any]) -> tuple[str, float | None, floa
     return name, moved["js_distance"], moved["js_floor"]
 
 
+def goodness(fit: Mapping[str, Any]) -> str:
+    """Show a test of the goodness of fit, small probabilities too."""
+    tested = "–" if fit["p_value"] is None else f"{fit['p_value']:.2g}"
+    return f"p = {tested}, χ² {number(fit['chi2'])} for {fit['n_dof']} degrees of freedom"
+
+
 def interval(record: Mapping[str, float | None]) -> str:
     """Show an asymmetric uncertainty."""
     return f"-{number(record['down'])} / +{number(record['up'])}"

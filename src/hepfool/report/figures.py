@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def attack_figures(
     data_label : str
         Name of the data, such as ``Pseudo-data``.
     style : PlotStyle, optional
-        Experiment and label; CMS by default.
+        Experiment and label; no experiment's by default.
 
     Returns
     -------
@@ -54,10 +55,11 @@ def attack_figures(
 
     style = style or plots.PlotStyle()
     shown = score_regions(sums, scale=scale)
-    figures = {"regions": plots.plot_region_yields(shown, data_label=data_label, log_y=True, style=style)[0]}
+    looks = style.with_data(data_label) if any(one.data is not None for one in shown) else style
+    figures = {"regions": plots.plot_region_yields(shown, data_label=data_label, log_y=True, style=looks)[0]}
     if result is not None and result.nominal.n_features > 1:
         figures["projection"] = plots.plot_projection(plots.projection(result), style=style)[0]
-    systematics = [(e.name, e.flips.value, e.flips.error) for e in effects if e.flips is not None]
+    systematics = [(e.name, e.flips.value, e.flips.error) if e.flips else (e.name, math.nan, math.nan) for e in effects]
     by_part = plots.fooling_by_part(sums)
     figures["fooling"] = plots.plot_fooling(
         by_part["attacks"], systematics, corrected=by_part.get("corrected", ()), style=style

@@ -13,8 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.printable import printable
-from hepfool.report.cells import Section, furthest_moved, interval, measured, number
-from hepfool.report.sections import detection_remark, opening, sections
+from hepfool.report.cells import Section, furthest_moved, goodness, interval, measured, number
+from hepfool.report.detection import detection_remark
+from hepfool.report.sections import opening, sections
 from hepfool.report.words import flipping_sources, verdict_in_words
 from hepfool.summary import Summary
 
@@ -22,10 +23,19 @@ from hepfool.summary import Summary
 _KeyNumber = tuple[str, str, str]
 
 _CAPTIONS = {
+    "verdict": "The verdict at a glance, by signal region. Left: which fraction of the attacked events changes class under every source of "
+    "systematic uncertainty (its larger side), all of them together, and the attack: as it is, without flagged events, and with knowledge "
+    "of the detector. Middle: what the same does to the yield after the score selection. What stays inside the band is covered. What "
+    "an attack does is a lower limit of the worst case; only a black line is an upper one. Right: the probability that a check of the "
+    "validation notices the attack.",
     "ladder": "How many events can change class, and how much the yield after the score selection, from what the sources of the "
     "analysis do to what inputs can do that are free of each other. Bars were found; what lies beyond the lines is proved impossible.",
-    "fooling": "How often the network changes its answer: under the attack, and under every physics systematic. Bars "
-    "that are as short as those of the systematics are covered by them. Errors are statistical.",
+    "explanation": "Which inputs carry the attack, and how much of it follows the variations that the analysis has already, beside what "
+    "random moves would give.",
+    "allowed": "Which fraction of the attack the data of control and validation regions allow: where CLs falls below the line, it is "
+    "excluded. Signal regions are not looked at.",
+    "fooling": "How often the network changes its answer: under the attack, and under every physics systematic; sources "
+    "that only change weights flip no event. The verdict compares with all sources together. Errors are statistical.",
     "regions": "The network's score by region: simulation by process, its statistical and systematic uncertainty, data where "
     "they may be looked at, and the sum of the same simulated events after the attack (dashed). Data of signal regions stay blinded. "
     "The lower panels show ratios to the nominal simulation; the dashed line has no error, because both are the same events.",
@@ -37,19 +47,24 @@ _CAPTIONS = {
     "projection": "The pair of inputs whose joint distribution changes most: before the attack, after it, and the net change of each "
     "bin in units of the error of the events that entered or left it; bins that no event entered or left stay white. Bins "
     "hold equally many nominal events along each axis and are drawn equally wide; events without one of both values are not shown.",
-    "correlations": "Linear correlations between all inputs before the attack, after it, and their difference, which "
-    "has its own colour scale. A frame marks the largest change. Only linear dependence is shown here.",
-    "score": "What the network answers before and after the attack, by class, each normalised to one.",
+    "correlations": "Linear correlations between all inputs before the attack (below the diagonal), and what the attack changes in "
+    "them (above it, with its own colour scale). A frame marks the largest change. Only linear dependence is shown here.",
+    "score": "What the network answers before and after the attack in all regions together, by true class, each normalised to one. "
+    "Bands are statistical errors.",
     "misclassification": "Whether detectors of independent trainings flag the same clean events more often than chance.",
     "significance": "Relative significance of a discovery against the threshold on the score, before and after the attack.",
-    "detection": "Which check of the inputs would have noticed the attack, with the data events of this analysis.",
-    "impacts": "How far each nuisance parameter of the fit can move the result, the attack among them.",
+    "detection": "Which check would have noticed the attack, with the data events of this analysis: the probability that it rejects. Standard "
+    "checks are those that an analysis makes anyway.",
+    "impacts": (
+        "How far each nuisance parameter of the fit can move the result, the attack among them (right). Post-fit intervals, and pulls "
+        "of a fit without the attack to data with it, in units of the pre-fit uncertainties (left)."
+    ),
     "frontier": "What an attack gains if it may be noticed more easily: further right, a check of the inputs notices it with a "
     "higher probability. The star is the attack of this report.",
     "detector": "The detector of attacks. Left: which fraction of the fooled events it flags, at the price of flagging nominal "
     "events too. Right: whether its score is the probability that it claims to be.",
-    "thresholds": "The detector at other thresholds. Fooled events that it leaves unflagged, nominal events that it flags, and the "
-    "same fraction in data and simulation where these are compared.",
+    "thresholds": "The detector at other thresholds. Fooled events that it leaves unflagged, its price, the nominal events of "
+    "each true class that it flags, and the flagged fraction of data and simulation where these are compared.",
     "cross_runs": "Attacks and detectors of repeated trainings, each against each: how far the numbers of this report depend on the "
     "one network that was attacked.",
 }
@@ -125,7 +140,11 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
         key_numbers=_key_numbers(summary),
         tables=[{"section": table, "numeric": _numeric(table)} for table in tables],
         figures=[
-            {"name": name, "caption": _CAPTIONS.get(name, name.replace("_", " ")), "source": _data_url(name, image)}
+            {
+                "name": name,
+                "caption": _CAPTIONS.get(_kind(name), name.replace("_", " ")),
+                "source": _data_url(name, image),
+            }
             for name, image in _ordered(figures or {}).items()
         ],
         glossary=_GLOSSARY,
@@ -181,10 +200,18 @@ def _distances(constrained: Mapping[str, Any]) -> Iterator[_KeyNumber]:
 def _consequences(summary: Summary) -> Iterator[_KeyNumber]:
     if summary.detection is not None and (strongest := summary.detection["strongest_standard"]) is not None:
         remark = f"probability with {strongest['n_data']:.0f} data events, {strongest['title']}"
-        yield "Noticed by a standard check", number(strongest["power"]["value"]), remark
+        combined = summary.detection.get("combined")
+        if combined:
+            of = f"probability with {combined['n_data']:.0f} data events, {combined['n_checks']} checks at the level together"
+            yield "Noticed by all standard checks", number(combined["power"]["value"]), of
+        else:
+            yield "Noticed by a standard check", number(strongest["power"]["value"]), remark
     if summary.impact is not None:
         before, after = (interval(summary.impact[key]) for key in ("before", "after"))
         yield f"Uncertainty on {summary.impact['parameter']}", after, f"{before} without the attack"
+        bias = summary.impact["bias"]
+        remark = f"{number(bias['n_sigma'])} σ, where data follow the attack and the model does not; {goodness(bias)}"
+        yield f"Bias of {summary.impact['parameter']}", number(bias["shift"]), remark
 
 
 def _spread_number(spread: Mapping[str, Any]) -> _KeyNumber:
@@ -194,8 +221,13 @@ def _spread_number(spread: Mapping[str, Any]) -> _KeyNumber:
 
 
 def _ordered(figures: Mapping[str, bytes]) -> dict[str, bytes]:
-    known = [name for name in _CAPTIONS if name in figures]
-    return {name: figures[name] for name in (*known, *(name for name in figures if name not in _CAPTIONS))}
+    known = [name for kind in _CAPTIONS for name in figures if _kind(name) == kind]
+    return {name: figures[name] for name in (*known, *(name for name in figures if name not in known))}
+
+
+def _kind(name: str) -> str:
+    """Give the name under which a figure is described: one of a region has the region behind it."""
+    return name if name in _CAPTIONS else name.partition("_")[0]
 
 
 def _data_url(name: str, image: bytes) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from hepfool.report.cells import Section, measured, number
+from hepfool.summary import Summary
 
 _FRONTIER_NOTE: Final = (
     "The attack with its caps on distances and correlations multiplied by a factor; factor 1 is the attack of this report. "
@@ -18,6 +19,10 @@ _SPREAD_NOTE: Final = (
     "{n_runs} networks were trained on the same events from different starting points{splits}, each was attacked, and each has its "
     "own detector. The verdict is based on the one network of this report; the spread shows how much another training "
     "could change its numbers. Evaluated on {n_test} events."
+)
+_ROBUSTNESS_NOTE: Final = (
+    "The same study with one thing changed at a time; the first row is the study itself. The excess is that of the worst signal "
+    "region over the systematics. Detectors are not trained again. Changes of thresholds cost nothing, the others {seconds:.0f} s together."
 )
 _QUANTITIES: Final = {"fooling_ratio": "fooling ratio", "corrected_fooling_ratio": "corrected fooling ratio"}
 _KNOWLEDGE: Final = {
@@ -69,3 +74,29 @@ def spread_section(spread: Mapping[str, Any]) -> Section:
     return Section(
         "Spread over repeated trainings", ("quantity", "mean", "standard deviation", "smallest", "largest"), rows, note
     )
+
+
+def robustness_section(summary: Summary) -> Section:
+    """Show the decision under other choices."""
+    own, events = summary.verdict, summary.systematics
+    excess = events["excess"]
+    first = (
+        "as it is",
+        "",
+        own["decision"],
+        measured(events["attack"]["flips"]),
+        measured(events["remaining"]["flips"]),
+    )
+    rows = [(*first, measured(None if excess is None else excess["flips"]))]
+    rows += [
+        (f"threshold {s['threshold']}", f"{s['changed']:g}", s["decision"], *first[3:], rows[0][-1])
+        for s in own["sensitivity"]
+    ]
+    made = [] if summary.robustness is None else summary.robustness["rows"]
+    rows += [
+        (row["changed"], row["value"], row["decision"], *(measured(row[k]) for k in ("fooling", "remaining", "excess")))
+        for row in made
+    ]
+    header = ("changed", "to", "decision", "fooling ratio", "not flagged", "excess over the systematics")
+    note = _ROBUSTNESS_NOTE.format(seconds=sum(row["seconds"] or 0.0 for row in made))
+    return Section("Robustness of the decision", header, rows, note)

@@ -6,18 +6,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hepfool.inference.impact import CONSTRAINED
 from hepfool.inference.templates import LOWER_LIMIT
-from hepfool.report.cells import Section, furthest_moved, interval, measured, number
-from hepfool.report.on_demand import frontier_section, spread_section
+from hepfool.report.cells import Section, furthest_moved, goodness, interval, measured, number
+from hepfool.report.detection import detection_section, observed_section
+from hepfool.report.on_demand import frontier_section, robustness_section, spread_section
 from hepfool.report.validated import validated_in_words, validated_section
 from hepfool.report.worst_case import worst_case_in_words, worst_case_sections
 from hepfool.summary import Summary
 
-#: Rows of the table of checks; the strongest of every kind comes on top of them.
-_MAX_CHECKS = 12
-
-#: Detection power from which on an attack counts as noticed.
-NOTICED = 0.5
+#: Pulls that the sentence on the fit names.
+_MAX_PULLS = 3
 
 _FOOLING_NOTE = "Attacked events are those that the network had classified correctly, unless another target is stated."
 _COMPOSITION_NOTE = (
@@ -30,12 +29,6 @@ _COMPATIBILITY_NOTE = (
     "this size typically show: a smaller distance is not significant in these bins. The floor of the distance is that of the "
     "input that moved furthest."
 )
-_DETECTION_NOTE = (
-    "Probability that a check rejects at the level {level:g} when the data follow the attacked events and the prediction "
-    "the nominal ones; the level itself means invisible, 1 means always seen. Each check is taken by itself. "
-    "They compare {of}."
-)
-_WITHOUT_SCORE = " The score in regions with data is shown in the figure of the regions."
 _EFFECTS_NOTE = "All are the same quantities, measured on the same events."
 _FOREIGN_NOTE = " Yield shifts from given histograms are those of other events, and have no flip fraction."
 _DETECTOR_NOTE = "The detector separates attacked from nominal events; it was trained on independent events."
@@ -71,6 +64,7 @@ def opening(summary: Summary) -> str:
     compared = validated_in_words(summary.validation)
     said = [f"{sentence}.", *_beside(events), *_convergence(events), compared, *composition_in_words(summary)]
     said += [] if summary.worst_case is None else worst_case_in_words(summary.worst_case)
+    said += [] if summary.impact is None else fit_in_words(summary.impact)
     return " ".join(text for text in said if text)
 
 
@@ -125,7 +119,9 @@ def sections(summary: Summary) -> list[Section]:
         found.append(validated_section(summary.validation))
     found.append(_compatibility(summary))
     if summary.detection is not None:
-        found.append(_detection(summary.detection))
+        found.append(detection_section(summary.detection))
+    if summary.observed is not None:
+        found.append(observed_section(summary.observed))
     if summary.frontier is not None:
         found.append(frontier_section(summary.frontier))
     found.append(_effects(summary))
@@ -137,9 +133,11 @@ def sections(summary: Summary) -> list[Section]:
         rows = [(_DETECTOR_ROWS.get(name, name.replace("_", " ")), _text(v)) for name, v in summary.detector.items()]
         found.append(Section("Detector", ("quantity", "value"), [row for row in rows if row[1]], _DETECTOR_NOTE))
     if summary.verdict["decision"] == "ASSIGN":
-        sizes = {"flip fraction": summary.verdict["size_flips"], **summary.verdict["size_yields"]}
-        rows = [(name, number(size)) for name, size in sizes.items()]
-        found.append(Section("Size to assign", ("of", "size"), rows, _SIZE_NOTE))
+        regions = summary.verdict["regions"]
+        sizes = [(one["region"], number(one["size_flips"]), number(one["size_yield"])) for one in regions]
+        found.append(Section("Size to assign", ("region", "flip fraction", "yield"), sizes, _SIZE_NOTE))
+    if summary.robustness is not None:
+        found.append(robustness_section(summary))
     criteria = [
         (c["status"], c["sentence"] + ("" if c["decisive"] else " (informs)"), c["numbers"])
         for c in summary.verdict["criteria"]
@@ -192,63 +190,6 @@ def _compatibility(summary: Summary) -> Section:
     return Section("What the validation would see", header, rows, _COMPATIBILITY_NOTE)
 
 
-def detection_remark(summary: Summary) -> str:
-    """Whether the attack passes the standard checks of an analysis."""
-    if summary.detection is None or summary.detection["strongest_standard"] is None:
-        return ""
-    row = summary.detection["strongest_standard"]
-    power = row["power"]["value"]
-    check = f"{row['title']}, {row['region']}, {row['n_data']:.0f} data events"
-    of = looked_at(summary.detection)
-    if power > NOTICED:
-        return (
-            f"A standard check of {of} notices this attack with probability {power:.2f} ({check}). "
-            "It is stronger than what the validation misses: tighten its caps before drawing conclusions from its size."
-        )
-    remark = f"No standard check of {of} notices this attack with a probability above {power:.2f} ({check})."
-    any_check = summary.detection["rows"][0]
-    if any_check["power"]["value"] > NOTICED:
-        remark += (
-            f" A check that analyses rarely make does, with probability {any_check['power']['value']:.2f} "
-            f"({any_check['title']}, {any_check['region']}): making it would confirm or exclude this deviation."
-        )
-    return remark
-
-
-def looked_at(detection: Mapping[str, Any]) -> str:
-    """Name what the checks look at."""
-    kinds = {row.get("comparison", "inputs") for row in detection["rows"]}
-    names = {
-        "inputs": "the inputs",
-        "observables": "the observables",
-        "score": "the score",
-        "flagged fraction": "flags",
-    }
-    found = [name for kind, name in names.items() if kind in kinds or (kind == "inputs" and "correlations" in kinds)]
-    return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
-
-
-def _detection(detection: Mapping[str, Any]) -> Section:
-    rows: list[tuple[str, ...]] = []
-    kinds: set[tuple[str, str]] = set()
-    for row in detection["rows"]:
-        kind = (row["check"], row["region"])
-        if len(rows) < _MAX_CHECKS or kind not in kinds:
-            power = measured(row["power"]) if row["n_toys"] else number(row["power"]["value"])
-            rows.append((row["title"], row["region"], power, f"{row['n_data']:.0f}"))
-        kinds.add(kind)
-    left_out = len(detection["rows"]) - len(rows)
-    of = looked_at(detection)
-    note = (
-        _DETECTION_NOTE.format(level=detection["level"], of=of)
-        + ("" if "score" in of else _WITHOUT_SCORE)
-        + (f" {left_out} more are in summary.json." if left_out else "")
-    )
-    return Section(
-        "Which check would have noticed it", ("check", "region", "detection power", "data events"), rows, note
-    )
-
-
 def _effects(summary: Summary) -> Section:
     systematics = summary.systematics
     attack, remaining = systematics["attack"], systematics["remaining"]
@@ -288,19 +229,48 @@ def _envelope(added: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _impact(impact: Mapping[str, Any]) -> Section:
+    bias = impact["bias"]
     rows = [
-        ("without the attack", interval(impact["before"])),
-        ("with the attack", interval(impact["after"])),
+        ("uncertainty without the attack", interval(impact["before"])),
+        ("uncertainty with the attack", interval(impact["after"])),
         ("relative increase", number(impact["increase"])),
         ("added in quadrature", number(impact["added"])),
+        ("bias: data follow the attack, the model does not", f"{number(bias['shift'])}, {number(bias['n_sigma'])} σ"),
+        ("goodness of that fit", goodness(bias)),
     ]
     n_ranked = len(impact["ranking"])
     for place, entry in enumerate(impact["ranking"], start=1):
         if entry["adversarial"]:
             shift = f"{number(entry['down'])} with the parameter down, {number(entry['up'])} up"
             rows.append((f"{entry['name']}, rank {place} of {n_ranked} nuisance parameters", shift))
-    title = "Expected uncertainty of the fit"
-    return Section(title, ("", f"uncertainty on {impact['parameter']}"), rows, impact["statement"])
+            rows.append(
+                (
+                    f"{entry['name']}, post-fit uncertainty",
+                    f"{interval(entry['interval'])}, pre-fit {number(entry['prior'])}",
+                )
+            )
+    return Section("Expected uncertainty and bias of the fit", ("", impact["parameter"]), rows, impact["statement"])
+
+
+def fit_in_words(impact: Mapping[str, Any]) -> list[str]:
+    """Bias without the attack in the model, whether the fit would notice it, and how much the fit learns of the attack."""
+    bias, parameter = impact["bias"], impact["parameter"]
+    said = f"Data that follow the attack, fitted without it, shift {parameter} by {number(bias['shift'])}"
+    if bias["n_sigma"] is not None:
+        said += f", {abs(bias['n_sigma']):.2f} of its expected uncertainty"
+    if bias["power"] is None:
+        said += "; no bin is left for a test of the goodness of fit"
+    else:
+        said += f"; the goodness of fit rejects them at the level 0.05 with a probability of {bias['power']:.2f}"
+    pulls = sorted(bias["pulls"].items(), key=lambda item: -abs(item[1] or 0.0))[:_MAX_PULLS]
+    if pulls:
+        said += f"; the largest pulls are {', '.join(f'{name} {pull or 0.0:+.2f}' for name, pull in pulls)}"
+    return [f"{said}."] + [
+        f"The fit constrains {e['name']} to {e['constraint']:.2f} of its pre-fit uncertainty, so that the uncertainty with the "
+        "attack is that of an attack of exactly this shape."
+        for e in impact["ranking"]
+        if e["adversarial"] and e["constraint"] is not None and e["constraint"] < CONSTRAINED
+    ]
 
 
 def _text(value: Any) -> str:

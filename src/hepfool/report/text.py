@@ -14,7 +14,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from hepfool.printable import printable
-from hepfool.report.sections import detection_remark, opening, sections
+from hepfool.report.detection import detection_remark
+from hepfool.report.sections import opening, sections
 from hepfool.report.words import caps_in_words, verdict_in_words
 from hepfool.summary import Summary
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hepfool.inference.templates import LOWER_LIMIT
 from hepfool.report.cells import furthest_moved
-from hepfool.report.sections import NOTICED, looked_at
+from hepfool.report.detection import NOTICED, noticed
 from hepfool.summary import Summary
 
 #: What a decisive criterion that is not fulfilled means, by its name and status.
@@ -21,7 +21,24 @@ _OPEN: Final = {
     (
         "FoolingWithinSystematics",
         "not evaluated",
-    ): "the study was given no assigned uncertainty to compare the attack with",
+    ): "it is not decided whether the assigned uncertainties allow for as many changed answers of the network",
+    (
+        "YieldsWithinSystematics",
+        "failed",
+    ): "a deviation within the limits of the search could shift the yield after the score selection further than the assigned "
+    "uncertainties",
+    (
+        "YieldsWithinSystematics",
+        "not evaluated",
+    ): "it is not decided whether the assigned uncertainties allow for as large a shift of the selected yield",
+    (
+        "DetectorPrice",
+        "failed",
+    ): "the detector flags so much of the selected signal that an analysis could hardly do without its flagged events",
+    (
+        "DetectorPrice",
+        "not evaluated",
+    ): "it is not decided how much of the selected signal the detector flags",
     (
         "FlaggedFractionsAgree",
         "failed",
@@ -32,9 +49,17 @@ _OPEN: Final = {
         "not evaluated",
     ): "it is not known whether a detector of attacks flags as many data events as simulated ones",
     (
-        "AttackFinished",
+        "DataAgree",
         "failed",
-    ): "the search was interrupted before its last iteration, so that it may have missed more than a finished one",
+    ): "data disagree with the simulation in a control or validation region beyond its systematics",
+    (
+        "DataAgree",
+        "not evaluated",
+    ): "no data of a control or validation region were compared with the simulation",
+    (
+        "AttackConverged",
+        "not evaluated",
+    ): "it is not known whether a longer search would find more",
 }
 _CAPS: Final = {
     "max_js_distance": "the Jensen-Shannon distance of every input",
@@ -56,8 +81,8 @@ _ADVICE: Final = (
 )
 _TIGHTEN: Final = "The limits were too generous: the search should be repeated with tighter ones before anything is concluded from its size."
 _COVERED: Final = (
-    "So a deviation of this kind, if there were one, would change no more predicted classes than the assigned uncertainties cover. This "
-    "is why the verdict is COVERED."
+    "So a deviation of this kind, if there were one, would change no more predicted classes, and no larger a yield, than the assigned "
+    "uncertainties cover. This is why the verdict is COVERED."
 )
 
 
@@ -140,19 +165,22 @@ def _source(effect: Mapping[str, Any]) -> str:
 
 def _decision(summary: Summary) -> Iterator[str]:
     verdict = summary.verdict
+    if len(verdict["regions"]) > 1:
+        named = (f"{one['region']} {one['decision']}" for one in verdict["regions"])
+        yield f"By region: {', '.join(named)}."
     if verdict["decision"] == "COVERED":
         yield _COVERED
         return
     criteria = [c for c in verdict["criteria"] if c["decisive"] and c["status"] not in {"passed", "not needed"}]
     reasons = [_OPEN.get((c["name"], c["status"]), c["sentence"]) for c in criteria]
-    yield f"This is why the verdict is {verdict['decision']}: {'; '.join(reasons)}."
+    yield f"This is why the verdict is {verdict['decision']}: {'; '.join(dict.fromkeys(reasons))}."
     if verdict["decision"] == "INCOMPLETE":
         yield f"{verdict['meaning'].capitalize()}."
     elif verdict["decision"] == "INVESTIGATE":
         yield from (_WORST_CASE, *_advice(summary))
     else:
-        size = verdict["size_flips"]
-        share = "" if size is None else f", {size:.1%} of the events,"
+        sizes = [f"{one['size_flips']:.1%} in {one['region']}" for one in verdict["regions"] if one["size_flips"]]
+        share = f" ({', '.join(sizes)} of the events)" if sizes else ""
         yield (
             f"The analysers state that they have looked into it. What the assigned uncertainties leave uncovered{share} is to be "
             f"added as an uncertainty, with the sizes given below. {LOWER_LIMIT}"
@@ -161,22 +189,12 @@ def _decision(summary: Summary) -> Iterator[str]:
 
 def _advice(summary: Summary) -> Iterator[str]:
     """Say whether the validation would notice, and what to do then."""
-    strongest = None if summary.detection is None else summary.detection["strongest_standard"]
-    if strongest is None:
+    if summary.detection is None or not (said := noticed(summary.detection, detector=summary.detector is not None)):
         yield "Whether the validation would have noticed it was not measured."
         yield _ADVICE
         return
-    power, n_data = strongest["power"]["value"], strongest["n_data"]
-    of = "" if summary.detection is None else looked_at(summary.detection)
-    if power > NOTICED:
-        yield f"With {n_data:.0f} data events a usual check of {of} would notice it with a probability of {power:.0%}."
-        yield _TIGHTEN
-    else:
-        yield (
-            f"With {n_data:.0f} data events no usual check of {of} would notice it with a probability above {power:.0%}, so that the validation "
-            "does not exclude it either."
-        )
-        yield _ADVICE
+    yield said[0]
+    yield _TIGHTEN if said[1] > NOTICED else _ADVICE
 
 
 def _percent(number: Mapping[str, float | None] | None) -> str:

@@ -8,10 +8,49 @@ import numpy as np
 from hepfool.kernels import inline_kernel, kernel
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["add_to_bins", "bin_of", "cells_of", "inner_quantiles", "merge_negative", "quantile_edges", "split_edges"]
+__all__ = [
+    "add_to_bins",
+    "bin_of",
+    "cells_of",
+    "inner_quantiles",
+    "joined_starts",
+    "merge_negative",
+    "quantile_edges",
+    "split_edges",
+]
 
 #: Contents below this part of the sum of all are rounding residues of weights that cancel, or of negligible weights.
 _ROUNDING = 1e-12
+
+
+def joined_starts(expected: FloatArray, min_yield: float) -> list[int]:
+    """
+    Join neighbouring bins until each expects enough.
+
+    Parameters
+    ----------
+    expected : FloatArray, shape (n_bins,)
+        Expected yields.
+    min_yield : float
+        Of each group.
+
+    Returns
+    -------
+    list of int
+        First bin of every group; what is left over goes to the last of them.
+
+    Examples
+    --------
+    >>> joined_starts(np.array([2.0, 3.0, 5.0, 1.0]), 4.0)
+    [0, 2]
+    """
+    starts, content = [0], 0.0
+    for k, more in enumerate(expected[:-1], start=1):
+        content += more
+        if content >= min_yield:
+            starts.append(k)
+            content = 0.0
+    return starts[:-1] if len(starts) > 1 and content + expected[-1] < min_yield else starts
 
 
 def quantile_edges(values: FloatArray, n_bins: int, low: float, high: float) -> FloatArray:

@@ -4,9 +4,11 @@ Which check would have caught it: the detection power of everything a validation
 
 Detection power is the probability that a check rejects at a stated level when ``n_data`` data events follow the
 adversarial distribution and the prediction is the nominal one; at the level itself the attack is invisible.
-Each check stands alone here: an analysis that looks at many finds something more often, with an attack and without.
+Each check stands alone there: an analysis that looks at many finds something more often, with an attack and without.  What all
+standard checks notice together, at the level for all of them, is :class:`~hepfool.statistics.joint_toys.CombinedPower`.
 
-The standard checks are those that an analysis makes anyway (``chi2``, ``ks``, ``correlations``).  Two-dimensional
+The standard checks are those that an analysis makes anyway (``chi2``, ``ks``, ``correlations``, and ``identity``: whether inputs
+that follow from others do so).  Two-dimensional
 ``projection`` checks and the ``classifier`` two-sample test are stronger and rarely made; both look at the inputs.
 What all checks look at follows from the analysis's :class:`~hepfool.validation.Validation`: its inputs, score, flags,
 observables and correlations, in each of its parts.
@@ -14,6 +16,7 @@ observables and correlations, in each of its parts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,9 +25,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from hepfool.shown import Displayed, Shown
 from hepfool.statistics.bins import cells_of, inner_quantiles
 from hepfool.statistics.comparisons import Comparison
 from hepfool.statistics.compatibility import chi2_power
+from hepfool.statistics.joint_toys import CombinedPower, combined_power
 from hepfool.statistics.marginals import Binning, merge_bins
 from hepfool.statistics.toys import (
     Power,
@@ -49,20 +54,23 @@ __all__ = [
     "run_checks",
 ]
 
-CheckKind = Literal["chi2", "ks", "correlations", "projection", "classifier"]
+CheckKind = Literal["chi2", "ks", "correlations", "identity", "projection", "classifier"]
 
 #: What an analysis looks at anyway.
-STANDARD_CHECKS: tuple[CheckKind, ...] = ("chi2", "ks", "correlations")
+STANDARD_CHECKS: tuple[CheckKind, ...] = ("chi2", "ks", "correlations", "identity")
 
 #: Names for a reader.
 CHECK_TITLES: dict[CheckKind, str] = {
     "chi2": "χ² of a marginal",
     "ks": "Kolmogorov-Smirnov test of a marginal",
     "correlations": "all linear correlations",
+    "identity": "recomputation of a derived input",
     "projection": "χ² of a two-dimensional projection",
     "classifier": "classifier two-sample test",
 }
 
+#: Rows that a terminal or a notebook shows.
+_SHOWN = 10
 #: Quantiles in which the cumulative distributions are compared.
 _CUMULATIVE_BINS = 200
 
@@ -151,8 +159,8 @@ class DetectionPower:
         return CHECK_TITLES[self.check] + (f": {', '.join(self.features)}" if self.features else "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectionTable:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class DetectionTable(Displayed):
     """
     All checks, the strongest first.
 
@@ -162,10 +170,28 @@ class DetectionTable:
         In descending power.
     level : float
         Probability to reject when nothing is wrong.
+    combined : CombinedPower, optional
+        All standard checks together; None if none was made.
+    notes : tuple of str
+        What a reader of the rows should know.
     """
 
     rows: tuple[DetectionPower, ...]
     level: float
+    combined: CombinedPower | None = None
+    notes: tuple[str, ...] = ()
+
+    def _shown(self) -> Shown:
+        more = len(self.rows) - _SHOWN
+        return Shown(
+            f"Probability that a check notices the attack, {self.level:.0%} if nothing is wrong",
+            ("check", "region", "data events", "probability"),
+            [
+                (r.title, r.region, f"{r.n_data:.0f}", f"{r.power.value:.3f} ± {r.power.error:.3f}")
+                for r in self.rows[:_SHOWN]
+            ],
+            (f"{more} more" if more > 0 else "",),
+        )
 
     def strongest(self, checks: Iterable[CheckKind] = STANDARD_CHECKS) -> DetectionPower:
         """
@@ -230,8 +256,11 @@ def run_checks(
     >>> run_checks(comparisons, CheckSettings(n_data=300, checks=("chi2",)), rng=rng).strongest().title
     'χ² of a marginal: pt'
     """
+    comparisons = list(comparisons)
+    combined = _combined(comparisons, settings, rng)
     parts: dict[str, list[Comparison]] = {}
-    for comparison in comparisons:
+    while comparisons:
+        comparison = comparisons.pop(0)
         parts.setdefault(comparison.part, []).append(comparison)
     if not parts:
         msg = "no part of the validation has a positive total weight, so that nothing can be checked; join regions or processes, or add events"
@@ -246,14 +275,41 @@ def run_checks(
     if without and not rows:
         msg = f"none of the regions {', '.join(without)} has a positive total weight; nothing can be checked there"
         raise ValueError(msg)
-    return DetectionTable(rows=tuple(sorted(rows, key=lambda row: -row.power.value)), level=settings.level)
+    ordered = tuple(sorted((row for row, _ in rows), key=lambda row: -row.power.value))
+    notes = tuple(dict.fromkeys(note for _, found in rows for note in found))
+    return DetectionTable(rows=ordered, level=settings.level, combined=combined, notes=notes)
 
 
-def _rows(part: Sequence[Comparison], settings: CheckSettings, rng: np.random.Generator) -> Iterator[DetectionPower]:
+def _combined(
+    comparisons: Sequence[Comparison], settings: CheckSettings, rng: np.random.Generator
+) -> CombinedPower | None:
+    """Make all standard checks of the same toys."""
+    made = frozenset(settings.checks) & {"chi2", "ks", "correlations"}
+    wanted = [(comparison, frozenset[str](_kinds(comparison) & made)) for comparison in comparisons]
+    wanted = [(comparison, kinds) for comparison, kinds in wanted if kinds and comparison.weights.sum() > 0]
+    if not wanted:
+        return None
+    events = np.logical_or.reduce([comparison.events for comparison, _ in wanted])
+    own = effective_number(wanted[0][0].all_weights[events])
+    toys = Toys(
+        n_data=settings.n_data,
+        n_simulated=own if settings.n_simulated is None else settings.n_simulated,
+        n_toys=settings.n_toys,
+        level=settings.level,
+    )
+    return combined_power(wanted, toys, rng=rng)
+
+
+#: A row and notes on it.
+_Row = tuple[DetectionPower, tuple[str, ...]]
+
+
+def _rows(part: Sequence[Comparison], settings: CheckSettings, rng: np.random.Generator) -> Iterator[_Row]:
     for kind in settings.checks:
         for comparison in part:
             if kind in _kinds(comparison):
-                yield from _Checks.of(comparison, settings).rows(kind, rng)
+                checks = _Checks.of(comparison, settings)
+                yield from ((row, checks.notes(row)) for row in checks.rows(kind, rng))
 
 
 def _kinds(comparison: Comparison) -> frozenset[CheckKind]:
@@ -262,6 +318,8 @@ def _kinds(comparison: Comparison) -> frozenset[CheckKind]:
         return frozenset({"correlations"} if len(comparison.columns) > 1 else ())
     if comparison.name == "inputs":
         return frozenset({"chi2", "ks", "projection", "classifier"})
+    if comparison.name == "identities":
+        return frozenset({"identity"})
     # Flags have no order.
     return frozenset({"chi2", "ks"} if comparison.name in {"score", "observables"} else {"chi2"})
 
@@ -290,10 +348,28 @@ class _Checks:
             "chi2": self._chi2,
             "ks": self._ks,
             "correlations": self._correlations,
+            "identity": self._identities,
             "projection": self._projections,
             "classifier": self._classifier,
         }
         yield from kinds[kind](rng)
+
+    def notes(self, row: DetectionPower) -> tuple[str, ...]:
+        """Say which events a classifier could not use."""
+        if row.check != "classifier":
+            return ()
+        found, negative = [], np.count_nonzero(self.on.weights < 0)
+        if row.n_data < self.toys.n_data - 1.0:
+            found.append(
+                f"The classifier test in {row.region} had {row.n_data:.0f} of {self.toys.n_data:.0f} data events, as many as "
+                "independent simulated events give."
+            )
+        if negative:
+            found.append(
+                f"The classifier test in {row.region} leaves out {negative} events of negative weight on both sides, so that it tests "
+                "another hypothesis than the other checks."
+            )
+        return tuple(found)
 
     def _row(self, check: CheckKind, features: tuple[str, ...], power: Power, *, n_toys: int = 0) -> DetectionPower:
         return DetectionPower(
@@ -345,6 +421,13 @@ class _Checks:
     def _correlations(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
         power = correlation_power(self.on.before, self.on.after, self.on.weights, self.toys, rng=rng)
         yield self._row("correlations", (), power, n_toys=self.toys.n_toys)
+
+    def _identities(self, rng: np.random.Generator) -> Iterator[DetectionPower]:  # noqa: ARG002 - closed form
+        sizes = np.abs(self.on.weights)
+        for j, name in enumerate(self.on.columns):
+            broken = float(sizes @ self.on.after[:, j] / sizes.sum())
+            # Nominal events break none, so that a single one in the data is seen.
+            yield self._row("identity", (name,), Power(max(-math.expm1(-self.toys.n_data * broken), self.toys.level)))
 
     def _classifier(self, rng: np.random.Generator) -> Iterator[DetectionPower]:
         toys = replace(self.toys, n_toys=self.settings.n_trainings)

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from hepfool.events.arrays import rows_of
+from hepfool.shown import Displayed, Shown, cap_text
 from hepfool.statistics.dependence import Moments, correlation_shift, fill_missing, present_mean
 from hepfool.statistics.distance_correlation import distance_correlation
 from hepfool.statistics.marginals import Binning, js_distance, merge_bins
@@ -200,8 +201,8 @@ class Figure:
         return self.value <= self.cap + _ROUNDING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validated:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Validated(Displayed):
     """
     Every comparison that an attack had to pass, measured on its events.
 
@@ -215,6 +216,14 @@ class Validated:
 
     figures: tuple[Figure, ...] = ()
     not_compared: tuple[str, ...] = ()
+
+    def _shown(self) -> Shown:
+        return Shown(
+            f"{len(self.figures)} figures of the validation, {'all' if self.kept else 'not all'} within their caps",
+            ("comparison", "part", "furthest", "moved by", "cap"),
+            [(f.comparison, f.part, f.column, f"{f.value:.4f}", cap_text(f.cap)) for f in self.largest()],
+            (f"not compared: {', '.join(self.not_compared)}" if self.not_compared else "",),
+        )
 
     @property
     def kept(self) -> bool:

@@ -14,13 +14,18 @@ from hepfool.typing import FloatArray
 Correlations = Mapping[tuple[str, str], float]
 
 
+def source_of(name: str) -> str:
+    """Name of a variation without its ``_up`` or ``_down``."""
+    return name.removesuffix("_up").removesuffix("_down")
+
+
 def combined(
     numbers: Mapping[str, float], correlations: Correlations | None = None, *, signed: bool
 ) -> tuple[float, dict[str, float]]:
     """Combine the larger effect of every source."""
     largest: dict[str, str] = {}
     for name, number in numbers.items():
-        source = name.removesuffix("_up").removesuffix("_down")
+        source = source_of(name)
         if source not in largest or abs(number) > abs(numbers[largest[source]]):
             largest[source] = name
     matrix = source_matrix(tuple(largest), correlations or {})

@@ -221,12 +221,13 @@ def correlation_power(
         prediction = weights * copies
         if not min(data.sum(), prediction.sum()) > 0:
             return 0.0  # nothing is left to compare, and so nothing is seen
-        return float(np.linalg.norm(_correlation(truth, data) - _correlation(before, prediction)))
+        return float(np.linalg.norm(drawn_correlation(truth, data) - drawn_correlation(before, prediction)))
 
     null = np.array([shift(before) for _ in range(_NULL_FACTOR * toys.n_toys)])
     return toys.power(null, np.array([shift(after) for _ in range(toys.n_toys)]))
 
 
-def _correlation(values: FloatArray, weights: FloatArray) -> FloatArray:
+def drawn_correlation(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Correlations of the events that were drawn."""
     drawn = weights != 0.0
     return Moments.of(values[drawn], weights[drawn]).correlation

@@ -18,6 +18,7 @@ import numpy as np
 from hepfool.attacks.base import AttackResult
 from hepfool.events import EventTable, Region
 from hepfool.models.protocols import Classifier
+from hepfool.statistics.sources import source_of
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["attack_contributions", "variation_contributions"]
@@ -67,17 +68,24 @@ class SystematicEffect:
         Flip fraction of the attacked events; None for variations that move no input.
     yield_shift : mapping of str to Measured
         Relative change of each region's yield after the score selection.
+    region_flips : mapping of str to Measured
+        Flip fraction of each region's attacked events.
     """
 
     name: str
     kind: EffectKind
     flips: Measured | None
     yield_shift: Mapping[str, Measured] = field(default_factory=dict)
+    region_flips: Mapping[str, Measured] = field(default_factory=dict)
+
+    def flips_in(self, region: str) -> Measured | None:
+        """Flip fraction of a region, or of all events where it is not known by region."""
+        return self.region_flips.get(region, self.flips)
 
     @property
     def source(self) -> str:
         """Name without its ``_up`` or ``_down``."""
-        return self.name.removesuffix("_up").removesuffix("_down")
+        return source_of(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -30,6 +30,7 @@ from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import STANDARD_CHECKS, CheckSettings, DetectionTable
 from hepfool.studies.systematics import Measured, attack_effect
 from hepfool.typing import ProgressCallback
+from hepfool.validation import Flags
 
 __all__ = ["Frontier", "FrontierPoint", "OperatingPoint", "run_frontier"]
 
@@ -119,11 +120,14 @@ class OperatingPoint:
         From :func:`hepfool.statistics.checks.run_checks`, with the settings of the scan.
     envelope : Envelope, optional
         Per-event bounds that it was given, which a result does not hold.
+    detector : Flags, optional
+        Whose flagged fraction was among the checks.
     """
 
     result: AttackResult
     checks: DetectionTable
     envelope: Envelope | None = None
+    detector: Flags | None = None
 
     def ran(self, attack: Attack) -> bool:
         """
@@ -245,7 +249,8 @@ def _point(
         own = operating.result
         conditions = {"target": own.attacked, "binning": own.binning, "envelope": operating.envelope}
     result = completed(run_attack(attack, classifier, table, rng=np.random.default_rng(seed), **conditions))
-    checks = result.checks(settings, rng=np.random.default_rng([seed, 1]))
+    detector = None if operating is None else operating.detector
+    checks = result.checks(settings, rng=np.random.default_rng([seed, 1]), flagged=detector)
     return _measured(factor, result, checks, classifier)
 
 

@@ -139,6 +139,8 @@ class RegionYields:
         Number of data events; None if the region is blinded or there are none.
     blinded : bool
         Whether the region's data were not read because it is a signal region.
+    title : str
+        What the region is, such as its cuts; its name by default.
     """
 
     region: str
@@ -154,6 +156,7 @@ class RegionYields:
     data: FloatArray | None = None
     blinded: bool = False
     further: Mapping[str, FloatArray] = field(default_factory=dict)
+    title: str = ""
 
     @property
     def total(self) -> FloatArray:
@@ -291,6 +294,7 @@ def _compare(
         sources=tuple(changes),
         data=None if data is None or hidden else _counted(data, region, variable),
         blinded=hidden,
+        title=region.title(simulation.features),
     )
 
 

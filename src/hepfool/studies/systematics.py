@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -48,6 +48,8 @@ class SystematicTotal:
         Size of the relative yield shift per region in quadrature, per source the larger one of up and down.
     yield_envelope : mapping of str to float
         Largest size of any single variation per region.
+    region_flips : mapping of str to Measured
+        Flip fractions per region, as ``flips``.
     """
 
     sources: tuple[str, ...]
@@ -55,6 +57,7 @@ class SystematicTotal:
     flips_envelope: float
     yield_shift: Mapping[str, Measured]
     yield_envelope: Mapping[str, float]
+    region_flips: Mapping[str, Measured] = field(default_factory=dict)
 
 
 def attack_effect(
@@ -124,12 +127,15 @@ def total(effects: Iterable[SystematicEffect], correlations: Correlations | None
     regions = dict.fromkeys(region for effect in effects for region in effect.yield_shift)
     flips = {e.name: e.flips for e in effects if e.flips is not None}
     shifts = {r: {e.name: e.yield_shift[r] for e in effects if r in e.yield_shift} for r in regions}
+    places = dict.fromkeys(region for effect in effects for region in effect.region_flips)
+    flipped = {r: {e.name: f for e in effects if (f := e.flips_in(r)) is not None} for r in places}
     return SystematicTotal(
         sources=sources,
         flips=_added(flips, correlations, signed=False),
         flips_envelope=max((number.value for number in flips.values()), default=0.0),
         yield_shift={region: _added(numbers, correlations, signed=True) for region, numbers in shifts.items()},
         yield_envelope={region: max(abs(n.value) for n in numbers.values()) for region, numbers in shifts.items()},
+        region_flips={region: _added(numbers, correlations, signed=False) for region, numbers in flipped.items()},
     )
 
 

@@ -56,6 +56,10 @@ class ThresholdScan:
         Flagged fraction of all nominal events.
     checks : tuple of DataCheck
         Flagged fractions in data and simulation, one per region; empty without data.
+    own : float
+        Threshold of the detector.
+    by_class : tuple of (str, tuple of Measured)
+        Flagged fraction of the nominal events of each true class: what the detector costs.
     """
 
     thresholds: FloatArray
@@ -63,3 +67,4 @@ class ThresholdScan:
     nominal: tuple[Measured, ...]
     checks: tuple[DataCheck, ...]
     own: float
+    by_class: tuple[tuple[str, tuple[Measured, ...]], ...] = ()

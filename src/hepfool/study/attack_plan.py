@@ -17,7 +17,7 @@ import inspect
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, cast, get_type_hints
+from typing import Annotated, Any, Final, cast, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -32,6 +32,10 @@ from pydantic_core import CoreSchema, core_schema, to_jsonable_python
 
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.validation import AtPower, Correlations, Marginals, Validation
+
+#: Heading of the fields in a docstring.
+ATTRIBUTES: Final = "Attributes\n----------\n"
+_AT_POWER: Final = "Set every cap where its check rejects with a stated probability."
 
 
 def stated(options: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +85,8 @@ def _model(
     name: str, defaults: Any, check: Callable[[BaseModel], object], *, without: tuple[str, ...] = (), **more: Any
 ) -> type[BaseModel]:
     """Make a model that a file can hold of a record; ``more`` are further fields, or other types of its own."""
-    hints, texts = get_type_hints(type(defaults)), _described(type(defaults))
+    hints = get_type_hints(type(defaults))
+    texts = {"at_power": _AT_POWER, **described(inspect.getdoc(type(defaults)) or "")}
     found: dict[str, Any] = {
         field.name: (
             hints[field.name],
@@ -90,7 +95,7 @@ def _model(
         for field in dataclasses.fields(defaults)
         if field.name not in without
     }
-    found |= more
+    found |= {name: (kind, Field(default=value, description=texts.get(name))) for name, (kind, value) in more.items()}
 
     def checked(model: BaseModel) -> BaseModel:
         check(model)
@@ -105,11 +110,23 @@ def _model(
     )
 
 
-def _described(record: type) -> dict[str, str]:
-    """Say what the fields of a record are, as its docstring does."""
+def described(docstring: str) -> dict[str, str]:
+    """
+    Look up what a docstring says of each field of a record.
+
+    Parameters
+    ----------
+    docstring : str
+        With a section of attributes, or without.
+
+    Returns
+    -------
+    dict of str to str
+        Text by field, in one line and without markup.
+    """
     names: list[str] = []
     found: dict[str, str] = {}
-    for line in (inspect.getdoc(record) or "").partition("Attributes\n----------\n")[2].splitlines():
+    for line in docstring.partition(ATTRIBUTES)[2].splitlines():
         if line.startswith("--"):
             break
         if line and not line.startswith(" "):

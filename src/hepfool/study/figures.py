@@ -37,7 +37,7 @@ def detector_figures(
         return {}
     style = style or plots.PlotStyle()
     scan = scan_thresholds(sums, regions=regions)
-    figures = {"thresholds": plots.plot_threshold_scan(scan, style=style)[0]}
+    figures = {"thresholds": plots.plot_threshold_scan(scan, labels=sums.labels, style=style)[0]}
     if detector is not None and result is not None:
         curves = plots.plot_detector(detector_curves(detector, result), style=style)[0]
         figures = {"detector": curves, **figures}
@@ -64,7 +64,8 @@ def further_figures(
     )
     if detector is not None:
         regions = tuple(f.region for f in flagged_fractions(measured.all_sums, configuration.data_regions))
-        figures |= detector_figures(measured.all_sums, detector=detector, result=result, regions=regions, style=style)
+        looks = style.with_data(label or "Data") if regions else style
+        figures |= detector_figures(measured.all_sums, detector=detector, result=result, regions=regions, style=looks)
     if "keeping_flags" in results:
         figures["score_kept"] = _score_kept(results, style, **shown)
     if "spread" in results:
@@ -93,4 +94,10 @@ def _score_kept(
         further={name: kept},
     )
     label = f"Attack: fooled {free.counts(table.constrained).fooling_ratio:.3f}"
-    return plots.plot_region_yields(shown, data_label=data_label, attack_label=label, log_y=True, style=style)[0]
+    return plots.plot_region_yields(
+        shown,
+        data_label=data_label,
+        attack_label=label,
+        log_y=True,
+        style=style.with_data(data_label) if data_label else style,
+    )[0]

@@ -19,7 +19,18 @@ from hepfool.report import EXTRA_COLUMNS, write_report
 from hepfool.statistics.checks import DetectionTable
 from hepfool.studies.frontier import Frontier
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import Evidence, Summary, Thresholds, decide, frontier_record, spread_record, summarise
+from hepfool.study.outcomes import WorstCase
+from hepfool.summary import (
+    Evidence,
+    Robustness,
+    Summary,
+    Thresholds,
+    decide,
+    frontier_record,
+    robustness_record,
+    spread_record,
+    summarise,
+)
 from hepfool.sums import AttackSums
 
 if TYPE_CHECKING:
@@ -50,6 +61,8 @@ class Outcome:
         What the attack costs in a fit.
     frontier : Frontier, optional
         The attack with tighter and looser caps.
+    worst_case : WorstCase, optional
+        What is known of the worst case.
     """
 
     sums: AttackSums
@@ -59,6 +72,7 @@ class Outcome:
     detection: DetectionTable | None = None
     impact: Impact | None = None
     frontier: Frontier | None = None
+    worst_case: WorstCase | None = None
 
 
 def thin(table: EventTable, max_events: int | None, *, seed: int) -> EventTable:
@@ -107,7 +121,9 @@ def judged(  # noqa: PLR0913 - what a study may hold
     seed: int | None = None,
     detection: DetectionTable | None = None,
     frontier: Frontier | None = None,
+    worst_case: WorstCase | None = None,
     spread: CrossRuns | None = None,
+    robustness: Robustness | None = None,
     impact: Impact | None = None,
     **given: Any,
 ) -> Outcome:
@@ -130,12 +146,16 @@ def judged(  # noqa: PLR0913 - what a study may hold
         Which check would have caught it, from ``AttackResult.checks``.
     frontier : Frontier, optional
         From :func:`hepfool.studies.frontier.run_frontier`.
+    worst_case : WorstCase, optional
+        Ladders, explanation and what data allow.
     spread : CrossRuns, optional
         From :func:`hepfool.studies.cross_run.run_cross_runs`.
+    robustness : Robustness, optional
+        From :func:`hepfool.summary.robustness`.
     impact : Impact, optional
         From :func:`hepfool.inference.expected_impact`.
     **given
-        ``others``, ``fractions``, ``adaptive`` and ``correlations`` of :meth:`hepfool.summary.Evidence.of`.
+        ``others``, ``fractions``, ``observed``, ``adaptive`` and ``correlations`` of :meth:`hepfool.summary.Evidence.of`.
 
     Returns
     -------
@@ -147,7 +167,9 @@ def judged(  # noqa: PLR0913 - what a study may hold
     summary = replace(
         summarise(sums, evidence, verdict, detection=detection, seed=seed),
         frontier=None if frontier is None else frontier_record(frontier),
+        worst_case=None if worst_case is None else worst_case.record(),
         spread=None if spread is None else spread_record(spread),
+        robustness=None if robustness is None else robustness_record(robustness),
         impact=None if impact is None else impact_record(impact),
     )
     return Outcome(
@@ -158,6 +180,7 @@ def judged(  # noqa: PLR0913 - what a study may hold
         detection=detection,
         impact=impact,
         frontier=frontier,
+        worst_case=worst_case,
     )
 
 
@@ -178,14 +201,14 @@ def check_shown(table: EventTable) -> None:
 
 def draw_study(study: Outcome, *, style: PlotStyle | None = None) -> dict[str, Figure]:
     """
-    Draw marginals, correlations, scores and fooling ratios, and checks, frontier and impacts if there are any.
+    Draw the verdict, marginals, correlations, scores and fooling ratios, and checks, frontier and impacts if there are any.
 
     Parameters
     ----------
     study : Outcome
         A finished study.
     style : PlotStyle, optional
-        Experiment and label; CMS by default.
+        Experiment and label; no experiment's by default.
 
     Returns
     -------
@@ -199,21 +222,54 @@ def draw_study(study: Outcome, *, style: PlotStyle | None = None) -> dict[str, F
     sums, evidence = study.sums, study.evidence
     attacks = [_bar(evidence.attack), *_bars_per_dataset(sums)]
     corrected = [] if evidence.corrected is None else [_bar(evidence.corrected)]
-    systematics = [_bar(effect) for effect in evidence.effects if effect.flips is not None]
-    checks = {} if study.detection is None else {"detection": plots.plot_detection(study.detection, style=style)[0]}
+    systematics = [_bar(effect) for effect in evidence.effects]
+    checks = (
+        {}
+        if study.detection is None
+        else {"detection": plots.plot_detection(study.detection, labels=study.sums.labels, style=style)[0]}
+    )
     impacts = {} if study.impact is None else {"impacts": plots.plot_impacts(study.impact, style=style)[0]}
     frontier = {} if study.frontier is None else {"frontier": plots.plot_frontier(study.frontier, style=style)[0]}
     return {
+        **_verdict(study, style),
+        **_worst_case_figures(study.worst_case, study.sums.labels, style),
         **checks,
         **frontier,
         **impacts,
         "marginals": plots.plot_marginals(plots.representative_marginals(sums), style=style)[0],
-        "correlations": plots.plot_correlations(evidence.compatibility, style=style)[0],
+        "correlations": plots.plot_correlations(
+            evidence.compatibility, labels=[sums.labels[name] for name in sums.features], style=style
+        )[0],
         "score": plots.plot_score(
             plots.score_histogram(sums), threshold=sums.facts["threshold"], density=True, style=style
         )[0],
         "fooling": plots.plot_fooling(attacks, systematics, corrected=corrected, style=style)[0],
     }
+
+
+def _verdict(study: Outcome, style: PlotStyle) -> dict[str, Figure]:
+    from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
+
+    ladders = () if study.worst_case is None else study.worst_case.ladders
+    panels = plots.verdict_panels(study.sums, study.evidence, ladders=ladders)
+    options: dict[str, Any] = {"decision": study.summary.verdict["decision"], "labels": study.sums.labels}
+    return {"verdict": plots.plot_verdict(panels, study.detection, style=style, **options)[0]} if panels else {}
+
+
+def _worst_case_figures(worst: WorstCase | None, labels: Mapping[str, str], style: PlotStyle) -> dict[str, Figure]:
+    from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
+
+    if worst is None:
+        return {}
+    drawn = {
+        f"ladder_{one.events.replace(' ', '_')}": plots.plot_ladder(one, events=labels.get(one.events), style=style)[0]
+        for one in worst.ladders
+    }
+    if worst.explanation is not None:
+        drawn["explanation"] = plots.plot_explanation(worst.explanation, labels=labels, style=style)[0]
+    if worst.allowed is not None:
+        drawn["allowed"] = plots.plot_allowed_fraction(worst.allowed, labels=labels, style=style)[0]
+    return drawn
 
 
 def _bar(effect: SystematicEffect) -> tuple[str, float, float]:
@@ -246,7 +302,7 @@ def write_study(
     folder : str or Path
         Folder to make.
     style : PlotStyle, optional
-        Experiment and label of the figures; CMS by default.
+        Experiment and label of the figures; no experiment's by default.
     figures : mapping of str to matplotlib.figure.Figure, optional
         Further figures by name, such as ``impacts`` and ``frontier``.
     **options

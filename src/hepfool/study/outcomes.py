@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hepfool.events import EventTable
+from hepfool.explain import Explanation
 from hepfool.inference import Impact
 from hepfool.models.protocols import Classifier
 from hepfool.studies.systematics import SystematicEffect
+from hepfool.summary import worst_case_record
+from hepfool.summary.allowed_fraction import AllowedFraction, ScaledSize
 from hepfool.sums import AttackSums, systematic_effects
+from hepfool.worst_case.ladder import Ladder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,3 +114,32 @@ class FitOutcome:
 
     patch: list[dict[str, Any]]
     impact: Impact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WorstCase:
+    """
+    What is known of the worst case.
+
+    Attributes
+    ----------
+    ladders : tuple of Ladder
+        One for each region.
+    explanation : Explanation, optional
+        Of the fooled events, if there are any.
+    allowed : AllowedFraction, optional
+        What the data of control and validation regions allow of the attack, if there are such data.
+    sizes : tuple of ScaledSize
+        Yield shifts of the signal regions, scaled to what is allowed; only with a transfer assumption.
+    """
+
+    ladders: tuple[Ladder, ...]
+    explanation: Explanation | None = None
+    allowed: AllowedFraction | None = None
+    sizes: tuple[ScaledSize, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """Return plain values for ``Summary.worst_case``."""
+        explanations = [] if self.explanation is None else [self.explanation]
+        allowed = [] if self.allowed is None else [self.allowed]
+        return worst_case_record(ladders=self.ladders, explanations=explanations, allowed=allowed, sizes=self.sizes)

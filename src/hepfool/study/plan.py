@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import glob
 import math
+import textwrap
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -33,8 +35,9 @@ from hepfool.features import Derived, Feature, FeatureKind, FeatureSpace
 from hepfool.formula import Formula
 from hepfool.io.files import local_path
 from hepfool.settings import DetectorSettings, Nuisance, Optimizer, Thresholds, TrainingSettings
+from hepfool.shown import Displayed, Shown
 from hepfool.statistics.checks import CheckSettings
-from hepfool.study.attack_plan import AttackSettings
+from hepfool.study.attack_plan import ATTRIBUTES, AttackSettings, described
 from hepfool.validation import Validation
 
 if TYPE_CHECKING:
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound=BaseModel)
 
 
+#: Characters of a setting that a terminal or a notebook shows.
+_LONGEST: Final = 100
 #: In a context: paths are a command line's, and whoever opens the files says what is wrong with them.
 _AS_GIVEN = "as_given"
 
@@ -123,12 +128,15 @@ def _refuse(given: BaseModel, names: Iterable[str], why: str) -> None:
 class FeatureConfiguration(_Strict):
     """One input of the network; a text ``name`` or ``name:kind`` does as well."""
 
-    name: str
-    label: str = ""
-    unit: str = ""
-    lower: float = -math.inf
-    upper: float = math.inf
-    kind: FeatureKind = "continuous"
+    name: str = Field(description="Name of the column.")
+    label: str = Field(default="", description="Axis title in LaTeX without its unit; the name by default.")
+    unit: str = Field(default="", description="Such as GeV or rad; empty for a dimensionless quantity.")
+    lower: float = Field(default=-math.inf, description="Smallest value that an attack may give it; none by default.")
+    upper: float = Field(default=math.inf, description="Largest value that an attack may give it; none by default.")
+    kind: FeatureKind = Field(
+        default="continuous",
+        description="Whether it takes any value, whole numbers, wraps around as an azimuth, or never moves.",
+    )
     derived: FormulaText | None = Field(default=None, description="Formula of other features that it follows from.")
     tolerance: float = Field(default=1e-6, ge=0, description="Of a derived feature's values in the files.")
 
@@ -148,8 +156,13 @@ class FeatureConfiguration(_Strict):
 class RegionConfiguration(_Strict):
     """A region by cuts on features, other columns of the files, or ``columns``: ``[lower, upper)``, null for no bound."""
 
-    role: RegionRole = "control"
-    cuts: dict[str, tuple[float | None, float | None]] = Field(min_length=1)
+    role: RegionRole = Field(
+        default="control",
+        description="Data are compared with simulation in control and validation regions and stay blinded in a signal region.",
+    )
+    cuts: dict[str, tuple[float | None, float | None]] = Field(
+        min_length=1, description="Lower and upper bound by column; null for no bound."
+    )
 
 
 class EventsConfiguration(_Strict):
@@ -162,8 +175,13 @@ class EventsConfiguration(_Strict):
     reading it runs code of whoever wrote it, which ``unsafe_pickle`` allows; the folder holds no code.
     """
 
-    files: tuple[InputPath, ...] = ()
-    coffea_output: InputPath | None = None
+    files: tuple[InputPath, ...] = Field(
+        default=(), description="ROOT, Parquet or CSV files of simulated events; * and ? are allowed."
+    )
+    coffea_output: InputPath | None = Field(
+        default=None,
+        description="What a coffea run left, in place of files: a saved output, or a folder of partitions.",
+    )
     unsafe_pickle: bool = Field(
         default=False, description="Trust whoever wrote the file of coffea_output: reading it runs their code."
     )
@@ -173,7 +191,7 @@ class EventsConfiguration(_Strict):
             FeatureConfiguration, BeforeValidator(_as_feature, json_schema_input_type=str | FeatureConfiguration)
         ],
         ...,
-    ] = ()
+    ] = Field(default=(), description="Inputs of the network in its order.")
     label: str | None = Field(default=None, description="Column with the true class.")
     classes: dict[str, int] | None = Field(default=None, description="Class of each value of the label column.")
     weight: str | None = Field(default=None, description="Column with the event weight.")
@@ -197,7 +215,9 @@ class EventsConfiguration(_Strict):
         default_factory=dict,
         description="By variation, such as jes_up, files with the same events in the same order.",
     )
-    regions: dict[str, RegionConfiguration] = Field(default_factory=dict)
+    regions: dict[str, RegionConfiguration] = Field(
+        default_factory=dict, description="Control, validation and signal regions by name."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -245,8 +265,10 @@ class EventsConfiguration(_Strict):
 class SplitConfiguration(_Strict):
     """Fractions of the simulated events of each dataset; the rest is the test part, on which everything is judged."""
 
-    train: float = Field(default=0.5, ge=0, lt=1)
-    validation: float = Field(default=0.25, ge=0, lt=1)
+    train: float = Field(default=0.5, ge=0, lt=1, description="Part that trains network and detector.")
+    validation: float = Field(
+        default=0.25, ge=0, lt=1, description="Part that ends a training and sets the detector's threshold."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -273,7 +295,9 @@ class NetworkConfiguration(_Strict):
     hidden: tuple[int, ...] = Field(
         default=(64, 64, 32), description="Nodes of the hidden layers of a trained network."
     )
-    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    training: TrainingSettings = Field(
+        default_factory=TrainingSettings, description="How a network without a file is trained."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -289,23 +313,29 @@ class NetworkConfiguration(_Strict):
 class HistogramsConfiguration(_Strict):
     """Yield shifts from finished histograms, see :func:`hepfool.studies.variations.yield_effects`."""
 
-    file: InputPath
+    file: InputPath = Field(description="ROOT file with the histograms.")
     nominal: dict[str, str] = Field(min_length=1, description="Name of the nominal histogram per region.")
-    above: float | None = None
+    above: float | None = Field(
+        default=None, description="Count only bins above this value of the axis; all by default."
+    )
 
 
 class CorrelationConfiguration(_Strict):
     """Correlation of two sources."""
 
-    sources: tuple[str, str]
-    coefficient: float = Field(ge=-1, le=1)
+    sources: tuple[str, str] = Field(description="Names of the two sources.")
+    coefficient: float = Field(ge=-1, le=1, description="From -1 to 1; sources that are not named are independent.")
 
 
 class SystematicsConfiguration(_Strict):
     """Systematics beside the variations of the table."""
 
-    histograms: tuple[HistogramsConfiguration, ...] = ()
-    correlations: tuple[CorrelationConfiguration, ...] = ()
+    histograms: tuple[HistogramsConfiguration, ...] = Field(
+        default=(), description="Yield shifts from histograms that the analysis has made."
+    )
+    correlations: tuple[CorrelationConfiguration, ...] = Field(
+        default=(), description="Correlations between sources in their total."
+    )
 
     def coefficients(self) -> dict[tuple[str, str], float]:
         """Collect the correlations."""
@@ -315,7 +345,48 @@ class SystematicsConfiguration(_Strict):
 class FrontierConfiguration(_Strict):
     """A scan of caps: the attack, with its bins, bounds and target, for caps multiplied by each of the factors."""
 
-    factors: tuple[Annotated[float, Field(ge=0)], ...] = Field(default=(0.25, 0.5, 1.0, 2.0, 4.0), min_length=1)
+    factors: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(0.25, 0.5, 1.0, 2.0, 4.0),
+        min_length=1,
+        description="What every cap is multiplied by, one after another.",
+    )
+
+
+class WorstCaseConfiguration(_Strict):
+    """
+    The same uncertainties under rising freedom, with what can be proved; who carries the attack, and what data allow of it.
+
+    See :func:`hepfool.worst_case.ladder.ladder`, :func:`hepfool.explain.explain` and
+    :func:`hepfool.summary.allowed_fraction.allowed_fraction`.
+    """
+
+    regions: tuple[str, ...] | None = Field(
+        default=None, description="Where; each signal region by default, or all events without regions."
+    )
+    sources: tuple[str, ...] | None = Field(
+        default=None, description="Names of shape variations without _up and _down; all by default."
+    )
+    max_boxes: int = Field(
+        default=300, ge=1, description="Into how many parts the set of one event is divided at most."
+    )
+    seconds: float | None = Field(default=None, gt=0.0, description="CPU time of each proof; the rest stays open.")
+    threat_model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What the attack may do, in words; with it, the fraction of it is limited that data of control regions allow.",
+    )
+    transfer: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Why the deviation is the same in control and signal regions; with it, sizes are scaled to what is allowed.",
+    )
+
+    @model_validator(mode="after")
+    def _check_transfer(self) -> Self:
+        if self.transfer is not None and self.threat_model is None:
+            msg = "transfer scales a size to what data allow of an attack; say of which with threat_model"
+            raise ValueError(msg)
+        return self
 
 
 class SpreadConfiguration(_Strict):
@@ -325,18 +396,24 @@ class SpreadConfiguration(_Strict):
     n_splits: int = Field(default=1, ge=1, description="Ways to split the events.")
 
 
+class RobustnessConfiguration(_Strict):
+    """The attack with one thing changed at a time: strategy, seed and validation; each costs about as much as the attack."""
+
+    n_seeds: int = Field(default=2, ge=0, description="Other seeds to try.")
+
+
 class FitConfiguration(_Strict):
     """The analyst's pyhf workspace, one channel of which is a histogram of the score with uniform bins in [0, 1]."""
 
-    workspace: InputPath
-    channel: str
+    workspace: InputPath = Field(description="JSON file of the pyhf workspace.")
+    channel: str = Field(description="Channel that is a histogram of the score.")
     region: str | None = Field(default=None, description="Region of the events; all by default.")
     samples: tuple[str, ...] | None = Field(
         default=None, description="Datasets that are samples of the channel; all by default."
     )
-    n_bins: int = Field(ge=1)
-    nuisance: Nuisance = Field(default_factory=Nuisance)
-    optimizer: Optimizer = "minuit"
+    n_bins: int = Field(ge=1, description="Uniform bins of that channel in [0, 1].")
+    nuisance: Nuisance = Field(default_factory=Nuisance, description="How the attack enters as a nuisance parameter.")
+    optimizer: Optimizer = Field(default="minuit", description="Minimiser of pyhf.")
 
 
 class ReportConfiguration(_Strict):
@@ -346,6 +423,8 @@ class ReportConfiguration(_Strict):
         default="plain", description="Style and name of the figures."
     )
     label: str = Field(default="Private work", description="Status behind the experiment's name.")
+    luminosity: float | None = Field(default=None, gt=0.0, description="Integrated luminosity on the figures, in 1/fb.")
+    energy: float | None = Field(default=None, gt=0.0, description="Centre-of-mass energy on the figures, in TeV.")
     data_label: str | None = Field(
         default=None,
         description="Name of the data, whose yields are drawn if given: the weights are normalised to their luminosity.",
@@ -353,7 +432,7 @@ class ReportConfiguration(_Strict):
     events: tuple[str, ...] = Field(default=("adversarial.root",), description="Files of adversarial events to write.")
 
 
-class Study(_Strict):
+class Study(Displayed, _Strict):
     """
     A whole study: where events and network come from, what is kept and attacked, and what is made of the result.
 
@@ -369,9 +448,16 @@ class Study(_Strict):
     work: OutputPath | None = Field(default=None, description="Folder of finished steps; <output>-work by default.")
     seed: int = Field(default=1, ge=0, description="Seed of all randomness.")
     events: EventsConfiguration | None = Field(default=None, description="Needed unless a table is passed in Python.")
-    split: SplitConfiguration = SplitConfiguration()
-    network: NetworkConfiguration = NetworkConfiguration()
-    attack: AttackSettings = Field(default_factory=partial(CONSERVAttack, validation=Validation()))
+    split: SplitConfiguration = Field(
+        default=SplitConfiguration(), description="Which fractions train, validate and test."
+    )
+    network: NetworkConfiguration = Field(
+        default=NetworkConfiguration(), description="The network, from a file or trained."
+    )
+    attack: AttackSettings = Field(
+        default_factory=partial(CONSERVAttack, validation=Validation()),
+        description="How the worst case is searched, and which comparisons it has to keep.",
+    )
     target: Literal["correct", "all"] | int = Field(
         default="correct",
         description="Which events are attacked: the correctly classified ones, all, or those of a class.",
@@ -390,20 +476,29 @@ class Study(_Strict):
     keeping_flags: AttackSettings | None = Field(
         default=None, description="Another attack, which also keeps the fraction of events that the detector flags."
     )
-    systematics: SystematicsConfiguration = SystematicsConfiguration()
+    systematics: SystematicsConfiguration = Field(
+        default=SystematicsConfiguration(), description="Systematics beside the variations of the events."
+    )
     data_regions: tuple[str, ...] | None = Field(
         default=None,
         description="Where data are compared with simulation; all control and validation regions by default.",
     )
     checks: CheckSettings | None = Field(default=None, description="The validation; needs n_data.")
     frontier: FrontierConfiguration | None = Field(default=None, description="A scan of caps; needs checks.")
-    spread: SpreadConfiguration | None = None
-    fit: FitConfiguration | None = None
-    thresholds: Thresholds = Field(default_factory=Thresholds)
+    worst_case: WorstCaseConfiguration | None = Field(
+        default=None,
+        description="What the sources of the analysis, and free inputs, can do at most within an envelope.",
+    )
+    spread: SpreadConfiguration | None = Field(default=None, description="Repeated trainings; takes as often as long.")
+    robustness: RobustnessConfiguration | None = Field(
+        default=None, description="The decision under other choices of the attack; needs systematics to say much."
+    )
+    fit: FitConfiguration | None = Field(default=None, description="What the attack costs in the statistical model.")
+    thresholds: Thresholds = Field(default_factory=Thresholds, description="Thresholds of the criteria of the verdict.")
     investigated: bool = Field(
         default=False, description="You have looked into it: assign what the systematics do not cover."
     )
-    report: ReportConfiguration = ReportConfiguration()
+    report: ReportConfiguration = Field(default=ReportConfiguration(), description="Figures and files of the report.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -440,6 +535,10 @@ class Study(_Strict):
         if flat and not varied and "envelope" in self.model_fields_set and self.envelope == "variations":
             msg = "envelope: variations has none: events have neither variations nor variation_files; add them, or leave envelope out"
             raise ValueError(msg)
+
+    def _shown(self) -> Shown:
+        names = self.model_dump(exclude_defaults=True)
+        return Shown("Study", ("setting", "value"), [(name, _brief(getattr(self, name))) for name in names])
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Study:
@@ -553,12 +652,38 @@ class Study(_Strict):
         >>> Study.json_schema()["properties"]["seed"]["default"]
         1
         """
-        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_plain(Study.model_json_schema())}
+        schema = Study.model_json_schema()
+        schema["$defs"] = {name: _documented(part) for name, part in schema["$defs"].items()}
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_plain(schema)}
 
     @property
     def work_folder(self) -> Path:
         """Where finished steps are kept."""
         return self.output.with_name(f"{self.output.name}-work") if self.work is None else self.work
+
+
+def _brief(value: Any) -> str:
+    """Write in one line what a setting states beside its defaults."""
+    stated: dict[str, Any] = {}
+    if isinstance(value, BaseModel):
+        stated = value.model_dump(mode="json", exclude_defaults=True)
+    elif is_dataclass(value):
+        stated = {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) != f.default}
+    text = ", ".join(f"{name}: {item}" for name, item in stated.items()) or str(value)
+    return textwrap.shorten(text, _LONGEST, placeholder=" …")
+
+
+def _documented(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Move what the docstring of a record says of its fields to the fields."""
+    docstring = part.get("description", "")
+    texts = described(docstring)
+    if not texts:
+        return dict(part)
+    fields = {
+        name: {"description": texts[name], **node} if name in texts else node
+        for name, node in part["properties"].items()
+    }
+    return {**part, "description": docstring.partition(ATTRIBUTES)[0].strip(), "properties": fields}
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 The whole procedure: which steps there are, which are finished, and the report at the end.
 
 baseline → attack → detector → attack that knows the detector → attack that keeps its flags → physics systematics, and data against
-simulation → checks → frontier → repeated trainings → fit → report.  A step is kept under a digest of its settings, its files and the steps before it; what is
+simulation → checks → frontier → other choices → repeated trainings → fit → report.  A step is kept under a digest of its settings, its files and the steps before it; what is
 kept is never done again, so that an interrupted run resumes.
 """
 
@@ -205,7 +205,8 @@ def _report(configuration: Study, results: Mapping[str, Any], keys: Mapping[str,
 
 
 def _style(configuration: Study) -> PlotStyle:
-    return PlotStyle(experiment=configuration.report.experiment, label=configuration.report.label)
+    report = configuration.report
+    return PlotStyle(experiment=report.experiment, label=report.label, lumi=report.luminosity, energy=report.energy)
 
 
 def _outcome(configuration: Study, results: Mapping[str, Any]) -> Outcome:
@@ -218,7 +219,9 @@ def _outcome(configuration: Study, results: Mapping[str, Any]) -> Outcome:
         seed=configuration.seed,
         detection=results.get("checks"),
         frontier=results.get("frontier"),
+        worst_case=results.get("worst_case"),
         spread=results.get("spread"),
+        robustness=results.get("robustness"),
         impact=results["fit"].impact if "fit" in results else None,
         others=results["systematics"].others,
         fractions=flagged_fractions(sums, configuration.data_regions),

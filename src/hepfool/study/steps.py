@@ -28,6 +28,7 @@ from hepfool.defences.adaptive import DefendedClassifier, attack_defended
 from hepfool.defences.detector import Detector, train_detector
 from hepfool.events import UNLABELLED, Envelope, EventTable, signal_region_envelope
 from hepfool.exceptions import LowStatisticsWarning
+from hepfool.explain import explain
 from hepfool.inference import attack_patch, expected_impact, score_templates
 from hepfool.interrupts import completed
 from hepfool.io.histograms import read_histograms
@@ -36,21 +37,25 @@ from hepfool.models.networks import Standardise, mlp
 from hepfool.models.protocols import Classifier, inputs_of
 from hepfool.plots.scores import score_histogram
 from hepfool.processors.collected import without_blinded
-from hepfool.statistics.checks import DetectionTable
+from hepfool.statistics.checks import CheckSettings, DetectionTable
 from hepfool.statistics.marginals import Binning
+from hepfool.statistics.weights import effective_number
 from hepfool.studies.cross_run import CrossRuns, run_cross_runs
 from hepfool.studies.frontier import Frontier, OperatingPoint, run_frontier, scaled_caps
 from hepfool.studies.runs import RunPlan
-from hepfool.studies.systematics import SystematicEffect, attack_effect, total
+from hepfool.studies.systematics import total
 from hepfool.studies.variations import yield_effects
 from hepfool.study.inputs import load_network
 from hepfool.study.outcome import check_shown, thin
-from hepfool.study.outcomes import Baseline, EventParts, FitOutcome, SystematicsOutcome
-from hepfool.study.plan import FitConfiguration, SpreadConfiguration, Study
+from hepfool.study.outcomes import Baseline, EventParts, FitOutcome, SystematicsOutcome, WorstCase
+from hepfool.study.plan import FitConfiguration, SpreadConfiguration, Study, WorstCaseConfiguration
 from hepfool.study.sources import read_events
-from hepfool.sums import data_sums
+from hepfool.summary import Robustness, flagged_fractions, observed_checks, other_choices, robustness
+from hepfool.summary.allowed_fraction import allowed_fraction, scaled_size
+from hepfool.sums import AttackSums, attack_effect, data_sums
 from hepfool.training import auroc, fit
 from hepfool.typing import ProgressCallback
+from hepfool.worst_case.ladder import ladder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -212,8 +217,8 @@ def _make_detector(given: StepInput) -> Detector:
     return completed(detector)
 
 
-def _attack_both(given: StepInput) -> SystematicEffect:
-    """Attack network and detector together."""
+def _attack_both(given: StepInput) -> AttackSums:
+    """Attack network and detector together; sums of the events, of which those that are flagged do not count as fooled."""
     configuration, naive = given.configuration, given.results["attack"]["test"]
     classifier, detector = given.results["baseline"].classifier, given.results["detector"]
     outcome = attack_defended(
@@ -227,7 +232,7 @@ def _attack_both(given: StepInput) -> SystematicEffect:
         resume=given.scratch(""),
     )
     result = completed(outcome.adaptive_result)
-    return attack_effect(result, classifier, flagged=detector.flags(result.adversarial.network_values))
+    return result.sums(classifier, detector=detector)
 
 
 def _attack_unnoticed(given: StepInput) -> AttackResult:
@@ -267,7 +272,17 @@ def _measure_systematics(given: StepInput) -> SystematicsOutcome:
 def _evaluate_checks(given: StepInput) -> DetectionTable:
     """Find which check would have caught the attack."""
     result: AttackResult = given.results["attack"]["test"]
-    return result.checks(given.setting("checks"), rng=given.rng("checks"))
+    return result.checks(_checks(given), rng=given.rng("checks"), flagged=given.results.get("detector"))
+
+
+def _checks(given: StepInput) -> CheckSettings:
+    """Take all simulated events for the prediction, where the file says nothing else."""
+    settings: CheckSettings = given.setting("checks")
+    parts = given.results["events"].simulation.values()
+    weights = np.concatenate([part.weights[part.constrained] for part in parts])
+    if settings.n_simulated is not None or not weights.sum() > 0:
+        return settings
+    return replace(settings, n_simulated=effective_number(weights))
 
 
 def _scan_frontier(given: StepInput) -> Frontier:
@@ -277,14 +292,74 @@ def _scan_frontier(given: StepInput) -> Frontier:
         scaled_caps(configuration.attack, given.setting("frontier").factors),
         given.results["baseline"].classifier,
         result.nominal,
-        given.setting("checks"),
+        _checks(given),
         seed=configuration.seed,
         operating=OperatingPoint(
-            result=result, checks=given.results["checks"], envelope=_envelope(configuration, result.nominal)
+            result=result,
+            checks=given.results["checks"],
+            envelope=_envelope(configuration, result.nominal),
+            detector=given.results.get("detector"),
         ),
         resume=given.scratch(""),
         progress=given.progress,
     )
+
+
+def _change_choices(given: StepInput) -> Robustness:
+    """Repeat the attack with one thing changed at a time, and judge as the report does."""
+    configuration, result = given.configuration, given.results["attack"]["test"]
+    measured: SystematicsOutcome = given.results["systematics"]
+    return robustness(
+        other_choices(configuration.attack, seed=configuration.seed, n_seeds=given.setting("robustness").n_seeds),
+        result,
+        given.results["baseline"].classifier,
+        detector=given.results.get("detector"),
+        envelope=_envelope(configuration, result.nominal),
+        thresholds=configuration.thresholds,
+        investigated=configuration.investigated,
+        progress=given.progress,
+        others=measured.others,
+        fractions=flagged_fractions(measured.all_sums, configuration.data_regions),
+        observed=observed_checks(measured.all_sums),
+        correlations=configuration.systematics.coefficients(),
+    )
+
+
+def _bracket_worst_case(given: StepInput) -> WorstCase:
+    """Find and prove what rising freedom can do, who carries the attack, and what the data allow of it."""
+    settings: WorstCaseConfiguration = given.setting("worst_case")
+    result: AttackResult = given.results["attack"]["test"]
+    classifier, table = given.results["baseline"].classifier, result.nominal
+    signal = tuple(region.name for region in table.regions if region.role == "signal")
+    envelope = _envelope(given.configuration, table)
+    ladders = tuple(
+        ladder(
+            classifier,
+            table,
+            region=region,
+            sources=settings.sources,
+            attacks={"The attack of this study": result},
+            target=given.configuration.target,
+            max_boxes=settings.max_boxes,
+            seconds=settings.seconds,
+            seed=given.configuration.seed,
+            progress=given.progress,
+        )
+        for region in settings.regions or signal or (None,)
+    )
+    explanation = None
+    if result.fooled.any():
+        explanation = explain(
+            result, classifier, sources=settings.sources, envelope=envelope, rng=given.rng("explanation")
+        )
+    sums: AttackSums = given.results["systematics"].all_sums
+    if settings.threat_model is None:
+        return WorstCase(ladders=ladders, explanation=explanation)
+    allowed = allowed_fraction(sums, threat_model=settings.threat_model, scale=given.results["events"].scale)
+    sizes = {} if settings.transfer is None else attack_effect(sums).yield_shift
+    scaled = partial(scaled_size, allowed, threat_model=settings.threat_model, transfer=settings.transfer or "")
+    shifts = tuple(scaled(abs(sizes[name].value)) for name in signal if name in sizes)
+    return WorstCase(ladders=ladders, explanation=explanation, allowed=allowed, sizes=shifts)
 
 
 def _repeat_trainings(given: StepInput) -> CrossRuns:
@@ -369,7 +444,7 @@ def _check_seconds(c: Study, n_features: int) -> float:
         return 0.0
     pairs = n_features * (n_features - 1) / 2 if "projection" in c.checks.checks else 0
     trainings = c.checks.n_trainings if "classifier" in c.checks.checks else 0
-    return 2.0 + 1e-4 * c.checks.n_toys * (n_features + pairs) + 0.3 * trainings
+    return 2.0 + 1e-4 * c.checks.n_toys * (3 * n_features + pairs) + 0.3 * trainings
 
 
 #: Rough, for a plan: measured on tables of some 10 000 events with some 30 features.
@@ -447,7 +522,7 @@ STEPS: Final[tuple[Step, ...]] = (
         name="checks",
         title="find which check would have caught it",
         work=_evaluate_checks,
-        needs=("attack",),
+        needs=("events", "attack", "detector"),
         settings=("seed", "checks"),
         wanted=lambda c: c.checks is not None,
         seconds=lambda c, _, d: _check_seconds(c, d),
@@ -456,13 +531,42 @@ STEPS: Final[tuple[Step, ...]] = (
         name="frontier",
         title="scan looser and tighter caps",
         work=_scan_frontier,
-        needs=("baseline", "attack", "checks"),
+        needs=("events", "baseline", "attack", "detector", "checks"),
         settings=("seed", "attack", "envelope", "checks", "frontier"),
         wanted=lambda c: c.frontier is not None,
         seconds=lambda c, n, d: (
             (len(c.frontier.factors) if c.frontier else 0)
             * (_attack_seconds(c, int(n * _test_share(c)), d) + _check_seconds(c, d))
         ),
+    ),
+    Step(
+        name="robustness",
+        title="change one choice of the attack at a time",
+        work=_change_choices,
+        needs=("baseline", "attack", "detector", "systematics"),
+        settings=(
+            "seed",
+            "attack",
+            "envelope",
+            "systematics",
+            "data_regions",
+            "thresholds",
+            "investigated",
+            "robustness",
+        ),
+        wanted=lambda c: c.robustness is not None,
+        seconds=lambda c, n, d: (
+            (4 + (c.robustness.n_seeds if c.robustness else 0)) * _attack_seconds(c, int(n * _test_share(c)), d)
+        ),
+    ),
+    Step(
+        name="worst_case",
+        title="bracket the worst case within the envelope",
+        work=_bracket_worst_case,
+        needs=("events", "baseline", "attack", "detector", "systematics"),
+        settings=("seed", "target", "envelope", "worst_case"),
+        wanted=lambda c: c.worst_case is not None,
+        seconds=lambda c, n, _: 2.0 + 4e-3 * n * _test_share(c),
     ),
     Step(
         name="spread",

@@ -21,6 +21,7 @@ import numpy as np
 from scipy import optimize
 
 from hepfool.extras import import_extra
+from hepfool.statistics.bins import joined_starts
 from hepfool.sums import AttackSums
 from hepfool.typing import FloatArray
 
@@ -79,7 +80,7 @@ class ControlYields:
         """
         size = len(self.nominal) // n_parts
         parts = ((k, self.nominal[k : k + size]) for k in range(0, n_parts * size, size))
-        starts = [k + first for k, expected in parts for first in _starts(expected, min_yield)]
+        starts = [k + first for k, expected in parts for first in joined_starts(expected, min_yield)]
 
         def join(yields: FloatArray) -> FloatArray:
             return np.asarray(np.add.reduceat(yields, starts))
@@ -168,7 +169,7 @@ class AllowedFraction:
         """Whether the data exclude the whole attack."""
         return self.limit < 1.0
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Limit with what it holds for."""
         said = f"at most {self.limit:.3f} at {self.level:.0%} CLs" if self.excludes else "all of it"
         return (
@@ -374,17 +375,6 @@ def control_yields(
         sources=sources,
         data=data[0],
     ).joined(min_yield, len(parts))
-
-
-def _starts(expected: FloatArray, min_yield: float) -> list[int]:
-    """First bins of groups that expect enough; what is left over goes to the last of them."""
-    starts, content = [0], 0.0
-    for k, more in enumerate(expected[:-1], start=1):
-        content += more
-        if content >= min_yield:
-            starts.append(k)
-            content = 0.0
-    return starts[:-1] if len(starts) > 1 and content + expected[-1] < min_yield else starts
 
 
 @contextmanager

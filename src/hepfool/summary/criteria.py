@@ -5,7 +5,7 @@ The questions a reviewer asks, one class each.
 The first paragraph of a criterion's docstring is the sentence that stands in
 the report.  Its fields are the numbers and the threshold they are held against.
 A *decisive* criterion that does not pass keeps the verdict from ``COVERED``;
-the others are for information.
+the others are for information.  Those of ``REGION_CRITERIA`` are asked of every signal region, the others once.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
 
 from hepfool.settings import Thresholds
+from hepfool.statistics.intervals import fraction_interval
+from hepfool.studies.excess import Difference, Excess
 from hepfool.studies.systematics import Measured
-from hepfool.summary.evidence import Evidence, FlaggedFraction
+from hepfool.summary.evidence import Evidence, FlaggedFraction, FlaggedSignal
+from hepfool.summary.observed import ObservedCheck
 
 
 class Criterion(ABC):
@@ -34,13 +37,13 @@ class Criterion(ABC):
 
     @classmethod
     @abstractmethod
-    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
-        """Take the numbers from the evidence."""
+    def of(cls, evidence: Evidence, thresholds: Thresholds, region: str) -> Self:
+        """Take the numbers from the evidence, where it is by region those of one."""
 
     @property
     @abstractmethod
     def passed(self) -> bool | None:
-        """Answer, or None if there is nothing to judge by."""
+        """Answer, or None if there is nothing to judge by, or too little."""
 
     @property
     @abstractmethod
@@ -64,80 +67,212 @@ class Criterion(ABC):
         return {True: "passed", False: "failed", None: open_one}[self.passed]
 
 
+def _below(interval: tuple[float, float] | None, limit: float = 0.0) -> bool | None:
+    """Whether an interval lies below a limit; None if it holds it, or does not exist."""
+    if interval is None or math.isnan(sum(interval)):
+        return None
+    return True if interval[1] <= limit else False if interval[0] > limit else None
+
+
+def _shown(interval: tuple[float, float], confidence: float) -> str:
+    return f"between {interval[0]:.4f} and {interval[1]:.4f} at {confidence:.0%}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoolingWithinSystematics(Criterion):
-    """The fooling ratio, without flagged events, does not exceed the fraction of events flipped by the physics systematics."""
+class _WithinSystematics(Criterion):
+    """An effect of the attack beside that of the systematics, in one region."""
 
     decisive: ClassVar[bool] = True
-    fooling: Measured  # corrected fooling ratio; the plain one without a detector
-    corrected: bool  # whether a detector was applied
-    systematics: Measured | None  # flip fractions of the physics systematics in quadrature
+    region: str
+    effect: Measured
+    systematics: Measured | None  # in quadrature; None if there is none
+    interval: tuple[float, float] | None  # of the difference
     max_ratio: float
+    confidence: float
 
     @classmethod
-    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
-        """Take the flip fractions."""
-        added = evidence.total
+    def _of(cls, effect: Measured, found: Measured | None, thresholds: Thresholds, region: str, **more: object) -> Self:
+        known = found if isinstance(found, Difference) else None
+        ratio, confidence = thresholds.max_systematics_ratio, thresholds.confidence
         return cls(
-            fooling=evidence.remaining.flips or Measured(math.nan, math.nan),
-            corrected=evidence.corrected is not None,
-            systematics=None if added is None or all(e.flips is None for e in evidence.effects) else added.flips,
-            max_ratio=thresholds.max_systematics_ratio,
+            region=region,
+            effect=effect,
+            systematics=None if known is None else known.systematics,
+            interval=None if known is None else known.interval(confidence, ratio),
+            max_ratio=ratio,
+            confidence=confidence,
+            **more,
         )
 
     @property
-    def lacking(self) -> str:
-        """Variations of the inputs."""
-        return "" if self.systematics else "physics systematics that vary the inputs, such as energy scales"
+    def passed(self) -> bool | None:
+        """Whether the difference is below zero."""
+        return _below(self.interval)
+
+    def _numbers(self, name: str) -> str:
+        if self.systematics is None or self.interval is None:
+            return f"{self.region}: {name} {self.effect}, no systematics to compare with"
+        times = "" if self.max_ratio == 1.0 else f" {self.max_ratio:g} times"
+        return (
+            f"{self.region}: {name} {self.effect}, systematics {self.systematics}; the difference from{times} these lies "
+            f"{_shown(self.interval, self.confidence)}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoolingWithinSystematics(_WithinSystematics):
+    """The fooling ratio of a signal region, without flagged events, is below the fraction of events flipped by the physics systematics."""
+
+    corrected: bool  # whether a detector was applied
+
+    @classmethod
+    def of(cls, evidence: Evidence, thresholds: Thresholds, region: str) -> Self:
+        """Take the flip fractions."""
+        known = any(e.flips is not None for e in evidence.effects)
+        found = _flips(evidence.excess, region) if known else None
+        effect = evidence.remaining.flips_in(region) or Measured(math.nan, math.nan)
+        return cls._of(effect, found, thresholds, region, corrected=evidence.corrected is not None)
 
     @property
-    def passed(self) -> bool | None:
-        """Whether the ratio is at most the allowed one."""
+    def lacking(self) -> str:
+        """Variations of the inputs, or events."""
         if self.systematics is None:
-            return None
-        return self.fooling.value <= self.max_ratio * self.systematics.value
+            return "physics systematics that vary the inputs, such as energy scales"
+        if math.isnan(self.effect.value):
+            return f"attacked events in {self.region}"
+        return f"more simulated events in {self.region}, to tell fooling ratio and systematics apart" * (
+            self.passed is None
+        )
 
     @property
     def numbers(self) -> str:
         """Both fractions."""
-        name = "corrected fooling ratio" if self.corrected else "fooling ratio (no detector)"
-        if self.systematics is None:
-            return f"{name} {self.fooling}, but no physics systematic that varies the inputs was given"
-        return f"{name} {self.fooling}, systematics {self.systematics}, allowed ratio {self.max_ratio:g}"
+        return self._numbers("corrected fooling ratio" if self.corrected else "fooling ratio (no detector)")
+
+
+def _flips(excess: Excess | None, region: str) -> Measured | None:
+    return None if excess is None else excess.region_flips.get(region, excess.flips)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlaggedFractionsAgree(Criterion):
-    """The detector flags the same fraction of events in data and in simulation."""
+class YieldsWithinSystematics(_WithinSystematics):
+    """The yield of a signal region after the score selection shifts by less than the physics systematics shift it."""
+
+    @classmethod
+    def of(cls, evidence: Evidence, thresholds: Thresholds, region: str) -> Self:
+        """Take the yield shifts."""
+        effect = evidence.remaining.yield_shift.get(region, Measured(math.nan, math.nan))
+        found = None if evidence.excess is None else evidence.excess.yield_shift.get(region)
+        return cls._of(effect, found, thresholds, region)
+
+    @property
+    def lacking(self) -> str:
+        """Systematics, or events."""
+        if math.isnan(self.effect.value):
+            return ""  # the selection leaves nothing there
+        if self.systematics is None:
+            return "physics systematics"
+        return f"more simulated events in {self.region}, to tell yield shift and systematics apart" * (
+            self.passed is None
+        )
+
+    @property
+    def numbers(self) -> str:
+        """Both shifts."""
+        return self._numbers("yield shift")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorPrice(Criterion):
+    """The detector flags little of the signal that the score selects in a signal region."""
 
     decisive: ClassVar[bool] = True
-    fractions: tuple[FlaggedFraction, ...]
-    tolerance: float  # accepted difference beyond statistics, dimensionless
-    n_sigma: float  # accepted standard deviations on top
+    region: str
+    signal: FlaggedSignal | None
+    max_fraction: float
+    confidence: float
     detector: bool  # whether there is one whose flags count
 
     @classmethod
-    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
-        """Take the flagged fractions."""
+    def of(cls, evidence: Evidence, thresholds: Thresholds, region: str) -> Self:
+        """Take the flagged signal."""
         return cls(
-            fractions=evidence.fractions,
-            tolerance=thresholds.flagged_tolerance,
-            n_sigma=thresholds.flagged_n_sigma,
+            region=region,
+            signal=evidence.prices.get(region),
+            max_fraction=thresholds.max_signal_flagged,
+            confidence=thresholds.confidence,
             detector=evidence.corrected is not None,
         )
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of the flagged fraction."""
+        if self.signal is None or not self.detector:
+            return None
+        return fraction_interval(self.signal.fraction.value, self.signal.n_effective, self.confidence)
+
+    @property
+    def lacking(self) -> str:
+        """Signal events."""
+        undecided = self.interval is not None and self.passed is None
+        return f"more simulated signal in {self.region}, to know what the detector costs" * undecided
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether it flags no more than allowed."""
+        return _below(self.interval, self.max_fraction)
+
+    @property
+    def numbers(self) -> str:
+        """Flagged fractions."""
+        if self.signal is None or self.interval is None:
+            return f"{self.region}: no selected signal" if self.detector else f"{self.region}: no detector"
+        return (
+            f"{self.region}: {self.signal.fraction} of the selected signal is flagged, "
+            f"{_shown(self.interval, self.confidence)} (of all signal {self.signal.every_signal}); allowed {self.max_fraction:g}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlaggedFractionsAgree(Criterion):
+    """The detector flags the same fraction of events in data and in simulation, within a tolerance that is small beside what the attack changes."""
+
+    decisive: ClassVar[bool] = True
+    fractions: tuple[FlaggedFraction, ...]
+    tolerance: float  # accepted difference in units of what the attack changes
+    confidence: float
+    detector: bool  # whether there is one whose flags count
+
+    @classmethod
+    def of(cls, evidence: Evidence, thresholds: Thresholds, region: str) -> Self:  # noqa: ARG003 - one signature for all
+        """Take the flagged fractions."""
+        return cls(
+            fractions=evidence.fractions,
+            tolerance=thresholds.flagged_tolerance,
+            confidence=thresholds.confidence,
+            detector=evidence.corrected is not None,
+        )
+
+    def _agrees(self, fraction: FlaggedFraction) -> bool | None:
+        """Whether the difference is within the tolerance; False if it is beyond, None if too few events tell neither."""
+        low, high = fraction.interval(self.confidence)
+        allowed = self.tolerance * fraction.change
+        return True if -allowed <= low and high <= allowed else False if low > allowed or high < -allowed else None
+
+    @property
     def lacking(self) -> str:
         """Data, where a detector's flags are subtracted."""
-        return "data in a control or validation region" if self.detector and not self.fractions else ""
+        if not self.fractions:
+            return "data in a control or validation region" * self.detector
+        undecided = [f.region for f in self.fractions if self._agrees(f) is None]
+        told = f"more data or simulation in {', '.join(undecided)}, to show that flagged fractions agree"
+        return told if self.passed is None else ""
 
     @property
     def passed(self) -> bool | None:
         """Whether they agree in every region."""
-        if not self.fractions:
-            return None
-        differences = [fraction.difference for fraction in self.fractions]
-        return all(abs(d.value) <= self.tolerance + self.n_sigma * d.error for d in differences)
+        answers = [self._agrees(fraction) for fraction in self.fractions]
+        return None if not answers else False if False in answers else None if None in answers else True
 
     @property
     def numbers(self) -> str:
@@ -148,102 +283,98 @@ class FlaggedFractionsAgree(Criterion):
                 if self.detector
                 else "no detector, whose flags would be subtracted"
             )
-        regions = [f"{f.region}: data {f.data}, simulation {f.simulation}" for f in self.fractions]
-        return f"{'; '.join(regions)}; allowed difference {self.tolerance:g} + {self.n_sigma:g} σ"
+        return "; ".join(
+            f"{f.region}: data {f.data}, simulation {f.simulation}, attacked {f.attacked}; the difference lies "
+            f"{_shown(f.interval(self.confidence), self.confidence)}, allowed ±{self.tolerance * f.change:.4f}"
+            for f in self.fractions
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttackFinished(Criterion):
-    """The attack completed all its iterations or converged."""
+class DataAgree(Criterion):
+    """In control and validation regions no distribution of the data disagrees with the nominal simulation within its systematics."""
 
     decisive: ClassVar[bool] = True
-    iterations_done: int
-    n_iterations: int
-    converged: bool | None = None  # whether it stopped by itself
+    observed: tuple[ObservedCheck, ...]
+    level: float
 
     @classmethod
-    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:  # noqa: ARG003 - one signature for all
-        """Take the numbers of iterations."""
-        return cls(
-            iterations_done=evidence.iterations_done,
-            n_iterations=evidence.n_iterations,
-            converged=evidence.converged,
-        )
+    def of(cls, evidence: Evidence, thresholds: Thresholds, region: str) -> Self:  # noqa: ARG003 - one signature for all
+        """Take the tests that know systematics."""
+        checks = (c for c in evidence.observed if c.check == "chi2" and not math.isnan(c.p_nominal))
+        return cls(observed=tuple(checks), level=1.0 - thresholds.confidence)
 
     @property
-    def passed(self) -> bool:
-        """Whether it was not interrupted."""
-        return bool(self.converged) or self.iterations_done >= self.n_iterations
+    def lacking(self) -> str:
+        """Data."""
+        return "" if self.observed else "data in a control or validation region"
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the smallest p-value, for so many tests, is above the level."""
+        return _family(c.p_nominal for c in self.observed) >= self.level if self.observed else None
 
     @property
     def numbers(self) -> str:
-        """How far it came."""
-        return f"{self.iterations_done} of {self.n_iterations} iterations"
+        """Smallest p-values of both predictions."""
+        if not self.observed:
+            return "no data in a control region was given"
+        worst = min(self.observed, key=lambda c: c.p_nominal)
+        nominal, attacked = (
+            _family(p) for p in zip(*((c.p_nominal, c.p_attacked) for c in self.observed), strict=True)
+        )
+        return (
+            f"{len(self.observed)} distributions, smallest p-value of the nominal simulation {worst.p_nominal:.2g} "
+            f"({worst.quantity} in {worst.region}), {nominal:.2g} for so many tests; of the attacked simulation {attacked:.2g}"
+        )
+
+
+def _family(p_values: Iterable[float]) -> float:
+    """Smallest p-value after the correction of Bonferroni."""
+    known = [p for p in p_values if not math.isnan(p)]
+    return min([len(known) * min(known, default=1.0), 1.0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackConverged(Criterion):
     """The last iterations of the attack gained less than the statistical error of the fooling ratio."""
 
-    converged: bool | None  # whether they did; None if the attack did a fixed number of iterations
+    decisive: ClassVar[bool] = True
+    converged: bool | None  # None if the attack does not judge it
     iterations_done: int
+    n_iterations: int
 
     @classmethod
-    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:  # noqa: ARG003 - one signature for all
+    def of(cls, evidence: Evidence, thresholds: Thresholds, region: str) -> Self:  # noqa: ARG003 - one signature for all
         """Take what the attack noted."""
-        return cls(converged=evidence.converged, iterations_done=evidence.iterations_done)
+        return cls(
+            converged=evidence.converged, iterations_done=evidence.iterations_done, n_iterations=evidence.n_iterations
+        )
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether more iterations would find more, as far as is known."""
+        return self.converged is False or (self.converged is None and self.iterations_done < self.n_iterations)
 
     @property
     def passed(self) -> bool | None:
         """Whether more iterations would gain little."""
-        return self.converged
+        return self.converged or None
+
+    @property
+    def lacking(self) -> str:
+        """More iterations, or an attack that says whether it converged."""
+        if self.converged:
+            return ""
+        return "more iterations of the attack" if self.cut_short else "an attack that stops when it has converged"
 
     @property
     def numbers(self) -> str:
         """When it stopped."""
-        if self.converged is None:
+        done = f"after {self.iterations_done} of {self.n_iterations} iterations"
+        if self.converged is None and not self.cut_short:
             return "the attack did a fixed number of iterations; it is not known whether more would find more"
-        done = f"after {self.iterations_done} iterations"
         return f"converged {done}" if self.converged else f"not converged {done}: more of them would probably find more"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class YieldsWithinSystematics(Criterion):
-    """No region's yield after the score selection shifts by more than the physics systematics shift it."""
-
-    attack: Mapping[str, Measured]  # relative yield shift per region, after the detector if there is one
-    systematics: Mapping[str, Measured] | None  # size of the systematic shifts per region in quadrature
-    max_ratio: float
-
-    @classmethod
-    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
-        """Take the yield shifts."""
-        added = evidence.total
-        return cls(
-            attack=evidence.remaining.yield_shift,
-            systematics=None if added is None else added.yield_shift,
-            max_ratio=thresholds.max_systematics_ratio,
-        )
-
-    @property
-    def passed(self) -> bool | None:
-        """Whether every region's ratio is at most the allowed one."""
-        if self.systematics is None:
-            return None
-        pairs = [(self.attack[r], self.systematics[r]) for r in self.attack if r in self.systematics]
-        known = [(a.value, s.value) for a, s in pairs if not (math.isnan(a.value) or math.isnan(s.value))]
-        return all(abs(a) <= self.max_ratio * s for a, s in known) if known else None
-
-    @property
-    def numbers(self) -> str:
-        """Each region's shifts."""
-        if self.systematics is None:
-            return "no physics systematic was given"
-        shown = [
-            f"{r}: {a}" + (f", systematics {self.systematics[r]}" if r in self.systematics else "")
-            for r, a in self.attack.items()
-        ]
-        return "; ".join(shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +387,7 @@ class MarginalsWithinFloor(Criterion):
     max_ratio: float
 
     @classmethod
-    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
+    def of(cls, evidence: Evidence, thresholds: Thresholds, region: str) -> Self:  # noqa: ARG003 - one signature for all
         """Take the worst feature."""
         compared = evidence.compatibility
         worst = int(np.argmax(compared.js_distance / np.maximum(compared.js_floor, np.finfo(float).tiny)))
@@ -288,7 +419,7 @@ class CorrelationsWithinFloor(Criterion):
     max_ratio: float
 
     @classmethod
-    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
+    def of(cls, evidence: Evidence, thresholds: Thresholds, region: str) -> Self:  # noqa: ARG003 - one signature for all
         """Take shift and floor."""
         compared = evidence.compatibility
         return cls(
@@ -317,7 +448,7 @@ class EnoughEvents(Criterion):
     min_events_per_feature: int
 
     @classmethod
-    def of(cls, evidence: Evidence, thresholds: Thresholds) -> Self:
+    def of(cls, evidence: Evidence, thresholds: Thresholds, region: str) -> Self:  # noqa: ARG003 - one signature for all
         """Take the number of constrained events."""
         return cls(
             n_events=evidence.compatibility.n_events,
@@ -336,13 +467,14 @@ class EnoughEvents(Criterion):
         return f"{self.n_events} constrained events for {self.n_features} features"
 
 
-#: All criteria, the decisive ones first.
-CRITERIA: Sequence[type[Criterion]] = (
-    FoolingWithinSystematics,
+#: Asked of every signal region.
+REGION_CRITERIA: Sequence[type[Criterion]] = (FoolingWithinSystematics, YieldsWithinSystematics, DetectorPrice)
+
+#: Asked once, the decisive ones first.
+COMMON_CRITERIA: Sequence[type[Criterion]] = (
     FlaggedFractionsAgree,
-    AttackFinished,
+    DataAgree,
     AttackConverged,
-    YieldsWithinSystematics,
     MarginalsWithinFloor,
     CorrelationsWithinFloor,
     EnoughEvents,

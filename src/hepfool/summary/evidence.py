@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a verdict is based on: the measured effects and the thresholds."""
+"""What a verdict is based on: the measured effects by region, and data beside simulation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
 from hepfool.statistics.compatibility import Compatibility
+from hepfool.statistics.intervals import difference_interval
 from hepfool.statistics.sources import Correlations
+from hepfool.studies.contributions import ALL_EVENTS
 from hepfool.studies.excess import Excess
 from hepfool.studies.systematics import (
     Measured,
@@ -17,45 +19,108 @@ from hepfool.studies.systematics import (
     SystematicTotal,
     total,
 )
-from hepfool.sums import AttackSums, attack_effect, excess, systematic_effects
+from hepfool.summary.observed import ObservedCheck, observed_checks
+from hepfool.sums import AttackSums, Count, attack_effect, excess, systematic_effects
 from hepfool.worst_case.composition import Composition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlaggedFraction:
     """
-    How often the detector flags clean data and clean simulation.
+    How often the detector flags clean data, clean simulation and attacked simulation.
 
     Attributes
     ----------
     region : str
         Control region of the comparison.
-    data, simulation : Measured
+    data, simulation, attacked : Measured
         Flagged fractions, dimensionless.
+    n_data, n_simulated : float
+        Effective numbers of events.
     """
 
     region: str
     data: Measured
     simulation: Measured
+    attacked: Measured
+    n_data: float
+    n_simulated: float
 
     @property
     def difference(self) -> Measured:
         """Data minus simulation."""
         return Measured(self.data.value - self.simulation.value, math.hypot(self.data.error, self.simulation.error))
 
+    @property
+    def change(self) -> float:
+        """Size of the difference that the attack itself makes."""
+        return abs(self.attacked.value - self.simulation.value)
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """
+        Central interval of the difference of data and simulation.
+
+        Parameters
+        ----------
+        confidence : float
+            Its probability to hold the true difference.
+        """
+        return difference_interval(
+            (self.data.value, self.n_data), (self.simulation.value, self.n_simulated), confidence
+        )
+
 
 def flagged_fractions(sums: AttackSums, regions: Iterable[str] | None = None) -> tuple[FlaggedFraction, ...]:
     """Compare how often the detector flags data and nominal simulation."""
-    looked_at = [name for name, role in sums.facts["regions"] if role != "signal"] if regions is None else regions
+    looked_at = [name for name, role in sums.facts["regions"] or (("all", "control"),) if role != "signal"]
     found = []
-    for region in looked_at if "detector_threshold" in sums.facts else ():
-        data, simulation = (
-            sums.count("flagged", region=region, variation=v).of(sums.count("events", region=region, variation=v))
-            for v in ("data", "nominal")
+    for region in (looked_at if regions is None else regions) if "detector_threshold" in sums.facts else ():
+        events = {v: sums.count("events", region=region, variation=v) for v in ("data", "nominal", "adversarial")}
+        data, simulation, attacked = (
+            sums.count("flagged", region=region, variation=v).of(whole) for v, whole in events.items()
         )
         if not math.isnan(data.value + simulation.value):
-            found.append(FlaggedFraction(region=region, data=data, simulation=simulation))
+            sizes = {"n_data": _effective(events["data"]), "n_simulated": _effective(events["nominal"])}
+            found.append(FlaggedFraction(region=region, data=data, simulation=simulation, attacked=attacked, **sizes))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlaggedSignal:
+    """
+    What a detector costs a region if its flagged events are not used.
+
+    Attributes
+    ----------
+    fraction : Measured
+        Part of the signal after the score selection that is flagged, dimensionless.
+    n_effective : float
+        Effective number of these signal events.
+    every_signal : Measured
+        The same of the signal before the selection.
+    """
+
+    fraction: Measured
+    n_effective: float
+    every_signal: Measured
+
+
+def flagged_signal(sums: AttackSums, region: str) -> FlaggedSignal | None:
+    """Measure what the detector flags of the nominal signal of a region; None without detector or signal."""
+    label, place = str(sums.facts["selected_class"]), "all" if region == ALL_EVENTS else region
+    flagged, selected, caught, events = (
+        sums.count(group, region=place, variation="nominal", label=label)
+        for group in ("flagged selected", "selected", "flagged", "events")
+    )
+    if "detector_threshold" not in sums.facts or not selected.n:
+        return None
+    return FlaggedSignal(
+        fraction=flagged.of(selected), n_effective=_effective(selected), every_signal=caught.of(events)
+    )
+
+
+def _effective(count: Count) -> float:
+    return count.weight**2 / count.squared if count.squared else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,14 +142,20 @@ class Evidence:
         Distances of the constrained events.
     iterations_done, n_iterations : int
         Finished and wanted iterations of the attack.
+    regions : tuple of str
+        What is decided on: signal regions, or all events where there is none.
+    excess : Excess, optional
+        Effect of the attack, after the detector if there is one, beyond the systematics; None without any.
+    prices : mapping of str to FlaggedSignal
+        What the detector costs each of the regions.
+    observed : tuple of ObservedCheck
+        Data against nominal and attacked simulation; empty without data.
     converged : bool, optional
-        Whether it stopped by itself; None if it was not to.
+        Whether the attack stopped by itself; None if it was not to.
     compositions : tuple of Composition
         What exchanges of events of opposite class allow.
-    adaptive : SystematicEffect, optional
-        Effect of the events that an attack on network *and* detector fools without being flagged.
-    excess : Excess, optional
-        Effect of the attack, after the detector if there is one, beyond the systematics.
+    adaptive : Evidence, optional
+        The same of an attack on network *and* detector.
     correlations : mapping of (str, str) to float
         Correlations of pairs of systematic sources.
     """
@@ -96,10 +167,13 @@ class Evidence:
     compatibility: Compatibility
     iterations_done: int
     n_iterations: int
+    regions: tuple[str, ...] = (ALL_EVENTS,)
+    excess: Excess | None = None
+    prices: Mapping[str, FlaggedSignal] = field(default_factory=dict)
+    observed: tuple[ObservedCheck, ...] = ()
     converged: bool | None = None
     compositions: tuple[Composition, ...] = ()
-    adaptive: SystematicEffect | None = None
-    excess: Excess | None = None
+    adaptive: Evidence | None = None
     correlations: Correlations = field(default_factory=dict)
 
     @classmethod
@@ -109,7 +183,8 @@ class Evidence:
         *,
         others: Iterable[SystematicEffect] = (),
         fractions: Iterable[FlaggedFraction] | None = None,
-        adaptive: SystematicEffect | None = None,
+        observed: Iterable[ObservedCheck] | None = None,
+        adaptive: AttackSums | None = None,
         correlations: Correlations | None = None,
     ) -> Self:
         """
@@ -123,25 +198,37 @@ class Evidence:
             Effects of other events than the attacked ones, such as from :func:`hepfool.studies.variations.yield_effects`.
         fractions : iterable of FlaggedFraction, optional
             Flagged fractions in data and simulation; by default those of the sums, in every region with data.
-        adaptive : SystematicEffect, optional
-            Of a finished attack on network and detector, see :func:`hepfool.defences.adaptive.attack_defended`.
+        observed : iterable of ObservedCheck, optional
+            Data against simulation; by default those of the sums.
+        adaptive : AttackSums, optional
+            Of a finished attack on network and detector, see :func:`hepfool.defences.adaptive.attack_defended`, with the same detector.
         correlations : mapping of (str, str) to float, optional
             Correlations of pairs of systematic sources; independent by default.
         """
         others = tuple(others)
         effects = (*systematic_effects(sums), *others)
+        fractions = flagged_fractions(sums) if fractions is None else tuple(fractions)
+        observed = observed_checks(sums) if observed is None else tuple(observed)
+        signal = tuple(name for name, role in sums.facts["regions"] if role == "signal")
+        regions = signal or (ALL_EVENTS,)
+        prices = {region: flagged_signal(sums, region) for region in regions}
         return cls(
             attack=attack_effect(sums),
             corrected=attack_effect(sums, remaining=True) if sums.facts["flagged"] else None,
             effects=effects,
-            fractions=flagged_fractions(sums) if fractions is None else tuple(fractions),
+            fractions=fractions,
             compatibility=sums.compatibility(),
             iterations_done=sums.iterations_done or 0,
             n_iterations=sums.facts["n_iterations"],
+            regions=regions,
+            excess=excess(sums, correlations=correlations, others=others) if effects else None,
+            prices={region: price for region, price in prices.items() if price is not None},
+            observed=observed,
             converged=sums.converged,
             compositions=sums.compositions,
-            adaptive=adaptive,
-            excess=excess(sums, correlations=correlations, others=others) if effects else None,
+            adaptive=None
+            if adaptive is None
+            else cls.of(adaptive, others=others, fractions=fractions, observed=observed, correlations=correlations),
             correlations=correlations or {},
         )
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from hepfool.attacks.base import FoolingCounts
 from hepfool.io.versions import installed_versions
+from hepfool.shown import Displayed, Shown
 from hepfool.statistics.checks import STANDARD_CHECKS, DetectionTable
 from hepfool.statistics.comparisons import Figure, Validated
 from hepfool.statistics.compatibility import Compatibility
@@ -29,8 +30,8 @@ if TYPE_CHECKING:  # which loads PyTorch
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Summary(Displayed):
     """
     A finished study in plain JSON types.
 
@@ -52,7 +53,7 @@ class Summary:
     detector : mapping, optional
         Report of the detector.
     verdict : mapping
-        Decision, reasons, criteria, and how it depends on the thresholds.
+        Decision, of each signal region too, reasons, criteria, and how it depends on the thresholds.
     detection : mapping, optional
         Which check would have caught the attack.
     impact : mapping, optional
@@ -63,6 +64,10 @@ class Summary:
         The same study of repeated trainings, see :func:`hepfool.summary.spread_record`.
     validation : mapping, optional
         Every comparison that the attack had to pass, beside its cap; None for an attack that keeps nothing.
+    observed : mapping, optional
+        Data against nominal and attacked simulation, and their flagged fractions; None without data.
+    robustness : mapping, optional
+        The same study with one thing changed at a time, see :func:`hepfool.summary.robustness_record`.
     worst_case : mapping, optional
         How much any deviation can do, what carries it and what data allow, see :func:`hepfool.summary.worst_case_record`.
     format : str
@@ -85,8 +90,29 @@ class Summary:
     spread: Json | None = None
     validation: Json | None = None
     worst_case: Json | None = None
+    observed: Json | None = None
+    robustness: Json | None = None
     format: str = "hepfool-summary"
     format_version: int = 1
+
+    def _shown(self) -> Shown:
+        effects = self.systematics
+        numbers = {
+            "fooling ratio": effects["attack"]["flips"],
+            "not flagged by the detector": effects["remaining"]["flips"] if self.detector else None,
+            "by an attack that knows the detector": (effects["adaptive"] or {}).get("flips"),
+            "flipped by the physics systematics": (effects["total"] or {}).get("flips"),
+        }
+        events = self.events
+        return Shown(
+            f"{self.verdict['decision']}: {self.verdict['meaning']}",
+            ("fraction of the attacked events", "value", "error"),
+            [(name, _rounded(n["value"]), _rounded(n["error"])) for name, n in numbers.items() if n],
+            (
+                f"attacked {events['n_attacked']} of {events['n_events']} events, fooled {events['n_fooled']}",
+                *self.verdict["reasons"],
+            ),
+        )
 
     def to_json(self) -> str:
         """
@@ -98,6 +124,10 @@ class Summary:
             Indented JSON; numbers that do not exist are ``null``.
         """
         return json.dumps({f.name: getattr(self, f.name) for f in fields(self)}, indent=2, allow_nan=False) + "\n"
+
+
+def _rounded(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def summarise(
@@ -142,6 +172,7 @@ def summarise(
         verdict=_verdict(verdict),
         detection=None if detection is None else detection_record(detection),
         validation=_validation(sums.validated) if "not_compared" in sums.facts else None,
+        observed=_observed(evidence) if evidence.observed or evidence.fractions else None,
     )
 
 
@@ -245,11 +276,16 @@ def _systematics(evidence: Evidence) -> Json:
             "total": evidence.total,
             "attack": evidence.attack,
             "remaining": evidence.remaining,
-            "adaptive": evidence.adaptive,
+            "adaptive": None if evidence.adaptive is None else evidence.adaptive.remaining,
             "excess": evidence.excess,
             "correlations": [{"sources": pair, "coefficient": value} for pair, value in evidence.correlations.items()],
         }
     )
+    return record
+
+
+def _observed(evidence: Evidence) -> Json:
+    record: Json = plain_values({"checks": evidence.observed, "flagged_fractions": evidence.fractions})
     return record
 
 
@@ -265,11 +301,18 @@ def detection_record(table: DetectionTable) -> Json:
     Returns
     -------
     dict
-        Level, all rows, and the strongest standard one.
+        Level, all rows, the strongest standard one, and all standard checks together.
     """
     rows = [{**plain_values(row), "title": row.title} for row in table.rows]
     standard = [row for row in rows if row["check"] in STANDARD_CHECKS]
-    return {"level": table.level, "strongest_standard": standard[0] if standard else None, "rows": rows}
+    combined = None if table.combined is None else plain_values(table.combined)
+    return {
+        "level": table.level,
+        "combined": combined,
+        "strongest_standard": standard[0] if standard else None,
+        "rows": rows,
+        "notes": list(table.notes),
+    }
 
 
 def summary_schema() -> Json:
@@ -323,8 +366,15 @@ def _verdict(verdict: Verdict) -> Json:
             "stability": verdict.stability,
             "sensitivity": verdict.sensitivity,
             "adaptive": verdict.adaptive,
-            "size_flips": verdict.size_flips,
-            "size_yields": verdict.size_yields,
+            "regions": [
+                {
+                    "region": one.region,
+                    "decision": one.decision,
+                    "size_flips": one.size_flips,
+                    "size_yield": one.size_yield,
+                }
+                for one in verdict.regions
+            ],
             "criteria": [
                 {
                     "name": type(criterion).__name__,

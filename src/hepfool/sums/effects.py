@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from hepfool.statistics.sources import Correlations, combined
+from hepfool.statistics.sources import Correlations, combined, source_of
 from hepfool.studies.contributions import ALL_EVENTS, Measured, SystematicEffect
-from hepfool.studies.excess import Excess
+from hepfool.studies.excess import Difference, Excess
 from hepfool.sums.record import AttackSums
 from hepfool.typing import FloatArray
 
@@ -47,22 +47,32 @@ class _Ratios:
         variance = float(terms.sum())
         return math.sqrt(variance) if not variance <= _ROUNDING * np.abs(terms).max() else 0.0
 
+    @property
+    def floor(self) -> float:
+        """Ratio that one event makes."""
+        return float(self.products[0, 0] / self.first[0] ** 2) if self.first[0] else math.nan
+
     def measured(self, name: str) -> Measured:
         """Ratio with its error."""
         return Measured(self.value(name), self.error(self.slopes(name)))
 
 
-def _ratios(sums: AttackSums) -> tuple[_Ratios, dict[str, _Ratios]]:
-    shapes, weights = sums.facts["shapes"], sums.facts["weights"]
-    flips = sums.total("flips")
-    if not flips.size:
+def _ratios(sums: AttackSums) -> tuple[dict[str, _Ratios], dict[str, _Ratios]]:
+    """Flips and yields by region, all events among them."""
+    names = ("attack", "remaining", *sums.facts.get("shapes", ()))
+    regions = [*(name for name, _ in sums.facts["regions"]), ALL_EVENTS]
+    found = []
+    for what, columns in (("flips", names), ("yields", (*names, *sums.facts.get("weights", ())))):
+        rows = {region: sums.total(what, region=region) for region in regions}
+        found.append({region: _Ratios(columns, one) for region, one in rows.items() if one.size})
+    if ALL_EVENTS not in found[0]:
         msg = "these sums hold no attack, only data; add those of the attacked simulation"
         raise ValueError(msg)
-    regions = [*(name for name, _ in sums.facts["regions"]), ALL_EVENTS]
-    found = {region: sums.total("yields", region=region) for region in regions}
-    names = ("attack", "remaining", *shapes)
-    yields = {region: _Ratios((*names, *weights), rows) for region, rows in found.items() if rows.size}
-    return _Ratios(names, flips), yields
+    return found[0], found[1]
+
+
+def _measured(ratios: Mapping[str, _Ratios], name: str) -> dict[str, Measured]:
+    return {region: one.measured(name) for region, one in ratios.items()}
 
 
 def attack_effect(sums: AttackSums, *, remaining: bool = False) -> SystematicEffect:
@@ -84,8 +94,9 @@ def attack_effect(sums: AttackSums, *, remaining: bool = False) -> SystematicEff
     return SystematicEffect(
         name=str(sums.facts["attack"]).partition("(")[0],
         kind="attack",
-        flips=flips.measured(which),
-        yield_shift={region: ratios.measured(which) for region, ratios in yields.items()},
+        flips=flips[ALL_EVENTS].measured(which),
+        yield_shift=_measured(yields, which),
+        region_flips=_measured(flips, which),
     )
 
 
@@ -104,8 +115,9 @@ def systematic_effects(sums: AttackSums) -> tuple[SystematicEffect, ...]:
         SystematicEffect(
             name=name,
             kind="shape" if name in shapes else "weight",
-            flips=flips.measured(name) if name in shapes else None,
-            yield_shift={region: ratios.measured(name) for region, ratios in yields.items()},
+            flips=flips[ALL_EVENTS].measured(name) if name in shapes else None,
+            yield_shift=_measured(yields, name),
+            region_flips=_measured(flips, name) if name in shapes else {},
         )
         for name in (*shapes, *weights)
     )
@@ -143,9 +155,10 @@ def excess(
         msg = "no systematic effect to compare with; give the table shape or weight variations"
         raise ValueError(msg)
     flips, yields = _ratios(sums)
-    foreign = {e.name: e.flips for e in others if e.flips is not None}
+    by_region = {region: _flips(ratios, region, shapes, others, correlations) for region, ratios in flips.items()}
     return Excess(
-        flips=_difference(flips, shapes, foreign, correlations, signed=False),
+        flips=by_region[ALL_EVENTS],
+        region_flips=by_region,
         yield_shift={
             region: _difference(
                 ratios,
@@ -159,6 +172,17 @@ def excess(
     )
 
 
+def _flips(
+    ratios: _Ratios,
+    region: str,
+    shapes: Iterable[str],
+    others: Iterable[SystematicEffect],
+    correlations: Correlations | None,
+) -> Difference:
+    foreign = {e.name: found for e in others if (found := e.flips_in(region)) is not None}
+    return _difference(ratios, shapes, foreign, correlations, signed=False)
+
+
 def _difference(
     ratios: _Ratios,
     varied: Iterable[str],
@@ -166,12 +190,36 @@ def _difference(
     correlations: Correlations | None,
     *,
     signed: bool,
-) -> Measured:
+) -> Difference:
     value = ratios.value("remaining")
-    numbers = {name: ratios.value(name) for name in varied}
-    size, weights = combined(numbers | {name: n.value for name, n in foreign.items()}, correlations, signed=signed)
-    slopes = (np.sign(value) if signed else 1.0) * ratios.slopes("remaining")
-    for name in numbers.keys() & weights.keys():
-        slopes = slopes - weights[name] * ratios.slopes(name)
-    independent = [weights[name] * foreign[name].error for name in foreign.keys() & weights.keys()]
-    return Measured(abs(value) - size, math.hypot(ratios.error(slopes), *independent))
+    numbers = {name: ratios.value(name) for name in varied} | {name: n.value for name, n in foreign.items()}
+    size, weights = combined(numbers, correlations, signed=signed)
+    own = (np.sign(value) if signed else 1.0) * ratios.slopes("remaining")
+    added = np.zeros(len(own))
+    for name in weights.keys() - foreign.keys():
+        added = added + weights[name] * ratios.slopes(name)
+    independent = math.hypot(*(weights[name] * foreign[name].error for name in foreign.keys() & weights.keys()))
+    return Difference(
+        value=abs(value) - size,
+        error=math.hypot(ratios.error(own - added), independent),
+        effect=Measured(abs(value), ratios.error(own)),
+        systematics=Measured(size, math.hypot(ratios.error(added), independent)),
+        floor=ratios.floor,
+        selection=sum(abs(weights[name]) * _spread(ratios, name, numbers, foreign) for name in weights),
+    )
+
+
+def _spread(ratios: _Ratios, chosen: str, numbers: Mapping[str, float], foreign: Mapping[str, Measured]) -> float:
+    """Mean of the larger of both sides of a source beyond that of either, if these are equal but for fluctuations."""
+    source = source_of(chosen)
+    slopes, errors = np.zeros(len(ratios.first)), [0.0]
+    sides = [name for name in numbers if source_of(name) == source]
+    if len(sides) < 2:
+        return 0.0
+    for name in sides:
+        sign = np.sign(numbers[name]) * (1.0 if name == chosen else -1.0)
+        if name in foreign:
+            errors.append(foreign[name].error)
+        else:
+            slopes = slopes + sign * ratios.slopes(name)
+    return math.hypot(ratios.error(slopes), *errors) / math.sqrt(2.0 * math.pi)

@@ -25,9 +25,10 @@ from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.worst_case.caps import attack_caps
 from hepfool.worst_case.composition import composition_weights
 
-#: Bins of a figure between the outer edges of the attack's bins; integers have one bin per number.
+#: Most bins of a figure between the outer edges of the attack's bins, which have a round width; integers have one per number.
 FIGURE_BINS: Final = 50
 
+_ROUND, _ROUNDING = (1.0, 2.0, 2.5, 5.0, 10.0), 1e-9
 _SCORE_BINS: Final = Binning(np.linspace(0.0, 1.0, N_SCORE_BINS + 1)[np.newaxis])
 
 #: Log odds of the score in which the area under the ROC curve is computed.
@@ -104,25 +105,41 @@ class _Filling:
     def marginals(self, adversarial: EventTable, masks: Mapping[str, BoolArray], binning: Binning) -> None:
         """Fill the bins of figures, and what moved between them."""
         for j, feature in enumerate(self.table.features):
-            bins = Binning(figure_edges(feature.kind, binning.edges[j])[np.newaxis])
-            old, new = (bins.indices(t.values[:, j : j + 1])[:, 0] for t in (self.table, adversarial))
-            for region, mask in masks.items():
-                present = mask & ~self.table.missing[:, j]
-                weights = self.table.weights[present]
-                moved = Migration.between(old[present], new[present], weights, n_bins=bins.n_bins)
-                filled = [
-                    np.bincount(index[present], weights=w, minlength=bins.n_bins)
-                    for index in (old, new)
-                    for w in (weights, weights**2)
-                ]
-                self.add("marginal", [*filled, moved.net, moved.variance], region=region, name=feature.name)
+            for region, rows in figure_rows(self.table, adversarial, j, binning, masks):
+                self.add("marginal", rows, region=region, name=feature.name)
+
+
+def figure_rows(
+    nominal: EventTable, adversarial: EventTable, column: int, binning: Binning, masks: Mapping[str, BoolArray]
+) -> Iterator[tuple[str, list[FloatArray]]]:
+    """Fill the bins of a feature's figure by region: yields and variances before and after, and what moved between them."""
+    bins = Binning(figure_edges(nominal.features[column].kind, binning.edges[column])[np.newaxis])
+    old, new = (bins.indices(t.values[:, column : column + 1])[:, 0] for t in (nominal, adversarial))
+    for region, mask in masks.items():
+        present = mask & ~nominal.missing[:, column]
+        weights = nominal.weights[present]
+        moved = Migration.between(old[present], new[present], weights, n_bins=bins.n_bins)
+        filled: list[FloatArray] = [
+            np.bincount(index[present], weights=w, minlength=bins.n_bins).astype(np.float64, copy=False)
+            for index in (old, new)
+            for w in (weights, weights**2)
+        ]
+        yield region, [*filled, moved.net, moved.variance]
 
 
 def figure_edges(kind: str, edges: FloatArray) -> FloatArray:
     """Cut the range of a feature into the bins of a figure."""
     if kind == "integer":
         return np.arange(np.floor(edges[0]), np.ceil(edges[-1]) + 2) - 0.5
-    return np.linspace(edges[0], edges[-1], FIGURE_BINS + 1)
+    width = _round_up((edges[-1] - edges[0]) / FIGURE_BINS)
+    first, last = np.floor(edges[0] / width + _ROUNDING), np.ceil(edges[-1] / width - _ROUNDING)
+    return np.asarray(width * np.arange(first, last + 1))
+
+
+def _round_up(width: float) -> float:
+    """Give the next width that a reader takes for round."""
+    power = 10.0 ** np.floor(np.log10(width))
+    return float(power * next(digit for digit in _ROUND if digit * power >= width * (1.0 - _ROUNDING)))
 
 
 def _masks(table: EventTable) -> dict[str, BoolArray]:
@@ -179,7 +196,7 @@ def data_sums(
     if blinded and not unblind:
         table = table.select(~np.logical_or.reduce(blinded))
     filling, masks = _Filling(table), _masks(table)
-    groups = {"events": masks["all"]}
+    groups = {"events": masks["all"], **_identities(table)}
     if detector is not None and table.n_events:
         score = detector.score(table.network_values)
         groups["flagged"] = score > detector.threshold
@@ -271,9 +288,11 @@ def sums_of(
         for variation, score in scores.items():
             _detector_scores(filling, variation, masks, score)
         _detector_scores(filling, "fooled", {k: m & result.fooled for k, m in masks.items()}, scores["adversarial"])
-        filling.counts("nominal", masks, {"flagged": scores["nominal"] > detector.threshold})
+        of_nominal = scores["nominal"] > detector.threshold
+        selected = of_nominal & (result.classes == selected_class if len(result.classes) else False)
+        filling.counts("nominal", masks, {"flagged": of_nominal, "flagged selected": selected})
         flagged = scores["adversarial"] > detector.threshold if flagged is None else flagged
-    filling.counts("nominal", masks, _nominal_groups(result, table))
+    filling.counts("nominal", masks, _nominal_groups(result, table, selected_class))
     filling.counts("adversarial", masks, _adversarial_groups(result, flagged))
     shapes, weights = _effects(filling, result, classifier, flagged, selected_class, detector)
     compared = _compared(filling, result)
@@ -284,6 +303,7 @@ def sums_of(
         filling.add("composition", value, region=region, name=name)
     facts = {
         **_facts(table, classifier, binning, detector),
+        "region_titles": tuple(region.title(table.features) for region in table.regions),
         "attack": repr(result.attack),
         "n_iterations": result.attack.n_iterations,
         "selected_class": selected_class,
@@ -314,9 +334,17 @@ def _sorted(sums: Mapping[Key, ExactSum]) -> dict[Key, ExactSum]:
     return {key: sums[key] for key in sorted(sums)}
 
 
-def _nominal_groups(result: AttackResult, table: EventTable) -> dict[str, BoolArray]:
-    right = result.classes == table.labels if len(result.classes) else np.zeros(table.n_events, dtype=np.bool_)
-    return {"events": np.ones(table.n_events, dtype=np.bool_), "right": right}
+def _nominal_groups(result: AttackResult, table: EventTable, selected_class: int) -> dict[str, BoolArray]:
+    classes = result.classes if len(result.classes) else np.full(table.n_events, -1)
+    everything = np.ones(table.n_events, dtype=np.bool_)
+    right, selected = classes == table.labels, classes == selected_class
+    return {"events": everything, "right": right, "selected": selected, **_identities(table)}
+
+
+def _identities(table: EventTable) -> dict[str, BoolArray]:
+    """Mark events of which an input is not what it follows from; nothing without such inputs."""
+    found = [table.features.departs(table.values, j) for j in table.features.derived]
+    return {"departing": np.logical_or.reduce(found)} if found else {}
 
 
 def _adversarial_groups(result: AttackResult, flagged: BoolArray | None) -> dict[str, BoolArray]:
@@ -326,6 +354,7 @@ def _adversarial_groups(result: AttackResult, flagged: BoolArray | None) -> dict
         "moved": result.moved,
         "helpers": result.helpers,
         "fooled": result.fooled,
+        **_identities(result.adversarial),
     }
     if flagged is not None:
         groups |= {
@@ -410,11 +439,10 @@ def _effects(
         filling.distributions(name, varied, _masks(table), result.nominal_scores, result.binning, flags)
         for region, columns in yields.items():
             columns.append((weights - table.weights) * (regions[region] & (classes == selected_class)))
-    attacked = result.attacked.astype(np.float64)
-    flips = [table.weights * attacked, *(column * attacked for column in flips)]
-    for what, region, columns in (("flips", "", flips), *(("yields", name, found) for name, found in yields.items())):
-        matrix = np.stack(columns, axis=1)
-        filling.add(what, np.vstack([matrix.sum(axis=0), matrix.T @ matrix]), region=region)
+    flipped = np.stack([table.weights, *flips], axis=1) * result.attacked[:, np.newaxis]
+    for region, mask in regions.items():
+        for what, matrix in (("flips", flipped[mask]), ("yields", np.stack(yields[region], axis=1))):
+            filling.add(what, np.vstack([matrix.sum(axis=0), matrix.T @ matrix]), region=region)
     return tuple(table.shape_variations), tuple(table.weight_variations)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from hepfool.attacks.base import FoolingCounts
 from hepfool.attacks.result import LeftOut
 from hepfool.events.exchange import axis_name
+from hepfool.shown import Displayed, Shown, listed
 from hepfool.statistics.comparisons import Figure, Validated
 from hepfool.statistics.compatibility import Compatibility, compare_sums
 from hepfool.statistics.dependence import MaskedMoments, Moments, correlation_shift
@@ -123,8 +124,8 @@ def _merged(first: Mapping[Any, Any], second: Mapping[Any, Any], add: Callable[[
     return {key: found[key] for key in sorted(found)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AttackSums:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class AttackSums(Displayed):
     """
     Sums over the events of one or many attacks, nominal, adversarial and under systematic variations.
 
@@ -165,6 +166,18 @@ class AttackSums:
     provenance: Mapping[str, Any] | None = None
     metadata: Mapping[str, Any] | None = None
     sums: Mapping[Key, ExactSum] = field(default_factory=dict)
+
+    def _shown(self) -> Shown:
+        parts = {f"{name} ({role})": self.counts(name) for name, role in self.facts.get("regions", ())}
+        parts |= {name: self.counts(dataset=name) for name in self.attacked_datasets}
+        return Shown(
+            f"AttackSums of {listed(self.datasets) or 'no events'}",
+            ("part", "fooling ratio", "fooled", "attacked", "events"),
+            [
+                (name, f"{c.fooling_ratio:.4f}", str(c.n_fooled), str(c.n_attacked), str(c.n_events))
+                for name, c in {"all": self.counts(), **parts}.items()
+            ],
+        )
 
     def __add__(self, other: AttackSums) -> AttackSums:
         """Add the sums over other events."""
@@ -258,7 +271,7 @@ class AttackSums:
         ----------
         group : str
             ``events``, ``attacked``, ``moved``, ``helpers`` (moved, not attacked), ``fooled``, ``unflagged`` (fooled and not flagged), ``right`` (classified),
-            ``flagged``, ``flagged attacked`` or ``flagged fooled``.
+            ``selected`` (by the score), ``departing`` (from an identity of inputs), ``flagged``, ``flagged selected``, ``flagged attacked`` or ``flagged fooled``.
         region, variation : str
             ``all``, ``constrained`` or a region; ``nominal``, ``adversarial``, ``data`` or a shape variation.
 
@@ -371,6 +384,14 @@ class AttackSums:
     def features(self) -> tuple[str, ...]:
         """Names of the inputs."""
         return tuple(name for name, *_ in self.facts["features"])
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What a figure calls inputs (without units) and regions, by name."""
+        inputs = {name: title.rpartition(" [")[0] or title for name, title, _ in self.facts["features"]}
+        names = [name for name, _ in self.facts["regions"]]
+        titles = self.facts.get("region_titles") or [name.replace("_", " ") for name in names]
+        return inputs | dict(zip(names, titles, strict=True))
 
     @property
     def validated(self) -> Validated:

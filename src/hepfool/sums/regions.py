@@ -102,4 +102,5 @@ def _region(
         sources=tuple(changes),
         data=data[0] if any_data and not hidden else None,
         blinded=hidden,
+        title=sums.labels.get(name, ""),
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hepfool.events.labels import class_name
 from hepfool.studies.contributions import Measured
 from hepfool.studies.threshold_scan import DataCheck, ThresholdScan
 from hepfool.sums.record import N_SCORE_BINS, AttackSums, Count
@@ -57,6 +58,16 @@ def scan_thresholds(
             _scores(sums, variation, region), edges, sums.count("events", region=region, variation=variation)
         )
 
+    labels = [label for label in sums.names("detector score", "label", variation="nominal") if int(label) >= 0]
+    classes = [class_name(int(label), sums.facts["n_classes"]) for label in labels]
+    by_class = [
+        _fractions(
+            sums.total("detector score", variation="nominal", region="all", label=label),
+            edges,
+            sums.count("events", variation="nominal", label=label),
+        )
+        for label in labels
+    ]
     fooled, attacked = _scores(sums, "fooled", "all"), sums.count("attacked")
     below = _fractions(fooled[:, ::-1], N_SCORE_BINS - edges, attacked)
     return ThresholdScan(
@@ -75,6 +86,7 @@ def scan_thresholds(
             for region in regions
         ),
         own=sums.facts["detector_threshold"],
+        by_class=tuple(zip(classes, by_class, strict=True)),
     )
 
 

@@ -130,7 +130,8 @@ class Certificate:
         sure, possible = gained[states == "found"].sum(), gained[states != "proved"].sum()
         return float(sure / total), float(possible / total)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        """Say the bracket in a sentence, and print no array."""
         open_ = f"; not resolved: {self.unresolved:.2%}" if self.unresolved else ""
         return f"worst case between {self.found:.4f} (found) and {self.proved:.4f} (proved){open_}"
 

@@ -14,17 +14,20 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
 
-from hepfool.attacks.base import AttackResult
+from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.checks import Target, generator
+from hepfool.attacks.gradient import PGD
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NotCertifiableError
 from hepfool.identity import table_digest
+from hepfool.models.blackbox import with_slopes
 from hepfool.models.protocols import Classifier, is_fooled
+from hepfool.shown import Displayed, Shown
 from hepfool.statistics.sources import combined
 from hepfool.typing import BoolArray, FloatArray, IntArray, ProgressCallback
 from hepfool.worst_case.certified import Certificate, certify
@@ -34,6 +37,8 @@ __all__ = ["Bracket", "Ladder", "Rung", "ladder"]
 
 #: Points at which one common shift is tried, at most, and per source.
 _MOST_POINTS, _LEVELS = 1000, 9
+#: Of the search where nothing can be proved: fractions of an input's range, and how many of them.
+_STEP, _N_STEPS = 0.02, 20
 _FORMAT: Final = 1
 Freedom = Literal["sources", "one shift", "shift per event", "inputs", "attack"]
 _LABELS: Final[dict[str, str]] = {
@@ -93,8 +98,8 @@ class Rung:
     loss: Bracket
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ladder:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Ladder(Displayed):
     """
     The rungs for some events.
 
@@ -156,11 +161,13 @@ class Ladder:
         each = f", and {own['shift per event']} if each event has its own" if "shift per event" in own else ""
         return f"Of what is found for free inputs, the sources reach {own['one shift']} with one shift for all events{each}."
 
-    def __str__(self) -> str:
-        width = max(len(rung.label) for rung in self.rungs)
-        head = f"{self.events}: {self.n_attacked} of {self.n_events} events attacked; fooling ratio found, and proved"
-        rows = [f"{rung.label:{width}}  {rung.fooling}" for rung in self.rungs]
-        return "\n".join([head, *rows, *filter(None, [self.statement])])
+    def _shown(self) -> Shown:
+        return Shown(
+            f"{self.events}: {self.n_attacked} of {self.n_events} events attacked; fooling ratio found, and proved",
+            ("freedom", "fooling ratio"),
+            [(rung.label, str(rung.fooling)) for rung in self.rungs],
+            (self.statement,),
+        )
 
     def to_json(self) -> str:
         """
@@ -226,7 +233,7 @@ def ladder(  # noqa: PLR0913 - what is climbed, and at which price
     Parameters
     ----------
     classifier : Classifier
-        One of which :func:`~hepfool.worst_case.certified.certify` can prove something.
+        Without proofs where :func:`~hepfool.worst_case.certified.certify` cannot prove anything of it.
     table : EventTable
         Nominal events with their shape variations.
     envelope : Envelope, optional
@@ -271,11 +278,11 @@ def ladder(  # noqa: PLR0913 - what is climbed, and at which price
     if isinstance(target, np.ndarray):
         target = target[chosen]
     settings: dict[str, Any] = {"target": target, "max_boxes": max_boxes, "seconds": seconds, "progress": progress}
-    free = certify(classifier, part, limits, rng=generator(seed), **settings)
+    free = _free(classifier, part, limits, seed, settings)
     counter = _Counter.of(classifier, part, free.attacked, selected_class)
     rungs: list[Rung] = []
     shift: dict[str, float] = {}
-    relaxed = list(free.relaxed)
+    relaxed = [] if isinstance(free, AttackResult) else list(free.relaxed)
     if names:
         shifts = Shifts.of(part.select(free.attacked), names)
         rungs.append(_quadrature(counter, names))
@@ -284,8 +291,12 @@ def ladder(  # noqa: PLR0913 - what is climbed, and at which price
         one, shift = _common(counter, shifts, each)
         rungs += [one] if each is None else [one, each]
         relaxed += [] if own is None else own.relaxed
-    rungs.append(counter.certified("inputs", free))
-    rungs += [counter.attack(label, result, chosen) for label, result in attacked.items()]
+    if isinstance(free, AttackResult):
+        rungs.append(counter.searched("inputs", _LABELS["inputs"], free.adversarial.network_values))
+    else:
+        rungs.append(counter.certified("inputs", free))
+    for label, result in attacked.items():
+        rungs.append(counter.searched("attack", label, result.adversarial.network_values[chosen]))
     return Ladder(
         rungs=tuple(rungs),
         events="all events" if region is None else region,
@@ -378,12 +389,12 @@ class _Counter:
             **{side: _bracket(self.shift(sure), self.shift(most)[0]) for side, (sure, most) in sides.items()},
         )
 
-    def attack(self, label: str, result: AttackResult, chosen: BoolArray) -> Rung:
+    def searched(self, freedom: Freedom, label: str, values: FloatArray) -> Rung:
         """Count what an attack did to these events."""
-        fooled, crossing = self.changes(result.adversarial.network_values[chosen][self.attacked])
+        fooled, crossing = self.changes(values[self.attacked])
         change = self.shift(crossing)
         return Rung(
-            freedom="attack",
+            freedom=freedom,
             label=label,
             fooling=_bracket(self.fooling(fooled)),
             gain=_bracket(_positive(change)),
@@ -456,6 +467,19 @@ def _grid(n_sources: int) -> FloatArray:
         corners = np.random.default_rng(n_sources).integers(0, 2, (_MOST_POINTS, n_sources)) * 2.0 - 1.0
         return np.concatenate([corners, np.eye(n_sources), -np.eye(n_sources)])
     return np.array(list(itertools.product(np.linspace(-1.0, 1.0, levels), repeat=n_sources)))
+
+
+def _free(
+    classifier: Classifier, table: EventTable, envelope: Envelope, seed: int, settings: dict[str, Any]
+) -> Certificate | AttackResult:
+    """Bracket inputs that are free of each other; of a classifier of which nothing can be proved, search only."""
+    try:
+        return certify(classifier, table, envelope, rng=generator(seed), **settings)
+    except NotCertifiableError:
+        attack, slopes = PGD(step=_STEP, n_iterations=_N_STEPS), with_slopes(classifier, table)
+        return run_attack(
+            attack, slopes, replace(table, regions=()), rng=seed, target=settings["target"], envelope=envelope
+        )
 
 
 def _coherent(

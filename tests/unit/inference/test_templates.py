@@ -12,14 +12,14 @@ from hepfool.inference import Nuisance, Template, score_templates
 
 
 def test_symmetrised_templates_mirror_the_attack(template: Template) -> None:
-    varied = template.variation(Nuisance(scale=0.5))
+    varied = template.variation(Nuisance(side="symmetrised", scale=0.5))
     np.testing.assert_allclose(varied.up - template.nominal, [-3.75, 0.75, 3.0])
     np.testing.assert_allclose(varied.up + varied.down, 2.0 * template.nominal)
     assert not varied.clipped.size
 
 
 def test_one_sided_templates_are_nominal_downwards(template: Template) -> None:
-    varied = template.variation(Nuisance(side="one-sided"))
+    varied = template.variation(Nuisance())
     np.testing.assert_array_equal(varied.up, template.adversarial)
     np.testing.assert_array_equal(varied.down, template.nominal)
 
@@ -27,10 +27,10 @@ def test_one_sided_templates_are_nominal_downwards(template: Template) -> None:
 def test_negative_yields_are_clipped_and_named() -> None:
     thin = Template(channel="SR", sample="ttbar", nominal=np.array([10.0, 2.0]), adversarial=np.array([7.0, 5.0]))
     with pytest.warns(ClippedTemplateWarning, match=r"'SR', sample 'ttbar': the symmetrised .* negative in bins \[1\]"):
-        varied = thin.variation(Nuisance())
+        varied = thin.variation(Nuisance(side="symmetrised"))
     np.testing.assert_array_equal(varied.down, [13.0, 0.0])
     np.testing.assert_array_equal(varied.clipped, [1])
-    assert not thin.variation(Nuisance(side="one-sided")).clipped.size
+    assert not thin.variation(Nuisance()).clipped.size
 
 
 def test_the_shift_is_scaled_to_the_events_of_the_analyst(template: Template) -> None:

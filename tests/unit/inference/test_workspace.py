@@ -20,7 +20,9 @@ def test_the_patch_adds_one_modifier_to_the_named_sample(workspace: dict[str, An
     assert patched == before
     assert (added["name"], added["type"]) == ("adversarial", "histosys")
     np.testing.assert_allclose(added["data"]["hi_data"], [985.0, 403.0, 112.0])
-    np.testing.assert_allclose(added["data"]["lo_data"], [1015.0, 397.0, 88.0])
+    np.testing.assert_allclose(added["data"]["lo_data"], [1000.0, 400.0, 100.0])
+    mirrored = attack_patch(workspace, [template], Nuisance(side="symmetrised"))[-1]["value"]["data"]
+    np.testing.assert_allclose(mirrored["lo_data"], [1015.0, 397.0, 88.0])
 
 
 def test_the_patch_fails_on_a_workspace_of_another_order(workspace: dict[str, Any], template: Template) -> None:
@@ -32,10 +34,26 @@ def test_the_patch_fails_on_a_workspace_of_another_order(workspace: dict[str, An
 
 def test_processes_share_a_parameter_or_have_their_own(workspace: dict[str, Any], template: Template) -> None:
     other = replace(template, sample="signal")
-    for per_process, expected in ((False, {"adversarial"}), (True, {"adversarial_ttbar", "adversarial_signal"})):
-        nuisance = Nuisance(per_process=per_process, scale=0.1)
-        patch = attack_patch(workspace, [template, other], nuisance)
+    control = Template(channel="CR", sample="ttbar", nominal=np.array([10.0]), adversarial=np.array([11.0]))
+    choices: tuple[tuple[dict[str, Any], set[str]], ...] = (
+        ({}, {"adversarial"}),
+        ({"per_process": True}, {"adversarial_ttbar", "adversarial_signal"}),
+        ({"per_channel": True}, {"adversarial_SR", "adversarial_CR"}),
+        (
+            {"per_process": True, "per_channel": True},
+            {"adversarial_SR_ttbar", "adversarial_SR_signal", "adversarial_CR_ttbar"},
+        ),
+    )
+    for options, expected in choices:
+        patch = attack_patch(workspace, [template, other, control], Nuisance(**options, scale=0.1))
         assert {step["value"]["name"] for step in patch if step["op"] == "add"} == expected
+
+
+def test_two_pairs_of_channel_and_sample_do_not_share_a_name() -> None:
+    given: dict[str, Any] = {"nominal": np.array([10.0]), "adversarial": np.array([11.0])}
+    pair = [Template(channel="SR_a", sample="b", **given), Template(channel="SR", sample="a_b", **given)]
+    with pytest.raises(ValueError, match="would share the parameter 'adversarial_SR_a_b'; rename"):
+        attack_patch({"channels": []}, pair, Nuisance(per_process=True, per_channel=True))
 
 
 def test_unknown_names_and_wrong_bins_name_the_choices(workspace: dict[str, Any], template: Template) -> None:

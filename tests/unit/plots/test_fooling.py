@@ -32,6 +32,17 @@ def test_values_are_written_to_the_digit_of_their_error() -> None:
     assert written(ax)[:4] == [r"0.70 $\pm$ 0.01", r"0.900 $\pm$ 0.004", r"0.020 $\pm$ 0.001", "0.03"]
 
 
+def test_both_sides_of_a_source_share_a_row_and_weights_change_no_class() -> None:
+    sides = [("tes_down", 0.01, 0.001), ("tes_up", 0.02, 0.001), ("norm_up", math.nan, math.nan)]
+    figure, ax = plot_fooling(ATTACKS[:1], sides)
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["Control region", "tes", "norm"]
+    bars = [(bar.get_width(), bar.get_y() < 1.0 - 0.3) for bar in ax.patches[1:]]  # type: ignore[attr-defined]
+    assert bars == [(0.02, True), (0.01, False)]
+    assert "no event" in written(ax)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["Attack", "Systematic, up", "down"]
+
+
 def test_corrected_ratio_stands_in_the_row_of_its_attack() -> None:
     _, ax = plot_fooling(ATTACKS, corrected=[("Signal region", 0.1, 0.01)])
     rows = [round(bar.get_y() + bar.get_height() / 2) for bar in ax.patches]  # type: ignore[attr-defined]

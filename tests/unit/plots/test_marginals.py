@@ -59,12 +59,11 @@ def test_representative_features_are_those_moved_least_typically_and_most(
 
 def test_figure_shows_both_yields_and_the_net_change(sums: AttackSums) -> None:
     shown = marginal(sums, "n_jets")
-    _, (ax, below) = plot_marginal(shown)
-    legend: Any = ax.get_legend()
-    labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == ["Nominal", "Adversarial", "Nominal stat. unc., for scale (same events)"]
+    figure, (ax, below) = plot_marginal(shown)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["Nominal", "Adversarial", "Stat. unc., for scale"]
     assert is_drawn(shown.adversarial.values() - shown.nominal.values(), below)
-    assert below.get_ylabel() == "Adv. \N{MINUS SIGN} nom."
+    assert below.get_ylabel() == "Change"
     assert below.get_xlabel() == "Number of jets"
     assert ax.get_ylabel() == "Events"
 
@@ -73,7 +72,7 @@ def test_histograms_alone_show_their_ratio(sums: AttackSums) -> None:
     shown = replace(marginal(sums, "n_jets"), migration=None)
     _, (_, below) = plot_marginal(shown)
     assert is_drawn(shown.adversarial.values() / shown.nominal.values(), below)
-    assert below.get_ylabel() == "Adv. / nom."
+    assert below.get_ylabel() == "Ratio"
 
 
 def test_errors_of_the_changes_are_those_of_the_events_that_moved(sums: AttackSums) -> None:
@@ -103,7 +102,14 @@ def test_remarks_state_distance_and_floor() -> None:
     histogram = filled([0.1, 0.2])
     shown = Marginal(nominal=histogram, adversarial=histogram, js_distance=0.0123, js_floor=0.034, note="SR")
     _, (ax, _) = plot_marginal(shown)
-    assert any(text.get_text() == "SR\nJS distance 0.012\nStat. floor 0.034" for text in ax.texts)
+    assert any(text.get_text() == "SR\nJS distance 0.0123\nStat. floor 0.034" for text in ax.texts)
+
+
+def test_bins_beyond_nearly_all_events_are_not_shown() -> None:
+    histogram: Hist[Any] = Hist.new.Reg(4, 0, 4, label="$m$ [GeV]").Weight()
+    histogram.fill(np.repeat([0.5, 1.5, 3.5], [3, 4000, 3]))
+    _, (_, below) = plot_marginal(Marginal(nominal=histogram, adversarial=histogram))
+    assert below.get_xlim() == (1.0, 2.0)
 
 
 def test_one_column_per_feature() -> None:

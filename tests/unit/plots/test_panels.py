@@ -41,8 +41,9 @@ def test_ratio_of_the_same_events_has_no_error_bars() -> None:
     [
         ([1e4, 1e4], [1e4, 1e4], (0.95, 1.05)),
         ([1e4, 1e4], [8e3, 1.2e4], (0.74, 1.26)),
+        ([1e4, 1e4], [1e4, 2e4], (0.95, 2.3)),
         ([1e4, 1.0], [1e4, 9.0], (0.95, 1.05)),
-        ([1e4, 1e4], [9e4, 1e4], (0.01, 1.99)),
+        ([1e4, 1e4], [9e4, 0.0], (0.01, 4.0)),
     ],
 )
 def test_ratio_axis_follows_the_precise_bins(
@@ -51,6 +52,13 @@ def test_ratio_axis_follows_the_precise_bins(
     ax = Figure().subplots()
     draw_ratio(ax, histogram(nominal), histogram(adversarial), colour="red")
     assert ax.get_ylim() == pytest.approx(limits)
+
+
+def test_arrows_point_at_what_leaves_the_axis() -> None:
+    ax = Figure().subplots()
+    draw_ratio(ax, histogram([1e4, 1e4, 1.0]), histogram([1e4, 9e4, 0.0]), colour="red")
+    arrows = {line.get_marker(): list(np.asarray(line.get_xdata())) for line in ax.lines if line.get_marker() in "^v"}  # type: ignore[operator]
+    assert arrows == {"^": [1.5], "v": [2.5]}
 
 
 def test_panels_share_their_horizontal_axis() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hist import Hist
 
@@ -19,17 +20,17 @@ def test_every_event_is_filled_once_per_variation(sums: AttackSums, result: Atta
 
 def test_score_of_one_counts_in_the_last_bin(sums: AttackSums, result: AttackResult) -> None:
     histogram = score_histogram(sums, n_bins=100)
-    last: Any = histogram[{"process": "Class 1", "variation": "nominal", "score": -1}]
+    last: Any = histogram[{"process": "Signal", "variation": "nominal", "score": -1}]
     assert last.value == result.nominal.weights[-1]
 
 
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        ({}, ["Class 0", "Class 1"]),
+        ({}, ["Background", "Signal"]),
         ({"label_names": ["Z", "H"]}, ["H", "Z"]),
         ({"by": "dataset"}, ["background", "signal"]),
-        ({"region": "late"}, ["Class 1"]),
+        ({"region": "late"}, ["Signal"]),
     ],
 )
 def test_processes_are_labels_or_datasets(sums: AttackSums, options: dict[str, Any], names: list[str]) -> None:
@@ -37,16 +38,36 @@ def test_processes_are_labels_or_datasets(sums: AttackSums, options: dict[str, A
 
 
 def test_overlay_names_processes_variations_and_threshold(sums: AttackSums) -> None:
-    _, ax = plot_score(score_histogram(sums, by="dataset"), threshold=0.5)
-    legend: Any = ax.get_legend()
-    labels = [text.get_text() for text in legend.get_texts()]
+    figure, _ = plot_score(score_histogram(sums, by="dataset"), threshold=0.5)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["background", "signal", "Nominal", "Adversarial", "Threshold 0.5"]
 
 
 def test_density_has_unit_area(sums: AttackSums) -> None:
     _, ax = plot_score(score_histogram(sums, n_bins=10), density=True)
-    areas = [patch.get_data().values.sum() / 10 for patch in ax.patches if hasattr(patch, "get_data")]
-    assert areas == pytest.approx([1.0] * 4)
+    drawn: list[Any] = [patch.get_data() for patch in ax.patches if hasattr(patch, "get_data")]
+    bands = [data for data in drawn if np.ndim(data.baseline)]
+    assert len(bands) == 2
+    lines = [data.values for data in drawn if not np.ndim(data.baseline)]
+    assert [values.sum() / 10 for values in lines] == pytest.approx([1.0] * 4)
+    middles = [0.5 * (data.values + data.baseline) for data in bands]
+    assert [values.sum() / 10 for values in middles] == pytest.approx([1.0] * 2)
+
+
+def test_bands_are_the_errors_of_weighted_events() -> None:
+    histogram: Any = (
+        Hist.new.StrCat(["a"], name="process")
+        .StrCat(["nominal", "adversarial"], name="variation")
+        .Reg(2, 0, 1, name="score")
+        .Weight()
+    )
+    for variation in ("nominal", "adversarial"):
+        histogram.fill(process="a", variation=variation, score=[0.1, 0.2, 0.7], weight=[3.0, 4.0, 2.0])
+    _, ax = plot_score(histogram)
+    drawn: list[Any] = [patch.get_data() for patch in ax.patches if hasattr(patch, "get_data")]
+    (band,) = [data for data in drawn if np.ndim(data.baseline)]
+    np.testing.assert_allclose(band.values, [12.0, 4.0])
+    np.testing.assert_allclose(band.baseline, [2.0, 0.0])
 
 
 def test_stack_adds_up_to_all_events(sums: AttackSums, result: AttackResult) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from hepfool.events import EventTable, Region
+from hepfool.features import Derived, Feature
 from hepfool.statistics.checks import CheckSettings, DetectionTable, run_checks
 from hepfool.statistics.compatibility import chi2_power
 from hepfool.statistics.marginals import Binning, js_distance
-from hepfool.validation import Marginals, Validation
+from hepfool.validation import Marginals, Validation, identities
 from tests.specimens import events
 
 QUICK = CheckSettings(n_data=400.0, n_toys=60, n_trainings=2)
@@ -138,3 +139,28 @@ def test_impossible_questions_are_refused(rng: np.random.Generator) -> None:
         checked(table, table, QUICK, rng, inputs=None, correlations=None)
     with pytest.raises(ValueError, match="no part of the validation has a positive total weight"):
         checked(cancelled, cancelled, QUICK, rng)
+
+
+def test_inputs_that_follow_from_others_are_recomputed(rng: np.random.Generator) -> None:
+    following = Feature(name="sum", derived=Derived.by("a + b", 1e-3))
+    values = rng.normal(size=(1000, 2))
+    table = EventTable.from_arrays(np.column_stack([values, values.sum(axis=1)]), features=["a", "b", following])
+    broken = table.values.copy()
+    broken[:10, 2] += 0.01
+    settings = CheckSettings(n_data=200.0)
+    for after, expected in ((table, 0.05), (table.with_values(broken), 1.0 - np.exp(-2.0))):
+        (row,) = run_checks(identities(table, after, "regions"), settings, rng=rng).rows
+        assert (row.check, row.features) == ("identity", ("sum",))
+        assert row.power.value == pytest.approx(expected)
+    assert list(identities(events(10), events(10), "regions")) == []
+
+
+def test_what_a_classifier_could_not_use_is_said(rng: np.random.Generator) -> None:
+    table = events(300, negative=0.2)
+    settings = CheckSettings(n_data=900.0, checks=("classifier",), n_trainings=1)
+    notes = checked(table, table, settings, rng).notes
+    negative = int((table.weights[table.constrained] < 0).sum())
+    assert any("of 900 data events, as many as independent simulated events give" in note for note in notes)
+    assert any(f"leaves out {negative} events of negative weight" in note for note in notes)
+    few = replace(settings, n_data=10.0)
+    assert checked(events(300), events(300), few, rng).notes == ()

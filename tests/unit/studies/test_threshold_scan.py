@@ -45,6 +45,11 @@ def test_a_scan_counts_what_the_detector_does_at_every_threshold(result: AttackR
         assert scan.corrected[k].value == pytest.approx(remaining)
         clean = weights[detector.score(result.nominal.network_values) > threshold].sum() / weights.sum()
         assert scan.nominal[k].value == pytest.approx(clean)
+        high = detector.score(result.nominal.network_values) > threshold
+        for label, (_, price) in enumerate(scan.by_class):
+            own = result.nominal.labels == label
+            assert price[k].value == pytest.approx(weights[own & high].sum() / weights[own].sum())
+    assert [name for name, _ in scan.by_class] == ["background", "signal"]
     values = [number.value for number in scan.corrected]
     assert values == sorted(values)
     assert values[-1] <= result.fooling_ratio

@@ -46,15 +46,20 @@ def test_systematics_are_measured_on_the_attacked_events(
     assert study.summary.systematics["total"]["sources"] == ["jes", "pileup"]
     excess = study.sums.fooling_ratio - study.summary.systematics["total"]["flips"]["value"]
     assert study.summary.systematics["excess"]["flips"]["value"] == pytest.approx(excess)
-    assert study.summary.verdict["decision"] == "INVESTIGATE"
+    # In the signal region the attack can do what the variations do, and no more.
+    (fooling,) = (c for c in study.summary.verdict["criteria"] if c["name"] == "FoolingWithinSystematics")
+    assert fooling["values"]["effect"]["value"] == pytest.approx(fooling["values"]["systematics"]["value"])
+    assert study.summary.verdict["decision"] == "INCOMPLETE"
 
 
 def test_an_investigated_excess_is_assigned(
     varied: EventTable, shifted_result: AttackResult, sign_classifier: Classifier
 ) -> None:
-    study = judged_attack(varied, sign_classifier, shifted_result.attack, seed=7, investigated=True)
+    free = dataclasses.replace(varied, shape_variations={"jes_up": varied.values + np.array([0.05, 0.0])}, regions=())
+    study = judged_attack(free, sign_classifier, shifted_result.attack, seed=7, investigated=True)
     assert study.summary.verdict["decision"] == "ASSIGN"
-    assert 0 < study.summary.verdict["size_flips"] < study.sums.fooling_ratio
+    (region,) = study.summary.verdict["regions"]
+    assert 0 < region["size_flips"] < study.sums.fooling_ratio
 
 
 def test_names_that_could_not_be_written_are_refused(shifted_result: AttackResult) -> None:
@@ -73,8 +78,8 @@ def test_a_study_is_drawn_and_written(
     checked = judged_attack(varied, sign_classifier, shifted_result.attack, seed=7, checks=settings)
     folder = write_study(checked, tmp_path / "out", figures={"impacts": Figure()})
     names = {path.stem for path in (folder / "figures").iterdir()}
-    assert names == {"marginals", "correlations", "score", "fooling", "detection", "impacts"}
-    assert len(list((folder / "figures").iterdir())) == 12
+    assert names == {"verdict", "marginals", "correlations", "score", "fooling", "detection", "impacts"}
+    assert len(list((folder / "figures").iterdir())) == 14
     assert "How far each nuisance parameter of the fit" in (folder / "report.html").read_text()
 
 

@@ -21,7 +21,8 @@ from hepfool import cli
 from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import train_detector
-from hepfool.events import UNLABELLED, EventTable
+from hepfool.events import UNLABELLED, EventTable, Region
+from hepfool.inference import expected_impact, impact_record
 from hepfool.io.finished import WorkFolder
 from hepfool.io.owners import claimed
 from hepfool.io.tables import read_table
@@ -110,7 +111,8 @@ def test_the_whole_procedure_ends_in_a_report(settings: Callable[..., Study], ta
     assert "If the attack knows the detector" in record["verdict"]["stability"]
     assert record["detection"]["strongest_standard"]["power"]["value"] >= 0.05
     (criterion,) = (c for c in record["verdict"]["criteria"] if c["name"] == "FlaggedFractionsAgree")
-    assert criterion["status"] != "not evaluated"
+    assert len(criterion["values"]["fractions"]) == 1
+    assert {check["region"] for check in record["observed"]["checks"]} == {"low_pt"}
     assert criterion["numbers"].startswith("low_pt: data ")
     assert record["compatibility"][0]["max_js_distance"] <= 0.05
     kept = json.loads((configuration.output / "study.json").read_text())
@@ -270,6 +272,37 @@ def test_a_network_is_trained_where_none_is_given(settings: Callable[..., Study]
         settings(detector=None, split={"train": 0.0}).run(table=table, force=True)
 
 
+def test_the_worst_case_is_bracketed_explained_and_limited_on_demand(
+    settings: Callable[..., Study], table: EventTable
+) -> None:
+    pytest.importorskip("pyhf")
+    control = table.column("pt") < np.nanmedian(table.column("pt"))
+    table = dataclasses.replace(table, regions=(Region("low_pt", control), Region("high_pt", ~control, role="signal")))
+    worst = {"threat_model": "inputs within the caps", "transfer": "the same scales in both regions"}
+    done, summary = steps_done(settings(worst_case=worst, checks=None, envelope="none"), table)
+    assert done[-2:] == ["worst_case", "report"]
+    record = summary.worst_case
+    assert record is not None
+    assert summary.detector is not None
+    assert summary.systematics is not None
+    (ladder,) = record["ladders"]
+    assert ladder["events"] == "high_pt"
+    assert [rung["freedom"] for rung in ladder["rungs"]] == ["sources", "one shift", "inputs", "attack"]
+    assert record["explanations"][0]["parts"][0]["n_events"] == summary.detector["n_fooled"]
+    (allowed,), (size,) = record["allowed"], record["sizes"]
+    assert allowed["regions"] == ["low_pt"]
+    assert allowed["observable"] == "score and flag"
+    shift = summary.systematics["attack"]["yield_shift"]["high_pt"]["value"]
+    assert size["full"] == pytest.approx(abs(shift))
+    assert size["size"] == pytest.approx(allowed["limit"] * abs(shift))
+    assert steps_done(settings(worst_case=worst, checks=None, envelope="none"), table)[0] == ["report"]
+
+
+def test_a_transfer_needs_a_threat_model(settings: Callable[..., Study]) -> None:
+    with pytest.raises(ValueError, match="transfer scales a size to what data allow of an attack; say of which"):
+        settings(worst_case={"transfer": "the same scales"})
+
+
 def test_a_frontier_and_a_fit_are_added_on_demand(
     settings: Callable[..., Study], table: EventTable, tmp_path: Path
 ) -> None:
@@ -305,7 +338,29 @@ def test_a_frontier_and_a_fit_are_added_on_demand(
     patch = json.loads((configuration.output / "patch.json").read_text())
     assert [entry["op"] for entry in patch] == ["test", "test", "add"]
     assert "If the attack may be noticed more easily" in (configuration.output / "summary.md").read_text()
-    assert "Expected uncertainty of the fit" in (configuration.output / "report.html").read_text()
+    again = impact_record(expected_impact(workspace, patch, optimizer="scipy"))
+    assert json.loads((configuration.output / "summary.json").read_text())["impact"] == again
+    text = (configuration.output / "report.html").read_text()
+    for part in ("Expected uncertainty and bias of the fit", "Bias of mu", "fitted without it, shift mu by"):
+        assert part in text
+
+
+def test_other_choices_are_tried_on_demand(settings: Callable[..., Study], table: EventTable) -> None:
+    attack = {"n_iterations": 2, "max_js_distance": 0.1}
+    configuration = settings(attack=attack, detector=None, checks=None, robustness={"n_seeds": 0})
+    done, summary = steps_done(configuration, table)
+    assert done[-2:] == ["robustness", "report"]
+    assert summary.robustness is not None
+    rows = {(row["changed"], row["value"]): row for row in summary.robustness["rows"]}
+    assert set(rows) == {
+        ("strategy", "frugal"),
+        ("score in the validation", "without"),
+        ("compared separately", "union"),
+        ("compared separately", "processes"),
+    }
+    assert rows["strategy", "frugal"]["fooling"]["value"] > summary.fooling["fooling_ratio"]["value"]
+    # Everything but the attack is that of the study.
+    assert steps_done(configuration, table)[0] == ["report"]
 
 
 @pytest.mark.filterwarnings("ignore:the network's accuracy:hepfool.exceptions.NetworkWarning")  # hardly trained

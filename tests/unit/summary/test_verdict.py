@@ -10,18 +10,20 @@ import pytest
 
 from hepfool.attacks.base import AttackResult
 from hepfool.defences.detector import DetectorReport
-from hepfool.inference import Impact, Interval, NuisanceImpact, impact_record
+from hepfool.inference import BiasTest, Impact, Interval, NuisanceImpact, impact_record
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import DetectionPower, DetectionTable
+from hepfool.statistics.joint_toys import CombinedPower
 from hepfool.statistics.toys import Power
 from hepfool.studies.cross_run import CrossRuns
-from hepfool.studies.excess import Excess
+from hepfool.studies.excess import Difference, Excess
 from hepfool.studies.frontier import Frontier, FrontierPoint
 from hepfool.studies.systematics import Measured, SystematicEffect
 from hepfool.summary import (
     Evidence,
     FlaggedFraction,
-    Thresholds,
+    FlaggedSignal,
+    ObservedCheck,
     decide,
     frontier_record,
     spread_record,
@@ -31,15 +33,28 @@ from hepfool.summary import (
 from hepfool.summary.criteria import FlaggedFractionsAgree
 from hepfool.sums import AttackSums
 
+REGION = "high_met"
+
 
 def systematic(flips: float, shift: float = 0.0) -> SystematicEffect:
-    return SystematicEffect(
-        name="tes_up", kind="shape", flips=Measured(flips), yield_shift={"all_events": Measured(shift)}
+    return SystematicEffect(name="tes_up", kind="shape", flips=Measured(flips), yield_shift={REGION: Measured(shift)})
+
+
+def flagged(data: float) -> FlaggedFraction:
+    return FlaggedFraction(
+        region="low_met",
+        data=Measured(data, 0.01),
+        simulation=Measured(0.19, 0.01),
+        attacked=Measured(0.4, 0.01),
+        n_data=20000,
+        n_simulated=20000,
     )
 
 
-AGREEING = FlaggedFraction(region="low_met", data=Measured(0.20, 0.01), simulation=Measured(0.19, 0.01))
-DISAGREEING = FlaggedFraction(region="low_met", data=Measured(0.40, 0.01), simulation=Measured(0.19, 0.01))
+AGREEING, DISAGREEING = flagged(0.20), flagged(0.40)
+SEEN = ObservedCheck(
+    check="chi2", region="low_met", quantity="met", p_nominal=0.3, p_attacked=0.1, n_data=2000, n_bins=20
+)
 
 
 @pytest.fixture
@@ -47,10 +62,37 @@ def sums(shifted_result: AttackResult, sign_classifier: Classifier) -> AttackSum
     return shifted_result.sums(sign_classifier)
 
 
+def with_effects(evidence: Evidence, *effects: SystematicEffect, **changes: object) -> Evidence:
+    """Compare the attack with other systematics, or another attack with these."""
+    changed = dataclasses.replace(evidence, effects=effects or evidence.effects, **changes)  # type: ignore[arg-type]
+    added, remaining = changed.total, changed.remaining
+    assert added is not None
+    shifts = {
+        r: difference(remaining.yield_shift.get(r, Measured(math.nan)), added.yield_shift.get(r, Measured(math.nan)))
+        for r in changed.regions
+    }
+    flips = {r: difference(remaining.flips_in(r) or Measured(math.nan), added.flips) for r in changed.regions}
+    excess = Excess(flips=flips[changed.regions[0]], yield_shift=shifts, region_flips=flips)
+    return dataclasses.replace(changed, excess=excess)
+
+
+def difference(effect: Measured, added: Measured) -> Difference:
+    """Take an effect and the systematics for independent."""
+    error = math.hypot(effect.error, added.error)
+    return Difference(abs(effect.value) - added.value, error, Measured(abs(effect.value), effect.error), added)
+
+
+def attack(flips: float, error: float = 0.0, shift: float = 0.0) -> SystematicEffect:
+    return SystematicEffect(
+        name="Shift", kind="attack", flips=Measured(flips, error), yield_shift={REGION: Measured(shift)}
+    )
+
+
 @pytest.fixture
 def evidence(sums: AttackSums) -> Evidence:
     """Evidence of an attack that everything covers."""
-    return Evidence.of(sums, others=(systematic(0.5, 0.5),), fractions=(AGREEING,))
+    found = Evidence.of(sums, others=(systematic(0.5, 0.5),), fractions=(AGREEING,), observed=(SEEN,))
+    return dataclasses.replace(found, converged=True)
 
 
 def test_covered_needs_every_decisive_criterion(evidence: Evidence) -> None:
@@ -60,28 +102,32 @@ def test_covered_needs_every_decisive_criterion(evidence: Evidence) -> None:
     assert decide(evidence, investigated=True).decision == "COVERED"
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"effects": (systematic(0.001),)}, "FoolingWithinSystematics failed"),
-        ({"effects": (systematic(0.001),), "fractions": ()}, "FoolingWithinSystematics failed"),
-        ({"fractions": (DISAGREEING,)}, "FlaggedFractionsAgree failed"),
-        ({"iterations_done": 2, "n_iterations": 3}, "AttackFinished failed"),
-    ],
-)
-def test_whatever_is_open_is_investigated(change: dict[str, object], reason: str, evidence: Evidence) -> None:
-    changed = dataclasses.replace(evidence, **change)  # type: ignore[arg-type]
-    verdict = decide(changed)
-    assert verdict.decision == "INVESTIGATE"
-    assert verdict.size_flips is None
-    assert [r for r in verdict.reasons if r.startswith(reason)]
-    investigated = decide(changed, investigated=True)
-    assert investigated.decision == ("INVESTIGATE" if "Attack" in reason else "ASSIGN")
-    if investigated.decision == "ASSIGN":
-        assert max(investigated.size_flips or 0.0, *investigated.size_yields.values()) > 0.0
+def test_whatever_fails_is_investigated(evidence: Evidence) -> None:
+    changes = {
+        "FoolingWithinSystematics failed": with_effects(evidence, systematic(0.001, 0.5)),
+        "YieldsWithinSystematics failed": with_effects(evidence, systematic(0.5, 0.001)),
+        "FlaggedFractionsAgree failed": dataclasses.replace(evidence, fractions=(DISAGREEING,)),
+        "DataAgree failed": dataclasses.replace(evidence, observed=(dataclasses.replace(SEEN, p_nominal=0.01),)),
+        "DetectorPrice failed": with_effects(
+            evidence,
+            corrected=evidence.attack,
+            prices={REGION: FlaggedSignal(fraction=Measured(0.4), n_effective=500.0, every_signal=Measured(0.4))},
+        ),
+    }
+    for reason, changed in changes.items():
+        verdict = decide(changed)
+        assert verdict.decision == "INVESTIGATE"
+        assert verdict.regions[0].size_flips is None
+        assert [r.partition(":")[0] for r in verdict.reasons] == [reason]
+        investigated = decide(changed, investigated=True)
+        # Nothing is assigned where the systematics cover everything.
+        assert investigated.decision == ("ASSIGN" if "Systematics" in reason else "INVESTIGATE")
+        # A search that was cut short has no size.
+        short = dataclasses.replace(changed, converged=False)
+        assert decide(short, investigated=True).decision == "INVESTIGATE"
 
 
-YIELDS_ONLY = dataclasses.replace(systematic(0.0, 0.1), kind="weight", flips=None)
+YIELDS_ONLY = dataclasses.replace(systematic(0.0, 0.5), kind="weight", flips=None)
 SYSTEMATICS = "physics systematics that vary the inputs, such as energy scales"
 DATA = "data in a control or validation region"
 
@@ -89,10 +135,12 @@ DATA = "data in a control or validation region"
 @pytest.mark.parametrize(
     ("change", "lacking"),
     [
-        ({"effects": ()}, (SYSTEMATICS,)),
+        ({"effects": (), "excess": None}, (SYSTEMATICS, "physics systematics")),
         ({"effects": (YIELDS_ONLY,)}, (SYSTEMATICS,)),
         ({"fractions": ()}, (DATA,)),
-        ({"effects": (), "fractions": ()}, (SYSTEMATICS, DATA)),
+        ({"observed": ()}, (DATA,)),
+        ({"converged": None}, ("an attack that stops when it has converged",)),
+        ({"effects": (), "excess": None, "fractions": ()}, (SYSTEMATICS, "physics systematics", DATA)),
     ],
 )
 def test_a_missing_input_gives_incomplete(
@@ -105,86 +153,121 @@ def test_a_missing_input_gives_incomplete(
     assert len(verdict.reasons) == len(lacking)
 
 
-def test_without_a_detector_no_data_are_needed(evidence: Evidence) -> None:
+def test_too_few_events_to_decide_give_incomplete(evidence: Evidence) -> None:
+    for flips in (0.02, 0.04):
+        undecided = with_effects(evidence, systematic(0.03, 0.5), attack=attack(flips, 0.02))
+        verdict = decide(undecided)
+        assert verdict.decision == "INCOMPLETE"
+        assert verdict.lacking == ("more simulated events in high_met, to tell fooling ratio and systematics apart",)
+    assert decide(undecided, investigated=True).decision == "ASSIGN"
+
+
+def test_without_a_detector_no_flags_are_needed(evidence: Evidence) -> None:
     verdict = decide(dataclasses.replace(evidence, fractions=()))
     assert (verdict.decision, verdict.reasons) == ("COVERED", ())
     (criterion,) = (c for c in verdict.criteria if isinstance(c, FlaggedFractionsAgree))
     assert (criterion.status, criterion.numbers) == ("not needed", "no detector, whose flags would be subtracted")
 
 
+def test_the_whole_is_the_worst_of_the_regions(evidence: Evidence) -> None:
+    inside, outside, between = (Difference(v, 0.01, Measured(0.2 + v, 0.01), Measured(0.2)) for v in (-0.1, 0.1, 0.005))
+
+    def decisions(*found: Difference, investigated: bool = False) -> tuple[str, list[str]]:
+        regions = tuple(f"sr{k}" for k in range(len(found)))
+        flips = dict(zip(regions, found, strict=True))
+        excess = Excess(flips=outside, yield_shift=dict.fromkeys(regions, inside), region_flips=flips)
+        shifts, ratios = {r: Measured(0.0) for r in regions}, {r: one.effect for r, one in flips.items()}
+        own = dataclasses.replace(evidence.attack, region_flips=ratios, yield_shift=shifts)
+        effects = (systematic(0.2, 0.2),)
+        changed = dataclasses.replace(evidence, regions=regions, excess=excess, attack=own, effects=effects)
+        verdict = decide(changed, investigated=investigated)
+        return verdict.decision, [one.decision for one in verdict.regions]
+
+    assert decisions(inside, inside) == ("COVERED", ["COVERED", "COVERED"])
+    assert decisions(inside, between) == ("INCOMPLETE", ["COVERED", "INCOMPLETE"])
+    assert decisions(between, outside) == ("INVESTIGATE", ["INCOMPLETE", "INVESTIGATE"])
+    assert decisions(inside, outside, investigated=True) == ("ASSIGN", ["COVERED", "ASSIGN"])
+
+
+def test_signal_regions_are_decided_on_and_all_events_without_any(
+    evidence: Evidence, shifted_result: AttackResult, sign_classifier: Classifier
+) -> None:
+    assert [one.region for one in decide(evidence).regions] == ["high_met"]
+    table = dataclasses.replace(shifted_result.nominal, regions=())
+    whole = dataclasses.replace(shifted_result, nominal=table, adversarial=table)
+    assert Evidence.of(whole.sums(sign_classifier)).regions == ("all_events",)
+
+
 def test_nothing_is_assigned_where_everything_is_covered(evidence: Evidence) -> None:
-    attack = dataclasses.replace(evidence.attack, flips=Measured(0.02), yield_shift={})
-    covered = dataclasses.replace(evidence, attack=attack, effects=(systematic(0.05),), fractions=(DISAGREEING,))
+    covered = with_effects(evidence, systematic(0.05, 0.1), attack=attack(0.02), fractions=(DISAGREEING,))
     assert decide(covered, investigated=True).decision == "INVESTIGATE"
-    lacking = dataclasses.replace(covered, corrected=attack, fractions=())
+    lacking = dataclasses.replace(covered, corrected=covered.attack, fractions=())
     assert decide(lacking, investigated=True).decision == "INCOMPLETE"
 
 
 def test_a_detector_that_differs_in_data_covers_nothing(evidence: Evidence) -> None:
-    corrected = dataclasses.replace(evidence.attack, flips=Measured(0.01), yield_shift={})
-    attack = dataclasses.replace(evidence.attack, flips=Measured(0.05), yield_shift={})
-    changed = dataclasses.replace(evidence, attack=attack, corrected=corrected, effects=(systematic(0.03),))
+    changed = with_effects(evidence, systematic(0.03, 0.1), attack=attack(0.05), corrected=attack(0.01))
     assert decide(changed, investigated=True).decision == "COVERED"
     doubtful = decide(dataclasses.replace(changed, fractions=(DISAGREEING,)), investigated=True)
     assert doubtful.decision == "ASSIGN"
-    assert doubtful.size_flips == pytest.approx(0.04)
+    assert doubtful.regions[0].size_flips == pytest.approx(0.04)
 
 
 def test_the_assigned_size_fills_the_quadratic_sum(evidence: Evidence) -> None:
-    attack = dataclasses.replace(
-        evidence.attack,
-        flips=Measured(0.05),
-        yield_shift={"all_events": Measured(-0.5), "low_met": Measured(0.1), "empty": Measured(math.nan)},
-    )
-    verdict = decide(dataclasses.replace(evidence, attack=attack, effects=(systematic(0.03, 0.3),)), investigated=True)
-    assert verdict.decision == "ASSIGN"
-    assert verdict.size_flips == pytest.approx(0.04)
-    assert verdict.size_yields["all_events"] == pytest.approx(0.4)
-    assert verdict.size_yields["low_met"] == pytest.approx(0.1)
-    assert math.isnan(verdict.size_yields["empty"])
+    changed = with_effects(evidence, systematic(0.03, 0.3), attack=attack(0.05, shift=-0.5))
+    (region,) = decide(changed, investigated=True).regions
+    assert region.decision == "ASSIGN"
+    assert region.size_flips == pytest.approx(0.04)
+    assert region.size_yield == pytest.approx(0.4)
+    unknown = with_effects(evidence, systematic(0.03, 0.3), attack=attack(0.05, shift=math.nan))
+    (region,) = decide(unknown, investigated=True).regions
+    assert (region.decision, region.size_yield) == ("ASSIGN", None)
 
 
 def test_a_verdict_states_which_thresholds_it_depends_on(evidence: Evidence) -> None:
     stable = decide(evidence)
-    assert {s.threshold for s in stable.sensitivity} == {f.name for f in dataclasses.fields(Thresholds)}
+    assert {s.threshold for s in stable.sensitivity} == {
+        "confidence",
+        "max_systematics_ratio",
+        "flagged_tolerance",
+        "max_signal_flagged",
+    }
     assert {s.decision for s in stable.sensitivity} == {"COVERED"}
-    assert stable.stability == "The verdict stays COVERED with each threshold 50 % lower or higher."
-    attack = dataclasses.replace(evidence.attack, flips=Measured(0.04), yield_shift={})
-    close = decide(dataclasses.replace(evidence, attack=attack, effects=(systematic(0.05),)))
+    assert stable.stability == (
+        "The verdict stays COVERED at 90 % and 99 % confidence, and with each other threshold 50 % lower or higher."
+    )
+    close = decide(with_effects(evidence, systematic(0.05, 0.5), attack=attack(0.04, 0.004)))
     assert close.decision == "COVERED"
-    assert (
-        close.stability
-        == "The verdict depends on a threshold: INVESTIGATE with max_systematics_ratio 0.5 instead of 1."
+    assert close.stability == (
+        "The verdict depends on a threshold: INCOMPLETE with confidence 0.99 instead of 0.95, "
+        "INVESTIGATE with max_systematics_ratio 0.5 instead of 1."
     )
-    wide = decide(
-        dataclasses.replace(evidence, attack=attack, effects=(systematic(0.03),)),
-        Thresholds(max_systematics_ratio=1),
-    )
-    assert wide.decision == "INVESTIGATE"
-    assert "COVERED with max_systematics_ratio 1.5 instead of 1" in wide.stability
 
 
 def test_a_verdict_states_the_effect_of_an_attack_that_knows_the_detector(evidence: Evidence) -> None:
     assert decide(evidence).adaptive is None
-    naive = dataclasses.replace(evidence.attack, flips=Measured(0.01), yield_shift={})
-    known = dataclasses.replace(evidence.attack, flips=Measured(0.09, 0.002), yield_shift={})
-    changed = dataclasses.replace(evidence, corrected=naive, adaptive=known, effects=(systematic(0.03),))
-    verdict = decide(changed)
+    known = with_effects(evidence, systematic(0.03, 0.1), corrected=attack(0.09, 0.002))
+    verdict = decide(with_effects(evidence, systematic(0.03, 0.1), corrected=attack(0.01), adaptive=known))
     assert (verdict.decision, verdict.adaptive) == ("COVERED", "INVESTIGATE")
     sentence = (
         "If the attack knows the detector, the verdict becomes INVESTIGATE (corrected fooling ratio 0.0900 ± 0.0020)."
     )
     assert verdict.stability.endswith(sentence)
-    covered = decide(dataclasses.replace(changed, effects=(systematic(0.3),)))
+    known = with_effects(known, systematic(0.3, 0.1))
+    covered = decide(with_effects(evidence, systematic(0.3, 0.1), corrected=attack(0.01), adaptive=known))
     assert covered.stability.endswith("the verdict stays COVERED (corrected fooling ratio 0.0900 ± 0.0020).")
 
 
-def test_correlated_systematics_cover_more(evidence: Evidence) -> None:
-    effects = (systematic(0.03), dataclasses.replace(systematic(0.04), name="jes_up"))
-    attack = dataclasses.replace(evidence.attack, flips=Measured(0.06), yield_shift={})
-    apart = dataclasses.replace(evidence, attack=attack, effects=effects)
-    assert decide(apart).decision == "INVESTIGATE"
-    assert decide(dataclasses.replace(apart, correlations={("tes", "jes"): 1.0})).decision == "COVERED"
+def test_correlated_systematics_cover_more(sums: AttackSums) -> None:
+    effects = (systematic(0.03, 0.5), dataclasses.replace(systematic(0.04, 0.5), name="jes_up"))
+    ends = []
+    for correlations in ({}, {("tes", "jes"): 1.0}):
+        found = Evidence.of(sums, others=effects, correlations=correlations)
+        assert found.excess is not None
+        difference = found.excess.region_flips[REGION]
+        assert isinstance(difference, Difference)
+        ends.append(difference.systematics.value)
+    assert ends == pytest.approx([0.05, 0.07])
 
 
 def test_the_summary_is_plain_json(
@@ -207,6 +290,10 @@ def test_the_summary_is_plain_json(
     assert back["detector"]["auroc"] is None
     assert back["verdict"]["decision"] == "COVERED"
     assert back["verdict"]["criteria"][0]["values"]["max_ratio"] == 1.0
+    assert back["verdict"]["regions"] == [
+        {"region": "high_met", "decision": "COVERED", "size_flips": None, "size_yield": None}
+    ]
+    assert back["observed"]["checks"][0]["p_attacked"] == 0.1
     assert back["versions"]["hepfool"]
 
 
@@ -254,8 +341,12 @@ def test_the_summary_follows_its_published_schema(
         n_simulated=math.inf,
         n_toys=4,
     )
-    detection = DetectionTable(rows=(row,), level=0.05)
-    for verdict in (decide(evidence), decide(dataclasses.replace(evidence, effects=()), investigated=True)):
+    combined = CombinedPower(
+        power=Power(0.4, 0.02), uncorrected=0.3, n_checks=9, n_data=9.0, n_simulated=math.inf, n_toys=4
+    )
+    detection = DetectionTable(rows=(row,), level=0.05, combined=combined, notes=("A note.",))
+    bare = dataclasses.replace(evidence, effects=(), excess=None)
+    for verdict in (decide(evidence), decide(bare, investigated=True)):
         full = summarise(sums, evidence, verdict, detector=detector_report, detection=detection, seed=7)
         assert list(validator.iter_errors(json.loads(full.to_json()))) == []
     effects = (systematic(0.1), dataclasses.replace(systematic(0.1), name="jes_up", kind="yield", flips=None))
@@ -263,12 +354,17 @@ def test_the_summary_follows_its_published_schema(
         evidence,
         effects=effects,
         correlations={("tes", "jes"): 0.5},
-        adaptive=evidence.attack,
+        adaptive=evidence,
         excess=Excess(flips=Measured(-0.1, 0.01), yield_shift={"all_events": Measured(math.nan, math.nan)}),
     )
     interval = Interval(down=0.1, up=math.nan)
-    nuisance = NuisanceImpact(name="adversarial", adversarial=True, interval=interval, down=-0.01, up=0.02)
-    impact = Impact(parameter="mu", value=1.0, before=interval, after=interval, ranking=(nuisance,))
+    nuisance = NuisanceImpact(
+        name="adversarial", adversarial=True, interval=interval, prior=math.nan, down=-0.01, up=0.02
+    )
+    bias = BiasTest(
+        shift=-0.05, n_sigma=math.nan, chi2=9.0, n_dof=0, p_value=math.nan, power=math.nan, pulls={"jes": 1.5}
+    )
+    impact = Impact(parameter="mu", value=1.0, before=interval, after=interval, bias=bias, ranking=(nuisance,))
     number = Measured(0.1, math.nan)
     point = FrontierPoint(
         factor=0.5,
@@ -291,7 +387,7 @@ def test_the_summary_follows_its_published_schema(
     assert record["impact"]["before"] == {"down": 0.1, "up": None}
     assert record["systematics"]["correlations"] == [{"sources": ["tes", "jes"], "coefficient": 0.5}]
     assert record["verdict"]["adaptive"] == "COVERED"
-    bare = dataclasses.replace(evidence, effects=(), fractions=())
+    bare = dataclasses.replace(bare, fractions=(), observed=())
     record = json.loads(summarise(sums, bare, decide(bare)).to_json())
     assert list(validator.iter_errors(record)) == []
     # Nothing may be added, left out, or misspelt unnoticed.

@@ -14,6 +14,7 @@ from torch import nn
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import Envelope, EventTable, Region
+from hepfool.models.blackbox import CallableClassifier
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.typing import BoolArray, FloatArray
 from hepfool.worst_case.ladder import Ladder, _grid, ladder
@@ -140,6 +141,19 @@ def test_a_region_an_attack_and_the_record(climbed: Ladder) -> None:
         Ladder.from_json("{}")
     with pytest.raises(KeyError, match="no rung 'top'; there are Each source"):
         climbed.rung("top")
+
+
+def test_where_nothing_can_be_proved_the_search_remains(climbed: Ladder) -> None:
+    table, same = varied(), network()
+    opaque = CallableClassifier(same.scores, n_features=3)
+    searched = ladder(opaque, table, seed=5)
+    assert [rung.freedom for rung in searched.rungs] == ["sources", "one shift", "inputs"]
+    assert all(side.proved is None for rung in searched.rungs for side in (rung.fooling, rung.gain, rung.loss))
+    for freedom in ("sources", "one shift"):
+        assert searched.rung(freedom).fooling.found == climbed.rung(freedom).fooling.found
+    found, proved = searched.rung("inputs").fooling.found, climbed.rung("inputs").fooling.proved
+    assert proved is not None
+    assert 0.8 * climbed.rung("inputs").fooling.found <= found <= proved
 
 
 def test_what_cannot_be_climbed_is_refused() -> None:
