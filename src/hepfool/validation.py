@@ -27,8 +27,8 @@ from hepfool.statistics.budget import (
     max_unordered_distance,
 )
 from hepfool.statistics.comparisons import Comparison, Validated
-from hepfool.statistics.dependence import Moments
 from hepfool.statistics.marginals import Binning
+from hepfool.statistics.weights import lacking_variance
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = [
@@ -329,7 +329,7 @@ class Validation:
         ks: bool = False,
         **comparisons: object,
     ) -> Validation:
-        """
+        r"""
         Set every cap where its check rejects with a stated probability.
 
         Parameters
@@ -342,7 +342,8 @@ class Validation:
             Probability to reject when nothing is wrong.
         ks : bool
             Whether a Kolmogorov-Smirnov check of each distribution, which is unlike the chi-square one sensitive to small moves of
-            many events in one direction, may not have more power either.  Much less is left then.
+            many events in one direction, may not have more power either.  Much less is left then.  Values are told apart by their bins
+            only: a few times :math:`\sqrt{n}` quantiles for :math:`n` data events leave nothing to see within them.
         **comparisons
             Fields of the validation; caps therein are replaced.
 
@@ -751,9 +752,8 @@ def parts_of(table: EventTable, separately: Separately, *, usable: bool = True) 
 
 
 def _uncorrelated(table: EventTable, part: Part) -> bool:
-    """Whether events of negative weight leave a variance negative, so that no correlation exists."""
-    weights = table.weights[part.events]
-    return bool((weights < 0).any() and (Moments.of(table.values[part.events], weights).variances < 0).any())
+    """Whether events of negative weight leave no positive variance, so that no correlation exists."""
+    return bool(lacking_variance(table.values[part.events], table.weights[part.events]).any())
 
 
 def _processes(table: EventTable) -> dict[str, BoolArray]:

@@ -14,7 +14,7 @@ from hepfool.events import EventTable
 from hepfool.exceptions import ConstraintError, GradientsUnavailableError, LowStatisticsWarning
 from hepfool.models.probe import check_names, require_classifier
 from hepfool.models.protocols import Classifier
-from hepfool.statistics.weights import check_weights
+from hepfool.statistics.weights import check_weights, lacking_variance
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Part
 
@@ -145,14 +145,23 @@ def check_parts(table: EventTable, parts: Sequence[Part], attacked: BoolArray) -
     """Refuse an attack of events of which none can be compared."""
     left = ~in_parts(table, parts)
     if parts and not ((attacked & left).any() and (table.constrained & left).any()):
-        named = "; ".join(
-            f"{part.name} ({part.events.sum()} events of weight {table.weights[part.events].sum():g})" for part in parts
-        )
-        msg = (
-            "no event is left to attack: the weights of the constrained events do not sum to a positive number, or leave the variance "
-            f"of an input negative, in every part that is compared by itself: {named}; join regions or processes, or add events"
-        )
+        named: dict[str, list[str]] = {}
+        for part in parts:
+            weight = table.weights[part.events].sum()
+            named.setdefault(_why(table, part), []).append(
+                f"{part.name} ({part.events.sum()} events of weight {weight:g})"
+            )
+        reasons = "; ".join(f"{why} in {', '.join(names)}" for why, names in named.items())
+        msg = f"no event is left to attack: {reasons}; join regions or processes, or add events"
         raise ValueError(msg)
+
+
+def _why(table: EventTable, part: Part) -> str:
+    """Say why the events of a part cannot be compared."""
+    values, weights = table.values[part.events], table.weights[part.events]
+    if not weights.sum() > 0:
+        return "the weights of the constrained events do not sum to a positive number"
+    return f"the weighted variance of {table.features.names[int(np.argmax(lacking_variance(values, weights)))]!r} is not positive"
 
 
 def in_parts(table: EventTable, parts: Sequence[Part]) -> BoolArray:

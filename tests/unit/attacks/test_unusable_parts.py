@@ -89,7 +89,7 @@ def test_a_region_of_negative_variance_is_left_as_it_is(strategy: Any) -> None:
 def test_nobody_left_is_an_error_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CONSERVAttack, "iterate", lambda *_: pytest.fail("the attack has begun"))
     nominal = table("left", "middle", "right")
-    with pytest.raises(ValueError, match=r"no event is left to attack.*left \(\d+ events of weight -.*; middle \("):
+    with pytest.raises(ValueError, match=r"no event is left to attack.*left \(\d+ events of weight -.*, middle \("):
         attacked(nominal)
     with pytest.raises(ValueError, match=r"no event is left to attack"):
         attacked(table("left"), target=table().region("left").mask)
