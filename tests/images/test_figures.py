@@ -12,15 +12,14 @@ import pytest
 from hist import Hist
 from matplotlib.figure import Figure
 
-from hepfool.defences.detector_curves import Calibration, DetectorCurves
+from hepfool.defences._detector_curves import Calibration, DetectorCurves
 from hepfool.defences.robustness import Ratio, Robustness
 from hepfool.events import EventTable
-from hepfool.inference import Impact, Interval, NuisanceImpact
+from hepfool.inference import Impact
+from hepfool.inference.impact import Interval, NuisanceImpact
 from hepfool.plots import (
     AttackPoint,
-    Marginal,
     PlotStyle,
-    Projection,
     plot_attack_comparison,
     plot_contact_sheet,
     plot_correlations,
@@ -42,6 +41,7 @@ from hepfool.plots import (
     plot_score_stack,
     plot_threshold_scan,
 )
+from hepfool.plots.inputs import Marginal, Projection
 from hepfool.processors.partition_caps import CapTrial, PartitionCost
 from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics.compatibility import Compatibility, compare

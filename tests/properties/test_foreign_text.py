@@ -30,8 +30,10 @@ from hepfool.io.tables import read_table
 from hepfool.models.blackbox import CallableClassifier
 from hepfool.plots.style import PlotStyle
 from hepfool.printable import printable
-from hepfool.report import summary_html, summary_latex, summary_markdown, summary_table
+from hepfool.report import summary_markdown, summary_table
 from hepfool.report.folder import sum_histograms
+from hepfool.report.html import summary_html
+from hepfool.report.latex import summary_latex
 from hepfool.study.outcome import Outcome, write_study
 from tests.judged import judged_attack
 

@@ -36,11 +36,9 @@ from rich.table import Table
 
 from hepfool.events import UNLABELLED, EventTable, Region
 from hepfool.features import Feature, FeatureSpace
-from hepfool.processors.analysis import feature_matrix, leading
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.passes import TableProcessor
+from hepfool.processors import TableProcessor, feature_matrix, leading, run_processor
 from hepfool.samples import htautau
-from hepfool.studies.variations import weight_variations
+from hepfool.studies import weight_variations
 from hepfool.typing import FloatArray
 
 __all__ = ["HiggsToTauTau"]

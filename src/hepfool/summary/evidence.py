@@ -17,7 +17,8 @@ from hepfool.studies.systematics import (
     SystematicTotal,
     total,
 )
-from hepfool.sums import AttackSums, attack_effect, excess, systematic_effects
+from hepfool.sums import AttackSums
+from hepfool.sums.effects import attack_effect, excess, systematic_effects
 from hepfool.worst_case.composition import Composition
 
 

@@ -10,7 +10,7 @@ import pytest
 from hepfool.attacks.base import AttackResult
 from hepfool.models.protocols import Classifier
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import Evidence, FlaggedFraction, Thresholds
+from hepfool.summary import Evidence, Thresholds
 from hepfool.summary.criteria import (
     CRITERIA,
     AttackConverged,
@@ -23,6 +23,7 @@ from hepfool.summary.criteria import (
     MarginalsWithinFloor,
     YieldsWithinSystematics,
 )
+from hepfool.summary.evidence import FlaggedFraction
 
 
 def systematic(flips: float, shift: float = 0.0) -> SystematicEffect:
