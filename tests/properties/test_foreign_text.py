@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from hepfool import plots
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import EventTable, Region
