@@ -25,17 +25,7 @@ from hepfool.statistics.comparisons import Comparison, Validated
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = [
-    "AtPower",
-    "Correlations",
-    "Flags",
-    "Marginals",
-    "Part",
-    "Separately",
-    "Validation",
-    "identities",
-    "parts_of",
-]
+__all__ = ["AtPower", "Correlations", "Marginals", "Validation"]
 
 #: What is compared by itself: all validated events together, each region, or each process in each region.
 Separately = Literal["union", "regions", "processes"]

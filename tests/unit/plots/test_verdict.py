@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.stochastic import Noise
-from hepfool.plots import PlotStyle, plot_verdict, verdict_panels
+from hepfool.plots import PlotStyle, plot_verdict
+from hepfool.plots.verdict import verdict_panels
 from hepfool.statistics.checks import DetectionPower, DetectionTable
 from hepfool.statistics.toys import Power
 from hepfool.summary import Evidence
