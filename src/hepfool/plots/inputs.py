@@ -102,8 +102,9 @@ def marginal(source: AttackSums | AttackResult, feature: str, *, region: str | N
     Returns
     -------
     Marginal
-        In bins of a round width, 20 to 50 between the outer edges of the attack's bins, integer features in one bin per number, with the distance and the
-        floor in the attack's own bins.  Values beyond count in the outer bins, missing values are left out.
+        In bins of a round width, 20 to 50 between the outer edges of the attack's bins, integer features in one bin per number,
+        with the distance and the floor in the attack's own bins.  Values beyond count in the outer bins, missing values are left
+        out.
     """
     compatibility = _compared(source, region)
     column = compatibility.features.index(feature)
@@ -117,7 +118,7 @@ def marginal(source: AttackSums | AttackResult, feature: str, *, region: str | N
         adversarial=_filled(axis, *rows[2:4]),
         js_distance=float(compatibility.js_distance[column]),
         js_floor=float(compatibility.js_floor[column]),
-        note=note or (sums.labels[region] if region else ""),
+        note=note or ("" if region is None else _region_title(source, region)),
         migration=Migration(net=rows[4], variance=rows[5]),
     )
 
@@ -126,6 +127,12 @@ def _compared(source: AttackSums | AttackResult, region: str | None) -> Compatib
     if isinstance(source, AttackSums):
         return source.compatibility(region or "constrained")
     return source.compatibility if region is None else source.compare(region)
+
+
+def _region_title(source: AttackSums | AttackResult, region: str) -> str:
+    if isinstance(source, AttackSums):
+        return source.labels[region]
+    return source.nominal.region(region).title(source.nominal.features)
 
 
 def _described(source: AttackSums | AttackResult) -> tuple[tuple[str, str, str], ...]:
