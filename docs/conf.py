@@ -33,7 +33,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"  # an answer that was kept could be that of an older version
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_timeout = 900
 nb_merge_streams = True
 
 autodoc_member_order = "bysource"

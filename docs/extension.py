@@ -92,6 +92,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def write_pages(_: Sphinx) -> None:
     """Write every generated page."""
     pages = {f"api/{slug(title)}.md": api_page(title, entries) for title, entries in api_entries().items()}
+    listed = "\n".join(name.removesuffix(".md") for name in pages)
+    pages["api.md"] = f"# API\n\nEach name stands where it is imported from.\n\n```{{toctree}}\n{listed}\n```\n"
     pages["configuration.md"] = configuration_page(Study.json_schema())
     pages["commands.md"] = commands_page(main)
     pages["gallery.md"] = gallery_page(FIGURES)

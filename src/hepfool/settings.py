@@ -132,7 +132,7 @@ class Nuisance:
     name : str
         Of the nuisance parameter.
     side : {"one-sided", "symmetrised"}
-        Up is the attacked distribution; down is the nominal one, or the mirrored attack, which nobody found. Between
+        Up is the attacked distribution; down is the nominal one, or the mirrored attack, which no search found. Between
         them pyhf (``code4p``) and Combine interpolate with a polynomial: at zero half of the shift per unit of the
         parameter, between -1 and 0 up to 7 % of the shift mirrored. Take intervals from the profile likelihood, not
         from a curvature.

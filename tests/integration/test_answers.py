@@ -19,6 +19,7 @@ from coffea.processor import IterativeExecutor, Runner
 
 from hepfool import CONSERVAttack, EventTable, Validation
 from hepfool.events import UNLABELLED
+from hepfool.features import FeatureSpace
 from hepfool.io.partitions import write_partitions
 from hepfool.processors import (
     AttackPlan,
@@ -62,7 +63,7 @@ class Line:
         return np.stack([1.0 - signal, signal], axis=1)
 
     def predict(self, values: FloatArray) -> IntArray:
-        return (values.sum(axis=1) > 2.5).astype(np.int64)
+        return np.asarray(values.sum(axis=1) > 2.5, dtype=np.int64)
 
     def margin_and_gradient(self, values: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
         sign = np.where(labels == 1, 1.0, -1.0)
@@ -79,6 +80,10 @@ class Plane:
 
     shift: float | None
 
+    @property
+    def features(self) -> FeatureSpace:
+        return FeatureSpace(["x", "y"])
+
     def build(self, events: Any) -> EventTable:
         values = np.stack([ak.to_numpy(events.x), ak.to_numpy(events.y)], axis=1)
         data = events.metadata["dataset"] == "collisions"
@@ -86,7 +91,7 @@ class Plane:
         sides = {} if self.shift is None else {"up": self.shift, "down": -self.shift}
         return EventTable.from_arrays(
             values,
-            features=["x", "y"],
+            features=self.features,
             labels=labels,
             dataset=events.metadata["dataset"],
             shape_variations={f"scale_{side}": values + np.array([by, 0.0]) for side, by in sides.items()},

@@ -204,6 +204,6 @@ def test_each_chunk_by_itself_is_another_attack_within_the_same_bounds(
     assert chunks.counts(region="low_met").fooling_ratio < whole.counts(region="low_met").fooling_ratio
     # Where events are bounded one by one, by their variations, the caps of the other events do not matter.
     assert chunks.counts(region="high_met") == whole.counts(region="high_met")
-    # So little is found that the answer is another one.
-    answers = [judged(sums).summary.verdict["decision"] for sums in (chunks, whole)]
-    assert answers == ["COVERED", "INVESTIGATE"]
+    # These are the events on which the answer rests.
+    answers = {judged(sums).summary.verdict["decision"] for sums in (chunks, whole)}
+    assert len(answers) == 1

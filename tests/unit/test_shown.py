@@ -17,6 +17,7 @@ from rich.console import Console
 
 from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
 from hepfool.events import EventTable, Region
+from hepfool.io.partitions import write_partitions
 from hepfool.plots import marginal
 from hepfool.progress import progress_bars
 from hepfool.shown import Displayed, Shown
@@ -36,7 +37,7 @@ def result() -> AttackResult:
 
 
 @pytest.fixture(scope="module")
-def shown(result: AttackResult) -> dict[str, Any]:
+def shown(result: AttackResult, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     study = judged(result.sums(SineClassifier()), result=result)
     return {
         "table": result.nominal,
@@ -46,13 +47,14 @@ def shown(result: AttackResult) -> dict[str, Any]:
         "checks": result.checks(
             CheckSettings(n_data=300, n_toys=20, checks=("chi2", "ks")), rng=np.random.default_rng(1)
         ),
+        "partitions": write_partitions(tmp_path_factory.mktemp("partitions"), [result.nominal]),
         "sums": study.sums,
         "validated": result.validated,
         "study": Study(output=Path("report"), attack=CONSERVAttack(strategy="frugal"), detector=None),
     }
 
 
-NAMES = ("table", "result", "verdict", "summary", "checks", "sums", "validated", "study")
+NAMES = ("table", "result", "verdict", "summary", "checks", "partitions", "sums", "validated", "study")
 
 
 class Cells(HTMLParser):

@@ -25,6 +25,7 @@ from hepfool.exceptions import IncompleteInputError
 from hepfool.extras import arrow
 from hepfool.features import Feature, FeatureSpace
 from hepfool.io.files import local_path, written_whole
+from hepfool.shown import Displayed, Shown, listed
 
 __all__ = ["Partitions", "open_partitions", "write_partitions"]
 
@@ -32,6 +33,8 @@ _FORMAT = {"format": "hepfool-partitions", "version": 1}
 _MANIFEST = "manifest.json"
 _FILE = re.compile(r"[A-Za-z0-9_-]+\.parquet")
 _SHA = re.compile(r"[0-9a-f]{64}")
+#: Files that a terminal or a notebook shows.
+_SHOWN_FILES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +56,8 @@ class PartitionFile:
             raise ValueError(msg)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Partitions:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Partitions(Displayed):
     """
     Events in a folder of files.
 
@@ -82,6 +85,16 @@ class Partitions:
                     msg = f"{file.name} holds the same events as {first[key]}, which would count twice; list each file once"
                     raise ValueError(msg)
                 first[key] = file.name
+
+    def _shown(self) -> Shown:
+        rows = [(file.name, listed(file.datasets), str(file.n_events)) for file in self.files[:_SHOWN_FILES]]
+        more = len(self.files) - len(rows)
+        return Shown(
+            f"Partitions of {self.n_events} events with {self.like.n_features} features in {self.folder}",
+            ("file", "datasets", "events"),
+            rows,
+            (f"{more} more files" if more else "",),
+        )
 
     @property
     def n_events(self) -> int:

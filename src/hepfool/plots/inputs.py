@@ -118,7 +118,7 @@ def marginal(source: AttackSums | AttackResult, feature: str, *, region: str | N
         adversarial=_filled(axis, *rows[2:4]),
         js_distance=float(compatibility.js_distance[column]),
         js_floor=float(compatibility.js_floor[column]),
-        note=note or ("" if region is None else _region_title(source, region)),
+        note=note or ("" if region is None else _place(source, region)),
         migration=Migration(net=rows[4], variance=rows[5]),
     )
 
@@ -129,12 +129,6 @@ def _compared(source: AttackSums | AttackResult, region: str | None) -> Compatib
     return source.compatibility if region is None else source.compare(region)
 
 
-def _region_title(source: AttackSums | AttackResult, region: str) -> str:
-    if isinstance(source, AttackSums):
-        return source.labels[region]
-    return source.nominal.region(region).title(source.nominal.features)
-
-
 def _described(source: AttackSums | AttackResult) -> tuple[tuple[str, str, str], ...]:
     """Name, title and kind of each feature."""
     described: tuple[tuple[str, str, str], ...] = (
@@ -143,6 +137,13 @@ def _described(source: AttackSums | AttackResult) -> tuple[tuple[str, str, str],
         else tuple((feature.name, feature.title, feature.kind) for feature in source.nominal.features)
     )
     return described
+
+
+def _place(source: AttackSums | AttackResult, region: str) -> str:
+    """Name a region as a figure does."""
+    if isinstance(source, AttackSums):
+        return source.labels[region]
+    return source.nominal.region(region).title(source.nominal.features)
 
 
 def _rows(source: AttackSums | AttackResult, column: int, region: str | None) -> Sequence[FloatArray]:

@@ -121,6 +121,16 @@ def test_the_bias_of_one_bin_is_the_shift_and_leaves_nothing_to_test() -> None:
     assert bias.pulls == {}
 
 
+@pytest.mark.parametrize(("attacked", "side"), [(12.0, "up"), (8.0, "down")])
+def test_a_bias_is_measured_in_the_uncertainty_of_its_side(attacked: float, side: str) -> None:
+    workspace = counting(10.0, 10.0)
+    shift = Template(channel="SR", sample="ttbar", nominal=np.array([10.0]), adversarial=np.array([attacked]))
+    impact = expected_impact(workspace, attack_patch(workspace, [shift]), parameters=[])
+    assert impact.before.up > 1.05 * impact.before.down
+    assert impact.bias.shift == pytest.approx((attacked - 10.0) / 10.0, rel=5e-3)
+    assert impact.bias.n_sigma == impact.bias.shift / getattr(impact.before, side)
+
+
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 def test_bias_pulls_and_goodness_of_fit_are_those_of_cabinetry(
     workspace: dict[str, Any], template: Template, scale: float

@@ -22,6 +22,7 @@ from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import train_detector
 from hepfool.events import UNLABELLED, EventTable, Region
+from hepfool.inference import expected_impact, impact_record
 from hepfool.io.finished import WorkFolder
 from hepfool.io.owners import claimed
 from hepfool.io.tables import read_table
@@ -337,7 +338,11 @@ def test_a_frontier_and_a_fit_are_added_on_demand(
     patch = json.loads((configuration.output / "patch.json").read_text())
     assert [entry["op"] for entry in patch] == ["test", "test", "add"]
     assert "If the attack may be noticed more easily" in (configuration.output / "summary.md").read_text()
-    assert "Expected uncertainty of the fit" in (configuration.output / "report.html").read_text()
+    again = impact_record(expected_impact(workspace, patch, optimizer="scipy"))
+    assert json.loads((configuration.output / "summary.json").read_text())["impact"] == again
+    text = (configuration.output / "report.html").read_text()
+    for part in ("Expected uncertainty and bias of the fit", "Bias of mu", "fitted without it, shift mu by"):
+        assert part in text
 
 
 def test_other_choices_are_tried_on_demand(settings: Callable[..., Study], table: EventTable) -> None:

@@ -85,8 +85,8 @@ def test_p_values_are_those_of_independent_tests(rng: np.random.Generator) -> No
     expected = stats.chi2_contingency(np.stack([counts, simulated]), correction=False)
     assert found.n_bins == expected.dof + 1 == 20
     assert found.p_nominal == pytest.approx(expected.pvalue, abs=0.05)
-    samples = (np.repeat(np.arange(20), contents.astype(int)) for contents in (counts, simulated))
-    exact = stats.ks_2samp(*samples, method="asymp")
+    first, second = (np.repeat(np.arange(20), contents.astype(int)) for contents in (counts, simulated))
+    exact = stats.ks_2samp(first, second, method="asymp")
     assert of(observed_checks(sums), "a", "ks").p_nominal == pytest.approx(exact.pvalue, abs=0.02)
 
 
