@@ -244,7 +244,8 @@ def _verdict(study: Outcome, style: PlotStyle) -> dict[str, Figure]:
     from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
 
     ladders = () if study.worst_case is None else study.worst_case.ladders
-    panels = plots.verdict_panels(study.sums, study.evidence, ladders=ladders)
+    decisions = {one["region"]: one["decision"] for one in study.summary.verdict["regions"]}
+    panels = plots.verdict_panels(study.sums, study.evidence, ladders=ladders, decisions=decisions)
     options: dict[str, Any] = {"decision": study.summary.verdict["decision"], "labels": study.sums.labels}
     return {"verdict": plots.plot_verdict(panels, study.detection, style=style, **options)[0]} if panels else {}
 
