@@ -292,3 +292,16 @@ def test_a_validation_that_says_nothing_or_twice_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=rf"{position}.*{message}"):
         Study.from_yaml(write(folder, f"output: report\n{text}"))
+
+
+def test_the_schema_says_what_every_field_is() -> None:
+    schema = Study.json_schema()
+    records = {"Study": schema, **schema["$defs"]}
+    silent = [
+        f"{name}.{field}"
+        for name, record in records.items()
+        for field, node in record.get("properties", {}).items()
+        if not node.get("description") or "----" in node["description"]
+    ]
+    assert silent == []
+    assert not any("----" in record.get("description", "") for record in schema["$defs"].values())
