@@ -53,8 +53,7 @@ def attacked(table: EventTable, classifier: TorchClassifier, validation: Validat
 def control_region() -> tuple[EventTable, TorchClassifier]:
     steps = demo_steps(until="attack")
     test, classifier = steps["events"].simulation["test"], steps["baseline"].classifier
-    (region,) = (region for region in test.regions if region.constrained)
-    return replace(test.select(region.mask), regions=()), classifier
+    return replace(test.select(test.region("high_mt").mask), regions=()), classifier
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ def test_every_move_is_a_cheapest_admissible_one(strategy: str, kind: str, group
             continue
         n_problems += 1
         checked += sum(replay.n_checked for replay in found)
-        if n_problems == N_PROBLEMS:
+        if n_problems >= N_PROBLEMS and checked > 20:
             break
-    assert n_problems == N_PROBLEMS
+    assert n_problems >= N_PROBLEMS
     assert checked > 20
