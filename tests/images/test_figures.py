@@ -12,18 +12,15 @@ import pytest
 from hist import Hist
 from matplotlib.figure import Figure
 
-from hepfool.defences.detector_curves import Calibration, DetectorCurves
+from hepfool.defences._detector_curves import Calibration, DetectorCurves
 from hepfool.defences.robustness import Ratio, Robustness
 from hepfool.events import EventTable
 from hepfool.explain import Coherence, ExplainedPart, Explanation, PartKind
-from hepfool.inference import BiasTest, Impact, Interval, NuisanceImpact
+from hepfool.inference import BiasTest, Impact
+from hepfool.inference.impact import Interval, NuisanceImpact
 from hepfool.plots import (
     AttackPoint,
-    Marginal,
     PlotStyle,
-    Projection,
-    VerdictPanel,
-    VerdictRow,
     plot_allowed_fraction,
     plot_attack_comparison,
     plot_contact_sheet,
@@ -48,6 +45,8 @@ from hepfool.plots import (
     plot_threshold_scan,
     plot_verdict,
 )
+from hepfool.plots.inputs import Marginal, Projection
+from hepfool.plots.verdict import VerdictPanel, VerdictRow
 from hepfool.processors.partition_caps import CapTrial, PartitionCost
 from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics.compatibility import Compatibility, compare

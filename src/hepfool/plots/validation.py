@@ -21,7 +21,7 @@ from hepfool.statistics.toys import Power
 from hepfool.studies.systematics import Measured
 
 if TYPE_CHECKING:
-    from hepfool.defences.detector_curves import Calibration, DetectorCurves
+    from hepfool.defences._detector_curves import Calibration, DetectorCurves
     from hepfool.studies.threshold_scan import ThresholdScan
 
 
@@ -168,7 +168,7 @@ def plot_detector(curves: DetectorCurves, *, style: PlotStyle = DEFAULT_STYLE) -
     Parameters
     ----------
     curves : DetectorCurves
-        From :func:`hepfool.defences.detector_curves.detector_curves`.
+        From :func:`hepfool.defences._detector_curves.detector_curves`.
     """
     figure = style.figure(width=2.0, height=0.95)
     left, right = figure.subplots(1, 2)

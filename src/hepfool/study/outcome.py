@@ -15,22 +15,15 @@ from hepfool.events import EventTable
 from hepfool.inference.impact import Impact, impact_record
 from hepfool.io.tables import check_writable
 from hepfool.printable import printable
-from hepfool.report import EXTRA_COLUMNS, write_report
+from hepfool.report import write_report
+from hepfool.report.folder import EXTRA_COLUMNS
 from hepfool.statistics.checks import DetectionTable
 from hepfool.studies.frontier import Frontier
 from hepfool.studies.systematics import Measured, SystematicEffect
 from hepfool.study.outcomes import WorstCase
-from hepfool.summary import (
-    Evidence,
-    Robustness,
-    Summary,
-    Thresholds,
-    decide,
-    frontier_record,
-    robustness_record,
-    spread_record,
-    summarise,
-)
+from hepfool.summary import Evidence, Summary, Thresholds, decide, summarise
+from hepfool.summary.on_demand import frontier_record, spread_record
+from hepfool.summary.robustness import Robustness, robustness_record
 from hepfool.sums import AttackSums
 
 if TYPE_CHECKING:
