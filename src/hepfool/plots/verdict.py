@@ -134,12 +134,13 @@ def _rows(evidence: Evidence, region: str, rung: Rung | None) -> Iterable[Verdic
         flipped = added.region_flips.get(region, added.flips) if moving else None
         size = (added.yield_shift[region],) if region in added.yield_shift else ()
         yield VerdictRow(f"All, {how}", "total", flipped, size)
-    attacks = [("Attack", "attack", evidence.attack), ("Attack, not flagged", "corrected", evidence.corrected)]
+    attacks = {"attack": ("Attack", evidence.attack)}
+    if evidence.corrected is not None:
+        attacks["corrected"] = ("Attack, not flagged", evidence.corrected)
     if evidence.adaptive is not None:
-        attacks.append(("Attack, knows detector", "adaptive", evidence.adaptive.remaining))
-    for label, kind, found in attacks:
-        if found is not None:
-            yield VerdictRow(label, kind, found.flips_in(region), tuple(_shift([found], region)))
+        attacks["adaptive"] = ("Attack, knows detector", evidence.adaptive.remaining)
+    for kind, (label, effect) in attacks.items():
+        yield VerdictRow(label, kind, effect.flips_in(region), tuple(_shift([effect], region)))
     if rung is not None:
         yield _worst(rung)
 
