@@ -167,6 +167,7 @@ def _taken_apart(node: ast.expr) -> _OfColumns:
         case ast.UnaryOp(op=op, operand=operand):
             return partial(_applied, _OPERATORS[type(op)], (_taken_apart(operand),))
         case ast.Call(func=ast.Name(id=name), args=given):
+            own: dict[str, Callable[..., Any]]
             own = {"min": partial(_reduced, np.minimum), "max": partial(_reduced, np.maximum), "filled": _filled}
             return partial(_applied, own.get(name) or getattr(np, name), tuple(map(_taken_apart, given)))
     return operator.itemgetter(_column("", node))

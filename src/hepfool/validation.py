@@ -31,17 +31,7 @@ from hepfool.statistics.marginals import Binning
 from hepfool.statistics.weights import lacking_variance
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = [
-    "AtPower",
-    "Correlations",
-    "Flags",
-    "Marginals",
-    "Part",
-    "Separately",
-    "Validation",
-    "identities",
-    "parts_of",
-]
+__all__ = ["AtPower", "Correlations", "Marginals", "Validation"]
 
 #: What is compared by itself: all validated events together, each region, or each process in each region.
 Separately = Literal["union", "regions", "processes"]

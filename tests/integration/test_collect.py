@@ -28,7 +28,6 @@ from hepfool.models.pytorch import TorchClassifier
 from hepfool.processors import (
     AttackProcessor,
     ChunkProcessor,
-    Collected,
     TableProcessor,
     attack_collected,
     collect,
@@ -37,6 +36,7 @@ from hepfool.processors import (
     run_processor,
     table_of,
 )
+from hepfool.processors.collected import Collected
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import FEATURES, HiggsToTauTau, compute_features, energy_scales, select
 from tests.toy_analysis import Logistic, Push, ToyAnalysis

@@ -14,14 +14,15 @@ import warnings
 import click
 from rich.console import Console
 from rich.table import Table
-from hepfool.cli import _steps, _user_errors, main
+from hepfool.cli import _user_errors, main
+from hepfool.progress import progress_bars
 
 @main.command()
 def results():
     with _user_errors():
         table = Table("fooling ratio \u00b1 error")
         table.add_row("0.20 \u00b1 0.01 \u2022 \u0394 \u2264 3 \u2212 \u0130")
-        with _steps() as show:
+        with progress_bars() as show:
             show("attack", 0.5)
         Console().print(table)
         click.echo("Report: \u0130")

@@ -38,11 +38,9 @@ from rich.table import Table
 
 from hepfool.events import UNLABELLED, EventTable, Region
 from hepfool.features import Derived, Feature, FeatureSpace
-from hepfool.processors.analysis import feature_matrix, leading
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.passes import TableProcessor
+from hepfool.processors import TableProcessor, feature_matrix, leading, run_processor
 from hepfool.samples import htautau
-from hepfool.studies.variations import weight_variations
+from hepfool.studies import weight_variations
 from hepfool.typing import FloatArray
 
 __all__ = ["HiggsToTauTau"]
@@ -337,7 +335,7 @@ def compute_features(objects: Objects) -> dict[str, Any]:
         "lead_jet_pt": pair[:, 0].pt,
         "dijet_mass": (pair[:, 0] + pair[:, 1]).mass,
     }
-    derived = {FEATURES.names[j]: FEATURES[j].derived for j in FEATURES.derived}
+    derived = {feature.name: feature.derived for feature in FEATURES if feature.derived is not None}
     following = {name: how.function(*(numbers(measured[one]) for one in how.inputs)) for name, how in derived.items()}
     return measured | following
 

@@ -29,8 +29,7 @@ from pydantic import (
 )
 
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.events import RegionRole
-from hepfool.events.region import check_cuts
+from hepfool.events.region import RegionRole, check_cuts
 from hepfool.features import Derived, Feature, FeatureKind, FeatureSpace
 from hepfool.formula import Formula
 from hepfool.io.files import local_path

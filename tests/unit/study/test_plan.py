@@ -302,3 +302,16 @@ def test_figures_show_the_luminosity_and_energy_of_the_plan(folder: Path) -> Non
     assert (style.experiment, style.lumi, style.energy) == ("plain", 0.15, 13.0)
     with pytest.raises(ValueError, match=r"report.luminosity: .* greater than 0"):
         Study.from_yaml(write(folder, "output: report\nreport: {luminosity: 0}\n"))
+
+
+def test_the_schema_says_what_every_field_is() -> None:
+    schema = Study.json_schema()
+    records = {"Study": schema, **schema["$defs"]}
+    silent = [
+        f"{name}.{field}"
+        for name, record in records.items()
+        for field, node in record.get("properties", {}).items()
+        if not node.get("description") or "----" in node["description"]
+    ]
+    assert silent == []
+    assert not any("----" in record.get("description", "") for record in schema["$defs"].values())
