@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hepfool.attacks.base import AttackResult
+from hepfool.attacks import AttackResult
 from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier
-from hepfool.statistics.sources import Correlations
-from hepfool.studies.contributions import attack_contributions, variation_contributions
-from hepfool.studies.excess import Excess, excess_of
-from hepfool.studies.systematics import SystematicEffect
+from hepfool.models import Classifier
+from hepfool.statistics._sources import Correlations
+from hepfool.studies import attack_contributions, excess_of, variation_contributions
+from hepfool.studies._excess import Excess
+from hepfool.studies._systematics import SystematicEffect
 from hepfool.typing import BoolArray
 
 

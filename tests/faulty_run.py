@@ -11,10 +11,8 @@ from pathlib import Path
 from coffea.nanoevents import BaseSchema
 from coffea.processor import IterativeExecutor, Runner
 
-from hepfool.io.store import read_store
-from hepfool.processors.driver import run_analysis
-from hepfool.processors.output import write_run
-from hepfool.processors.plan import AttackPlan
+from hepfool.io import read_store
+from hepfool.processors import AttackPlan, run_analysis, write_run
 from tests.toy_analysis import FaultyAnalysis, Logistic, Push, listed
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from hepfool.defences.detector import DetectorReport
+from hepfool.defences import DetectorReport
 from hepfool.plots import PlotStyle
 from hepfool.typing import FloatArray
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from hepfool.attacks.base import Attack, Target, run_attack
+from hepfool.attacks import Attack, Target, run_attack
 from hepfool.events import EventTable, signal_region_envelope
-from hepfool.models.protocols import Classifier
-from hepfool.statistics.checks import CheckSettings
-from hepfool.study.outcome import Outcome, check_shown, judged
+from hepfool.models import Classifier
+from hepfool.statistics import CheckSettings
+from hepfool.study import Outcome, judged
+from hepfool.study._outcome import check_shown
 
 
 def judged_attack(

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.search import candidates
-from hepfool.attacks.search.candidates import FIXED, Options, course_of, travel_of
-from hepfool.attacks.search.engine import Moving, Search
+from hepfool._kernels import allocating_kernel
+from hepfool.attacks import CONSERVAttack
+from hepfool.attacks._search import candidates
+from hepfool.attacks._search.candidates import FIXED, Options, course_of, travel_of
+from hepfool.attacks._search.engine import Moving, Search
 from hepfool.events import EventTable
-from hepfool.kernels import allocating_kernel
-from hepfool.statistics.marginals import Binning
+from hepfool.statistics import Binning
 from hepfool.typing import BoolArray, FloatArray
 from hepfool.validation import Correlations, Marginals, Validation
 

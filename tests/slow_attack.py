@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack
 from hepfool.cli import main
 
 # What the command imports, imported once for all processes that start from this one.

@@ -6,8 +6,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hepfool.attacks.adversarial_network import PerturbationNetwork
-from hepfool.testing.specimens import FEATURES, SENTINEL, SineClassifier, events
+from hepfool.attacks._adversarial_network import PerturbationNetwork
+from hepfool.testing._specimens import FEATURES, SENTINEL, SineClassifier, events
 
 __all__ = ["FEATURES", "SENTINEL", "SineClassifier", "events", "perturbation_network"]
 

@@ -15,10 +15,10 @@ import cloudpickle
 import numpy as np
 import uproot
 
-from hepfool.attacks.base import AttackProblem
+from hepfool.attacks import AttackProblem
 from hepfool.events import UNLABELLED, EventTable, Region
 from hepfool.features import Feature, FeatureSpace
-from hepfool.processors.analysis import feature_matrix, leading
+from hepfool.processors import feature_matrix, leading
 from hepfool.typing import FloatArray, IntArray
 
 # Workers cannot import this file.

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hepfool.summary.allowed_fraction import ControlYields, cls_of
+from hepfool.summary import ControlYields
+from hepfool.summary.allowed_fraction import cls_of
 from hepfool.typing import FloatArray, IntArray
 
 

@@ -21,12 +21,10 @@ from rich.table import Table
 from hepfool import EventTable, run_attack
 from hepfool.attacks import PGD, Attack, CONSERVAttack, Noise
 from hepfool.demo import demo_steps
-from hepfool.models.networks import Standardise, conservattack_higgs, donut
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.plots.studies import AttackPoint, plot_attack_comparison
-from hepfool.plots.style import PlotStyle
+from hepfool.models import Standardise, TorchClassifier, conservattack_higgs, donut
+from hepfool.plots import AttackPoint, PlotStyle, plot_attack_comparison
 from hepfool.samples import toys
-from hepfool.study.outcome import thin
+from hepfool.study import thin
 from hepfool.training import fit
 
 SHIFTS = (0.003, 0.01, 0.03, 0.1)

@@ -35,7 +35,7 @@ from hepfool.inference import (
     write_combine_shapes,
 )
 from hepfool.plots import PlotStyle, plot_impacts
-from hepfool.processors.chunk import attack_table
+from hepfool.processors import attack_table
 from hepfool.samples import htautau
 
 SEED = 1

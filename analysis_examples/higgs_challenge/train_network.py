@@ -15,9 +15,8 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from hepfool.features import Feature
-from hepfool.io.tables import read_table
-from hepfool.models.files import export_program
-from hepfool.models.networks import Standardise, mlp
+from hepfool.io import read_table
+from hepfool.models import Standardise, export_program, mlp
 from hepfool.training import TrainingSettings, fit
 
 FEATURES = [line.partition(":")[0] for line in (Path(__file__).parent / "features.txt").read_text().split()]

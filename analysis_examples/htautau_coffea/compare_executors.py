@@ -23,17 +23,12 @@ from coffea.nanoevents import NanoAODSchema
 from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, Runner
 from distributed import Client, LocalCluster
 
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import LowStatisticsWarning
 from hepfool.features import Feature, FeatureSpace
-from hepfool.models.networks import Standardise, mlp
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.processors._digest import digest
-from hepfool.processors.analysis import feature_matrix, leading
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.passes import TableProcessor
-from hepfool.processors.processor import AttackProcessor
+from hepfool.models import Standardise, TorchClassifier, mlp
+from hepfool.processors import AttackProcessor, TableProcessor, digest, feature_matrix, leading, run_processor
 from hepfool.samples import htautau
 
 

@@ -20,10 +20,9 @@ from coffea.analysis_tools import PackedSelection
 from coffea.nanoevents import NanoAODSchema
 from coffea.processor import IterativeExecutor, ProcessorABC, Runner
 
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack
 from hepfool.exceptions import LowStatisticsWarning
-from hepfool.models.networks import mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import TorchClassifier, mlp
 from hepfool.processors import attack_collected, collect
 from hepfool.samples import htautau
 

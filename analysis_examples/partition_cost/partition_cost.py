@@ -19,10 +19,9 @@ from rich.table import Table
 from hepfool import EventTable
 from hepfool.attacks import CONSERVAttack
 from hepfool.exceptions import LowStatisticsWarning
-from hepfool.models.networks import Standardise, mlp
+from hepfool.models import Standardise, mlp
 from hepfool.plots import PlotStyle, plot_partition_cost
-from hepfool.processors.partition_caps import PartitionCost, partition_cost
-from hepfool.processors.partitioned_attack import PartitionedAttack
+from hepfool.processors import PartitionCost, PartitionedAttack, partition_cost
 from hepfool.training import fit
 
 SEED = 1

@@ -19,8 +19,8 @@ from rich.progress import Progress
 
 from analysis_examples.samples.processes import DATASETS, Dataset
 from analysis_examples.samples.production import produce_pseudodata, produce_simulation
+from hepfool.samples import Manifest
 from hepfool.samples.htautau import PSEUDODATA
-from hepfool.samples.manifest import Manifest
 
 __all__ = ["main"]
 

@@ -20,7 +20,7 @@ from analysis_examples.samples.nanoaod import RunSummary, round_collections, rou
 from analysis_examples.samples.pythia import EventGenerator, ProcessSettings, final_visible
 from analysis_examples.samples.truth import four_momenta
 from hepfool.extras import import_extra
-from hepfool.samples.manifest import ComponentRecord, Manifest
+from hepfool.samples import ComponentRecord, Manifest
 
 __all__ = ["TASKS", "JetDataset", "JetSelection", "hardest_photon", "leading_jet", "produce_jets"]
 

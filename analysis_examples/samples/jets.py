@@ -27,8 +27,8 @@ import uproot
 from rich.progress import Progress
 
 from analysis_examples.samples.jet_production import TASKS, produce_jets
-from hepfool.contrib.jets.records import leading_jets
-from hepfool.samples.manifest import Manifest
+from hepfool.contrib.jets import leading_jets
+from hepfool.samples import Manifest
 
 __all__ = ["fileset", "main", "manifest", "read_jets"]
 
@@ -51,7 +51,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     -------
     dict
         One dictionary per dataset, with the fields of
-        :class:`hepfool.samples.manifest.Entry`.
+        :class:`hepfool.samples.Entry`.
 
     Raises
     ------

@@ -19,7 +19,7 @@ import uproot
 from numpy.typing import NDArray
 
 from hepfool.identity import file_digest
-from hepfool.samples.manifest import Entry, Manifest
+from hepfool.samples import Entry, Manifest
 
 __all__ = ["RunSummary", "round_collections", "rounded", "store", "write_nanoaod"]
 
@@ -171,7 +171,7 @@ def store(manifest: Manifest, name: str, events: ak.Array, *, summary: RunSummar
     summary : RunSummary
         Normalisation for the tree ``Runs``.
     **entry
-        Further fields of :class:`hepfool.samples.manifest.Entry`.
+        Further fields of :class:`hepfool.samples.Entry`.
     """
     path = manifest.folder / f"{name}.root"
     partial = path.with_suffix(".partial")

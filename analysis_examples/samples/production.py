@@ -23,8 +23,8 @@ from analysis_examples.samples.processes import Component, Dataset
 from analysis_examples.samples.pythia import EventGenerator
 from analysis_examples.samples.reconstruction import LARGEST_WEIGHT, reconstruct
 from analysis_examples.samples.selection import select_lepton_tau
+from hepfool.samples import ComponentRecord, Manifest
 from hepfool.samples.htautau import PSEUDODATA
-from hepfool.samples.manifest import ComponentRecord, Manifest
 
 __all__ = ["produce_pseudodata", "produce_simulation"]
 

@@ -18,7 +18,7 @@ import awkward as ak
 import numpy as np
 
 from hepfool.extras import import_extra
-from hepfool.samples.manifest import ComponentRecord
+from hepfool.samples import ComponentRecord
 
 __all__ = ["EventGenerator", "ProcessSettings", "final_visible"]
 

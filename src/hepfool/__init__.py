@@ -18,17 +18,17 @@ from hepfool._lazy import lazy
 from hepfool._version import __version__
 
 if TYPE_CHECKING:
+    from hepfool._progress import progress_bars
+    from hepfool.attacks._conserv import CONSERVAttack
     from hepfool.attacks.base import AttackResult, run_attack
-    from hepfool.attacks.conserv import CONSERVAttack
-    from hepfool.events.cuts import best_single_cut
-    from hepfool.events.envelope import Envelope
-    from hepfool.events.region import Region
-    from hepfool.events.table import EventTable
+    from hepfool.events._cuts import best_single_cut
+    from hepfool.events._envelope import Envelope
+    from hepfool.events._region import Region
+    from hepfool.events._table import EventTable
     from hepfool.features import Derived, Feature, FeatureSpace
-    from hepfool.models.load import load_model
+    from hepfool.models._load import load_model
     from hepfool.models.pytorch import TorchClassifier
-    from hepfool.progress import progress_bars
-    from hepfool.study.plan import Study
+    from hepfool.study._plan import Study
     from hepfool.validation import Correlations, Marginals, Validation
     from hepfool.worst_case.certified import certify
 else:

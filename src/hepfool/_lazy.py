@@ -26,7 +26,7 @@ def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     --------
     >>> __getattr__, __dir__ = lazy("hepfool.events")
     >>> __getattr__("EventTable")
-    <class 'hepfool.events.table.EventTable'>
+    <class 'hepfool.events._table.EventTable'>
     """
     module = sys.modules[package]
 

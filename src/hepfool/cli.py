@@ -25,12 +25,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from hepfool._command_line import PlanCommand, in_options, plan_of, remark_caps
+from hepfool._interrupts import Received, command_to_go_on, stopped_by_signals
+from hepfool._progress import progress_bars
 from hepfool._version import __version__
-from hepfool.command_line import PlanCommand, in_options, plan_of, remark_caps
 from hepfool.exceptions import Interrupted, MissingExtraError
 from hepfool.extras import extras_named
-from hepfool.interrupts import Received, command_to_go_on, stopped_by_signals
-from hepfool.progress import progress_bars
 
 __all__ = ["main"]
 
@@ -119,8 +119,8 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, frontier: bool, 
     """Attack the events of ROOT, Parquet or CSV FILEs and write a report: a study without detector."""
     with _user_errors() as received:
         # Loaded late, so that --help stays quick.
-        from hepfool.report.folder import check_output  # noqa: PLC0415
-        from hepfool.study.plan import Study, checked  # noqa: PLC0415
+        from hepfool.report._folder import check_output  # noqa: PLC0415
+        from hepfool.study._plan import Study, checked  # noqa: PLC0415
 
         check_output(output, force=force)
         command = cast("PlanCommand", click.get_current_context().command)
@@ -142,7 +142,7 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, frontier: bool, 
 @contextmanager
 def _removed_afterwards(folder: Path, *, kept: bool) -> Iterator[None]:
     """Leave finished steps only after an interrupt, to resume from, or where they are asked for."""
-    from hepfool.io.finished import WorkFolder  # noqa: PLC0415 - loaded late, so that --help stays quick
+    from hepfool.io._finished import WorkFolder  # noqa: PLC0415 - loaded late, so that --help stays quick
 
     new = not folder.exists()
     try:
@@ -182,7 +182,7 @@ def demo(output: str, *, force: bool, frontier: bool, seed: int) -> None:
     """Run a small study from simulated events to a verdict; an interrupted run resumes."""
     with _user_errors() as received:
         from hepfool.demo import demo_study, run_demo  # noqa: PLC0415 - loaded late, so that --help stays quick
-        from hepfool.report.folder import check_output  # noqa: PLC0415
+        from hepfool.report._folder import check_output  # noqa: PLC0415
 
         folder = check_output(output, force=force)
         received.kept.append(demo_study(folder).work_folder)
@@ -197,7 +197,7 @@ def demo(output: str, *, force: bool, frontier: bool, seed: int) -> None:
 def init(folder: str, *, coffea: bool) -> None:
     """Write a study, or an analysis, to start from into FOLDER; it runs on the events of the package."""
     with _user_errors():
-        from hepfool.starter import write_starter  # noqa: PLC0415 - loaded late, so that --help stays quick
+        from hepfool._starter import write_starter  # noqa: PLC0415 - loaded late, so that --help stays quick
 
         for path in write_starter(folder, coffea=coffea):
             click.echo(str(path))
@@ -211,7 +211,7 @@ def init(folder: str, *, coffea: bool) -> None:
 def contact_sheet(folder: str, *, force: bool) -> None:
     """Lay out every PNG image in FOLDER and the folders in it on few pages."""
     with _user_errors():
-        from hepfool.report.contact_sheet import make_contact_sheet  # noqa: PLC0415 - loaded late, so that --help stays quick
+        from hepfool.report._contact_sheet import make_contact_sheet  # noqa: PLC0415 - loaded late, so that --help stays quick
 
         for path in make_contact_sheet(folder, force=force):
             click.echo(str(path))
@@ -237,7 +237,7 @@ def workflow(configuration: str | None, from_step: str | None, *, dry_run: bool,
         study = Study.from_yaml(configuration)
         received.kept.append(study.work_folder)
         if dry_run:
-            from hepfool.study.inputs import check_inputs  # noqa: PLC0415 - loads what reads files
+            from hepfool.study._inputs import check_inputs  # noqa: PLC0415 - loads what reads files
 
             check_inputs(study)
             _show_plan(study.steps(from_step=from_step))

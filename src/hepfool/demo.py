@@ -15,13 +15,13 @@ from typing import Any, Final
 from coffea.nanoevents import NanoAODSchema
 from coffea.processor import FuturesExecutor, Runner
 
-from hepfool.processors.completeness import run_processor
+from hepfool.processors._completeness import run_processor
+from hepfool.processors._threads import limited_threads
 from hepfool.processors.passes import TableProcessor
-from hepfool.processors.threads import limited_threads
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
-from hepfool.study.plan import FrontierConfiguration, Study
-from hepfool.study.procedure import run_steps
+from hepfool.study._plan import FrontierConfiguration, Study
+from hepfool.study._procedure import run_steps
 from hepfool.summary import Summary
 from hepfool.typing import ProgressCallback
 
@@ -125,7 +125,7 @@ def demo_steps(*, until: str, seed: int = 1) -> dict[str, Any]:
     Returns
     -------
     dict of str to object
-        Result of each step by its name, see :mod:`hepfool.study.outcomes`.
+        Result of each step by its name, see :mod:`hepfool.study._outcomes`.
     """
     source = demo_events()
     table = run_processor(source["runner"], source["fileset"], TableProcessor(source["analysis"]))["table"]

@@ -21,18 +21,18 @@ from typing import Final, Literal
 
 import numpy as np
 
+from hepfool._ranges import check_counts
+from hepfool._shown import Displayed, Shown
+from hepfool.attacks._checks import generator
+from hepfool.attacks._limits import travel
 from hepfool.attacks.base import AttackResult
-from hepfool.attacks.checks import generator
-from hepfool.attacks.limits import travel
 from hepfool.events import Envelope, EventTable
 from hepfool.features import FeatureSpace
 from hepfool.models.protocols import Classifier
-from hepfool.ranges import check_counts
-from hepfool.shown import Displayed, Shown
-from hepfool.studies.contributions import Measured, ratio
-from hepfool.studies.misclassification import Misclassification
+from hepfool.studies._contributions import Measured, ratio
+from hepfool.studies._misclassification import Misclassification
 from hepfool.typing import BoolArray, FloatArray
-from hepfool.worst_case.shifts import MOST_SIGNS, Shifts
+from hepfool.worst_case._shifts import MOST_SIGNS, Shifts
 
 __all__ = ["Explanation", "explain", "explain_flags"]
 

@@ -17,7 +17,7 @@ from typing import Literal, Self, cast, get_args
 
 import numpy as np
 
-from hepfool.formula import Formula
+from hepfool._formula import Formula
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["Derived", "Feature", "FeatureKind", "FeatureSpace"]
@@ -71,7 +71,7 @@ class Derived:
         Parameters
         ----------
         formula : str
-            Of features, as :class:`hepfool.formula.Formula` reads it.
+            Of features, as :class:`hepfool._formula.Formula` reads it.
         tolerance : float
             See :class:`Derived`.
 

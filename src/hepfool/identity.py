@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from hepfool.events import EventTable
-from hepfool.io.versions import code_version
+from hepfool.io._versions import code_version
 
 __all__ = ["file_digest", "identity", "table_digest"]
 

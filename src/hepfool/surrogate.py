@@ -4,7 +4,7 @@ Directions for a classifier that has no gradient, from a network that imitates i
 
 A :class:`Surrogate` asks a small network, trained on the classifier's own answers, where to go; whether an event
 is fooled is always the classifier's word.  It costs one training and no further calls of the classifier; trees are fooled more by
-:class:`~hepfool.models.tree_classifier.TreeClassifier`, and in eight of eight comparisons even by finite differences.
+:class:`~hepfool.models.TreeClassifier`, and in eight of eight comparisons even by finite differences.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 
 from hepfool.events import EventTable
-from hepfool.models.networks import Standardise, mlp
+from hepfool.models._networks import Standardise, mlp
 from hepfool.models.protocols import Classifier, Defended, DifferentiableClassifier, inputs_of, spectators_of
 from hepfool.training import TrainingSettings, fit
 from hepfool.typing import FloatArray, IntArray

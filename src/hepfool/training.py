@@ -28,11 +28,11 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
+from hepfool._settings import TrainingSettings
 from hepfool.events import EventTable
 from hepfool.exceptions import Interrupted
-from hepfool.models.modules import floating_dtype, strip_activation
+from hepfool.models._modules import floating_dtype, strip_activation
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.settings import TrainingSettings
 from hepfool.typing import FloatArray, IntArray, ProgressCallback
 
 __all__ = ["Network", "TrainingResult", "TrainingSettings", "auroc", "fit"]
@@ -138,7 +138,7 @@ def fit(
 
     Examples
     --------
-    >>> from hepfool.models.networks import mlp
+    >>> from hepfool.models._networks import mlp
     >>> table = EventTable.from_arrays([[-1.0], [-2.0], [1.0], [2.0]] * 25, labels=[0, 0, 1, 1] * 25)
     >>> result = fit(lambda: mlp(1, (4,)), table, table, seed=1, settings=TrainingSettings(batch_size=20))
     >>> result.validation_auroc

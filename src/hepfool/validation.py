@@ -16,19 +16,19 @@ from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
+from hepfool._ranges import check_counts, check_reals
 from hepfool.events import EventTable, Region
 from hepfool.features import Derived, Feature, FeatureSpace
-from hepfool.ranges import check_counts, check_reals
-from hepfool.statistics.bins import split_edges
-from hepfool.statistics.budget import (
+from hepfool.statistics._bins import split_edges
+from hepfool.statistics._budget import (
     CorrelationCheck,
     max_invisible_distance,
     max_invisible_shift,
     max_unordered_distance,
 )
-from hepfool.statistics.comparisons import Comparison, Validated
+from hepfool.statistics._comparisons import Comparison, Validated
+from hepfool.statistics._weights import lacking_variance
 from hepfool.statistics.marginals import Binning
-from hepfool.statistics.weights import lacking_variance
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["AtPower", "Correlations", "Marginals", "Validation"]
@@ -38,7 +38,7 @@ Separately = Literal["union", "regions", "processes"]
 
 
 class Flags(Protocol):
-    """What marks events, such as a :class:`~hepfool.defences.detector.Detector`."""
+    """What marks events, such as a :class:`~hepfool.defences.Detector`."""
 
     def flags(self, values: FloatArray) -> BoolArray:
         """Mark events, given the inputs of the network."""
@@ -62,7 +62,7 @@ class AtPower:
         The cap in units of the one at which the check rejects with that probability.
     ks : bool
         Whether a Kolmogorov-Smirnov check of the same distribution may not notice it either, see
-        :func:`~hepfool.statistics.budget.max_unordered_distance`: a cap several times smaller, as it bounds the worst case.
+        :func:`~hepfool.statistics._budget.max_unordered_distance`: a cap several times smaller, as it bounds the worst case.
     """
 
     detection_power: float

@@ -8,8 +8,7 @@ from functools import lru_cache, partial
 import numpy as np
 
 from hepfool.events import EventTable
-from hepfool.models.networks import Standardise, mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import Standardise, TorchClassifier, mlp
 from hepfool.training import TrainingSettings, fit
 
 N_HIDDEN, N_FEATURES, N_TRAINING = 8, 30, 12_000

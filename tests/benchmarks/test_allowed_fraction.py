@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult
-from hepfool.defences.detector import Detector
+from hepfool.attacks import AttackResult
+from hepfool.defences import Detector
 from hepfool.demo import demo_steps
 from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier
+from hepfool.models import Classifier
 from hepfool.typing import IntArray
 from tests.benchmarks.conftest import Record
 from tests.toys_of_fractions import Truth, small_truth

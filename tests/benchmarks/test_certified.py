@@ -13,17 +13,14 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
-from hepfool.attacks.restarts import Sets
+from hepfool.attacks._restarts import Sets
 from hepfool.demo import demo_steps
-from hepfool.events import Envelope, EventTable
-from hepfool.events.envelope import signal_region_envelope
-from hepfool.models.blackbox import CallableClassifier
-from hepfool.models.folding import folded
-from hepfool.models.networks import mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.events import Envelope, EventTable, signal_region_envelope
+from hepfool.models import CallableClassifier, TorchClassifier, mlp
+from hepfool.models._folding import folded
 from hepfool.typing import BoolArray
-from hepfool.worst_case.certified import Certificate, certify
-from hepfool.worst_case.relax import linear_bounds
+from hepfool.worst_case import Certificate, certify
+from hepfool.worst_case._relax import linear_bounds
 from tests.benchmarks.conftest import Record
 from tests.unit.worst_case.test_certified import ACTIVATIONS, N_INPUTS, network, some_sets
 

@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack, run_attack
 from hepfool.demo import demo_steps
 from hepfool.events import EventTable
-from hepfool.models.networks import Standardise, conservattack_higgs, mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import Standardise, TorchClassifier, conservattack_higgs, mlp
 from tests.benchmarks.conftest import Record
 
 Wall = Callable[..., float]

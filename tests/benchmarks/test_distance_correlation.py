@@ -12,13 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.presets import PRESETS
+from hepfool._kernels import kernel
+from hepfool.attacks import PRESETS, run_attack
 from hepfool.events import EventTable
-from hepfool.kernels import kernel
-from hepfool.models.networks import conservattack_higgs
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.statistics.distance_correlation import (
+from hepfool.models import TorchClassifier, conservattack_higgs
+from hepfool.statistics._distance_correlation import (
     DistanceState,
     Tableau,
     evaluate,

@@ -20,18 +20,14 @@ import uproot
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 from coffea.processor import DaskExecutor, IterativeExecutor, ProcessorABC, Runner
 
-from hepfool.attacks.base import AttackProblem
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import AttackProblem, CONSERVAttack
 from hepfool.events import EventTable
-from hepfool.models.networks import mlp
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.driver import run_analysis
-from hepfool.processors.passes import RangeProcessor, Ranges, TableProcessor
-from hepfool.processors.plan import AttackPlan
+from hepfool.models import TorchClassifier, mlp
+from hepfool.processors import AttackPlan, RangeProcessor, TableProcessor, run_analysis, run_processor
+from hepfool.processors.passes import Ranges
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
-from hepfool.statistics.marginals import Binning
+from hepfool.statistics import Binning
 from hepfool.typing import FloatArray
 from tests.benchmarks.conftest import Record
 

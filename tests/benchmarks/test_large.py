@@ -18,7 +18,7 @@ import json, resource, time
 import numpy as np, torch
 import hepfool as hf
 from hepfool.attacks import CONSERVAttack
-from hepfool.models.networks import mlp
+from hepfool.models._networks import mlp
 from hepfool.models.pytorch import TorchClassifier
 
 torch.set_num_threads(2)
@@ -49,10 +49,10 @@ import json, resource, sys, time
 import numpy as np, torch
 import hepfool as hf
 from hepfool.attacks import CONSERVAttack
-from hepfool.io.partitions import write_partitions
-from hepfool.models.networks import mlp
+from hepfool.io._partitions import write_partitions
+from hepfool.models._networks import mlp
 from hepfool.models.pytorch import TorchClassifier
-from hepfool.processors.partitioned_attack import PartitionedAttack
+from hepfool.processors._partitioned_attack import PartitionedAttack
 
 torch.set_num_threads(2)
 torch.manual_seed(1)
@@ -76,7 +76,7 @@ import numpy as np, torch
 import hepfool as hf
 from hepfool.attacks import CONSERVAttack
 from hepfool.events import Region
-from hepfool.models.networks import mlp
+from hepfool.models._networks import mlp
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.validation import Correlations, Marginals, Validation
 

@@ -16,15 +16,14 @@ from itertools import product
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
 from hepfool.demo import demo_steps
 from hepfool.events import EventTable
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.statistics.checks import CheckSettings, DetectionTable
-from hepfool.statistics.comparisons import Comparison
-from hepfool.statistics.toys import Power, Toys, binned_power, two_sample_chi2
-from hepfool.statistics.two_sample import classifier_power
+from hepfool.models import TorchClassifier
+from hepfool.statistics import CheckSettings, classifier_power
+from hepfool.statistics._checks import DetectionTable
+from hepfool.statistics._comparisons import Comparison
+from hepfool.statistics._toys import Power, Toys, binned_power, two_sample_chi2
 from hepfool.validation import Correlations, Marginals, Validation
 from tests.benchmarks.conftest import Record
 from tests.benchmarks.samples import synthetic

@@ -15,19 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.defences.detector import Detector
+from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
+from hepfool.defences import Detector
 from hepfool.demo import demo_steps
 from hepfool.events import EventTable, Region, signal_region_envelope
-from hepfool.io.tables import read_table
-from hepfool.models.networks import Standardise, mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.io import read_table
+from hepfool.models import Standardise, TorchClassifier, mlp
 from hepfool.samples.higgsml import FEATURES, MISSING_VALUE
-from hepfool.studies.runs import split_events
+from hepfool.studies import split_events
 from hepfool.training import TrainingSettings, fit
 from hepfool.validation import Correlations, Marginals, Validation
-from hepfool.worst_case.composition import compositions
+from hepfool.worst_case import compositions
 from tests.benchmarks.conftest import Record
 from tests.benchmarks.samples import synthetic
 from tests.benchmarks.test_conserv import Wall, higgs  # noqa: F401 - a fixture

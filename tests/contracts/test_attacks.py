@@ -12,12 +12,7 @@ import numpy as np
 import pytest
 
 import hepfool.attacks
-from hepfool.attacks.adversarial_network import AdversarialNetwork
-from hepfool.attacks.base import Attack, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.gradient import PGD, fgsm
-from hepfool.attacks.minifool import MiniFool
-from hepfool.attacks.stochastic import RDSA, Noise
+from hepfool.attacks import PGD, RDSA, AdversarialNetwork, Attack, CONSERVAttack, MiniFool, Noise, fgsm, run_attack
 from hepfool.events import Envelope
 from hepfool.testing import AttackConformance
 from tests.specimens import SineClassifier, events, perturbation_network

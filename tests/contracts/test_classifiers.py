@@ -14,14 +14,18 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from torch import nn
 
 from hepfool.contrib.attention import attention_features, attention_jets
-from hepfool.contrib.jets.networks import particle_flow_jets
+from hepfool.contrib.jets import particle_flow_jets
 from hepfool.events import EventTable
-from hepfool.models.blackbox import CallableClassifier, FiniteDifference
-from hepfool.models.folds import FoldedClassifier
-from hepfool.models.networks import Standardise, mlp
-from hepfool.models.protocols import Classifier
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.models.tree_classifier import TreeClassifier
+from hepfool.models import (
+    CallableClassifier,
+    Classifier,
+    FiniteDifference,
+    FoldedClassifier,
+    Standardise,
+    TorchClassifier,
+    TreeClassifier,
+    mlp,
+)
 from hepfool.surrogate import Surrogate
 from hepfool.testing import ClassifierConformance, GradientConformance
 from hepfool.training import TrainingSettings

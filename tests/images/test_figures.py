@@ -12,12 +12,13 @@ import pytest
 from hist import Hist
 from matplotlib.figure import Figure
 
+from hepfool.defences import Robustness
 from hepfool.defences._detector_curves import Calibration, DetectorCurves
-from hepfool.defences.robustness import Ratio, Robustness
+from hepfool.defences._robustness import Ratio
 from hepfool.events import EventTable
 from hepfool.explain import Coherence, ExplainedPart, Explanation, PartKind
 from hepfool.inference import BiasTest, Impact
-from hepfool.inference.impact import Interval, NuisanceImpact
+from hepfool.inference._impact import Interval, NuisanceImpact
 from hepfool.plots import (
     AttackPoint,
     PlotStyle,
@@ -45,24 +46,24 @@ from hepfool.plots import (
     plot_threshold_scan,
     plot_verdict,
 )
-from hepfool.plots.inputs import Marginal, Projection
-from hepfool.plots.verdict import VerdictPanel, VerdictRow
-from hepfool.processors.partition_caps import CapTrial, PartitionCost
-from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
-from hepfool.statistics.compatibility import Compatibility, compare
-from hepfool.statistics.joint_toys import CombinedPower
-from hepfool.statistics.marginals import Binning
-from hepfool.statistics.migration import Migration
-from hepfool.statistics.toys import Power
-from hepfool.studies.cross_run import CrossRuns
-from hepfool.studies.frontier import Frontier, FrontierPoint
-from hepfool.studies.misclassification import Misclassification, systematic_misclassification
-from hepfool.studies.region_yields import RegionYields
-from hepfool.studies.systematics import Measured
-from hepfool.studies.threshold_scan import DataCheck, ThresholdScan
-from hepfool.summary.allowed_fraction import AllowedFraction
+from hepfool.plots._inputs import Marginal, Projection
+from hepfool.plots._verdict import VerdictPanel, VerdictRow
+from hepfool.processors import PartitionCost
+from hepfool.processors._partition_caps import CapTrial
+from hepfool.statistics import Binning, Compatibility, compare
+from hepfool.statistics._checks import CheckKind, DetectionPower, DetectionTable
+from hepfool.statistics._joint_toys import CombinedPower
+from hepfool.statistics._migration import Migration
+from hepfool.statistics._toys import Power
+from hepfool.studies import CrossRuns, Measured, systematic_misclassification
+from hepfool.studies._frontier import Frontier, FrontierPoint
+from hepfool.studies._misclassification import Misclassification
+from hepfool.studies._region_yields import RegionYields
+from hepfool.studies._threshold_scan import DataCheck, ThresholdScan
+from hepfool.summary import AllowedFraction
 from hepfool.typing import FloatArray
-from hepfool.worst_case.ladder import Bracket, Freedom, Ladder, Rung
+from hepfool.worst_case import Ladder
+from hepfool.worst_case.ladder import Bracket, Freedom, Rung
 from tests.figures import STYLE, TOLERANCE, drawn, judged, quantiles
 
 

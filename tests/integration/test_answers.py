@@ -20,7 +20,7 @@ from coffea.processor import IterativeExecutor, Runner
 from hepfool import CONSERVAttack, EventTable, Validation
 from hepfool.events import UNLABELLED
 from hepfool.features import FeatureSpace
-from hepfool.io.partitions import write_partitions
+from hepfool.io import write_partitions
 from hepfool.processors import (
     AttackPlan,
     AttackProcessor,

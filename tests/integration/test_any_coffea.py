@@ -18,9 +18,9 @@ from coffea.nanoevents import BaseSchema
 from coffea.processor import IterativeExecutor, ProcessorABC, Runner
 
 from hepfool import Correlations, EventTable, Feature, FeatureSpace, Marginals, Validation, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.io.tables import read_table, write_table
-from hepfool.models.blackbox import CallableClassifier, FiniteDifference
+from hepfool.attacks import CONSERVAttack
+from hepfool.io import read_table, write_table
+from hepfool.models import CallableClassifier, FiniteDifference
 from hepfool.processors import Analysis, AttackProcessor, TableProcessor, attack_collected, collect, run_processor
 
 NAMES = ("a", "b", "c")

@@ -13,12 +13,16 @@ import torch
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
 from analysis_examples.samples.nanoaod import RunSummary, write_nanoaod
-from hepfool.attacks import run_attack
-from hepfool.attacks.gradient import PGD
-from hepfool.contrib.jets import ConstituentLayout, leading_jets, with_leading_jets
-from hepfool.contrib.jets.networks import particle_flow_jets
-from hepfool.contrib.jets.observables import jet_mass, jet_pt
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.attacks import PGD, run_attack
+from hepfool.contrib.jets import (
+    ConstituentLayout,
+    jet_mass,
+    jet_pt,
+    leading_jets,
+    particle_flow_jets,
+    with_leading_jets,
+)
+from hepfool.models import TorchClassifier
 from tests.jet_specimens import random_jets, summed
 
 pytestmark = pytest.mark.torch

@@ -13,9 +13,8 @@ import torch
 from coffea.nanoevents import NanoAODSchema
 from coffea.processor import IterativeExecutor, Runner
 
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.models.networks import mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.attacks import CONSERVAttack
+from hepfool.models import TorchClassifier, mlp
 from hepfool.processors import attack_collected, table_of
 from hepfool.samples import htautau, htautau_analysis
 

@@ -20,11 +20,10 @@ from coffea.analysis_tools import PackedSelection, Weights
 from coffea.nanoevents import BaseSchema, NanoAODSchema
 from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, ProcessorABC, Runner, accumulate
 
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack
 from hepfool.events import EventTable
 from hepfool.features import FeatureSpace
-from hepfool.models.networks import Standardise, mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import Standardise, TorchClassifier, mlp
 from hepfool.processors import (
     AttackProcessor,
     ChunkProcessor,
@@ -36,7 +35,7 @@ from hepfool.processors import (
     run_processor,
     table_of,
 )
-from hepfool.processors.collected import Collected
+from hepfool.processors._collected import Collected
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import FEATURES, HiggsToTauTau, compute_features, energy_scales, select
 from tests.toy_analysis import Logistic, Push, ToyAnalysis

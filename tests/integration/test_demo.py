@@ -11,12 +11,11 @@ import uproot
 
 from analysis_examples.samples.pythia import ProcessSettings
 from hepfool import demo
-from hepfool.io.store import read_store
-from hepfool.models.files import load_torch
-from hepfool.models.networks import Standardise, mlp
+from hepfool.io import read_store
+from hepfool.models import Standardise, load_torch, mlp
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import FEATURES
-from hepfool.study.plan import FrontierConfiguration
+from hepfool.study._plan import FrontierConfiguration
 from hepfool.validation import AtPower
 
 pytestmark = [

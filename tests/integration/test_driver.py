@@ -17,22 +17,26 @@ import uproot
 from coffea.nanoevents import BaseSchema, NanoAODSchema
 from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, Runner, SimpleCheckpointer
 
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.defences.detector import Detector
+from hepfool.attacks import CONSERVAttack
+from hepfool.defences import Detector
 from hepfool.events import UNLABELLED, EventTable
-from hepfool.io.store import read_store
-from hepfool.models.networks import mlp
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.processors._digest import digest
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.driver import AnalysisRun, run_analysis
-from hepfool.processors.output import write_run
-from hepfool.processors.passes import RangeProcessor
-from hepfool.processors.plan import AttackPlan, RunSettings
-from hepfool.processors.processor import AttackProcessor, ChunkProcessor
+from hepfool.io import read_store
+from hepfool.models import TorchClassifier, mlp
+from hepfool.processors import (
+    AttackPlan,
+    AttackProcessor,
+    ChunkProcessor,
+    RangeProcessor,
+    RunSettings,
+    digest,
+    run_analysis,
+    run_processor,
+    write_run,
+)
+from hepfool.processors._driver import AnalysisRun
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
-from hepfool.sums.record import Key
+from hepfool.sums._record import Key
 from tests.judged import judged_attack
 from tests.toy_analysis import Logistic, Push, ToyAnalysis
 

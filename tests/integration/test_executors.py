@@ -10,10 +10,7 @@ import pytest
 from coffea.nanoevents import BaseSchema
 from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, Runner
 
-from hepfool.processors._digest import digest
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.passes import RangeProcessor
-from hepfool.processors.processor import AttackProcessor, ChunkProcessor
+from hepfool.processors import AttackProcessor, ChunkProcessor, RangeProcessor, digest, run_processor
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 

@@ -19,19 +19,22 @@ import pytest
 from coffea.nanoevents import BaseSchema
 from coffea.processor import DaskExecutor, IterativeExecutor, ProcessorABC, Runner, accumulate
 
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack
 from hepfool.events import EventTable
 from hepfool.exceptions import LowStatisticsWarning
-from hepfool.io.tables import read_table
-from hepfool.processors import attack_collected, collect
-from hepfool.processors._digest import digest
-from hepfool.processors.chunk import attack_table
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.partition_caps import raise_caps
-from hepfool.processors.partitioned_attack import PartitionedAttack
-from hepfool.processors.partitions import PartitionProcessor
-from hepfool.processors.processor import AttackProcessor
-from hepfool.statistics.marginals import Binning
+from hepfool.io import read_table
+from hepfool.processors import (
+    AttackProcessor,
+    PartitionedAttack,
+    PartitionProcessor,
+    attack_collected,
+    attack_table,
+    collect,
+    digest,
+    raise_caps,
+    run_processor,
+)
+from hepfool.statistics import Binning
 from tests.specimens import SineClassifier, events
 
 ROOT = Path(__file__).parents[2]
@@ -162,7 +165,7 @@ def test_jobs_of_dask_jobqueue(toy_fileset: dict[str, Any], analysis: Any, class
 def test_partitions(
     toy_fileset: dict[str, Any], analysis: Any, dask_client: Any, classifier: Any, tmp_path: Path
 ) -> None:
-    from hepfool.models.blackbox import FiniteDifference
+    from hepfool.models import FiniteDifference
 
     names = {
         "run_processor": run_processor,

@@ -26,15 +26,13 @@ from coffea.nanoevents import BaseSchema
 from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, Runner
 
 from hepfool.exceptions import IncompleteInputError, WorkerLostError
-from hepfool.processors import driver
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.driver import AnalysisRun, run_analysis
-from hepfool.processors.inputs import open_fileset
-from hepfool.processors.ordered import OrderedSum
-from hepfool.processors.passes import RangeProcessor
-from hepfool.processors.plan import AttackPlan, RunSettings
-from hepfool.processors.worker import Failure
-from hepfool.processors.workers import watched_workers
+from hepfool.processors import AttackPlan, RangeProcessor, RunSettings, run_analysis, run_processor
+from hepfool.processors import _driver as driver
+from hepfool.processors._driver import AnalysisRun
+from hepfool.processors._inputs import open_fileset
+from hepfool.processors._ordered import OrderedSum
+from hepfool.processors._worker import Failure
+from hepfool.processors._workers import watched_workers
 from tests.faulty_run import disturbed_run, read_result
 from tests.processes import fork
 from tests.toy_analysis import FaultyAnalysis, Logistic, Push, ToyAnalysis, listed, toy_fileset, write_events

@@ -19,10 +19,8 @@ import numpy as np
 import pytest
 import uproot
 
-from hepfool.io.tables import read_table
-from hepfool.models.files import export_program
-from hepfool.models.networks import mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.io import read_table
+from hepfool.models import TorchClassifier, export_program, mlp
 from tests.processes import fork
 from tests.slow_attack import slow_attack_into
 

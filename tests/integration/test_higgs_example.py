@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hepfool.study.sources import read_events
+from hepfool.study._sources import read_events
 
 FOLDER = Path(__file__).parents[2] / "analysis_examples" / "higgs_challenge"
 FILE = "higgsml2014/atlas-higgs-challenge-2014-v2-first22889.csv.gz"

@@ -11,13 +11,10 @@ import uproot
 from coffea.nanoevents import NanoAODSchema
 from coffea.processor import IterativeExecutor, Runner
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import Noise, run_attack
 from hepfool.events import UNLABELLED, Envelope, EventTable
-from hepfool.models.blackbox import CallableClassifier
-from hepfool.processors.analysis import Analysis
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.passes import TableProcessor
+from hepfool.models import CallableClassifier
+from hepfool.processors import Analysis, TableProcessor, run_processor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import FEATURES, HiggsToTauTau
 

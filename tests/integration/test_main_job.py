@@ -17,7 +17,7 @@ from coffea.processor import DaskExecutor, IterativeExecutor, Runner
 from coffea.util import save
 
 from hepfool import CONSERVAttack, EventTable, Study, Validation, cli
-from hepfool.io.partitions import write_partitions
+from hepfool.io import write_partitions
 from hepfool.processors import (
     AttackPlan,
     AttackProcessor,
@@ -29,7 +29,7 @@ from hepfool.processors import (
     run_processor,
 )
 from hepfool.study import judged
-from hepfool.study.plan import SplitConfiguration
+from hepfool.study._plan import SplitConfiguration
 from tests.toy_analysis import Sloped, ToyAnalysis
 
 pytestmark = [
@@ -70,8 +70,8 @@ ATTACK = CONSERVAttack(strategy="frugal", n_iterations=2, converge=False, valida
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hepfool.study.outcome.draw_study", lambda *_, **__: {})
-    monkeypatch.setattr("hepfool.study.procedure.further_figures", lambda *_, **__: {})
+    monkeypatch.setattr("hepfool.study._outcome.draw_study", lambda *_, **__: {})
+    monkeypatch.setattr("hepfool.study._procedure.further_figures", lambda *_, **__: {})
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def by_study(fileset: dict[str, Any], folder: Path) -> Any:
         return judged(sums, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hepfool.study.procedure.judged", judge)
+        patch.setattr("hepfool.study._procedure.judged", judge)
         plan.run(table=selected(fileset), classifier=Sloped())
     return found[0]
 

@@ -20,17 +20,14 @@ import pytest
 from coffea.nanoevents import BaseSchema
 from coffea.processor import IterativeExecutor, Runner
 
-from hepfool.attacks.base import AttackProblem
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import AttackProblem, CONSERVAttack
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.exceptions import ConstraintError, IncompleteInputError, LowStatisticsWarning
-from hepfool.io.partitions import PartitionFile, Partitions, open_partitions, write_partitions
-from hepfool.processors import partitioned_attack
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.partitioned_attack import PartitionedAttack
-from hepfool.processors.partitions import PartitionProcessor
-from hepfool.processors.processor import AttackProcessor
-from hepfool.statistics.marginals import Binning
+from hepfool.io import Partitions, open_partitions, write_partitions
+from hepfool.io._partitions import PartitionFile
+from hepfool.processors import AttackProcessor, PartitionedAttack, PartitionProcessor, run_processor
+from hepfool.processors import _partitioned_attack as partitioned_attack
+from hepfool.statistics import Binning
 from hepfool.sums import AttackSums
 from hepfool.typing import FloatArray
 from tests.specimens import SineClassifier, events

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.statistics.checks import CheckSettings
+from hepfool.attacks import CONSERVAttack
+from hepfool.statistics import CheckSettings
 from hepfool.study import write_study
 from tests.judged import judged_attack
 from tests.specimens import SineClassifier, events

@@ -18,21 +18,17 @@ import torch
 from coffea.nanoevents import BaseSchema
 from coffea.processor import DaskExecutor, IterativeExecutor, Runner
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.defences.detector import Detector
+from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
+from hepfool.defences import Detector
 from hepfool.events import UNLABELLED, EventTable, signal_region_envelope
 from hepfool.exceptions import LowStatisticsWarning
-from hepfool.io.partitions import open_partitions, write_partitions
+from hepfool.io import open_partitions, write_partitions
+from hepfool.models import TorchClassifier
 from hepfool.models.protocols import threshold_of
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.processors.chunk import attack_table, attack_what_can_be, chunk_rng
-from hepfool.processors.driver import run_analysis
-from hepfool.processors.partitioned_attack import PartitionedAttack
-from hepfool.processors.passes import TableProcessor
-from hepfool.processors.plan import AttackPlan
+from hepfool.processors import AttackPlan, PartitionedAttack, TableProcessor, attack_table, run_analysis
+from hepfool.processors._chunk import attack_what_can_be, chunk_rng
 from hepfool.report import summary_markdown
-from hepfool.statistics.marginals import Binning
+from hepfool.statistics import Binning
 from hepfool.study import judged, write_study
 from hepfool.sums import AttackSums, data_sums
 from hepfool.validation import Correlations, Marginals, Validation

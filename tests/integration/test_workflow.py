@@ -13,12 +13,11 @@ from coffea.processor import IterativeExecutor, Runner
 from coffea.util import save
 
 from hepfool import CONSERVAttack, Study
-from hepfool.models.blackbox import FiniteDifference
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.passes import TableProcessor
+from hepfool.models import FiniteDifference
+from hepfool.processors import TableProcessor, run_processor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
-from hepfool.study.plan import SplitConfiguration
+from hepfool.study._plan import SplitConfiguration
 from tests.toy_analysis import Logistic, ToyAnalysis
 
 pytestmark = [
@@ -43,7 +42,7 @@ data_regions: [high_mt]
 
 
 def test_from_a_coffea_output_to_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hepfool.study.outcome.draw_study", lambda _, **__: {})
+    monkeypatch.setattr("hepfool.study._outcome.draw_study", lambda _, **__: {})
     fileset = {**htautau.fileset(), **htautau.pseudodata_fileset()}
     chosen = {name: fileset[name] for name in ("ggH", "WJets", "pseudodata")}
     runner = Runner(IterativeExecutor(status=False), schema=NanoAODSchema)
@@ -78,8 +77,8 @@ def test_a_study_runs_coffea_itself(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hepfool.study.outcome.draw_study", lambda _, **__: {})
-    monkeypatch.setattr("hepfool.study.procedure.further_figures", lambda *_, **__: {})
+    monkeypatch.setattr("hepfool.study._outcome.draw_study", lambda _, **__: {})
+    monkeypatch.setattr("hepfool.study._procedure.further_figures", lambda *_, **__: {})
     runner = Runner(IterativeExecutor(status=False), schema=BaseSchema)
     plan = Study(output=tmp_path / "report", attack=CONSERVAttack(n_iterations=1), detector=None, split=UNSPLIT)
     network = FiniteDifference(classifier, step=[0.1, 0.1, 0.1])

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from hepfool.events import EventTable
 from hepfool.features import FeatureSpace
-from hepfool.io.tables import read_table
-from hepfool.processors.analysis import feature_matrix
+from hepfool.io import read_table
+from hepfool.processors import feature_matrix
 
 DTYPES = ["i1", "u1", ">i2", "u2", "i4", ">u4", "i8", "u8", "f2", ">f4", "f4", "f8", "?"]
 NAMES = ["pt", "eta", "label", "weight", "region", "index"]

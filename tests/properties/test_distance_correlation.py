@@ -8,14 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hepfool.statistics.distance_correlation import (
-    distance_correlation,
-    evaluate,
-    move,
-    new_distance_state,
-    new_tableau,
-    tabulate,
-)
+from hepfool.statistics import distance_correlation
+from hepfool.statistics._distance_correlation import evaluate, move, new_distance_state, new_tableau, tabulate
 from hepfool.typing import FloatArray
 
 FEW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepfool.statistics.exact import ExactSum
+from hepfool.statistics._exact import ExactSum
 
 numbers = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
 arrays = st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=1, max_size=8)

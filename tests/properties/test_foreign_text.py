@@ -19,21 +19,20 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.stochastic import Noise
+from hepfool._printable import printable
+from hepfool.attacks import Noise, run_attack
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import PlainTextWarning
 from hepfool.features import Feature
-from hepfool.io.store import read_store
-from hepfool.io.tables import read_table
-from hepfool.models.blackbox import CallableClassifier
-from hepfool.plots.style import PlotStyle, check_labels
-from hepfool.printable import printable
+from hepfool.io import read_store, read_table
+from hepfool.models import CallableClassifier
+from hepfool.plots import PlotStyle
+from hepfool.plots._style import check_labels
 from hepfool.report import summary_markdown, summary_table
-from hepfool.report.folder import sum_histograms
-from hepfool.report.html import summary_html
-from hepfool.report.latex import summary_latex
-from hepfool.study.outcome import Outcome, write_study
+from hepfool.report._folder import sum_histograms
+from hepfool.report._html import summary_html
+from hepfool.report._latex import summary_latex
+from hepfool.study import Outcome, write_study
 from tests.judged import judged_attack
 
 HOSTILE = (
@@ -135,7 +134,7 @@ def test_a_name_is_shown_as_it_is(name: str) -> None:
 @pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 def test_a_report_is_written_whatever_the_names(name: str) -> None:
     with TemporaryDirectory() as folder, warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hepfool.study.outcome.draw_study", lambda *_, **__: {})
+        patch.setattr("hepfool.study._outcome.draw_study", lambda *_, **__: {})
         warnings.simplefilter("ignore", PlainTextWarning)
         try:
             found = study(name)

@@ -22,9 +22,8 @@ from hypothesis import strategies as st
 
 from hepfool.events import EventTable
 from hepfool.exceptions import IncompleteInputError
-from hepfool.io.partitions import open_partitions, write_partitions
-from hepfool.io.store import Store, read_store, write_store
-from hepfool.io.tables import read_table, write_table
+from hepfool.io import open_partitions, read_store, read_table, write_partitions, write_table
+from hepfool.io._store import Store, write_store
 
 pytestmark = pytest.mark.faults
 
@@ -60,17 +59,14 @@ def _store(path: Path) -> None:
 
 
 def _network(path: Path) -> None:
-    from hepfool.models.files import export_program, save_state
-    from hepfool.models.networks import mlp
-    from hepfool.models.pytorch import TorchClassifier
+    from hepfool.models import TorchClassifier, export_program, mlp, save_state
 
     classifier = TorchClassifier(mlp(2, (4,)), output="logit")
     (export_program if path.suffix == ".pt2" else save_state)(classifier, path)
 
 
 def _read_network(path: Path) -> Any:
-    from hepfool.models.files import load_torch
-    from hepfool.models.networks import mlp
+    from hepfool.models import load_torch, mlp
 
     network = None if path.suffix == ".pt2" else mlp(2, (4,))
     return load_torch(path, network=network).scores(_table().values)
@@ -165,9 +161,8 @@ def test_damaged_partitions_are_refused(tmp_path: Path) -> None:
 def _sound_detector() -> dict[str, bytes]:
     import tempfile
 
-    from hepfool.defences.detector import Detector, write_detector
-    from hepfool.models.networks import Standardise, mlp
-    from hepfool.models.pytorch import TorchClassifier
+    from hepfool.defences import Detector, write_detector
+    from hepfool.models import Standardise, TorchClassifier, mlp
 
     network = mlp(2, (3,), preprocessing=Standardise(np.zeros(2), np.ones(2)))
     detector = Detector(classifier=TorchClassifier(network), threshold=0.5, features=("a", "b"), hidden=(3,))
@@ -179,7 +174,7 @@ def _sound_detector() -> dict[str, bytes]:
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_records_of_detectors_are_read_or_refused(tmp_path: Path) -> None:
-    from hepfool.defences.detector import read_detector
+    from hepfool.defences import read_detector
 
     for name, content in _sound_detector().items():
         (tmp_path / name).write_bytes(content)
@@ -202,7 +197,7 @@ def test_damaged_records_of_detectors_are_read_or_refused(tmp_path: Path) -> Non
     ],
 )
 def test_absurd_records_of_detectors_are_refused(change: dict[str, Any], rule: str, tmp_path: Path) -> None:
-    from hepfool.defences.detector import read_detector
+    from hepfool.defences import read_detector
 
     for name, content in _sound_detector().items():
         (tmp_path / name).write_bytes(content)
@@ -215,7 +210,7 @@ def test_absurd_records_of_detectors_are_refused(change: dict[str, Any], rule: s
 def test_text_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "v.csv.gz"
     path.write_bytes(gzip.compress(b"a,b,label,weight\n" + b"0,0,0,0\n" * 400_000))
-    monkeypatch.setattr("hepfool.io.columns._LARGE_CSV", 2**20)
+    monkeypatch.setattr("hepfool.io._columns._LARGE_CSV", 2**20)
     with pytest.raises(ValueError, match=r"v\.csv\.gz unpacks to more than 1048576 bytes"):
         _events(path)
 

@@ -10,16 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from hepfool.attacks.search import bounded, candidates
-from hepfool.attacks.search.bounded import Hunt
-from hepfool.attacks.search.candidates import ANGLE, CONTINUOUS, INTEGER, Course, Grid, Options
-from hepfool.attacks.search.price import Rules, Worth, staying
+from hepfool._kernels import kernel
+from hepfool.attacks._search import bounded, candidates
+from hepfool.attacks._search.bounded import Hunt
+from hepfool.attacks._search.candidates import ANGLE, CONTINUOUS, INTEGER, Course, Grid, Options
+from hepfool.attacks._search.price import Rules, Worth, staying
 from hepfool.events import EventTable
-from hepfool.kernels import kernel
-from hepfool.statistics import dataset_state, incremental
-from hepfool.statistics.dataset_state import FILL, GROUP, MEAN, DatasetState, new_state
-from hepfool.statistics.incremental import Probe
-from hepfool.statistics.marginals import Binning
+from hepfool.statistics import Binning
+from hepfool.statistics import _dataset_state as dataset_state
+from hepfool.statistics import _incremental as incremental
+from hepfool.statistics._dataset_state import FILL, GROUP, MEAN, DatasetState, new_state
+from hepfool.statistics._incremental import Probe
 from hepfool.typing import FloatArray
 from tests.specimens import events
 

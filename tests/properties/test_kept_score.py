@@ -11,17 +11,15 @@ import numpy as np
 import pytest
 from scipy import special
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.bounds import Bounds
-from hepfool.attacks.checks import in_parts
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.problem import AttackProblem
-from hepfool.attacks.search.candidates import FIXED
-from hepfool.attacks.search.exchange import exchange, matched_pairs
-from hepfool.attacks.search.rounds import Accounts, give_row
+from hepfool.attacks import AttackProblem, CONSERVAttack, run_attack
+from hepfool.attacks._bounds import Bounds
+from hepfool.attacks._checks import in_parts
+from hepfool.attacks._search.candidates import FIXED
+from hepfool.attacks._search.exchange import exchange, matched_pairs
+from hepfool.attacks._search.rounds import Accounts, give_row
 from hepfool.events import Envelope, EventTable, Region
 from hepfool.features import Derived, Feature, FeatureSpace
-from hepfool.statistics.bins import merge_negative
+from hepfool.statistics._bins import merge_negative
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Correlations, Marginals, Validation
 from tests.replay import Truth, divergence, parts
@@ -354,7 +352,7 @@ def test_repairs_that_break_a_cap_are_taken_back(monkeypatch: pytest.MonkeyPatch
     table, validation = table_of("plain", 2), validation_of("plain", "regions", 2)
     found = []
     for repaired, kept in ((False, True), (True, True), (True, False)):
-        monkeypatch.setattr("hepfool.attacks.search.engine.Search.within_caps", lambda *_, kept=kept: kept)
+        monkeypatch.setattr("hepfool.attacks._search.engine.Search.within_caps", lambda *_, kept=kept: kept)
         attack = CONSERVAttack(n_iterations=1, step=0.02, validation=validation, optimize_already_fooled=repaired)
         values = run_attack(
             attack, SineClassifier(), table, rng=1, binning=validation.binning(table)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from hepfool.statistics.kolmogorov import ks_distance
+from hepfool.statistics import ks_distance
 
 
 @settings(deadline=None)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepfool.statistics.migration import Migration
+from hepfool.statistics._migration import Migration
 from hepfool.typing import FloatArray, IntArray
 
 N_BINS = 5

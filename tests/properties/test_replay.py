@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.bounds import Bounds
-from hepfool.attacks.checks import check_parts, in_parts
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.problem import AttackProblem
+from hepfool.attacks import AttackProblem, CONSERVAttack
+from hepfool.attacks._bounds import Bounds
+from hepfool.attacks._checks import check_parts, in_parts
 from hepfool.events import Envelope, EventTable, Region
 from hepfool.features import Derived, Feature, FeatureSpace
 from hepfool.typing import FloatArray

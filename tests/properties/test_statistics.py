@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import rel_entr
 
-from hepfool.statistics.dependence import Moments, correlation_shift
-from hepfool.statistics.marginals import Binning, js_distance
+from hepfool.statistics import Binning, correlation_shift, js_distance
+from hepfool.statistics._dependence import Moments
 from hepfool.typing import FloatArray
 
 BINS = 12

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepfool.inference import Nuisance, Template, attack_patch, combine_lines, score_templates, write_combine_shapes
-from hepfool.inference.templates import Flow
+from hepfool.inference._templates import Flow
 
 #: From far below the axes to far above them.
 events = st.lists(st.floats(-3.0, 4.0), max_size=12).map(np.array)

@@ -14,10 +14,9 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
 from hepfool.events import EventTable
-from hepfool.statistics.marginals import Binning
+from hepfool.statistics import Binning
 from hepfool.typing import FloatArray
 from tests.specimens import SineClassifier, events
 

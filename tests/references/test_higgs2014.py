@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack, run_attack
 from hepfool.events import EventTable
-from hepfool.models.networks import conservattack_higgs
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import TorchClassifier, conservattack_higgs
 
 pytestmark = pytest.mark.torch
 N_EVENTS, MAX_JS_DISTANCE = 2000, 0.0337

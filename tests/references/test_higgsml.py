@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack, run_attack
 from hepfool.events import best_single_cut
-from hepfool.io.tables import read_table
-from hepfool.models.networks import Standardise, mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.io import read_table
+from hepfool.models import Standardise, TorchClassifier, mlp
 from hepfool.samples.higgsml import FEATURES, MISSING_VALUE
 
 pytestmark = pytest.mark.torch

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from hepfool.models.networks import NETWORKS
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import TorchClassifier
+from hepfool.models._networks import NETWORKS
 
 pytestmark = pytest.mark.torch
 

@@ -12,11 +12,12 @@ import pytest
 import torch
 import vector
 
-from hepfool.contrib.jets.networks import JetObservables, high_level_jets
-from hepfool.contrib.jets.observables import jet_d2, jet_eta, jet_mass, jet_phi, jet_pt
-from hepfool.contrib.jets.topodnn import LAYOUT, TopoDNNFrame, topodnn_table
+from hepfool.contrib.jets import high_level_jets, jet_d2, jet_mass, jet_pt, topodnn_table
+from hepfool.contrib.jets._networks import JetObservables
+from hepfool.contrib.jets._observables import jet_eta, jet_phi
+from hepfool.contrib.jets._topodnn import LAYOUT, TopoDNNFrame
 from hepfool.events import EventTable
-from hepfool.models.networks import Standardise, conservattack_jets
+from hepfool.models import Standardise, conservattack_jets
 from hepfool.training import TrainingSettings, fit
 from hepfool.typing import FloatArray
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackProblem, AttackResult, run_attack
-from hepfool.defences.detector import DetectorReport
+from hepfool.attacks import AttackProblem, AttackResult, run_attack
+from hepfool.defences import DetectorReport
 from hepfool.events import EventTable, Region
 from hepfool.typing import FloatArray, IntArray
 

@@ -16,12 +16,11 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import hepfool as hf
-from hepfool.attacks.checks import attacked_events, check_input
+from hepfool.attacks._checks import attacked_events, check_input
 from hepfool.exceptions import NetworkWarning
-from hepfool.io.tables import read_table, write_table
-from hepfool.models.blackbox import CallableClassifier
-from hepfool.models.probe import check_network
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.io import read_table, write_table
+from hepfool.models import CallableClassifier, TorchClassifier
+from hepfool.models._probe import check_network
 
 N_EVENTS = 60
 VALUES = np.random.default_rng(3).normal(size=(N_EVENTS, 3))

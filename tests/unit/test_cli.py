@@ -21,14 +21,13 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 from hepfool import cli
+from hepfool._command_line import PlanCommand
 from hepfool._version import __version__
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.command_line import PlanCommand
-from hepfool.io.store import read_store
-from hepfool.io.tables import read_table
-from hepfool.models.files import export_program
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.statistics.marginals import js_distance, js_divergence_terms
+from hepfool.attacks import CONSERVAttack
+from hepfool.io import read_store, read_table
+from hepfool.models import TorchClassifier, export_program
+from hepfool.statistics import js_distance
+from hepfool.statistics.marginals import js_divergence_terms
 from hepfool.validation import Correlations, Marginals, Validation
 
 pytestmark = pytest.mark.torch
@@ -107,7 +106,7 @@ def run(donut: Path, tmp_path: Path) -> Run:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out, which take most of the time."""
-    monkeypatch.setattr("hepfool.study.outcome.draw_study", lambda _, **__: {})
+    monkeypatch.setattr("hepfool.study._outcome.draw_study", lambda _, **__: {})
 
 
 def test_version() -> None:
@@ -214,7 +213,7 @@ def test_a_scan_of_the_caps_resumes_from_its_folder(run: Run, tmp_path: Path, mo
     points = summary["frontier"]["points"]
     assert [point["factor"] for point in points] == [0.25, 0.5, 1.0, 2.0, 4.0]
     assert points[2]["fooling"] == pytest.approx(summary["fooling"]["fooling_ratio"])
-    monkeypatch.setattr("hepfool.studies.frontier._point", None)
+    monkeypatch.setattr("hepfool.studies._frontier._point", None)
     assert run("--frontier", "--force", **options).exit_code == 0
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
     assert (tmp_path / "work").is_dir()
@@ -358,7 +357,7 @@ def test_a_bug_keeps_its_traceback(error: Exception, run: Run, tmp_path: Path, m
     def broken(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("hepfool.study.procedure.run_steps", broken)
+    monkeypatch.setattr("hepfool.study._procedure.run_steps", broken)
     result = run()
     assert result.exception is error
     assert list(tmp_path.iterdir()) == []
@@ -502,7 +501,7 @@ def test_an_option_of_the_attack_changes_it_or_is_refused(
         found.append(outcome.result.adversarial.values)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hepfool.study.procedure.write_study", write)
+    monkeypatch.setattr("hepfool.study._procedure.write_study", write)
     value, others = _TRIED[option] if option in _TRIED else ("", _SWITCHES[option])
     base: dict[str, str | None] = {"max_events": "300", **others}
     base |= {"strategy": strategy, "step": None} if strategy == "frugal" else {}

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 from hepfool.cli import _user_errors, main
-from hepfool.progress import progress_bars
+from hepfool._progress import progress_bars
 
 @main.command()
 def results():

@@ -6,8 +6,8 @@ from __future__ import annotations
 import click
 import pytest
 
+from hepfool._command_line import in_options
 from hepfool.cli import main
-from hepfool.command_line import in_options
 
 
 @pytest.mark.parametrize(

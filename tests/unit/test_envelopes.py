@@ -4,9 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import CONSERVAttack, Noise, run_attack
 from hepfool.events import Envelope, EventTable
 from hepfool.features import Derived, Feature
 from tests.specimens import SineClassifier, events

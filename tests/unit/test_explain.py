@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from hepfool import explain as explaining
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
 from hepfool.events import Envelope, EventTable
 from hepfool.explain import explain, explain_flags
-from hepfool.studies.misclassification import systematic_misclassification
+from hepfool.studies import systematic_misclassification
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from tests.specimens import SineClassifier, events
 

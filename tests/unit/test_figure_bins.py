@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepfool.sums.fill import figure_edges
+from hepfool.sums._fill import figure_edges
 
 
 @given(st.floats(-1e4, 1e4), st.floats(1e-3, 1e6))

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from hepfool.formula import FUNCTIONS, Formula
+from hepfool._formula import FUNCTIONS, Formula
 
 PT, MET, DPHI = np.array([30.0, 50.0]), np.array([20.0, 80.0]), np.array([0.5, -2.0])
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack
 from hepfool.identity import code_digest, identity
 from hepfool.samples.htautau_analysis import HiggsToTauTau
 

@@ -20,19 +20,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hepfool
-from hepfool.kernel_cache import kernel_sources
-from hepfool.kernel_files import Entries, Lock
+from hepfool._kernel_cache import kernel_sources
+from hepfool._kernel_files import Entries, Lock
 
 PACKAGE = Path(hepfool.__file__).parent
 HELPER = """
-from hepfool.kernels import inline_kernel
+from hepfool._kernels import inline_kernel
 @inline_kernel
 def shifted(x):
     return x + {shift}
 """
 CALLER = """
 from hepfool.helper import shifted
-from hepfool.kernels import kernel
+from hepfool._kernels import kernel
 @kernel
 def total(values):
     result = 0.0
@@ -54,7 +54,7 @@ def package(tmp_path: Path) -> Path:
     folder = tmp_path / "source" / "hepfool"
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()
-    for name in ("kernels.py", "kernel_cache.py", "kernel_files.py"):
+    for name in ("_kernels.py", "_kernel_cache.py", "_kernel_files.py"):
         shutil.copy(PACKAGE / name, folder)
     (folder / "helper.py").write_text(HELPER.format(shift=1.0), encoding="utf-8")
     (folder / "caller.py").write_text(CALLER, encoding="utf-8")
@@ -131,7 +131,7 @@ def test_a_changed_kernel_is_compiled_again_within_its_callers(package: Path, tm
 
 @pytest.mark.slow
 def test_sources_that_change_after_the_start_leave_nothing_behind(package: Path, tmp_path: Path) -> None:
-    late = f"import hepfool.kernels\nopen({str(package / 'helper.py')!r}, 'w').write({HELPER.format(shift=2.0)!r})\n"
+    late = f"import hepfool._kernels\nopen({str(package / 'helper.py')!r}, 'w').write({HELPER.format(shift=2.0)!r})\n"
     assert finish(start(package, tmp_path / "cache", late + PROGRAM)) == "14.0\n"
     assert not entries(tmp_path / "cache")
 
@@ -162,8 +162,8 @@ def test_the_whole_package_is_imported_without_a_place_for_a_cache() -> None:
 
 def test_the_key_covers_every_module_that_defines_kernels_and_what_these_import() -> None:
     names = {str(path.relative_to(PACKAGE)) for path in kernel_sources(PACKAGE)}
-    assert {"kernels.py", "kernel_cache.py", "statistics/bins.py", "attacks/search/sweep.py"} <= names
-    assert "events/envelope.py" in names  # defines no kernel, but numbers that kernels are compiled with
+    assert {"_kernels.py", "_kernel_cache.py", "statistics/_bins.py", "attacks/_search/sweep.py"} <= names
+    assert "events/_envelope.py" in names  # defines no kernel, but numbers that kernels are compiled with
     assert not {name for name in names if name.startswith(("plots/", "report/"))}
 
 
@@ -276,7 +276,7 @@ def test_no_lock_to_be_had_makes_nobody_wait(tmp_path: Path, monkeypatch: pytest
     def refuse(file: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr("hepfool.kernel_files.fcntl.flock", refuse)
+    monkeypatch.setattr("hepfool._kernel_files.fcntl.flock", refuse)
     lock = Lock(tmp_path / "lock")
     with lock.given_back():
         assert lock.wait(lambda: None) is None

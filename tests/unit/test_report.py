@@ -20,25 +20,24 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from hepfool.attacks.base import AttackProblem, AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.defences.detector import DetectorReport
+from hepfool.attacks import AttackProblem, AttackResult, CONSERVAttack, run_attack
+from hepfool.defences import DetectorReport
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import ReportNotWrittenError
 from hepfool.inference import BiasTest, Impact
-from hepfool.inference.impact import Interval, NuisanceImpact, impact_record
-from hepfool.io.store import read_store
-from hepfool.io.tables import read_table
-from hepfool.models.protocols import Classifier
+from hepfool.inference._impact import Interval, NuisanceImpact, impact_record
+from hepfool.io import read_store, read_table
+from hepfool.models import Classifier
 from hepfool.report import summary_markdown, summary_table, write_report
-from hepfool.report.contact_sheet import make_contact_sheet
-from hepfool.report.folder import check_output, sum_histograms
-from hepfool.report.html import summary_html
-from hepfool.report.latex import summary_latex
-from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
-from hepfool.statistics.toys import Power
-from hepfool.studies.excess import Excess
-from hepfool.studies.systematics import Measured, SystematicEffect
+from hepfool.report._contact_sheet import make_contact_sheet
+from hepfool.report._folder import check_output, sum_histograms
+from hepfool.report._html import summary_html
+from hepfool.report._latex import summary_latex
+from hepfool.statistics._checks import CheckKind, DetectionPower, DetectionTable
+from hepfool.statistics._toys import Power
+from hepfool.studies import Measured
+from hepfool.studies._excess import Excess
+from hepfool.studies._systematics import SystematicEffect
 from hepfool.summary import Evidence, Summary, decide, summarise, summary_schema
 from hepfool.typing import FloatArray
 from hepfool.validation import Marginals, Validation

@@ -4,12 +4,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import AttackResult, Noise, run_attack
 from hepfool.plots import PlotStyle
 from hepfool.report import attack_figures
-from hepfool.report.html import _CAPTIONS
-from hepfool.studies.systematics import Measured, SystematicEffect
+from hepfool.report._html import _CAPTIONS
+from hepfool.studies import Measured
+from hepfool.studies._systematics import SystematicEffect
 from hepfool.sums import data_sums
 from tests.specimens import SineClassifier, events
 

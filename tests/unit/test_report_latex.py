@@ -11,19 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepfool.attacks.base import AttackResult
-from hepfool.defences.detector import DetectorReport
+from hepfool.attacks import AttackResult
+from hepfool.defences import DetectorReport
 from hepfool.inference import BiasTest, Impact
-from hepfool.inference.impact import Interval, NuisanceImpact, impact_record
-from hepfool.models.protocols import Classifier
-from hepfool.report.cells import Section
-from hepfool.report.latex import _table, summary_latex
-from hepfool.statistics.checks import DetectionPower, DetectionTable
-from hepfool.statistics.toys import Power
-from hepfool.studies.frontier import Frontier, FrontierPoint
-from hepfool.studies.systematics import Measured, SystematicEffect
+from hepfool.inference._impact import Interval, NuisanceImpact, impact_record
+from hepfool.models import Classifier
+from hepfool.report._cells import Section
+from hepfool.report._latex import _table, summary_latex
+from hepfool.statistics._checks import DetectionPower, DetectionTable
+from hepfool.statistics._toys import Power
+from hepfool.studies import Measured
+from hepfool.studies._frontier import Frontier, FrontierPoint
+from hepfool.studies._systematics import SystematicEffect
 from hepfool.summary import Evidence, Summary, decide, summarise
-from hepfool.summary.on_demand import frontier_record
+from hepfool.summary._on_demand import frontier_record
 
 HOSTILE = r"m_{T}^2 & 50 % of $p$ #1 ~ \input{x} <|> _^"
 

@@ -7,19 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import AttackResult, CONSERVAttack, Noise, run_attack
 from hepfool.events import EventTable, Region
-from hepfool.report.detection import looked_at
-from hepfool.report.sections import opening, sections
-from hepfool.report.validated import validated_in_words
-from hepfool.statistics.checks import CheckSettings
-from hepfool.studies.frontier import scaled_caps
+from hepfool.report._detection import looked_at
+from hepfool.report._sections import opening, sections
+from hepfool.report._validated import validated_in_words
+from hepfool.statistics import CheckSettings
+from hepfool.studies._frontier import scaled_caps
 from hepfool.summary import Evidence, Summary, decide, summarise, summary_schema
-from hepfool.summary.record import detection_record
+from hepfool.summary._record import detection_record
 from hepfool.validation import Correlations, Marginals, Validation
-from hepfool.worst_case.caps import attack_caps
+from hepfool.worst_case._caps import attack_caps
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")

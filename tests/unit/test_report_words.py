@@ -8,17 +8,18 @@ import html
 
 import pytest
 
-from hepfool.attacks.base import AttackResult
-from hepfool.models.protocols import Classifier
+from hepfool.attacks import AttackResult
+from hepfool.models import Classifier
 from hepfool.report import summary_markdown
-from hepfool.report.detection import noticed
-from hepfool.report.html import summary_html
-from hepfool.report.words import verdict_in_words
-from hepfool.studies.excess import Difference
-from hepfool.studies.systematics import Measured, SystematicEffect
+from hepfool.report._detection import noticed
+from hepfool.report._html import summary_html
+from hepfool.report._words import verdict_in_words
+from hepfool.studies import Measured
+from hepfool.studies._excess import Difference
+from hepfool.studies._systematics import SystematicEffect
 from hepfool.summary import Evidence, Summary, decide, summarise
-from hepfool.summary.evidence import FlaggedFraction
-from hepfool.summary.observed import ObservedCheck
+from hepfool.summary._evidence import FlaggedFraction
+from hepfool.summary._observed import ObservedCheck
 
 REGION = "high_met"
 

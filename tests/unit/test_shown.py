@@ -15,13 +15,13 @@ import pytest
 from matplotlib import pyplot as plt
 from rich.console import Console
 
+from hepfool._progress import progress_bars
+from hepfool._shown import Displayed, Shown
 from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
 from hepfool.events import EventTable, Region
-from hepfool.io.partitions import write_partitions
+from hepfool.io import write_partitions
 from hepfool.plots import marginal
-from hepfool.progress import progress_bars
-from hepfool.shown import Displayed, Shown
-from hepfool.statistics.checks import CheckSettings
+from hepfool.statistics import CheckSettings
 from hepfool.study import Study, judged
 from hepfool.summary import decide
 from tests.specimens import SineClassifier, events

@@ -11,20 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.result import weighted_fraction
+from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
+from hepfool.attacks._result import weighted_fraction
 from hepfool.events import EventTable
-from hepfool.statistics.compatibility import compare
-from hepfool.statistics.marginals import Binning
-from hepfool.studies.excess import Difference
-from hepfool.studies.systematics import Measured, total
-from hepfool.studies.systematics import attack_effect as effect_of_events
+from hepfool.statistics import Binning, compare
+from hepfool.studies import Measured, total
+from hepfool.studies._excess import Difference
+from hepfool.studies._systematics import attack_effect as effect_of_events
 from hepfool.sums import AttackSums, data_sums, sums_of
-from hepfool.sums.effects import attack_effect, excess, systematic_effects
+from hepfool.sums._effects import attack_effect, excess, systematic_effects
 from hepfool.typing import FloatArray
 from hepfool.validation import Correlations, Marginals, Validation
-from hepfool.worst_case.composition import compositions
+from hepfool.worst_case import compositions
 from tests.effects import run_excess, run_systematics
 from tests.specimens import SineClassifier, events
 

@@ -7,13 +7,9 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack, run_attack
 from hepfool.events import EventTable
-from hepfool.models.blackbox import CallableClassifier, FiniteDifference
-from hepfool.models.networks import mlp
-from hepfool.models.protocols import DifferentiableClassifier
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import CallableClassifier, DifferentiableClassifier, FiniteDifference, TorchClassifier, mlp
 from hepfool.surrogate import Surrogate
 from hepfool.training import TrainingSettings
 from hepfool.typing import FloatArray

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hepfool.events import EventTable
-from hepfool.models.networks import Standardise, mlp
+from hepfool.models import Standardise, mlp
 from hepfool.training import TrainingSettings, auroc, fit
 
 pytestmark = pytest.mark.torch

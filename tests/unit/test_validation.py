@@ -11,15 +11,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import hepfool as hf
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.problem import n_bins_of
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import AttackResult, Noise, run_attack
+from hepfool.attacks._problem import n_bins_of
 from hepfool.events import EventTable, Region
 from hepfool.features import Derived
-from hepfool.statistics.checks import CheckSettings, run_checks
-from hepfool.statistics.comparisons import Comparison
-from hepfool.statistics.compatibility import chi2_power, compare, distance_correlation_shift
-from hepfool.statistics.marginals import Binning, js_distance
+from hepfool.statistics import Binning, CheckSettings, compare, distance_correlation_shift, js_distance, run_checks
+from hepfool.statistics._comparisons import Comparison
+from hepfool.statistics._compatibility import chi2_power
 from hepfool.typing import BoolArray, FloatArray
 from hepfool.validation import AtPower, Correlations, Marginals, Validation
 from tests.specimens import SineClassifier, events

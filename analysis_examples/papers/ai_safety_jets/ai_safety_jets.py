@@ -25,14 +25,18 @@ from rich.table import Table
 from torch import nn
 
 from hepfool import EventTable, run_attack
-from hepfool.attacks import Attack, Noise
-from hepfool.attacks.adversary_training import AdversarySettings, Observable, TrainedAdversary, train_adversary
-from hepfool.attacks.limits import MoveUnit
-from hepfool.attacks.presets import constituent_fgsm
-from hepfool.contrib.jets import ConstituentLayout
-from hepfool.contrib.jets.networks import high_level_jets, particle_flow_jets
-from hepfool.contrib.jets.observables import jet_d2, jet_mass, jet_pt
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.attacks import (
+    AdversarySettings,
+    Attack,
+    MoveUnit,
+    Noise,
+    Observable,
+    TrainedAdversary,
+    constituent_fgsm,
+    train_adversary,
+)
+from hepfool.contrib.jets import ConstituentLayout, high_level_jets, jet_d2, jet_mass, jet_pt, particle_flow_jets
+from hepfool.models import TorchClassifier
 from hepfool.plots import PlotStyle
 from hepfool.training import TrainingResult, TrainingSettings, auroc, fit
 

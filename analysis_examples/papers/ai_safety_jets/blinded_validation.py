@@ -19,7 +19,7 @@ import numpy as np
 from scipy import stats
 
 from analysis_examples.papers.ai_safety_jets.efficiencies import ScoredEvents
-from hepfool.statistics.marginals import Binning
+from hepfool.statistics import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["BlindedValidation", "PairedObservable", "ValidationHistogram", "validate_blinded"]

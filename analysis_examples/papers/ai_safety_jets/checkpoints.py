@@ -21,7 +21,7 @@ from analysis_examples.papers.ai_safety_jets.significance import (
     optimal_threshold,
 )
 from hepfool.events import EventTable
-from hepfool.models.protocols import Classifier
+from hepfool.models import Classifier
 from hepfool.training import auroc
 
 __all__ = ["CheckpointRecord", "scan_checkpoints"]

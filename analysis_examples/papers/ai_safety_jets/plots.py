@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, set_headroom, stacked_panels, styled
+from hepfool.plots import DEFAULT_STYLE, PlotStyle, set_headroom, stacked_panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

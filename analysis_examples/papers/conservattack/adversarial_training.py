@@ -16,11 +16,16 @@ from rich.console import Console
 from rich.table import Table
 
 from hepfool import run_attack
-from hepfool.attacks.presets import PRESETS, RANGES
-from hepfool.defences.adversarial_training import AdversarialTraining, AdversarialTrainingSettings, train_adversarially
-from hepfool.defences.robustness import Robustness, judge_robustness
+from hepfool.attacks import PRESETS, RANGES
+from hepfool.defences import (
+    AdversarialTraining,
+    AdversarialTrainingSettings,
+    Robustness,
+    judge_robustness,
+    train_adversarially,
+)
 from hepfool.plots import plot_robustness
-from hepfool.studies.runs import Splits, split_events
+from hepfool.studies import Splits, split_events
 from hepfool.training import TrainingSettings
 
 

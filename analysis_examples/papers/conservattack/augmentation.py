@@ -17,10 +17,8 @@ from common import QUICK_TRAINING, STYLE, Bar, higgs_events, network, quick_atta
 from rich.console import Console
 from rich.table import Table
 
-from hepfool.attacks import PGD, Attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.presets import PRESETS
-from hepfool.studies.runs import split_events
+from hepfool.attacks import PGD, PRESETS, Attack, CONSERVAttack
+from hepfool.studies import split_events
 from hepfool.training import TrainingSettings
 
 sys.path.append(str(Path(__file__).parents[3]))

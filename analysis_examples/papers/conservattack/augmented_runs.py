@@ -15,14 +15,11 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from hepfool.attacks.base import Attack, AttackResult, run_attack
-from hepfool.attacks.limits import travel
-from hepfool.attacks.stochastic import Noise
-from hepfool.defences.adversarial_training import successes
+from hepfool.attacks import Attack, AttackResult, Noise, run_attack, travel
+from hepfool.defences import successes
 from hepfool.events import EventTable
-from hepfool.interrupts import completed
-from hepfool.models.protocols import Classifier
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import Classifier, TorchClassifier
+from hepfool.studies import completed
 from hepfool.training import Network, TrainingSettings, auroc, fit
 from hepfool.typing import ProgressCallback
 

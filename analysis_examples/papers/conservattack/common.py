@@ -17,18 +17,16 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import nn
 
-from hepfool.attacks import AttackResult, CONSERVAttack
-from hepfool.attacks.presets import scaled_to
+from hepfool.attacks import AttackResult, CONSERVAttack, scaled_to
 from hepfool.events import EventTable
 from hepfool.features import FeatureSpace
-from hepfool.io.tables import read_table
-from hepfool.models.networks import Standardise, mlp
-from hepfool.plots.style import PlotStyle, add_experiment_label
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.passes import TableProcessor
+from hepfool.io import read_table
+from hepfool.models import Standardise, mlp
+from hepfool.plots import PlotStyle, add_experiment_label
+from hepfool.processors import TableProcessor, run_processor
 from hepfool.samples import higgsml, htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
-from hepfool.studies.cross_run import CrossRuns
+from hepfool.studies import CrossRuns
 from hepfool.training import TrainingSettings
 
 STYLE = PlotStyle(experiment="plain", label="")

@@ -16,15 +16,13 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from hepfool import EventTable, Region
-from hepfool.attacks.presets import PRESETS
-from hepfool.models.networks import Standardise
-from hepfool.models.networks import donut as donut_network
-from hepfool.plots import plot_cross_runs, plot_misclassification
-from hepfool.plots.style import add_experiment_label
+from hepfool.attacks import PRESETS
+from hepfool.defences import DetectorSettings
+from hepfool.models import Standardise
+from hepfool.models import donut as donut_network
+from hepfool.plots import add_experiment_label, plot_cross_runs, plot_misclassification
 from hepfool.samples import toys
-from hepfool.settings import DetectorSettings
-from hepfool.studies.cross_run import run_cross_runs
-from hepfool.studies.runs import RunPlan, attack_events, prepare_run, split_events
+from hepfool.studies import RunPlan, attack_events, prepare_run, run_cross_runs, split_events
 from hepfool.training import TrainingSettings
 from hepfool.typing import FloatArray
 

@@ -28,12 +28,11 @@ from common import (
 )
 
 from hepfool import EventTable, Region, best_single_cut, run_attack
-from hepfool.attacks import CONSERVAttack
-from hepfool.attacks.presets import PRESETS, scaled_to
+from hepfool.attacks import PRESETS, CONSERVAttack, scaled_to
 from hepfool.events import SingleCut
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.statistics.marginals import Binning
-from hepfool.studies.runs import split_events
+from hepfool.models import TorchClassifier
+from hepfool.statistics import Binning
+from hepfool.studies import split_events
 from hepfool.training import TrainingSettings, fit
 
 FRACTIONS = (0.5, 0.25, 0.25)

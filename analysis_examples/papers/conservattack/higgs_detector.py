@@ -16,11 +16,10 @@ import click
 from common import QUICK_TRAINING, STYLE, Bar, higgs_events, network, quick_attack, save, show_cross_runs
 from rich.console import Console
 
-from hepfool.attacks.presets import PRESETS
+from hepfool.attacks import PRESETS
+from hepfool.defences import DetectorSettings
 from hepfool.plots import plot_cross_runs, plot_misclassification
-from hepfool.settings import DetectorSettings
-from hepfool.studies.cross_run import run_cross_runs
-from hepfool.studies.runs import RunPlan
+from hepfool.studies import RunPlan, run_cross_runs
 from hepfool.training import TrainingSettings
 
 

@@ -33,14 +33,12 @@ from common import (
 )
 
 from hepfool import EventTable, run_attack
-from hepfool.attacks import CONSERVAttack
-from hepfool.attacks.presets import PRESETS
-from hepfool.contrib.jets.topodnn import topodnn_table
+from hepfool.attacks import PRESETS, CONSERVAttack
+from hepfool.contrib.jets import topodnn_table
+from hepfool.defences import DetectorSettings
 from hepfool.exceptions import MissingExtraError
 from hepfool.plots import plot_cross_runs
-from hepfool.settings import DetectorSettings
-from hepfool.studies.cross_run import run_cross_runs
-from hepfool.studies.runs import RunPlan, Splits, split_events
+from hepfool.studies import RunPlan, Splits, run_cross_runs, split_events
 from hepfool.training import TrainingSettings, fit
 
 sys.path.append(str(Path(__file__).parents[3]))

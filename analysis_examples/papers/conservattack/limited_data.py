@@ -16,8 +16,8 @@ from common import QUICK_TRAINING, STYLE, Bar, higgs_events, network, quick_atta
 from rich.console import Console
 from rich.table import Table
 
-from hepfool.attacks.presets import PRESETS
-from hepfool.settings import DetectorSettings
+from hepfool.attacks import PRESETS
+from hepfool.defences import DetectorSettings
 from hepfool.training import TrainingSettings
 
 sys.path.append(str(Path(__file__).parents[3]))

@@ -15,16 +15,19 @@ from typing import Literal
 
 import numpy as np
 
-from hepfool.attacks.base import Attack, AttackResult, run_attack
-from hepfool.defences.adaptive import DefendedClassifier, attack_defended
-from hepfool.defences.detector import DetectorReport, evaluate, train_detector
+from hepfool.attacks import Attack, AttackResult, run_attack
+from hepfool.defences import (
+    DefendedClassifier,
+    DetectorReport,
+    DetectorSettings,
+    attack_defended,
+    evaluate,
+    train_detector,
+)
 from hepfool.events import EventTable
-from hepfool.interrupts import completed
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.settings import DetectorSettings
-from hepfool.statistics.compatibility import distance_correlation_shift
-from hepfool.studies.runs import Splits, split_events
-from hepfool.studies.systematics import Measured
+from hepfool.models import TorchClassifier
+from hepfool.statistics import distance_correlation_shift
+from hepfool.studies import Measured, Splits, completed, split_events
 from hepfool.training import Network, TrainingSettings, fit
 from hepfool.typing import FloatArray, ProgressCallback
 
@@ -241,7 +244,7 @@ class LimitedData:
         Parameters
         ----------
         quantity : str
-            Name of a number in :class:`~hepfool.defences.detector.DetectorReport`.
+            Name of a number in :class:`~hepfool.defences.DetectorReport`.
 
         Returns
         -------

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
+from hepfool.plots import DEFAULT_STYLE, PlotStyle, styled
 
 if TYPE_CHECKING:
     from analysis_examples.papers.conservattack.augmented_runs import Augmentation, PairedGain

@@ -28,9 +28,9 @@ from analysis_examples.papers.hidden_sensitivity.records import (
 )
 from hepfool.events import Envelope, EventTable
 from hepfool.identity import identity, table_digest
-from hepfool.io.finished import WorkFolder, key_of
-from hepfool.models.protocols import Classifier
-from hepfool.studies.contributions import Measured
+from hepfool.io import WorkFolder, key_of
+from hepfool.models import Classifier
+from hepfool.studies import Measured
 from hepfool.training import auroc
 from hepfool.typing import ProgressCallback
 

@@ -31,20 +31,16 @@ from torch import nn
 from hepfool import EventTable
 from hepfool.attacks import CONSERVAttack
 from hepfool.contrib.attention import attention_features, attention_jets
-from hepfool.contrib.jets import ConstituentLayout
-from hepfool.contrib.jets.networks import ConstituentSum
+from hepfool.contrib.jets import ConstituentLayout, ConstituentSum
 from hepfool.events import Envelope
 from hepfool.exceptions import MissingExtraError
-from hepfool.models.blackbox import CallableClassifier, FiniteDifference
-from hepfool.models.networks import Standardise, mlp
+from hepfool.models import CallableClassifier, FiniteDifference, Standardise, mlp
 from hepfool.plots import PlotStyle
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.passes import TableProcessor
+from hepfool.processors import TableProcessor, run_processor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
-from hepfool.studies.runs import Splits, split_events
-from hepfool.studies.variations import envelope_variations
-from hepfool.study.outcome import thin
+from hepfool.studies import Splits, envelope_variations, split_events
+from hepfool.study import thin
 from hepfool.training import TrainingSettings, fit
 
 sys.path.append(str(Path(__file__).parents[3]))

@@ -20,24 +20,22 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis_examples.papers.hidden_sensitivity.records import HiddenSensitivity, Preservation, Sensitivity
-from hepfool.attacks.base import Attack, AttackResult, Target, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.limits import travel
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import Attack, AttackResult, CONSERVAttack, Noise, Target, run_attack, travel
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import ConstraintError
-from hepfool.interrupts import completed
-from hepfool.models.protocols import Classifier
-from hepfool.studies.contributions import (
+from hepfool.models import Classifier
+from hepfool.studies import (
     ALL_EVENTS,
     Contributions,
     Measured,
     Summands,
     attack_contributions,
+    completed,
+    excess_of,
+    excess_over_mean,
+    total,
     variation_contributions,
 )
-from hepfool.studies.excess import excess_of, excess_over_mean
-from hepfool.studies.systematics import total
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["SensitivitySettings", "run_hidden_sensitivity"]
@@ -114,7 +112,7 @@ def run_hidden_sensitivity(
         The network.
     table : EventTable
         Labelled events; their ``shape_variations`` are the ordinary variations, such as those of
-        :func:`~hepfool.studies.variations.envelope_variations`.
+        :func:`~hepfool.studies.envelope_variations`.
     envelope : Envelope
         Per-event uncertainties, which no variation exceeds.
     rng : numpy.random.Generator

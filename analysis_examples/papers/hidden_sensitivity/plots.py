@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, styled
+from hepfool.plots import DEFAULT_STYLE, PlotStyle, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

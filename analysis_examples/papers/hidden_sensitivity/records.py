@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from hepfool.statistics.compatibility import Compatibility
-from hepfool.studies.contributions import Measured
+from hepfool.statistics import Compatibility
+from hepfool.studies import Measured
 
 __all__ = ["HiddenSensitivity", "Preservation", "Quantity", "Sensitivity", "SensitivityGrid", "TrainedSensitivity"]
 

@@ -16,7 +16,7 @@ from analysis_examples.samples.jet_production import TASKS, JetSelection, hardes
 from hepfool.contrib.jets import ConstituentLayout
 from hepfool.exceptions import MissingExtraError
 from hepfool.identity import file_digest
-from hepfool.samples.manifest import Manifest
+from hepfool.samples import Manifest
 
 SELECTION = JetSelection(radius=1.0, smallest_pt=100.0, smallest_mass=20.0, n_constituents=4)
 

@@ -18,8 +18,7 @@ from analysis_examples.samples.pythia import EventGenerator, ProcessSettings, fi
 from analysis_examples.samples.reconstruction import TAU_EFFICIENCY, reconstruct
 from hepfool.exceptions import MissingExtraError
 from hepfool.identity import file_digest
-from hepfool.samples import htautau
-from hepfool.samples.manifest import Manifest
+from hepfool.samples import Manifest, htautau
 
 PROCESS = ProcessSettings(name="ggH", settings=("HiggsSM:gg2H=on",))
 

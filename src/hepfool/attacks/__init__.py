@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.attacks.adversarial_network import AdversarialNetwork
-    from hepfool.attacks.adversary_training import AdversarySettings, TrainedAdversary, train_adversary
+    from hepfool.attacks._adversarial_network import AdversarialNetwork
+    from hepfool.attacks._adversary_training import AdversarySettings, TrainedAdversary, train_adversary
+    from hepfool.attacks._conserv import CONSERVAttack
+    from hepfool.attacks._gradient import PGD, fgsm
+    from hepfool.attacks._limits import MoveUnit, admissible, travel
+    from hepfool.attacks._minifool import MiniFool, scan_strength
+    from hepfool.attacks._observables import Observable
+    from hepfool.attacks._presets import PRESETS, RANGES, constituent_fgsm, scaled_to
+    from hepfool.attacks._stochastic import RDSA, Noise
     from hepfool.attacks.base import Attack, AttackProblem, AttackResult, Iteration, Target, run_attack
-    from hepfool.attacks.conserv import CONSERVAttack
-    from hepfool.attacks.gradient import PGD, fgsm
-    from hepfool.attacks.limits import MoveUnit, travel
-    from hepfool.attacks.minifool import MiniFool, scan_strength
-    from hepfool.attacks.observables import Observable
-    from hepfool.attacks.presets import PRESETS, RANGES, constituent_fgsm, scaled_to
-    from hepfool.attacks.stochastic import RDSA, Noise
 else:
     __getattr__, __dir__ = lazy(__name__)
 
@@ -46,6 +46,7 @@ __all__ = [
     "Observable",
     "Target",
     "TrainedAdversary",
+    "admissible",
     "constituent_fgsm",
     "fgsm",
     "run_attack",

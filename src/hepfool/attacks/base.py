@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hepfool.attacks.bounds import Bounds
-from hepfool.attacks.checkpoint import Iterations
-from hepfool.attacks.checks import (
+from hepfool.attacks._bounds import Bounds
+from hepfool.attacks._checkpoint import Iterations
+from hepfool.attacks._checks import (
     Target,
     attacked_events,
     check_input,
@@ -30,18 +30,18 @@ from hepfool.attacks.checks import (
     leaving,
     verify,
 )
-from hepfool.attacks.limits import movable
-from hepfool.attacks.problem import Attack, AttackProblem, Crew, Submits, bins_of, validation_of
-from hepfool.attacks.result import AttackResult, FoolingCounts, Iteration, LeftOut, moved_events, warn_of_ratio
+from hepfool.attacks._limits import movable
+from hepfool.attacks._problem import Attack, AttackProblem, Crew, Submits, bins_of, validation_of
+from hepfool.attacks._result import AttackResult, FoolingCounts, Iteration, LeftOut, moved_events, warn_of_ratio
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NetworkWarning, RegionWarning
-from hepfool.models.probe import check_network, check_scores
+from hepfool.models._probe import check_network, check_scores
 from hepfool.models.protocols import Classifier, inputs_of, is_fooled, threshold_of
-from hepfool.statistics.comparisons import Validated
-from hepfool.statistics.compatibility import compare
+from hepfool.statistics._comparisons import Validated
+from hepfool.statistics._compatibility import compare
+from hepfool.statistics._remarks import remark_on_ranges
+from hepfool.statistics._weights import check_sums
 from hepfool.statistics.marginals import Binning
-from hepfool.statistics.remarks import remark_on_ranges
-from hepfool.statistics.weights import check_sums
 from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
 __all__ = [

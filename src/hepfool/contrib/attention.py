@@ -2,7 +2,7 @@
 r"""
 Small networks of self-attention (arXiv:1706.03762), for a jet's constituents or for plain columns.
 
-* :func:`attention_jets` takes the columns of :class:`hepfool.contrib.jets.layout.ConstituentLayout`; each constituent is a
+* :func:`attention_jets` takes the columns of :class:`hepfool.contrib.jets.ConstituentLayout`; each constituent is a
   token, their order does not matter;
 * :func:`attention_features` takes any columns; each feature is a token with an embedding of its own.
 
@@ -17,9 +17,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hepfool.contrib.jets.networks import check_places, relative_constituents
-from hepfool.contrib.jets.observables import N_COORDINATES
-from hepfool.models.networks import Standardise, mlp
+from hepfool.contrib.jets._networks import check_places, relative_constituents
+from hepfool.contrib.jets._observables import N_COORDINATES
+from hepfool.models._networks import Standardise, mlp
 
 __all__ = ["attention_features", "attention_jets"]
 
@@ -80,7 +80,7 @@ class ConstituentAttention(nn.Module):
     """
     First part of :func:`attention_jets`: from constituents to one vector per jet.
 
-    Constituents enter as in :class:`~hepfool.contrib.jets.networks.ConstituentSum`, relative to the jet's axis.
+    Constituents enter as in :class:`~hepfool.contrib.jets.ConstituentSum`, relative to the jet's axis.
     """
 
     def __init__(

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.defences._detector_curves import detector_curves
-    from hepfool.defences.adaptive import DefendedClassifier, attack_defended
-    from hepfool.defences.adversarial_training import (
+    from hepfool._settings import DetectorSettings
+    from hepfool.defences._adaptive import DefendedClassifier, attack_defended
+    from hepfool.defences._adversarial_training import (
         AdversarialTraining,
         AdversarialTrainingSettings,
         successes,
         train_adversarially,
     )
-    from hepfool.defences.detector import (
+    from hepfool.defences._detector import (
         Detector,
         DetectorReport,
         evaluate,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
         train_detector,
         write_detector,
     )
-    from hepfool.defences.robustness import Robustness, judge_robustness
-    from hepfool.settings import DetectorSettings
+    from hepfool.defences._detector_curves import detector_curves
+    from hepfool.defences._robustness import Robustness, judge_robustness
 else:
     __getattr__, __dir__ = lazy(__name__)
 

@@ -10,9 +10,9 @@ from hist import intervals
 from sklearn.metrics import brier_score_loss, roc_curve
 
 from hepfool.attacks.base import AttackResult
-from hepfool.defences.detector import Detector, check_features
+from hepfool.defences._detector import Detector, check_features
 from hepfool.events import EventTable
-from hepfool.statistics.roc import auroc_with_error
+from hepfool.statistics._roc import auroc_with_error
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["DetectorCurves", "detector_curves"]

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.events.cuts import SingleCut, best_single_cut
-    from hepfool.events.envelope import Envelope, signal_region_envelope
-    from hepfool.events.labels import UNLABELLED
-    from hepfool.events.region import Region
-    from hepfool.events.table import EventTable
+    from hepfool.events._cuts import SingleCut, best_single_cut
+    from hepfool.events._envelope import Envelope, signal_region_envelope
+    from hepfool.events._labels import UNLABELLED
+    from hepfool.events._region import Region
+    from hepfool.events._table import EventTable
 else:
     __getattr__, __dir__ = lazy(__name__)
 

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.inference.cabinetry_config import cabinetry_systematics
-    from hepfool.inference.combine import combine_lines, write_combine_shapes
-    from hepfool.inference.impact import BiasTest, Impact, expected_impact
-    from hepfool.inference.templates import LOWER_LIMIT, Template, score_templates
-    from hepfool.inference.workspace import attack_patch
-    from hepfool.settings import Nuisance
+    from hepfool._settings import Nuisance
+    from hepfool.inference._cabinetry_config import cabinetry_systematics
+    from hepfool.inference._combine import combine_lines, write_combine_shapes
+    from hepfool.inference._impact import BiasTest, Impact, expected_impact
+    from hepfool.inference._templates import LOWER_LIMIT, Template, score_templates
+    from hepfool.inference._workspace import attack_patch
 else:
     __getattr__, __dir__ = lazy(__name__)
 

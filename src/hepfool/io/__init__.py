@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.io.finished import WorkFolder, key_of
-    from hepfool.io.histograms import read_histograms
-    from hepfool.io.partitions import Partitions, open_partitions, write_partitions
-    from hepfool.io.store import read_store
+    from hepfool.io._finished import WorkFolder, key_of
+    from hepfool.io._histograms import read_histograms
+    from hepfool.io._partitions import Partitions, open_partitions, write_partitions
+    from hepfool.io._store import read_store
     from hepfool.io.tables import read_table, write_table
 else:
     __getattr__, __dir__ = lazy(__name__)

@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hepfool._ranges import check_reals
 from hepfool.events import EventTable
-from hepfool.events.columns import complete, joined, plain, spectator
-from hepfool.events.exchange import column_names as names_of_columns
-from hepfool.events.labels import classes_of
+from hepfool.events._columns import complete, joined, plain, spectator
+from hepfool.events._exchange import column_names as names_of_columns
+from hepfool.events._labels import classes_of
 from hepfool.exceptions import UnreadableFileError
 from hepfool.extras import arrow, uproot
 from hepfool.features import Feature, FeatureSpace
-from hepfool.io.columns import FORMATS, Columns, column_names, read_columns
-from hepfool.io.files import local_path, written_whole
-from hepfool.io.layout import Layout, Variations
-from hepfool.ranges import check_reals
+from hepfool.io._columns import FORMATS, Columns, column_names, read_columns
+from hepfool.io._files import local_path, written_whole
+from hepfool.io._layout import Layout, Variations
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["read_table", "write_table"]
@@ -77,7 +77,7 @@ def read_table(  # noqa: PLR0913 - the layout of a file, all by keyword
         Further columns that travel along, such as ``run`` and ``event``.
     columns : mapping of str to str, optional
         Columns that are computed from those of the files, by formulas as ``{"mt": "sqrt(2 * pt * met * (1 - cos(dphi)))"}``,
-        see :class:`hepfool.formula.Formula`; features, the weight, spectators and variations may be such columns.
+        see :class:`hepfool._formula.Formula`; features, the weight, spectators and variations may be such columns.
     variations : mapping of str to mapping, optional
         By systematic source, the columns that take the place of others, up and down, as
         ``{"jes": {"pt": ["pt_up", "pt_down"]}, "pileup": {"weight": ["weight_up", "weight_down"]}}``, or a single one.

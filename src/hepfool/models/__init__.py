@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
+    from hepfool.models._folds import FoldedClassifier
+    from hepfool.models._groups import PerGroup
+    from hepfool.models._load import load_model
+    from hepfool.models._networks import Standardise, conservattack_higgs, conservattack_jets, donut, mlp
+    from hepfool.models._tree_classifier import TreeClassifier
     from hepfool.models.blackbox import CallableClassifier, FiniteDifference
     from hepfool.models.files import export_program, load_torch, save_state
-    from hepfool.models.folds import FoldedClassifier
-    from hepfool.models.groups import PerGroup
-    from hepfool.models.load import load_model
-    from hepfool.models.networks import Standardise, conservattack_higgs, conservattack_jets, donut, mlp
     from hepfool.models.protocols import Classifier, DifferentiableClassifier
     from hepfool.models.pytorch import TorchClassifier
-    from hepfool.models.tree_classifier import TreeClassifier
 else:
     __getattr__, __dir__ = lazy(__name__)
 

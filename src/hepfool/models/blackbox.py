@@ -20,8 +20,8 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from hepfool.events import EventTable
+from hepfool.models._trees import Ensemble, ensemble_of
 from hepfool.models.protocols import Classifier, Defended, DifferentiableClassifier, spectators_of
-from hepfool.models.trees import Ensemble, ensemble_of
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["CallableClassifier", "FiniteDifference"]

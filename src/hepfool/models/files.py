@@ -22,10 +22,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from hepfool.io.files import local_path
-from hepfool.models.archives import checked_program, read_archive
-from hepfool.models.modules import ExportedModule, ScriptedModule, floating_dtype
-from hepfool.models.networks import NETWORKS
+from hepfool.io._files import local_path
+from hepfool.models._archives import checked_program, read_archive
+from hepfool.models._modules import ExportedModule, ScriptedModule, floating_dtype
+from hepfool.models._networks import NETWORKS
 from hepfool.models.pytorch import TorchClassifier
 
 __all__ = ["export_program", "load_torch", "save_state"]
@@ -33,8 +33,8 @@ __all__ = ["export_program", "load_torch", "save_state"]
 #: Where the other networks with a name are; looked up when one is asked for, as they build on this package.
 _CONTRIBUTED = {
     "attention_jets": "hepfool.contrib.attention",
-    "high_level_jets": "hepfool.contrib.jets.networks",
-    "particle_flow_jets": "hepfool.contrib.jets.networks",
+    "high_level_jets": "hepfool.contrib.jets._networks",
+    "particle_flow_jets": "hepfool.contrib.jets._networks",
 }
 _NAMES = (*NETWORKS, *_CONTRIBUTED)
 _PROGRAM_SUFFIX, _STATE_SUFFIXES = ".pt2", (".pt", ".pth")
@@ -53,7 +53,7 @@ def load_torch(
     path : str or pathlib.Path
         An exported program (``.pt2``), or a state dictionary (``.pt``, ``.pth``).
     network : torch.nn.Module or str, optional
-        What a state dictionary belongs to: a module, or a name of :data:`hepfool.models.networks.NETWORKS`
+        What a state dictionary belongs to: a module, or a name of :data:`hepfool.models._networks.NETWORKS`
         or of :mod:`hepfool.contrib`: ``attention_jets``, ``high_level_jets``, ``particle_flow_jets``.
     unsafe_pickle : bool
         Whether a ``.pt`` file may hold a whole pickled module, and a ``.pt2`` file more than a plain network.

@@ -14,10 +14,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hepfool._ranges import check_counts
 from hepfool.exceptions import GradientsUnavailableError, NotCertifiableError
-from hepfool.models.folding import SUPPORTED, folded
-from hepfool.models.layers import Folded, Layer
-from hepfool.models.modules import (
+from hepfool.models._folding import SUPPORTED, folded
+from hepfool.models._layers import Folded, Layer
+from hepfool.models._modules import (
     floating_dtype,
     from_bytes,
     last_layer,
@@ -28,7 +29,6 @@ from hepfool.models.modules import (
     to_bytes,
     unwrapped,
 )
-from hepfool.ranges import check_counts
 from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["TorchClassifier"]
@@ -244,7 +244,7 @@ class TorchClassifier:
         Raises
         ------
         NotCertifiableError
-            If the module has other parts than those in ``hepfool.models.folding.SUPPORTED``.
+            If the module has other parts than those in ``hepfool.models._folding.SUPPORTED``.
         """
         if self._output != "logit":
             msg = f"nothing can be proved of probabilities; let the network return log-odds, or be a Sequential that ends in a Sigmoid or Softmax; supported are {SUPPORTED}"

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.plots.attack import fooling_by_part, plot_fooling, plot_frontier
-    from hepfool.plots.contact_sheet import plot_contact_sheet
-    from hepfool.plots.explain import plot_allowed_fraction, plot_explanation
-    from hepfool.plots.inputs import (
+    from hepfool.plots._attack import fooling_by_part, plot_fooling, plot_frontier
+    from hepfool.plots._contact_sheet import plot_contact_sheet
+    from hepfool.plots._explain import plot_allowed_fraction, plot_explanation
+    from hepfool.plots._inputs import (
         marginal,
         plot_correlations,
         plot_marginal,
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
         projection,
         representative_marginals,
     )
-    from hepfool.plots.scores import plot_score, plot_score_stack, score_histogram
-    from hepfool.plots.studies import (
+    from hepfool.plots._scores import plot_score, plot_score_stack, score_histogram
+    from hepfool.plots._studies import (
         AttackPoint,
         plot_attack_comparison,
         plot_cross_runs,
@@ -34,11 +34,18 @@ if TYPE_CHECKING:
         plot_partition_cost,
         plot_robustness,
     )
-    from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, add_experiment_label, set_headroom, stacked_panels, styled
-    from hepfool.plots.systematics import plot_impacts, plot_region_yields
-    from hepfool.plots.validation import plot_detection, plot_detector, plot_threshold_scan
-    from hepfool.plots.verdict import plot_verdict, verdict_panels
-    from hepfool.plots.worst_case import plot_ladder
+    from hepfool.plots._style import (
+        DEFAULT_STYLE,
+        PlotStyle,
+        add_experiment_label,
+        set_headroom,
+        stacked_panels,
+        styled,
+    )
+    from hepfool.plots._systematics import plot_impacts, plot_region_yields
+    from hepfool.plots._validation import plot_detection, plot_detector, plot_threshold_scan
+    from hepfool.plots._verdict import plot_verdict, verdict_panels
+    from hepfool.plots._worst_case import plot_ladder
 else:
     __getattr__, __dir__ = lazy(__name__)
 

@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
+    from hepfool.processors._chunk import attack_table
+    from hepfool.processors._collected import attack_collected, collect, table_of
+    from hepfool.processors._completeness import run_processor
     from hepfool.processors._digest import digest
+    from hepfool.processors._driver import run_analysis
+    from hepfool.processors._output import write_run
+    from hepfool.processors._partition_caps import PartitionCost, partition_cost, raise_caps
+    from hepfool.processors._partitioned_attack import PartitionedAttack
+    from hepfool.processors._partitions import PartitionProcessor
+    from hepfool.processors._plan import AttackPlan, RunSettings
+    from hepfool.processors._processor import AttackProcessor, ChunkProcessor
     from hepfool.processors.analysis import Analysis, feature_matrix, leading
-    from hepfool.processors.chunk import attack_table
-    from hepfool.processors.collected import attack_collected, collect, table_of
-    from hepfool.processors.completeness import run_processor
-    from hepfool.processors.driver import run_analysis
-    from hepfool.processors.output import write_run
-    from hepfool.processors.partition_caps import PartitionCost, partition_cost, raise_caps
-    from hepfool.processors.partitioned_attack import PartitionedAttack
-    from hepfool.processors.partitions import PartitionProcessor
     from hepfool.processors.passes import RangeProcessor, TableProcessor
-    from hepfool.processors.plan import AttackPlan, RunSettings
-    from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 else:
     __getattr__, __dir__ = lazy(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hepfool.attacks.base import AttackResult
-from hepfool.statistics.dependence import MaskedMoments
+from hepfool.statistics._dependence import MaskedMoments
 from hepfool.sums import AttackSums
 
 

@@ -18,8 +18,8 @@ import awkward as ak
 import numpy as np
 
 from hepfool.events import EventTable
-from hepfool.events.columns import numbers_of
-from hepfool.events.rounding import put_at_limits
+from hepfool.events._columns import numbers_of
+from hepfool.events._rounding import put_at_limits
 from hepfool.features import FeatureSpace
 from hepfool.typing import FloatArray
 
@@ -30,7 +30,7 @@ class Analysis(Protocol):
     Selection, regions, features and variations of an analysis.
 
     An analysis may also have an attribute ``branches``, a list of patterns such
-    as ``Tau_*``: :func:`~hepfool.processors.completeness.run_processor` then
+    as ``Tau_*``: :func:`~hepfool.processors.run_processor` then
     opens only these, which is several times faster on wide files.  With
     ``NanoAODSchema`` keep ``run``, ``luminosityBlock``, ``event`` and the counters
     (``nTau``) among them.

@@ -17,10 +17,10 @@ from coffea.processor import ProcessorABC
 
 from hepfool.events import UNLABELLED, EventTable
 from hepfool.features import FeatureSpace
+from hepfool.processors._chunk import bookkeeping, finished_in_place
+from hepfool.processors._collected import without_blinded
 from hepfool.processors.analysis import Analysis
-from hepfool.processors.chunk import bookkeeping, finished_in_place
-from hepfool.processors.collected import without_blinded
-from hepfool.statistics.dependence import MaskedMoments
+from hepfool.statistics._dependence import MaskedMoments
 from hepfool.statistics.marginals import Binning, ranges_of
 from hepfool.typing import FloatArray
 

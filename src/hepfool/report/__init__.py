@@ -6,7 +6,7 @@ The folder holds ``report.html`` (for a reviewer: one file that shows everything
 (the same as text), ``tables.tex`` (for a note), ``summary.json`` (everything, for machines; see
 :func:`hepfool.summary.summary_schema`), ``figures/`` (PDF and PNG), ``contact_sheet.pdf`` and ``contact_sheet_1.png``
 (all figures on few pages), ``histograms.zip`` (marginals, to be read with
-:func:`hepfool.io.store.read_store`) and ``adversarial.root``.  It appears under its name when it is complete.
+:func:`hepfool.io.read_store`) and ``adversarial.root``.  It appears under its name when it is complete.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.report.figures import attack_figures
-    from hepfool.report.folder import write_report
-    from hepfool.report.text import summary_markdown, summary_table
+    from hepfool.report._figures import attack_figures
+    from hepfool.report._folder import write_report
+    from hepfool.report._text import summary_markdown, summary_table
 else:
     __getattr__, __dir__ = lazy(__name__)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.samples.manifest import ComponentRecord, Entry, Manifest
+    from hepfool.samples._manifest import ComponentRecord, Entry, Manifest
 else:
     __getattr__, __dir__ = lazy(__name__)
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from hepfool.samples.manifest import Manifest
+from hepfool.samples._manifest import Manifest
 
 __all__ = ["fileset", "luminosity_pb", "manifest", "pseudodata_fileset"]
 
@@ -47,7 +47,7 @@ def manifest(folder: Path = DATA_FOLDER) -> dict[str, Any]:
     -------
     dict
         One dictionary per dataset, with the fields of
-        :class:`hepfool.samples.manifest.Entry`.
+        :class:`hepfool.samples.Entry`.
 
     Raises
     ------

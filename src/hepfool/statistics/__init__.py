@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.statistics.budget import CorrelationCheck, max_invisible_distance, max_invisible_shift
-    from hepfool.statistics.checks import CheckSettings, run_checks
-    from hepfool.statistics.compatibility import Compatibility, compare, distance_correlation_shift
-    from hepfool.statistics.dependence import correlation_shift
-    from hepfool.statistics.distance_correlation import distance_correlation
-    from hepfool.statistics.kolmogorov import ks_distance
+    from hepfool.statistics._budget import CorrelationCheck, max_invisible_distance, max_invisible_shift
+    from hepfool.statistics._checks import CheckSettings, run_checks
+    from hepfool.statistics._compatibility import Compatibility, compare, distance_correlation_shift
+    from hepfool.statistics._dependence import correlation_shift
+    from hepfool.statistics._distance_correlation import distance_correlation
+    from hepfool.statistics._kolmogorov import ks_distance
+    from hepfool.statistics._roc import auroc_with_error
+    from hepfool.statistics._two_sample import classifier_power
     from hepfool.statistics.marginals import Binning, js_distance, sampling_floor
-    from hepfool.statistics.roc import auroc_with_error
-    from hepfool.statistics.two_sample import classifier_power
 else:
     __getattr__, __dir__ = lazy(__name__)
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepfool.events import EventTable
-from hepfool.events.arrays import frozen
+from hepfool.events._arrays import frozen
 from hepfool.features import FeatureSpace
-from hepfool.statistics.bins import add_to_bins, merge_negative, quantile_edges, split_edges
+from hepfool.statistics._bins import add_to_bins, merge_negative, quantile_edges, split_edges
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["Binning", "js_distance", "sampling_floor"]

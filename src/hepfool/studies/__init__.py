@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.interrupts import completed
-    from hepfool.studies.contributions import (
+    from hepfool._interrupts import completed
+    from hepfool.studies._contributions import (
         ALL_EVENTS,
         Contributions,
         Measured,
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
         attack_contributions,
         variation_contributions,
     )
-    from hepfool.studies.cross_run import CrossRuns, run_cross_runs
-    from hepfool.studies.excess import excess_of, excess_over_mean
-    from hepfool.studies.frontier import OperatingPoint, run_frontier
-    from hepfool.studies.misclassification import systematic_misclassification
-    from hepfool.studies.region_yields import feature_variable, region_yields, score_variable
-    from hepfool.studies.runs import RunPlan, Splits, attack_events, prepare_run, split_events
-    from hepfool.studies.systematics import total
-    from hepfool.studies.variations import correction_variations, envelope_variations, weight_variations
+    from hepfool.studies._cross_run import CrossRuns, run_cross_runs
+    from hepfool.studies._excess import excess_of, excess_over_mean
+    from hepfool.studies._frontier import OperatingPoint, run_frontier
+    from hepfool.studies._misclassification import systematic_misclassification
+    from hepfool.studies._region_yields import feature_variable, region_yields, score_variable
+    from hepfool.studies._runs import RunPlan, Splits, attack_events, prepare_run, split_events
+    from hepfool.studies._systematics import total
+    from hepfool.studies._variations import correction_variations, envelope_variations, weight_variations
 else:
     __getattr__, __dir__ = lazy(__name__)
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.study.outcome import Outcome, draw_study, judged, thin, write_study
-    from hepfool.study.plan import Study
+    from hepfool.study._outcome import Outcome, draw_study, judged, thin, write_study
+    from hepfool.study._plan import Study
 else:
     __getattr__, __dir__ = lazy(__name__)
 

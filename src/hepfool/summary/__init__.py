@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.settings import Thresholds
+    from hepfool._settings import Thresholds
+    from hepfool.summary._evidence import Evidence, flagged_fractions
+    from hepfool.summary._observed import observed_checks
+    from hepfool.summary._record import Summary, summarise, summary_schema
+    from hepfool.summary._robustness import other_choices, robustness
+    from hepfool.summary._verdict import Verdict, decide
     from hepfool.summary.allowed_fraction import AllowedFraction, ControlYields, scaled_size
-    from hepfool.summary.evidence import Evidence, flagged_fractions
-    from hepfool.summary.observed import observed_checks
-    from hepfool.summary.record import Summary, summarise, summary_schema
-    from hepfool.summary.robustness import other_choices, robustness
-    from hepfool.summary.verdict import Verdict, decide
 else:
     __getattr__, __dir__ = lazy(__name__)
 

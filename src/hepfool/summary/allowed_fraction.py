@@ -21,7 +21,7 @@ import numpy as np
 from scipy import optimize
 
 from hepfool.extras import import_extra
-from hepfool.statistics.bins import joined_starts
+from hepfool.statistics._bins import joined_starts
 from hepfool.sums import AttackSums
 from hepfool.typing import FloatArray
 

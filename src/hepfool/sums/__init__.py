@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.sums.fill import data_sums, sums_of
-    from hepfool.sums.record import AttackSums
-    from hepfool.sums.thresholds import scan_thresholds
+    from hepfool.sums._fill import data_sums, sums_of
+    from hepfool.sums._record import AttackSums
+    from hepfool.sums._thresholds import scan_thresholds
 else:
     __getattr__, __dir__ = lazy(__name__)
 

@@ -22,9 +22,9 @@ from __future__ import annotations
 from hepfool.extras import import_extra
 
 # Before the modules with the tests are imported, so that a failure shows the values.
-import_extra("pytest", "testing").register_assert_rewrite("hepfool.testing.attacks", "hepfool.testing.classifiers")
+import_extra("pytest", "testing").register_assert_rewrite("hepfool.testing._attacks", "hepfool.testing._classifiers")
 
-from hepfool.testing.attacks import AttackConformance
-from hepfool.testing.classifiers import ClassifierConformance, GradientConformance
+from hepfool.testing._attacks import AttackConformance
+from hepfool.testing._classifiers import ClassifierConformance, GradientConformance
 
 __all__ = ["AttackConformance", "ClassifierConformance", "GradientConformance"]

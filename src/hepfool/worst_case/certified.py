@@ -22,24 +22,24 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hepfool.attacks.bounds import Bounds
-from hepfool.attacks.checks import Target, attacked_events, generator
-from hepfool.attacks.problem import AttackProblem
-from hepfool.attacks.restarts import some_events
+from hepfool._ranges import check_counts
+from hepfool.attacks._bounds import Bounds
+from hepfool.attacks._checks import Target, attacked_events, generator
+from hepfool.attacks._problem import AttackProblem
+from hepfool.attacks._restarts import some_events
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NotCertifiableError
 from hepfool.features import FeatureSpace
 from hepfool.identity import identity, table_digest
-from hepfool.io.finished import Finished
-from hepfool.io.versions import code_version
-from hepfool.models.probe import check_names, require_classifier
+from hepfool.io._finished import Finished
+from hepfool.io._versions import code_version
+from hepfool.models._probe import check_names, require_classifier
 from hepfool.models.protocols import Classifier, Defended, inputs_of
-from hepfool.ranges import check_counts
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray, ProgressCallback
-from hepfool.worst_case.networks import NetworkProver
-from hepfool.worst_case.shifts import Shifts
-from hepfool.worst_case.tree_boxes import TreeProver
+from hepfool.worst_case._networks import NetworkProver
+from hepfool.worst_case._shifts import Shifts
+from hepfool.worst_case._tree_boxes import TreeProver
 
 __all__ = ["Certificate", "certify"]
 

@@ -19,10 +19,10 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import rel_entr
 
+from hepfool.attacks._bounds import Bounds
+from hepfool.attacks._conserv import CONSERVAttack
+from hepfool.attacks._search.exchange import alike
 from hepfool.attacks.base import AttackResult
-from hepfool.attacks.bounds import Bounds
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.search.exchange import alike
 from hepfool.models.protocols import Classifier, Defended
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Marginals, Part, Validation
@@ -173,7 +173,7 @@ def exchangeable(kinds: IntArray, classes: IntArray, weights: FloatArray) -> flo
     Parameters
     ----------
     kinds : IntArray, shape (n_attacked,)
-        From :func:`hepfool.attacks.search.exchange.alike`.
+        From :func:`hepfool.attacks._search.exchange.alike`.
     classes : IntArray, shape (n_attacked,)
         Class that the network gives the attacked events.
     weights : FloatArray, shape (n_attacked,)

@@ -19,19 +19,19 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from hepfool._shown import Displayed, Shown
+from hepfool.attacks._checks import Target, generator
+from hepfool.attacks._gradient import PGD
 from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.checks import Target, generator
-from hepfool.attacks.gradient import PGD
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NotCertifiableError
 from hepfool.identity import table_digest
 from hepfool.models.blackbox import with_slopes
 from hepfool.models.protocols import Classifier, is_fooled
-from hepfool.shown import Displayed, Shown
-from hepfool.statistics.sources import combined
+from hepfool.statistics._sources import combined
 from hepfool.typing import BoolArray, FloatArray, IntArray, ProgressCallback
+from hepfool.worst_case._shifts import Shifts
 from hepfool.worst_case.certified import Certificate, certify
-from hepfool.worst_case.shifts import Shifts
 
 __all__ = ["Ladder", "ladder"]
 

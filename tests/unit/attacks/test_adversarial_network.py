@@ -11,22 +11,22 @@ import torch
 from scipy import stats
 from torch import nn
 
-from hepfool.attacks.adversarial_network import AdversarialNetwork, PerturbationNetwork
-from hepfool.attacks.adversary_training import (
+from hepfool.attacks import (
+    AdversarialNetwork,
     AdversarySettings,
+    MoveUnit,
+    Noise,
     Observable,
     TrainedAdversary,
-    _Trainer,
+    run_attack,
     train_adversary,
 )
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.limits import MoveUnit
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks._adversarial_network import PerturbationNetwork
+from hepfool.attacks._adversary_training import _Trainer
 from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.features import Derived, Feature
-from hepfool.models.networks import Standardise, mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import Standardise, TorchClassifier, mlp
 from tests.specimens import FEATURES, SineClassifier, events, perturbation_network
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")]

@@ -9,9 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import CONSERVAttack, Noise, run_attack
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import ConstraintError, RegionWarning
 from hepfool.features import Feature

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.search import engine
-from hepfool.attacks.search.score import PLANNED, Crowd, ScoreAxis, ScoreLedger, expect, plan
-from hepfool.attacks.search.sweep import sweep
+from hepfool.attacks import CONSERVAttack, run_attack
+from hepfool.attacks._search import engine
+from hepfool.attacks._search.score import PLANNED, Crowd, ScoreAxis, ScoreLedger, expect, plan
+from hepfool.attacks._search.sweep import sweep
 from hepfool.validation import Correlations, Marginals, Validation
 from tests.specimens import SineClassifier, events
 

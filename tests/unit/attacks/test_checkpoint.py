@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks import checkpoint
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.gradient import PGD
+from hepfool.attacks import PGD, AttackResult, CONSERVAttack, run_attack
+from hepfool.attacks import _checkpoint as checkpoint
 from hepfool.events import Envelope
-from hepfool.io.files import written_whole
-from hepfool.io.finished import Finished
+from hepfool.io._files import written_whole
+from hepfool.io._finished import Finished
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
@@ -138,7 +136,7 @@ def test_a_disk_that_is_full_for_a_while_is_said_once_and_costs_no_iteration(
         with written_whole(*arguments, **options) as temporary:
             yield temporary
 
-    monkeypatch.setattr("hepfool.io.finished.written_whole", full)
+    monkeypatch.setattr("hepfool.io._finished.written_whole", full)
     with pytest.warns(
         UserWarning, match=r"cannot be kept in .* \(No space left on device\); the run continues"
     ) as said:

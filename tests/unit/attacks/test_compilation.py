@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from numba.core import event
 
-from hepfool import kernels
-from hepfool.kernels import allocating_part, inline_kernel
+from hepfool import _kernels as kernels
+from hepfool._kernels import allocating_part, inline_kernel
 
 KERNELS = [
-    "hepfool.attacks.search.sweep._propose",
-    "hepfool.attacks.search.sweep._sweep",
-    "hepfool.statistics.bins.add_to_bins",
-    "hepfool.statistics.dataset_state._refresh_divergence",
+    "hepfool.attacks._search.sweep._propose",
+    "hepfool.attacks._search.sweep._sweep",
+    "hepfool.statistics._bins.add_to_bins",
+    "hepfool.statistics._dataset_state._refresh_divergence",
 ]
 PROGRAM = """
 import importlib, json

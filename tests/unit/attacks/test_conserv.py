@@ -8,11 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import GradientsUnavailableError, LowStatisticsWarning
-from hepfool.statistics.compatibility import compare
+from hepfool.statistics import compare
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.convergence import PATIENCE, Progress
-from hepfool.attacks.gradient import PGD
+from hepfool.attacks import PGD, AttackResult, CONSERVAttack, run_attack
+from hepfool.attacks._convergence import PATIENCE, Progress
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")

@@ -12,9 +12,7 @@ import numpy as np
 import pytest
 from distributed import Client
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import AttackResult, CONSERVAttack, Noise, run_attack
 from hepfool.events import EventTable, Region
 from hepfool.validation import Correlations, Marginals, Validation
 from tests.specimens import SineClassifier, events

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.search.rounds import _correlation_changes, total_slope
+from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
+from hepfool.attacks._search.rounds import _correlation_changes, total_slope
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import ConstraintError
 from hepfool.features import Derived, Feature, FeatureSpace
-from hepfool.statistics.dataset_state import FILL, MEAN, new_state
-from hepfool.statistics.marginals import Binning
+from hepfool.statistics import Binning
+from hepfool.statistics._dataset_state import FILL, MEAN, new_state
 from hepfool.typing import FloatArray
 from tests.specimens import SineClassifier
 

@@ -9,13 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.gradient import PGD, fgsm
-from hepfool.attacks.stochastic import RDSA, Noise
+from hepfool.attacks import PGD, RDSA, AttackResult, Noise, fgsm, run_attack
 from hepfool.events import Envelope, EventTable
 from hepfool.features import Derived, Feature
-from hepfool.models.networks import mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import TorchClassifier, mlp
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from scipy import optimize, special
 
-from hepfool.attacks.base import Attack, AttackResult, run_attack
-from hepfool.attacks.gradient import PGD
-from hepfool.attacks.minifool import MiniFool, StrengthScan, scan_strength
+from hepfool.attacks import PGD, Attack, AttackResult, MiniFool, run_attack, scan_strength
+from hepfool.attacks._minifool import StrengthScan
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.features import Derived, Feature
-from hepfool.models.blackbox import CallableClassifier
+from hepfool.models import CallableClassifier
 from hepfool.typing import FloatArray
 from tests.specimens import SineClassifier, events
 

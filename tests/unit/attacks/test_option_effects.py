@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.bounds import Bounds
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.presets import PRESETS, scaled_to
-from hepfool.attacks.problem import AttackProblem, bins_of
+from hepfool.attacks import PRESETS, AttackProblem, CONSERVAttack, run_attack, scaled_to
+from hepfool.attacks._bounds import Bounds
+from hepfool.attacks._problem import bins_of
 from hepfool.events import EventTable
 from hepfool.features import Derived, Feature
-from hepfool.models.blackbox import FiniteDifference
+from hepfool.models import FiniteDifference
 from hepfool.typing import FloatArray
 from hepfool.validation import Marginals, Validation
 from tests.specimens import SineClassifier, events

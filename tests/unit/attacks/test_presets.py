@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.presets import PRESETS, RANGES, AttackRanges, constituent_fgsm, per_move, scaled_to
+from hepfool.attacks import PRESETS, RANGES, CONSERVAttack, constituent_fgsm, run_attack, scaled_to
+from hepfool.attacks._presets import AttackRanges, per_move
 from hepfool.events import EventTable
 from hepfool.validation import Correlations, Marginals, Validation
 from tests.specimens import SineClassifier, events

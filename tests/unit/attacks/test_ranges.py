@@ -10,18 +10,15 @@ import numpy as np
 import pytest
 from scipy import special
 
-from hepfool.attacks import PGD, MiniFool
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.bounds import Bounds
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.problem import Attack
+from hepfool.attacks import PGD, Attack, CONSERVAttack, MiniFool, run_attack
+from hepfool.attacks._bounds import Bounds
 from hepfool.events import EventTable, Region
 from hepfool.features import Feature
 from hepfool.processors.passes import Ranges
-from hepfool.report.folder import sum_histograms
-from hepfool.statistics.dependence import Moments
-from hepfool.statistics.marginals import Binning
-from hepfool.statistics.remarks import remark_on_ranges
+from hepfool.report._folder import sum_histograms
+from hepfool.statistics import Binning
+from hepfool.statistics._dependence import Moments
+from hepfool.statistics._remarks import remark_on_ranges
 from hepfool.sums import data_sums
 from hepfool.typing import FloatArray, IntArray
 

@@ -6,9 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.gradient import PGD
+from hepfool.attacks import PGD, AttackResult, CONSERVAttack, run_attack
 from hepfool.events import Envelope, EventTable, Region
 from hepfool.typing import BoolArray, FloatArray, IntArray
 

@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.gradient import PGD
-from hepfool.attacks.transfer import transferred
+from hepfool.attacks import PGD, AttackResult, run_attack
+from hepfool.attacks._transfer import transferred
 from hepfool.events import UNLABELLED
 from tests.specimens import SineClassifier, events
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
 from hepfool.events import EventTable, Region
 from hepfool.validation import Marginals, Separately, Validation
 from tests.specimens import SineClassifier, events

@@ -18,9 +18,7 @@ from hepfool.contrib.attention import (
 )
 from hepfool.contrib.jets import ConstituentLayout
 from hepfool.events import EventTable
-from hepfool.models.files import export_program, load_torch, save_state
-from hepfool.models.networks import Standardise
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import Standardise, TorchClassifier, export_program, load_torch, save_state
 from hepfool.training import TrainingSettings, fit
 from tests.jet_specimens import random_jets
 

@@ -9,19 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from hepfool.attacks.base import Attack, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.gradient import PGD
-from hepfool.attacks.minifool import MiniFool
-from hepfool.attacks.stochastic import RDSA
-from hepfool.defences.adaptive import DefendedClassifier, attack_defended
-from hepfool.defences.detector import Detector
+from hepfool.attacks import PGD, RDSA, Attack, CONSERVAttack, MiniFool, run_attack
+from hepfool.defences import DefendedClassifier, Detector, attack_defended
 from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
-from hepfool.models.blackbox import CallableClassifier, FiniteDifference
-from hepfool.models.protocols import Defended, DifferentiableClassifier, is_fooled
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.statistics.marginals import Binning
+from hepfool.models import CallableClassifier, DifferentiableClassifier, FiniteDifference, TorchClassifier
+from hepfool.models.protocols import Defended, is_fooled
+from hepfool.statistics import Binning
 from hepfool.surrogate import Surrogate
 
 pytestmark = pytest.mark.torch

@@ -8,21 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import Attack, AttackResult, run_attack
-from hepfool.attacks.gradient import PGD
-from hepfool.attacks.transfer import transferred
-from hepfool.defences import adversarial_training as module
-from hepfool.defences.adversarial_training import (
+from hepfool.attacks import PGD, Attack, AttackResult, run_attack
+from hepfool.attacks._transfer import transferred
+from hepfool.defences import (
     AdversarialTraining,
     AdversarialTrainingSettings,
-    auroc_loss,
+    Robustness,
+    judge_robustness,
     successes,
     train_adversarially,
 )
-from hepfool.defences.robustness import Robustness, judge_robustness
+from hepfool.defences import _adversarial_training as module
+from hepfool.defences._adversarial_training import auroc_loss
 from hepfool.events import EventTable
-from hepfool.models.blackbox import CallableClassifier
-from hepfool.models.networks import Standardise, mlp
+from hepfool.models import CallableClassifier, Standardise, mlp
 from hepfool.samples.toys import donut
 from hepfool.training import TrainingSettings, auroc, fit
 

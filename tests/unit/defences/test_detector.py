@@ -10,13 +10,20 @@ import pytest
 import torch
 from torch import nn
 
-from hepfool.attacks.base import AttackProblem, AttackResult, run_attack
-from hepfool.defences import detector as detector_module
-from hepfool.defences.detector import Detector, DetectorReport, evaluate, read_detector, train_detector, write_detector
+from hepfool.attacks import AttackProblem, AttackResult, run_attack
+from hepfool.defences import (
+    Detector,
+    DetectorReport,
+    DetectorSettings,
+    evaluate,
+    read_detector,
+    train_detector,
+    write_detector,
+)
+from hepfool.defences import _detector as detector_module
 from hepfool.events import EventTable
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.settings import DetectorSettings
-from hepfool.studies.systematics import attack_effect
+from hepfool.models import TorchClassifier
+from hepfool.studies._systematics import attack_effect
 from hepfool.training import TrainingSettings
 from hepfool.typing import FloatArray
 

@@ -9,13 +9,12 @@ from scipy import special
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_auc_score
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import AttackResult, Noise, run_attack
+from hepfool.defences import Detector, detector_curves, evaluate
 from hepfool.defences import _detector_curves as module
-from hepfool.defences._detector_curves import DetectorCurves, detector_curves
-from hepfool.defences.detector import Detector, evaluate
+from hepfool.defences._detector_curves import DetectorCurves
 from hepfool.events import EventTable
-from hepfool.models.blackbox import CallableClassifier
+from hepfool.models import CallableClassifier
 from hepfool.typing import FloatArray
 
 

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from hepfool.events import UNLABELLED, Envelope, EventTable, Region
-from hepfool.events.columns import is_sentinel, joined, numbers_of, spectator
+from hepfool.events._columns import is_sentinel, joined, numbers_of, spectator
 from hepfool.features import Feature, FeatureSpace
-from hepfool.processors.analysis import feature_matrix
+from hepfool.processors import feature_matrix
 
 PT, ETA = [30.0, 40.0, 50.0], [0.5, -1.5, 2.0]
 

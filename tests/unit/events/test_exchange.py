@@ -12,7 +12,7 @@ import pytest
 
 from hepfool.events import EventTable, Region
 from hepfool.features import Feature
-from hepfool.io.tables import read_table, write_table
+from hepfool.io import read_table, write_table
 
 NAMES = ["label", "weight", "dataset", "region", "variation", "index", "in_cr"]
 

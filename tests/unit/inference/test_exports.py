@@ -15,6 +15,7 @@ import uproot
 from click.testing import CliRunner
 from hist import Hist
 
+from hepfool._settings import Side
 from hepfool.inference import (
     Nuisance,
     Template,
@@ -24,8 +25,7 @@ from hepfool.inference import (
     expected_impact,
     write_combine_shapes,
 )
-from hepfool.inference.impact import NuisanceImpact
-from hepfool.settings import Side
+from hepfool.inference._impact import NuisanceImpact
 from tests.datacards import modifiers_of, read_datacard
 
 CARD = """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hepfool.io.files import written_whole
+from hepfool.io._files import written_whole
 
 
 def test_a_folder_appears_only_when_complete(tmp_path: Path) -> None:

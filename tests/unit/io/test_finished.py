@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from hepfool.exceptions import UnreadableFileError
-from hepfool.io.finished import Finished, WorkFolder, kept_or_none, key_of
-from hepfool.io.store import Store, read_store, write_store
-from hepfool.io.verified import read_verified_json, write_verified_json
+from hepfool.io import WorkFolder, key_of, read_store
+from hepfool.io._finished import Finished, kept_or_none
+from hepfool.io._store import Store, write_store
+from hepfool.io._verified import read_verified_json, write_verified_json
 
 
 def kept(path: Path, **options: Any) -> Finished:
@@ -80,7 +81,7 @@ def test_json_is_read_by_any_program(tmp_path: Path) -> None:
 
 def test_an_archive_of_the_first_version_is_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("hepfool.io.store._FORMAT", {"format": "hepfool-store", "version": 1})
+        patch.setattr("hepfool.io._store._FORMAT", {"format": "hepfool-store", "version": 1})
         write_store(tmp_path / "a.zip", Store(metadata={"seed": 7}))
     content = (tmp_path / "a.zip").read_bytes()
     (tmp_path / "a.zip").write_bytes(content[:-64] + bytes(64))

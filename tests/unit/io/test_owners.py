@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hepfool.io.files import remove_leftovers, written_whole
-from hepfool.io.owners import CLAIM, claimed, is_running, writer
+from hepfool.io._files import remove_leftovers, written_whole
+from hepfool.io._owners import CLAIM, claimed, is_running, writer
 
 
 def dead_writer() -> str:

@@ -13,7 +13,8 @@ import pytest
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import IncompleteInputError
 from hepfool.features import Derived, Feature
-from hepfool.io.partitions import PartitionFile, Partitions, open_partitions, write_partitions
+from hepfool.io import Partitions, open_partitions, write_partitions
+from hepfool.io._partitions import PartitionFile
 from tests.specimens import events
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hepfool.io.store import Store, read_store, write_store
+from hepfool.io import read_store
+from hepfool.io._store import Store, write_store
 
 
 @pytest.fixture

@@ -19,11 +19,8 @@ from numpy.typing import NDArray
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import UnreadableFileError
 from hepfool.features import Feature
-from hepfool.io.histograms import read_histograms
-from hepfool.io.partitions import open_partitions
-from hepfool.io.store import read_store
-from hepfool.io.tables import read_table, write_table
-from hepfool.models.files import load_torch
+from hepfool.io import open_partitions, read_histograms, read_store, read_table, write_table
+from hepfool.models import load_torch
 
 Content = dict[str, NDArray[Any]]
 FEATURES = ["pt", "eta"]

@@ -16,10 +16,8 @@ import pytest
 import torch
 from torch import nn
 
-from hepfool.models.archives import checked_program, read_archive
-from hepfool.models.files import export_program, load_torch
-from hepfool.models.networks import mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import TorchClassifier, export_program, load_torch, mlp
+from hepfool.models._archives import checked_program, read_archive
 
 pytestmark = [pytest.mark.torch, pytest.mark.faults]
 

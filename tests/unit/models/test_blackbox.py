@@ -8,8 +8,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from hepfool.events import EventTable
-from hepfool.models.blackbox import CallableClassifier, FiniteDifference
-from hepfool.models.protocols import Classifier, DifferentiableClassifier
+from hepfool.models import CallableClassifier, Classifier, DifferentiableClassifier, FiniteDifference
 
 VALUES = np.array([[0.1, 0.3], [0.6, 0.8]])
 

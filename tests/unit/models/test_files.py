@@ -9,9 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from hepfool.models.files import export_program, load_torch, save_state
-from hepfool.models.networks import mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import TorchClassifier, export_program, load_torch, mlp, save_state
 from hepfool.typing import FloatArray
 
 pytestmark = pytest.mark.torch

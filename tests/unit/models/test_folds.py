@@ -9,13 +9,11 @@ import pytest
 from scipy.special import expit
 
 from hepfool import AttackResult, CONSERVAttack, EventTable, run_attack
-from hepfool.attacks.transfer import transferred
-from hepfool.defences.adaptive import DefendedClassifier
-from hepfool.defences.detector import Detector
-from hepfool.models.blackbox import CallableClassifier, FiniteDifference
-from hepfool.models.folds import FoldedClassifier
+from hepfool.attacks._transfer import transferred
+from hepfool.defences import DefendedClassifier, Detector
+from hepfool.models import CallableClassifier, FiniteDifference, FoldedClassifier
 from hepfool.models.protocols import inputs_of
-from hepfool.statistics.compatibility import compare
+from hepfool.statistics import compare
 from hepfool.surrogate import Surrogate
 from hepfool.training import TrainingSettings
 from hepfool.typing import FloatArray

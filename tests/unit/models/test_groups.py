@@ -11,10 +11,15 @@ from scipy.special import expit, logit
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from hepfool import AttackResult, CONSERVAttack, EventTable, run_attack
-from hepfool.models.blackbox import CallableClassifier, FiniteDifference
-from hepfool.models.groups import PerGroup
-from hepfool.models.protocols import Classifier, DifferentiableClassifier, inputs_of
-from hepfool.models.tree_classifier import TreeClassifier
+from hepfool.models import (
+    CallableClassifier,
+    Classifier,
+    DifferentiableClassifier,
+    FiniteDifference,
+    PerGroup,
+    TreeClassifier,
+)
+from hepfool.models.protocols import inputs_of
 from hepfool.testing import ClassifierConformance, GradientConformance
 from hepfool.typing import BoolArray, FloatArray
 

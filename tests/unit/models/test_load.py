@@ -15,11 +15,10 @@ from torch import nn
 
 from hepfool import EventTable, TorchClassifier, load_model
 from hepfool.exceptions import MissingExtraError, UnreadableFileError
-from hepfool.models.blackbox import CallableClassifier, FiniteDifference, with_slopes
-from hepfool.models.files import export_program, save_state
-from hepfool.models.load import compare_scores
-from hepfool.models.networks import mlp
-from hepfool.models.onnx import OnnxModule, UnknownOperatorError
+from hepfool.models import CallableClassifier, FiniteDifference, export_program, mlp, save_state
+from hepfool.models._load import compare_scores
+from hepfool.models._onnx import OnnxModule, UnknownOperatorError
+from hepfool.models.blackbox import with_slopes
 from hepfool.typing import FloatArray
 
 onnx = pytest.importorskip("onnx")
@@ -155,7 +154,7 @@ def test_onnx_has_the_gradients_of_the_network(onnx_file: tuple[Path, nn.Module]
 def test_onnx_files_that_do_not_give_what_onnxruntime_gives_are_refused(
     onnx_file: tuple[Path, nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules["hepfool.models.onnx"]._OPERATORS, "Relu", lambda i, _: i[0])
+    monkeypatch.setitem(sys.modules["hepfool.models._onnx"]._OPERATORS, "Relu", lambda i, _: i[0])
     with pytest.raises(ValueError, match=r"scores differ by up to .* from those of onnxruntime, on 100 events"):
         load_model(onnx_file[0])
 
@@ -203,7 +202,7 @@ def test_files_of_pytorch_are_read_by_suffix(tmp_path: Path, values: FloatArray)
     export_program(network, tmp_path / "m.pt2")
     save_state(network, tmp_path / "m.pt")
     (tmp_path / "mine.py").write_text(
-        "from hepfool.models.networks import mlp\n\ndef net():\n    return mlp(3, (4,))\n"
+        "from hepfool.models._networks import mlp\n\ndef net():\n    return mlp(3, (4,))\n"
     )
     made = f"{tmp_path / 'mine.py'}:net"
     for found in (

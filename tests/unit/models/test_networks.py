@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from hepfool.events import EventTable
-from hepfool.models.networks import NETWORKS, Standardise, mlp
+from hepfool.models import Standardise, mlp
+from hepfool.models._networks import NETWORKS
 
 pytestmark = pytest.mark.torch
 

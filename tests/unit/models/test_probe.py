@@ -18,21 +18,14 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 from torch.nn import functional
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.gradient import PGD
-from hepfool.attacks.stochastic import Noise
-from hepfool.attacks.transfer import transferred
+from hepfool.attacks import PGD, AttackResult, Noise, run_attack
+from hepfool.attacks._transfer import transferred
 from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError, NetworkWarning
 from hepfool.features import Feature
-from hepfool.models.blackbox import CallableClassifier, FiniteDifference
-from hepfool.models.files import load_torch
-from hepfool.models.protocols import Classifier
-from hepfool.models.pytorch import TorchClassifier
-from hepfool.processors.chunk import attack_table
-from hepfool.processors.plan import AttackPlan
-from hepfool.processors.processor import AttackProcessor
-from hepfool.statistics.marginals import Binning
+from hepfool.models import CallableClassifier, Classifier, FiniteDifference, TorchClassifier, load_torch
+from hepfool.processors import AttackPlan, AttackProcessor, attack_table
+from hepfool.statistics import Binning
 from hepfool.study import Study
 from hepfool.typing import FloatArray
 from tests.specimens import SineClassifier

@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from hepfool.models.networks import mlp
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import TorchClassifier, mlp
 
 pytestmark = pytest.mark.torch
 

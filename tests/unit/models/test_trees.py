@@ -32,17 +32,16 @@ from hepfool import (
     load_model,
     run_attack,
 )
-from hepfool.attacks.search.candidates import bin_candidate, course_of, spot_of
-from hepfool.attacks.search.ledger import Ledger, rules_of, state_of
-from hepfool.attacks.search.price import Choice, Worth, consider, staying
-from hepfool.attacks.search.sweep import Task
+from hepfool.attacks._search.candidates import bin_candidate, course_of, spot_of
+from hepfool.attacks._search.ledger import Ledger, rules_of, state_of
+from hepfool.attacks._search.price import Choice, Worth, consider, staying
+from hepfool.attacks._search.sweep import Task
 from hepfool.exceptions import UnreadableFileError
-from hepfool.models.blackbox import CallableClassifier, FiniteDifference
-from hepfool.models.tree_classifier import TreeClassifier
-from hepfool.models.tree_files import read_xgboost
-from hepfool.statistics.incremental import commit, deviate, probe
+from hepfool.models import CallableClassifier, FiniteDifference, TreeClassifier
+from hepfool.models._tree_files import read_xgboost
+from hepfool.statistics._incremental import commit, deviate, probe
 from hepfool.typing import FloatArray, IntArray
-from hepfool.worst_case.certified import certify
+from hepfool.worst_case import certify
 
 FOLDER = Path(__file__).parent / "trees"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())
@@ -242,7 +241,7 @@ def test_the_sweep_chooses_what_asking_for_every_candidate_would_choose(
         with np.errstate(over="ignore"):  # of the random numbers, which wrap
             return slowly(ledger, task, classifier, labels)
 
-    monkeypatch.setattr("hepfool.attacks.search.engine.sweep_profiles", slow)
+    monkeypatch.setattr("hepfool.attacks._search.engine.sweep_profiles", slow)
     careful = run_attack(attack(n_iterations=2), classifier, table.select(np.arange(80)), rng=3)
     assert len(calls) == 2
     assert quick.fooled.sum() > 10
@@ -317,7 +316,7 @@ def test_where_inputs_follow_from_others_slopes_are_taken(monkeypatch: pytest.Mo
         Feature(name="sum", derived=Derived(("a", "b"), lambda a, b: a + b)),
     ]
     table = EventTable.from_arrays(values, labels=labels, features=features)
-    monkeypatch.setattr("hepfool.attacks.search.engine.sweep_profiles", None)
+    monkeypatch.setattr("hepfool.attacks._search.engine.sweep_profiles", None)
     result = run_attack(attack(), TreeClassifier.of(model), table, rng=2)
     assert result.fooled.any()
     found = result.adversarial.values

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult, run_attack
+from hepfool.attacks import AttackResult, run_attack
 from hepfool.events import EventTable, Region
 from hepfool.features import Feature
 from hepfool.sums import AttackSums

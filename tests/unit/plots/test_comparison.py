@@ -4,7 +4,7 @@ from __future__ import annotations
 import matplotlib as mpl
 import pytest
 
-from hepfool.plots.studies import AttackPoint, plot_attack_comparison
+from hepfool.plots import AttackPoint, plot_attack_comparison
 
 POINTS = {
     "CONSERVAttack": [AttackPoint(0.8, 0.02, 0.03), AttackPoint(0.6, 0.005, 0.03)],

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.patches import Rectangle
 
-from hepfool.attacks.base import AttackResult
-from hepfool.plots.inputs import plot_correlations
+from hepfool.attacks import AttackResult
+from hepfool.plots import plot_correlations
 
 
 def meshes(ax: Axes) -> list[QuadMesh]:

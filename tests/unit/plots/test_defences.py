@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.axes import Axes
 
-from hepfool.defences.detector import DetectorReport
+from hepfool.defences import DetectorReport
 from hepfool.plots import PlotStyle, plot_cross_runs, plot_misclassification
-from hepfool.studies.cross_run import CrossRuns
-from hepfool.studies.misclassification import systematic_misclassification
+from hepfool.studies import CrossRuns, systematic_misclassification
 
 PLAIN = PlotStyle(experiment="plain")
 REPORT = DetectorReport(

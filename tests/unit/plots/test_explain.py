@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 
 from hepfool.explain import Coherence, ExplainedPart, Explanation, PartKind
 from hepfool.plots import PlotStyle, plot_allowed_fraction, plot_explanation
-from hepfool.studies.systematics import Measured
-from hepfool.summary.allowed_fraction import AllowedFraction
+from hepfool.studies import Measured
+from hepfool.summary import AllowedFraction
 
 PLAIN = PlotStyle(experiment="plain")
 ALLOWED = AllowedFraction(

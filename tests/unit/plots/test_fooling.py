@@ -8,8 +8,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
-from hepfool.attacks.base import AttackResult
-from hepfool.plots.attack import fooling_by_part, plot_fooling
+from hepfool.attacks import AttackResult
+from hepfool.plots import fooling_by_part, plot_fooling
 
 ATTACKS = [("Control region", 0.7, 0.01), ("Signal region", 0.9, 0.004)]
 SYSTEMATICS = [("Tau energy", 0.02, 0.001), ("Jet energy", 0.03, math.nan)]

@@ -10,9 +10,10 @@ from hist import Hist
 from matplotlib.axes import Axes
 from matplotlib.patches import StepPatch
 
-from hepfool.attacks.base import AttackResult
-from hepfool.plots.inputs import Marginal, marginal, plot_marginal, plot_marginals, representative_marginals
-from hepfool.statistics.migration import Migration
+from hepfool.attacks import AttackResult
+from hepfool.plots import marginal, plot_marginal, plot_marginals, representative_marginals
+from hepfool.plots._inputs import Marginal
+from hepfool.statistics._migration import Migration
 from hepfool.sums import AttackSums
 
 

@@ -8,7 +8,8 @@ import pytest
 from hist import Hist
 from matplotlib.figure import Figure
 
-from hepfool.plots.style import draw_ratio, relative_uncertainty, set_headroom, stacked_panels, yield_title
+from hepfool.plots import set_headroom, stacked_panels
+from hepfool.plots._style import draw_ratio, relative_uncertainty, yield_title
 
 
 def histogram(values: list[float], *, label: str = "x") -> Hist[Any]:

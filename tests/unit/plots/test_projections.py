@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
 
-from hepfool.attacks.base import AttackResult
+from hepfool.attacks import AttackResult
 from hepfool.plots import plot_projection, projection
-from hepfool.statistics.projections import rank_projections
+from hepfool.statistics._projections import rank_projections
 
 
 def test_yields_and_changes_are_those_of_the_same_events(result: AttackResult) -> None:

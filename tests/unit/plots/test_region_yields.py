@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import StepPatch
 
 from hepfool.plots import PlotStyle, plot_region_yields
-from hepfool.studies.region_yields import RegionYields
+from hepfool.studies._region_yields import RegionYields
 
 CONTROL = RegionYields(
     region="low_met",

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hist import Hist
 
-from hepfool.attacks.base import AttackResult
-from hepfool.plots.scores import plot_score, plot_score_stack, score_histogram
+from hepfool.attacks import AttackResult
+from hepfool.plots import plot_score, plot_score_stack, score_histogram
 from hepfool.sums import AttackSums
 
 

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepfool.plots.style import DEFAULT_STYLE, Experiment, PlotStyle, add_experiment_label, styled
+from hepfool.plots import DEFAULT_STYLE, PlotStyle, add_experiment_label, styled
+from hepfool.plots._style import Experiment
 
 
 @pytest.mark.parametrize(

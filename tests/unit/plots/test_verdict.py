@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import AttackResult, Noise, run_attack
 from hepfool.plots import PlotStyle, plot_detection, plot_verdict, verdict_panels
-from hepfool.statistics.checks import DetectionPower, DetectionTable
-from hepfool.statistics.joint_toys import CombinedPower
-from hepfool.statistics.toys import Power
+from hepfool.statistics._checks import DetectionPower, DetectionTable
+from hepfool.statistics._joint_toys import CombinedPower
+from hepfool.statistics._toys import Power
 from hepfool.summary import Evidence
-from hepfool.worst_case.ladder import Bracket, Ladder, Rung
+from hepfool.worst_case import Ladder
+from hepfool.worst_case.ladder import Bracket, Rung
 from tests.specimens import SineClassifier, events
 
 PLAIN = PlotStyle(experiment="plain")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hepfool.features import FeatureSpace
-from hepfool.processors.analysis import feature_matrix, leading
+from hepfool.processors import feature_matrix, leading
 
 
 def test_columns_are_put_into_network_order_with_nan_for_none() -> None:

@@ -13,7 +13,7 @@ from hepfool.attacks import CONSERVAttack
 from hepfool.events import UNLABELLED
 from hepfool.exceptions import LowStatisticsWarning
 from hepfool.features import Derived, Feature
-from hepfool.models.blackbox import CallableClassifier, FiniteDifference
+from hepfool.models import CallableClassifier, FiniteDifference
 from hepfool.processors import attack_collected, collect, table_of
 from hepfool.validation import Marginals, Validation
 from tests.toy_analysis import Logistic, Push

@@ -13,7 +13,7 @@ import uproot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hepfool.processors.counters import check_counters
+from hepfool.processors._counters import check_counters
 
 COUNTS = np.array([2, 0, 1, 3, 0, 1])
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.processors import handles
-from hepfool.processors.handles import Handle
+from hepfool.processors import _handles as handles
+from hepfool.processors._handles import Handle
 
 
 class Counted:

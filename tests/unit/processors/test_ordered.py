@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from coffea.processor import accumulate
 
-from hepfool.processors.ordered import OrderedSum
-from hepfool.statistics.dependence import MaskedMoments
+from hepfool.processors._ordered import OrderedSum
+from hepfool.statistics._dependence import MaskedMoments
 
 
 def _parts(rng: np.random.Generator, n: int) -> list[OrderedSum]:

@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import CONSERVAttack, Noise
 from hepfool.exceptions import ConstraintError
-from hepfool.io.partitions import Partitions, open_partitions, write_partitions
-from hepfool.processors import partition_caps
-from hepfool.processors.partition_caps import partition_cost, raise_caps
-from hepfool.processors.partitioned_attack import PartitionedAttack
+from hepfool.io import Partitions, open_partitions, write_partitions
+from hepfool.processors import PartitionedAttack, partition_cost, raise_caps
+from hepfool.processors import _partition_caps as partition_caps
 from hepfool.validation import Validation
 from tests.specimens import SineClassifier, events
 
@@ -66,7 +64,7 @@ def test_attacks_without_caps_are_refused(stored: Partitions, monkeypatch: pytes
             raise_caps(replace(SETTINGS, attack=attack), stored)
     with pytest.raises(ValueError, match="nothing to raise"):
         raise_caps(replace(SETTINGS, attack=CONSERVAttack()), stored)
-    monkeypatch.setattr("hepfool.processors.partition_caps._judged", _beyond)
+    monkeypatch.setattr("hepfool.processors._partition_caps._judged", _beyond)
     with pytest.raises(ConstraintError, match="in each of 2 trials; lower the caps"):
         raise_caps(SETTINGS, stored, n_trials=2)
 

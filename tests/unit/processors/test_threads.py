@@ -9,13 +9,13 @@ import numba
 import pytest
 import threadpoolctl
 
-from hepfool import kernels
-from hepfool.processors.threads import limited_threads
+from hepfool import _kernels as kernels
+from hepfool.processors._threads import limited_threads
 
 PROGRAM = """
 import threadpoolctl
-from hepfool import kernels
-from hepfool.processors.threads import use_threads
+from hepfool import _kernels as kernels
+from hepfool.processors._threads import use_threads
 import torch
 torch.set_num_threads(3)
 print(kernels.threads(), torch.get_num_threads())

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 from coffea.processor import accumulate
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import CONSERVAttack, Noise, run_attack
 from hepfool.events import EventTable
 from hepfool.features import Derived
-from hepfool.processors.chunk import attack_table, chunk_rng
-from hepfool.statistics.comparisons import Figure, Validated
-from hepfool.statistics.compatibility import compare
-from hepfool.statistics.marginals import Binning
+from hepfool.processors import attack_table
+from hepfool.processors._chunk import chunk_rng
+from hepfool.statistics import Binning, compare
+from hepfool.statistics._comparisons import Figure, Validated
 from hepfool.typing import BoolArray, FloatArray
 from hepfool.validation import Marginals, Validation
 from tests.specimens import SineClassifier, events

@@ -5,17 +5,11 @@ import numpy as np
 import pytest
 from scipy import optimize, special
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack, run_attack
 from hepfool.events import EventTable
-from hepfool.statistics.budget import (
-    CorrelationCheck,
-    max_invisible_distance,
-    max_invisible_shift,
-    max_unordered_distance,
-)
-from hepfool.statistics.compatibility import chi2_power
-from hepfool.statistics.marginals import js_distance
+from hepfool.statistics import CorrelationCheck, js_distance, max_invisible_distance, max_invisible_shift
+from hepfool.statistics._budget import max_unordered_distance
+from hepfool.statistics._compatibility import chi2_power
 from hepfool.typing import FloatArray
 from hepfool.validation import Marginals, Validation
 from tests.specimens import SineClassifier, events

@@ -10,9 +10,9 @@ import pytest
 
 from hepfool.events import EventTable, Region
 from hepfool.features import Derived, Feature
-from hepfool.statistics.checks import CheckSettings, DetectionTable, run_checks
-from hepfool.statistics.compatibility import chi2_power
-from hepfool.statistics.marginals import Binning, js_distance
+from hepfool.statistics import Binning, CheckSettings, js_distance, run_checks
+from hepfool.statistics._checks import DetectionTable
+from hepfool.statistics._compatibility import chi2_power
 from hepfool.validation import Marginals, Validation, identities
 from tests.specimens import events
 

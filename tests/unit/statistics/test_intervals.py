@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hepfool.statistics.intervals import difference_interval, fraction_interval
+from hepfool.statistics._intervals import difference_interval, fraction_interval
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 7), (3, 10), (50, 400), (9, 9)])

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hepfool.events import EventTable, Region
-from hepfool.statistics.checks import CheckSettings, run_checks
-from hepfool.statistics.comparisons import Comparison
-from hepfool.statistics.joint_toys import combined_power
-from hepfool.statistics.toys import Toys
+from hepfool.statistics import CheckSettings, run_checks
+from hepfool.statistics._comparisons import Comparison
+from hepfool.statistics._joint_toys import combined_power
+from hepfool.statistics._toys import Toys
 from hepfool.validation import Correlations, Marginals, Validation
 
 KINDS = {

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepfool.events import EventTable
-from hepfool.statistics.marginals import Binning, js_distance
+from hepfool.statistics import Binning, js_distance
 
 
 def table(seed: int, n_events: int = 400) -> EventTable:

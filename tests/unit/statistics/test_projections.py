@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hepfool.events import EventTable
-from hepfool.statistics.projections import rank_projections
+from hepfool.statistics._projections import rank_projections
 from tests.specimens import events
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from hepfool.statistics.roc import auroc_difference, auroc_with_error
+from hepfool.statistics import auroc_with_error
+from hepfool.statistics._roc import auroc_difference
 from hepfool.typing import FloatArray, IntArray
 
 

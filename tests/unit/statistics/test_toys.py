@@ -8,12 +8,11 @@ import pytest
 from scipy import stats
 
 from hepfool.events import EventTable
-from hepfool.statistics import toys
-from hepfool.statistics.budget import CorrelationCheck
-from hepfool.statistics.compatibility import chi2_power, reduced_size
-from hepfool.statistics.dependence import Moments, correlation_shift
-from hepfool.statistics.marginals import js_distance
-from hepfool.statistics.toys import (
+from hepfool.statistics import CorrelationCheck, correlation_shift, js_distance
+from hepfool.statistics import _toys as toys
+from hepfool.statistics._compatibility import chi2_power, reduced_size
+from hepfool.statistics._dependence import Moments
+from hepfool.statistics._toys import (
     Toys,
     binned_power,
     correlation_power,

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from hepfool.statistics import two_sample
-from hepfool.statistics.toys import Toys
-from hepfool.statistics.two_sample import auc_significance, classifier_power
+from hepfool.statistics import _two_sample as two_sample
+from hepfool.statistics import classifier_power
+from hepfool.statistics._toys import Toys
+from hepfool.statistics._two_sample import auc_significance
 from hepfool.typing import FloatArray
 
 

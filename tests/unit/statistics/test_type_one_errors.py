@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import chi2
 
 from hepfool.events import EventTable
-from hepfool.statistics.checks import CheckSettings, run_checks
-from hepfool.statistics.toys import two_sample_chi2
+from hepfool.statistics import CheckSettings, run_checks
+from hepfool.statistics._toys import two_sample_chi2
 from hepfool.validation import Correlations, Marginals, Validation
 
 pytestmark = pytest.mark.slow

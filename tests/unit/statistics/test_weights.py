@@ -9,20 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.result import FoolingCounts, warn_of_ratio
+from hepfool.attacks import CONSERVAttack, run_attack
+from hepfool.attacks._result import FoolingCounts, warn_of_ratio
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import DominantEventWarning, LowStatisticsWarning
-from hepfool.statistics.bins import merge_negative
-from hepfool.statistics.budget import CorrelationCheck
-from hepfool.statistics.checks import CheckSettings, run_checks
-from hepfool.statistics.compatibility import compare
-from hepfool.statistics.dependence import Moments
-from hepfool.statistics.marginals import Binning
-from hepfool.statistics.roc import auroc_with_error
-from hepfool.statistics.toys import Toys, correlation_power
-from hepfool.statistics.weights import check_sums, check_weights, effective_number, unusable_sums
+from hepfool.statistics import Binning, CheckSettings, CorrelationCheck, auroc_with_error, compare, run_checks
+from hepfool.statistics._bins import merge_negative
+from hepfool.statistics._dependence import Moments
+from hepfool.statistics._toys import Toys, correlation_power
+from hepfool.statistics._weights import check_sums, check_weights, effective_number, unusable_sums
 from hepfool.validation import Validation
 from tests.specimens import SineClassifier, events
 

@@ -9,19 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackProblem
-from hepfool.attacks.gradient import PGD
-from hepfool.defences.detector import DetectorReport
+from hepfool.attacks import PGD, AttackProblem
+from hepfool.defences import DetectorReport, DetectorSettings
 from hepfool.events import Envelope, EventTable
 from hepfool.identity import table_digest
-from hepfool.io.finished import key_of
-from hepfool.models.networks import Standardise, mlp
+from hepfool.io import key_of
+from hepfool.models import Standardise, mlp
 from hepfool.samples.toys import donut
-from hepfool.settings import DetectorSettings
-from hepfool.statistics.marginals import Binning
-from hepfool.studies import runs as runs_module
-from hepfool.studies.cross_run import CrossRuns, run_cross_runs
-from hepfool.studies.runs import RunPlan, attack_events, prepare_run, split_events
+from hepfool.statistics import Binning
+from hepfool.studies import CrossRuns, RunPlan, attack_events, prepare_run, run_cross_runs, split_events
+from hepfool.studies import _runs as runs_module
 from hepfool.training import TrainingSettings
 from hepfool.typing import FloatArray
 
@@ -137,7 +134,7 @@ def test_what_is_there_is_not_made_again(study: CrossRuns, folder: Path, monkeyp
     for name in ("fit", "train_detector"):
         monkeypatch.setattr(runs_module, name, never)
     monkeypatch.setattr(PGD, "iterate", never)
-    monkeypatch.setattr("hepfool.studies.cross_run.evaluate", never)
+    monkeypatch.setattr("hepfool.studies._cross_run.evaluate", never)
     again = run_cross_runs(PLAN, table(), seed=1, n_runs=3, resume=folder)
     assert again.cells == study.cells
     assert again.adaptive == study.adaptive

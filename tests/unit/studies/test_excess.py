@@ -6,11 +6,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult
-from hepfool.models.protocols import Classifier
-from hepfool.studies.contributions import attack_contributions, variation_contributions
-from hepfool.studies.excess import excess_of, excess_over_mean
-from hepfool.studies.systematics import Measured, SystematicEffect, attack_effect, total
+from hepfool.attacks import AttackResult
+from hepfool.models import Classifier
+from hepfool.studies import Measured, attack_contributions, excess_of, excess_over_mean, total, variation_contributions
+from hepfool.studies._systematics import SystematicEffect, attack_effect
 from tests.effects import run_excess, run_systematics
 
 

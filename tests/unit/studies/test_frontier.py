@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackProblem, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import AttackProblem, CONSERVAttack, run_attack
 from hepfool.events import Envelope, EventTable
-from hepfool.statistics.checks import CheckSettings
-from hepfool.statistics.marginals import Binning
-from hepfool.studies import frontier
-from hepfool.studies.frontier import FrontierPoint, OperatingPoint, run_frontier, scaled_caps
+from hepfool.statistics import Binning, CheckSettings
+from hepfool.studies import OperatingPoint, run_frontier
+from hepfool.studies import _frontier as frontier
+from hepfool.studies._frontier import FrontierPoint, scaled_caps
 from hepfool.typing import FloatArray
 from hepfool.validation import Marginals, Validation
 from tests.specimens import SineClassifier, events

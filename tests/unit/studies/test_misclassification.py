@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from hepfool.studies.misclassification import Misclassification, systematic_misclassification
+from hepfool.studies import systematic_misclassification
+from hepfool.studies._misclassification import Misclassification
 
 N_RUNS = 10
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hepfool.attacks.base import AttackResult, run_attack
+from hepfool.attacks import AttackResult, run_attack
 from hepfool.events import EventTable
-from hepfool.studies.region_yields import RegionYields, Variable, feature_variable, region_yields, score_variable
+from hepfool.studies import feature_variable, region_yields, score_variable
+from hepfool.studies._region_yields import RegionYields, Variable
 from hepfool.typing import BoolArray, FloatArray
 from tests.specimens import SENTINEL, SineClassifier, events
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackProblem, run_attack
+from hepfool.attacks import AttackProblem, run_attack
 from hepfool.events import EventTable, Region
-from hepfool.studies.contributions import ALL_EVENTS
-from hepfool.studies.systematics import Measured, SystematicEffect, attack_effect, total
+from hepfool.studies import ALL_EVENTS, Measured, total
+from hepfool.studies._systematics import SystematicEffect, attack_effect
 from hepfool.typing import FloatArray, IntArray
 from tests.effects import run_systematics
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import AttackResult, Noise, run_attack
 from hepfool.events import UNLABELLED
 from hepfool.sums import data_sums, scan_thresholds
 from hepfool.typing import FloatArray

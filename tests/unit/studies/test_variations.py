@@ -12,12 +12,13 @@ import uproot
 from coffea.analysis_tools import Weights
 from hist import Hist
 
-from hepfool.attacks.limits import travel
+from hepfool.attacks import travel
 from hepfool.events import Envelope, EventTable
 from hepfool.features import Derived, Feature
-from hepfool.io.histograms import read_histograms
-from hepfool.io.store import Store, write_store
-from hepfool.studies.variations import correction_variations, envelope_variations, weight_variations, yield_effects
+from hepfool.io import read_histograms
+from hepfool.io._store import Store, write_store
+from hepfool.studies import correction_variations, envelope_variations, weight_variations
+from hepfool.studies._variations import yield_effects
 from tests.effects import run_systematics
 from tests.specimens import SineClassifier, events
 

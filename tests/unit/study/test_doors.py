@@ -19,14 +19,12 @@ from coffea.util import save
 from torch import nn
 
 from hepfool import Study, cli
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack, run_attack
 from hepfool.events import UNLABELLED, EventTable
-from hepfool.models.files import export_program, load_torch
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import TorchClassifier, export_program, load_torch
 from hepfool.study import judged
-from hepfool.study.plan import EventsConfiguration, checked
-from hepfool.study.sources import read_events
+from hepfool.study._plan import EventsConfiguration, checked
+from hepfool.study._sources import read_events
 from hepfool.sums import data_sums
 from hepfool.validation import Validation
 
@@ -59,8 +57,8 @@ def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hepfool.study.outcome.draw_study", lambda *_, **__: {})
-    monkeypatch.setattr("hepfool.study.procedure.further_figures", lambda *_, **__: {})
+    monkeypatch.setattr("hepfool.study._outcome.draw_study", lambda *_, **__: {})
+    monkeypatch.setattr("hepfool.study._procedure.further_figures", lambda *_, **__: {})
 
 
 def events(folder: Path, shift: float | None) -> dict[str, Any]:

@@ -11,14 +11,14 @@ import pyarrow.parquet
 import pytest
 from numpy.typing import NDArray
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.checks import leaving
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import Noise, run_attack
+from hepfool.attacks._checks import leaving
 from hepfool.events import EventTable
-from hepfool.studies.contributions import varied_mask
-from hepfool.study.inputs import check_inputs
-from hepfool.study.plan import EventsConfiguration, Study
-from hepfool.study.sources import read_events
+from hepfool.studies._contributions import varied_mask
+from hepfool.study import Study
+from hepfool.study._inputs import check_inputs
+from hepfool.study._plan import EventsConfiguration
+from hepfool.study._sources import read_events
 from tests.specimens import SineClassifier
 
 Content = dict[str, NDArray[Any]]

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from hepfool.attacks.base import AttackResult
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import AttackResult, CONSERVAttack
 from hepfool.events import EventTable, signal_region_envelope
-from hepfool.models.blackbox import FiniteDifference
-from hepfool.models.protocols import Classifier
-from hepfool.statistics.checks import CheckSettings
-from hepfool.studies.frontier import OperatingPoint, run_frontier, scaled_caps
-from hepfool.study.outcome import check_shown, draw_study, judged, thin, write_study
+from hepfool.models import Classifier, FiniteDifference
+from hepfool.statistics import CheckSettings
+from hepfool.studies import OperatingPoint, run_frontier
+from hepfool.studies._frontier import scaled_caps
+from hepfool.study import draw_study, judged, thin, write_study
+from hepfool.study._outcome import check_shown
 from tests.judged import judged_attack
 from tests.specimens import SineClassifier, events
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack
 from hepfool.features import Derived, Feature
-from hepfool.study import Study, procedure
+from hepfool.study import Study
+from hepfool.study import _procedure as procedure
 from hepfool.validation import Correlations, Marginals, Validation
 
 GOOD = """\

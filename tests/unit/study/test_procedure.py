@@ -18,21 +18,17 @@ from click.testing import CliRunner
 from matplotlib.figure import Figure
 
 from hepfool import cli
-from hepfool.attacks.base import AttackProblem, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.defences.detector import train_detector
+from hepfool.attacks import AttackProblem, CONSERVAttack, run_attack
+from hepfool.defences import DetectorSettings, train_detector
 from hepfool.events import UNLABELLED, EventTable, Region
 from hepfool.inference import expected_impact
-from hepfool.inference.impact import impact_record
-from hepfool.io.finished import WorkFolder
-from hepfool.io.owners import claimed
-from hepfool.io.tables import read_table
-from hepfool.models.files import export_program
-from hepfool.models.networks import Standardise, mlp
-from hepfool.settings import DetectorSettings
+from hepfool.inference._impact import impact_record
+from hepfool.io import WorkFolder, read_table
+from hepfool.io._owners import claimed
+from hepfool.models import Standardise, export_program, mlp
 from hepfool.study import Study
-from hepfool.study.figures import further_figures
-from hepfool.study.outcomes import Baseline, EventParts, SystematicsOutcome
+from hepfool.study._figures import further_figures
+from hepfool.study._outcomes import Baseline, EventParts, SystematicsOutcome
 from hepfool.sums import data_sums
 from hepfool.training import TrainingSettings, fit
 from hepfool.typing import FloatArray
@@ -46,8 +42,8 @@ STEPS = ("events", "baseline", "attack", "detector", "adaptive", "systematics", 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out, which take most of the time."""
-    monkeypatch.setattr("hepfool.study.outcome.draw_study", lambda _, **__: {})
-    monkeypatch.setattr("hepfool.study.procedure.further_figures", lambda *_, **__: {})
+    monkeypatch.setattr("hepfool.study._outcome.draw_study", lambda _, **__: {})
+    monkeypatch.setattr("hepfool.study._procedure.further_figures", lambda *_, **__: {})
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +221,7 @@ def test_a_full_disk_costs_only_what_is_kept(
 
     plain = settings(detector=None, checks=None)
     with monkeypatch.context() as patch:
-        patch.setattr("hepfool.io.finished.written_whole", full)
+        patch.setattr("hepfool.io._finished.written_whole", full)
         with pytest.warns(UserWarning, match=r"cannot be kept in .*report-work.* \(No space left on device\)") as said:
             _, first = steps_done(plain, table)
     assert len([one for one in said if "cannot be kept" in str(one.message)]) == 1
@@ -377,7 +373,7 @@ def test_trainings_are_repeated_on_demand(
         attacked.append(options)
         return run_attack(*arguments, **options)
 
-    monkeypatch.setattr("hepfool.studies.runs.run_attack", watched)
+    monkeypatch.setattr("hepfool.studies._runs.run_attack", watched)
     configuration = settings(network=network, spread={"n_runs": 2}, **own)
     summary = configuration.run(table=table)
     # Two trainings, each attacked on three parts, and with knowledge of its detector; the bins are those of the workflow.

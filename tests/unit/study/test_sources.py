@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from coffea.util import save
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import Noise, run_attack
 from hepfool.events import EventTable
 from hepfool.exceptions import IncompleteInputError
 from hepfool.identity import table_digest
-from hepfool.io.partitions import write_partitions
-from hepfool.io.store import Store, write_store
-from hepfool.study import sources
-from hepfool.study.plan import NOT_PICKLED, EventsConfiguration, Study
-from hepfool.study.sources import output_digest, read_events
+from hepfool.io import write_partitions
+from hepfool.io._store import Store, write_store
+from hepfool.study import Study
+from hepfool.study import _sources as sources
+from hepfool.study._plan import NOT_PICKLED, EventsConfiguration
+from hepfool.study._sources import output_digest, read_events
 from tests.specimens import SineClassifier, events
 
 

@@ -13,18 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
 from hepfool.events import UNLABELLED, EventTable
-from hepfool.summary.allowed_fraction import (
-    AllowedFraction,
-    ControlYields,
-    allowed_fraction,
-    cls_of,
-    control_yields,
-    limits_of,
-    scaled_size,
-)
+from hepfool.summary import AllowedFraction, ControlYields, scaled_size
+from hepfool.summary.allowed_fraction import allowed_fraction, cls_of, control_yields, limits_of
 from hepfool.sums import AttackSums, data_sums, sums_of
 from hepfool.typing import FloatArray
 from tests.specimens import SineClassifier, events

@@ -7,12 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult
-from hepfool.models.protocols import Classifier
-from hepfool.studies.excess import Difference, Excess
-from hepfool.studies.systematics import Measured, SystematicEffect
+from hepfool.attacks import AttackResult
+from hepfool.models import Classifier
+from hepfool.studies import Measured
+from hepfool.studies._excess import Difference, Excess
+from hepfool.studies._systematics import SystematicEffect
 from hepfool.summary import Evidence, Thresholds
-from hepfool.summary.criteria import (
+from hepfool.summary._criteria import (
     COMMON_CRITERIA,
     REGION_CRITERIA,
     AttackConverged,
@@ -26,8 +27,8 @@ from hepfool.summary.criteria import (
     MarginalsWithinFloor,
     YieldsWithinSystematics,
 )
-from hepfool.summary.evidence import FlaggedFraction, FlaggedSignal
-from hepfool.summary.observed import ObservedCheck
+from hepfool.summary._evidence import FlaggedFraction, FlaggedSignal
+from hepfool.summary._observed import ObservedCheck
 
 REGION = "high_met"
 

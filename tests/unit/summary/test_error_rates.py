@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from hepfool.statistics.compatibility import Compatibility
-from hepfool.statistics.exact import ExactSum
-from hepfool.studies.systematics import Measured
+from hepfool.statistics import Compatibility
+from hepfool.statistics._exact import ExactSum
+from hepfool.studies import Measured
 from hepfool.summary import Evidence, decide
-from hepfool.summary.evidence import FlaggedFraction, FlaggedSignal
-from hepfool.summary.observed import ObservedCheck
+from hepfool.summary._evidence import FlaggedFraction, FlaggedSignal
+from hepfool.summary._observed import ObservedCheck
 from hepfool.sums import AttackSums
-from hepfool.sums.effects import attack_effect, excess, systematic_effects
-from hepfool.sums.record import Key
+from hepfool.sums._effects import attack_effect, excess, systematic_effects
+from hepfool.sums._record import Key
 from hepfool.typing import FloatArray
 
 N_TOYS, ALLOWED = 500, 0.05
@@ -114,7 +114,7 @@ AT_THE_EDGE = {
 @pytest.fixture(autouse=True)
 def as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the decisions with other thresholds, for speed."""
-    monkeypatch.setattr("hepfool.summary.verdict._OTHERS", {})
+    monkeypatch.setattr("hepfool.summary._verdict._OTHERS", {})
 
 
 @pytest.mark.slow

@@ -8,23 +8,23 @@ import math
 import numpy as np
 import pytest
 
-from hepfool.attacks.base import AttackResult
-from hepfool.defences.detector import DetectorReport
+from hepfool.attacks import AttackResult
+from hepfool.defences import DetectorReport
 from hepfool.inference import BiasTest, Impact
-from hepfool.inference.impact import Interval, NuisanceImpact, impact_record
-from hepfool.models.protocols import Classifier
-from hepfool.statistics.checks import DetectionPower, DetectionTable
-from hepfool.statistics.joint_toys import CombinedPower
-from hepfool.statistics.toys import Power
-from hepfool.studies.cross_run import CrossRuns
-from hepfool.studies.excess import Difference, Excess
-from hepfool.studies.frontier import Frontier, FrontierPoint
-from hepfool.studies.systematics import Measured, SystematicEffect
+from hepfool.inference._impact import Interval, NuisanceImpact, impact_record
+from hepfool.models import Classifier
+from hepfool.statistics._checks import DetectionPower, DetectionTable
+from hepfool.statistics._joint_toys import CombinedPower
+from hepfool.statistics._toys import Power
+from hepfool.studies import CrossRuns, Measured
+from hepfool.studies._excess import Difference, Excess
+from hepfool.studies._frontier import Frontier, FrontierPoint
+from hepfool.studies._systematics import SystematicEffect
 from hepfool.summary import Evidence, decide, summarise, summary_schema
-from hepfool.summary.criteria import FlaggedFractionsAgree
-from hepfool.summary.evidence import FlaggedFraction, FlaggedSignal
-from hepfool.summary.observed import ObservedCheck
-from hepfool.summary.on_demand import frontier_record, spread_record
+from hepfool.summary._criteria import FlaggedFractionsAgree
+from hepfool.summary._evidence import FlaggedFraction, FlaggedSignal
+from hepfool.summary._observed import ObservedCheck
+from hepfool.summary._on_demand import frontier_record, spread_record
 from hepfool.sums import AttackSums
 
 REGION = "high_met"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from hepfool.attacks.limits import admissible
+from hepfool.attacks._limits import admissible
 from hepfool.testing import AttackConformance
 
 

@@ -15,19 +15,18 @@ from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import nn
 
-from hepfool.attacks.restarts import Sets
+from hepfool.attacks._restarts import Sets
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NotCertifiableError
 from hepfool.features import Derived, Feature, FeatureSpace
-from hepfool.models.folding import folded
-from hepfool.models.layers import Folded
-from hepfool.models.networks import Standardise
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import Standardise, TorchClassifier
+from hepfool.models._folding import folded
+from hepfool.models._layers import Folded
 from hepfool.typing import FloatArray
-from hepfool.worst_case.branch import Parts, _halves, divided
-from hepfool.worst_case.certified import Certificate, certify
-from hepfool.worst_case.relax import enclosed, linear_bounds, lines
-from hepfool.worst_case.splits import _divided, _evaluated, _first, _improved, _leaks, decided_by_signs
+from hepfool.worst_case import Certificate, certify
+from hepfool.worst_case._branch import Parts, _halves, divided
+from hepfool.worst_case._relax import enclosed, linear_bounds, lines
+from hepfool.worst_case._splits import _divided, _evaluated, _first, _improved, _leaks, decided_by_signs
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "ReLU": nn.ReLU,

@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hepfool.attacks.base import AttackProblem, AttackResult, run_attack
-from hepfool.attacks.bounds import Bounds
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.gradient import PGD
-from hepfool.attacks.search.exchange import matched_pairs
+from hepfool.attacks import PGD, AttackProblem, AttackResult, CONSERVAttack, run_attack
+from hepfool.attacks._bounds import Bounds
+from hepfool.attacks._search.exchange import matched_pairs
 from hepfool.events import Envelope, EventTable, Region
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Correlations, Marginals, Validation
-from hepfool.worst_case.composition import Sides, _kinds, compositions, exchangeable, most_fooled, reach
+from hepfool.worst_case import compositions
+from hepfool.worst_case.composition import Sides, _kinds, exchangeable, most_fooled, reach
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")

@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks import CONSERVAttack, run_attack
 from hepfool.events import Envelope, EventTable, Region
-from hepfool.models.blackbox import CallableClassifier
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import CallableClassifier, TorchClassifier
 from hepfool.typing import BoolArray, FloatArray
-from hepfool.worst_case.ladder import Ladder, _grid, ladder
+from hepfool.worst_case import Ladder
+from hepfool.worst_case.ladder import _grid, ladder
 
 pytestmark = [
     pytest.mark.torch,

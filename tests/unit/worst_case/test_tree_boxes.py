@@ -20,10 +20,10 @@ from sklearn.tree import DecisionTreeClassifier
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NotCertifiableError
 from hepfool.features import Feature
-from hepfool.models.blackbox import CallableClassifier, FiniteDifference
-from hepfool.models.trees import ensemble_of
+from hepfool.models import CallableClassifier, FiniteDifference
+from hepfool.models._trees import ensemble_of
 from hepfool.typing import FloatArray, IntArray
-from hepfool.worst_case.certified import certify
+from hepfool.worst_case import certify
 
 MODELS: dict[str, Any] = {
     "forest": lambda: RandomForestClassifier(6, max_depth=4, random_state=0),

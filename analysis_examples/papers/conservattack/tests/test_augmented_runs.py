@@ -15,10 +15,9 @@ from analysis_examples.papers.conservattack.augmented_runs import (
     noisy_control,
     run_augmentation,
 )
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.gradient import PGD
+from hepfool.attacks import PGD, run_attack
 from hepfool.events import EventTable
-from hepfool.models.networks import Standardise, mlp
+from hepfool.models import Standardise, mlp
 from hepfool.samples.toys import donut
 from hepfool.training import TrainingSettings
 from tests.specimens import SineClassifier, events

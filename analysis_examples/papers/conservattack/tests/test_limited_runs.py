@@ -9,15 +9,12 @@ import pytest
 
 from analysis_examples.papers.conservattack import limited_runs
 from analysis_examples.papers.conservattack.limited_runs import LimitedData, LimitedDataPlan, run_limited_data
-from hepfool.attacks.base import run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.gradient import PGD
-from hepfool.defences.detector import train_detector
+from hepfool.attacks import PGD, CONSERVAttack, run_attack
+from hepfool.defences import DetectorSettings, train_detector
 from hepfool.events import EventTable
-from hepfool.models.networks import Standardise, mlp
+from hepfool.models import Standardise, mlp
 from hepfool.samples.toys import donut
-from hepfool.settings import DetectorSettings
-from hepfool.statistics.distance_correlation import distance_correlation
+from hepfool.statistics import distance_correlation
 from hepfool.training import TrainingSettings
 
 pytestmark = pytest.mark.torch

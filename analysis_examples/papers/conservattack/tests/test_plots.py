@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from analysis_examples.papers.conservattack.augmented_runs import Augmentation, AugmentedRun
 from analysis_examples.papers.conservattack.limited_runs import LimitedAttack, LimitedData, LimitedRun
 from analysis_examples.papers.conservattack.plots import plot_augmentation, plot_limited_data
-from hepfool.defences.detector import DetectorReport
+from hepfool.defences import DetectorReport
 from hepfool.plots import PlotStyle
 
 PLAIN = PlotStyle(experiment="plain")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from hepfool import EventTable, best_single_cut
-from hepfool.contrib.jets.topodnn import topodnn_table
+from hepfool.contrib.jets import topodnn_table
 
 pytestmark = pytest.mark.torch
 FOLDER = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from analysis_examples.papers.hidden_sensitivity.records import (
     SensitivityGrid,
     TrainedSensitivity,
 )
-from hepfool.studies.contributions import Measured
+from hepfool.studies import Measured
 
 
 def trained_sensitivity(attack: float, ordinary: float, random: float) -> TrainedSensitivity:

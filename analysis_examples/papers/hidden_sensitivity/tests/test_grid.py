@@ -10,10 +10,10 @@ import pytest
 
 from analysis_examples.papers.hidden_sensitivity.grid import Architecture, Task, run_sensitivity_grid
 from analysis_examples.papers.hidden_sensitivity.measure import SensitivitySettings, run_hidden_sensitivity
-from hepfool.attacks.gradient import PGD
+from hepfool.attacks import PGD
 from hepfool.events import Envelope, EventTable
-from hepfool.models.protocols import Classifier
-from hepfool.studies.variations import envelope_variations
+from hepfool.models import Classifier
+from hepfool.studies import envelope_variations
 from tests.specimens import SineClassifier, events
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")]

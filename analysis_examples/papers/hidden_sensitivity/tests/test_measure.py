@@ -10,15 +10,11 @@ from scipy import special
 
 from analysis_examples.papers.hidden_sensitivity.measure import SensitivitySettings, run_hidden_sensitivity
 from analysis_examples.papers.hidden_sensitivity.records import Preservation, Sensitivity
-from hepfool.attacks.base import AttackResult, run_attack
-from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.attacks.gradient import PGD
-from hepfool.attacks.limits import travel
-from hepfool.attacks.stochastic import Noise
+from hepfool.attacks import PGD, AttackResult, CONSERVAttack, Noise, run_attack, travel
 from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import ConstraintError
-from hepfool.studies.systematics import attack_effect, total
-from hepfool.studies.variations import envelope_variations
+from hepfool.studies import envelope_variations, total
+from hepfool.studies._systematics import attack_effect
 from hepfool.typing import FloatArray, IntArray
 from tests.effects import run_systematics
 from tests.specimens import SineClassifier, events

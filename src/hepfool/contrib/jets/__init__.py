@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.contrib.jets.layout import ConstituentLayout
-    from hepfool.contrib.jets.networks import ConstituentSum, high_level_jets, particle_flow_jets
-    from hepfool.contrib.jets.observables import jet_d2, jet_mass, jet_pt
-    from hepfool.contrib.jets.records import leading_jets, with_leading_jets
-    from hepfool.contrib.jets.topodnn import topodnn_table
+    from hepfool.contrib.jets._layout import ConstituentLayout
+    from hepfool.contrib.jets._networks import ConstituentSum, high_level_jets, particle_flow_jets
+    from hepfool.contrib.jets._observables import jet_d2, jet_mass, jet_pt
+    from hepfool.contrib.jets._records import leading_jets, with_leading_jets
+    from hepfool.contrib.jets._topodnn import topodnn_table
 else:
     __getattr__, __dir__ = lazy(__name__)
 

@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from hepfool.contrib.jets import ConstituentLayout
-from hepfool.contrib.jets.networks import JET_NETWORKS, ConstituentSum, JetObservables, high_level_jets
-from hepfool.contrib.jets.observables import jet_d2, jet_eta, jet_mass, jet_pt
+from hepfool.contrib.jets import ConstituentLayout, ConstituentSum, high_level_jets, jet_d2, jet_mass, jet_pt
+from hepfool.contrib.jets._networks import JET_NETWORKS, JetObservables
+from hepfool.contrib.jets._observables import jet_eta
 from hepfool.events import EventTable
-from hepfool.models.files import export_program, load_torch, save_state
-from hepfool.models.pytorch import TorchClassifier
+from hepfool.models import TorchClassifier, export_program, load_torch, save_state
 from hepfool.training import TrainingSettings, fit
 from tests.jet_specimens import random_jets
 

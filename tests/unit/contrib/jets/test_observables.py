@@ -11,8 +11,8 @@ import pytest
 import torch
 import vector
 
-from hepfool.contrib.jets import ConstituentLayout
-from hepfool.contrib.jets.observables import constituents, jet_axis, jet_d2, jet_eta, jet_mass, jet_phi, jet_pt
+from hepfool.contrib.jets import ConstituentLayout, jet_d2, jet_mass, jet_pt
+from hepfool.contrib.jets._observables import constituents, jet_axis, jet_eta, jet_phi
 from hepfool.typing import FloatArray
 from tests.jet_specimens import N_CONSTITUENTS, random_jets
 

@@ -7,7 +7,8 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepfool.contrib.jets.topodnn import LAYOUT, TopoDNNFrame, topodnn_features, topodnn_table
+from hepfool.contrib.jets import topodnn_table
+from hepfool.contrib.jets._topodnn import LAYOUT, TopoDNNFrame, topodnn_features
 from hepfool.typing import FloatArray
 from tests.jet_specimens import N_CONSTITUENTS, random_jets
 
