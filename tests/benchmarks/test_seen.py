@@ -128,3 +128,5 @@ def test_power_to_see_the_attack(
     assert powers["score not kept", 20_000, "chi2, score"] == 1.0
     for n_data in N_DATA:
         assert powers["each check at power 0.10", n_data, "chi2, score"] < 0.25
+        for looked in ("score", "inputs"):
+            assert powers["each check and KS at power 0.10", n_data, f"ks, {looked}"] < 0.25
