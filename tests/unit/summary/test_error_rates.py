@@ -117,7 +117,6 @@ def as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hepfool.summary._verdict._OTHERS", {})
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", AT_THE_EDGE)
 def test_neither_answer_is_given_wrongly_too_often(name: str) -> None:
     found = decisions(AT_THE_EDGE[name], seed=1)
