@@ -337,8 +337,11 @@ def compute_features(objects: Objects) -> dict[str, Any]:
         "lead_jet_pt": pair[:, 0].pt,
         "dijet_mass": (pair[:, 0] + pair[:, 1]).mass,
     }
-    derived = {FEATURES.names[j]: FEATURES[j].derived for j in FEATURES.derived}
-    following = {name: how.function(*(numbers(measured[one]) for one in how.inputs)) for name, how in derived.items()}
+    following = {
+        feature.name: how.function(*(numbers(measured[name]) for name in how.inputs))
+        for feature in FEATURES
+        if (how := feature.derived) is not None
+    }
     return measured | following
 
 
