@@ -335,8 +335,11 @@ def compute_features(objects: Objects) -> dict[str, Any]:
         "lead_jet_pt": pair[:, 0].pt,
         "dijet_mass": (pair[:, 0] + pair[:, 1]).mass,
     }
-    derived = {feature.name: feature.derived for feature in FEATURES if feature.derived is not None}
-    following = {name: how.function(*(numbers(measured[one]) for one in how.inputs)) for name, how in derived.items()}
+    following = {
+        feature.name: how.function(*(numbers(measured[name]) for name in how.inputs))
+        for feature in FEATURES
+        if (how := feature.derived) is not None
+    }
     return measured | following
 
 
