@@ -166,9 +166,10 @@ def unlink_words(_: Sphinx, doctree: nodes.document) -> None:
     """Take away the references of words in types, such as the ``n_events`` of a shape, and of names that two modules have."""
     names = Counter(home.rpartition(".")[2] for home in homes().values())
     for node in list(doctree.findall(addnodes.pending_xref)):
-        if node.get("refdomain") == "py" and node.get("refspecific") and "." not in node["reftarget"]:
-            if node["reftarget"].islower() or names[node["reftarget"]] > 1:
-                node.replace_self(node.children)
+        target = node["reftarget"]
+        loose = node.get("refdomain") == "py" and node.get("refspecific") and "." not in target
+        if loose and (target.islower() or names[target] > 1):
+            node.replace_self(node.children)
 
 
 def find_home(app: Sphinx, env: Any, node: Any, content: nodes.Element) -> nodes.Node | None:
