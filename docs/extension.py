@@ -44,7 +44,7 @@ API: Final[dict[str, tuple[str, ...]]] = {
     "In coffea": ("hepfool.processors", "hepfool.io.partitions", "hepfool.io.store"),
     "Sums of an attack": ("hepfool.sums",),
     "Defences": (
-        *("hepfool.defences.detector", "hepfool.defences.detector_curves", "hepfool.defences.adaptive"),
+        *("hepfool.defences.detector", "hepfool.defences._detector_curves", "hepfool.defences.adaptive"),
         *("hepfool.defences.adversarial_training", "hepfool.defences.robustness"),
     ),
     "How far from the worst case": (

@@ -48,6 +48,40 @@ DAILY = [
     "progress_bars",
     "run_attack",
 ]
+#: What users import from; every other module starts with an underscore.
+PACKAGES = [
+    "hepfool",
+    *(
+        "hepfool.attacks",
+        "hepfool.contrib.jets",
+        "hepfool.defences",
+        "hepfool.events",
+        "hepfool.inference",
+        "hepfool.io",
+    ),
+    *(
+        "hepfool.models",
+        "hepfool.plots",
+        "hepfool.processors",
+        "hepfool.report",
+        "hepfool.samples",
+        "hepfool.statistics",
+    ),
+    *("hepfool.studies", "hepfool.study", "hepfool.summary", "hepfool.sums", "hepfool.testing", "hepfool.worst_case"),
+]
+OTHERS = [
+    *("hepfool.cli", "hepfool.contrib", "hepfool.contrib.attention", "hepfool.demo", "hepfool.exceptions"),
+    *("hepfool.explain", "hepfool.extras", "hepfool.features", "hepfool.identity", "hepfool.surrogate"),
+    *("hepfool.training", "hepfool.typing", "hepfool.validation"),
+    # Modules of samples: htautau.fileset, higgsml.FEATURES.
+    *("hepfool.samples.higgsml", "hepfool.samples.htautau", "hepfool.samples.htautau_analysis", "hepfool.samples.toys"),
+    # A function of the same name is in them.
+    *("hepfool.summary.allowed_fraction", "hepfool.worst_case.ladder"),
+    # Their names are exported by the package too; analyses import from them.
+    *("hepfool.attacks.base", "hepfool.io.tables", "hepfool.models.blackbox", "hepfool.models.files"),
+    *("hepfool.models.protocols", "hepfool.models.pytorch", "hepfool.processors.analysis", "hepfool.processors.passes"),
+    *("hepfool.statistics.marginals", "hepfool.worst_case.certified", "hepfool.worst_case.composition"),
+]
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(hepfool.__path__, prefix="hepfool.")
@@ -86,10 +120,28 @@ def test_the_names_of_daily_use_stand_at_the_top() -> None:
     assert done.stdout.split() == ["True"]
 
 
-def test_every_top_level_name_has_its_home() -> None:
-    assert set(hepfool._MODULES) == set(hepfool.__all__) - {"__version__"}
-    for name, module in hepfool._MODULES.items():
-        assert getattr(hepfool, name) is getattr(importlib.import_module(module), name)
+@pytest.mark.xfail(reason="inner modules get their underscore last", strict=True)
+def test_no_module_is_public_by_accident() -> None:
+    assert {"hepfool", *(name for name in MODULES if "._" not in name)} == {*PACKAGES, *OTHERS}
+    for package in PACKAGES:
+        inner = {name.removeprefix(f"{package}.") for name in MODULES if name.startswith(f"{package}.")}
+        assert inner.isdisjoint(importlib.import_module(package).__all__), "either the name or the module"
+
+
+def test_the_surface_is_small() -> None:
+    modules = [importlib.import_module(name) for name in (*PACKAGES, *OTHERS)]
+    assert len({name for module in modules for name in getattr(module, "__all__", ())}) <= 300
+
+
+def test_a_package_loads_nothing_before_it_is_asked() -> None:
+    lazy = [name for name in PACKAGES if name != "hepfool.testing"]
+    asked = "; ".join(f"dir({name})" for name in lazy)
+    assert heavy_after(f"import {', '.join(lazy)}; {asked}", HEAVY + NUMERICAL) == []
+    for name in lazy:
+        package = importlib.import_module(name)
+        assert dir(package) == sorted(package.__all__)
+        with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'EvenTable'"):
+            _ = package.EvenTable
 
 
 def test_a_module_is_an_attribute_of_the_package() -> None:
@@ -123,11 +175,17 @@ def test_an_attack_loads_no_framework_and_no_file_format() -> None:
     assert heavy_after(statements, [*HEAVY, "awkward", "pyarrow", "scipy.optimize", "scipy.stats", "uproot"]) == []
 
 
-@pytest.mark.parametrize("module", ["summary", "plots", "report", "inference", "sums", "io.tables", "io.partitions"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("hepfool.summary", "hepfool.plots", "hepfool.report", "hepfool.inference", "hepfool.sums.record"),
+        *("hepfool.io.tables", "hepfool.io.partitions"),
+    ],
+)
 def test_a_module_loads_no_package_that_it_may_not_use(module: str) -> None:
     heavy = [name for name in HEAVY if name != "matplotlib"]
     unused = [*heavy, "awkward", "cabinetry", "pandas", "pyarrow", "pyhf", "uproot", "vector"]
-    assert heavy_after(f"import hepfool.{module}", unused) == []
+    assert heavy_after(f"from {module} import *", unused) == []
 
 
 def test_importing_hepfool_loads_no_framework() -> None:
@@ -136,15 +194,9 @@ def test_importing_hepfool_loads_no_framework() -> None:
 
 def test_names_of_the_processors_are_loaded_when_asked_for() -> None:
     assert heavy_after("from hepfool.processors import attack_collected, collect, table_of", [*HEAVY, "awkward"]) == []
-    processors = importlib.import_module("hepfool.processors")
-    assert sorted(processors._MODULES) == sorted(processors.__all__)
-    for name in processors.__all__:
-        assert getattr(processors, name).__name__ == name
     inner = [name for name in MODULES if name.startswith("hepfool.processors.")]
     assert len(inner) > 10
     assert [name for name in inner if hasattr(importlib.import_module(name), "__all__")] == [], "export it at the top"
-    with pytest.raises(AttributeError, match="no attribute 'collects'"):
-        _ = processors.collects
 
 
 def test_the_numerical_core_loads_no_framework() -> None:

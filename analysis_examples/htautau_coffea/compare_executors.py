@@ -29,9 +29,9 @@ from hepfool.exceptions import LowStatisticsWarning
 from hepfool.features import Feature, FeatureSpace
 from hepfool.models.networks import Standardise, mlp
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.processors._digest import digest
 from hepfool.processors.analysis import feature_matrix, leading
 from hepfool.processors.completeness import run_processor
-from hepfool.processors.digest import digest
 from hepfool.processors.passes import TableProcessor
 from hepfool.processors.processor import AttackProcessor
 from hepfool.samples import htautau

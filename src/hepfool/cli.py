@@ -27,9 +27,9 @@ from rich.table import Table
 
 from hepfool._version import __version__
 from hepfool.command_line import PlanCommand, in_options, plan_of, remark_caps
-from hepfool.exceptions import MissingExtraError
+from hepfool.exceptions import Interrupted, MissingExtraError
 from hepfool.extras import extras_named
-from hepfool.interrupts import Interrupted, Received, command_to_go_on, stopped_by_signals
+from hepfool.interrupts import Received, command_to_go_on, stopped_by_signals
 from hepfool.progress import progress_bars
 
 __all__ = ["main"]
@@ -119,7 +119,7 @@ def attack(files: tuple[str, ...], output: str, *, force: bool, frontier: bool, 
     """Attack the events of ROOT, Parquet or CSV FILEs and write a report: a study without detector."""
     with _user_errors() as received:
         # Loaded late, so that --help stays quick.
-        from hepfool.report import check_output  # noqa: PLC0415
+        from hepfool.report.folder import check_output  # noqa: PLC0415
         from hepfool.study.plan import Study, checked  # noqa: PLC0415
 
         check_output(output, force=force)
@@ -182,7 +182,7 @@ def demo(output: str, *, force: bool, frontier: bool, seed: int) -> None:
     """Run a small study from simulated events to a verdict; an interrupted run resumes."""
     with _user_errors() as received:
         from hepfool.demo import demo_study, run_demo  # noqa: PLC0415 - loaded late, so that --help stays quick
-        from hepfool.report import check_output  # noqa: PLC0415
+        from hepfool.report.folder import check_output  # noqa: PLC0415
 
         folder = check_output(output, force=force)
         received.kept.append(demo_study(folder).work_folder)
@@ -211,7 +211,7 @@ def init(folder: str, *, coffea: bool) -> None:
 def contact_sheet(folder: str, *, force: bool) -> None:
     """Lay out every PNG image in FOLDER and the folders in it on few pages."""
     with _user_errors():
-        from hepfool.report import make_contact_sheet  # noqa: PLC0415 - loaded late, so that --help stays quick
+        from hepfool.report.contact_sheet import make_contact_sheet  # noqa: PLC0415 - loaded late, so that --help stays quick
 
         for path in make_contact_sheet(folder, force=force):
             click.echo(str(path))

@@ -25,7 +25,7 @@ from hepfool.study.procedure import run_steps
 from hepfool.summary import Summary
 from hepfool.typing import ProgressCallback
 
-__all__ = ["demo_events", "demo_steps", "demo_study", "run_demo"]
+__all__ = ["demo_steps", "demo_study"]
 
 PLAN: Final = Path(htautau.__file__).with_name("study.yaml")
 WORKERS: Final = 2

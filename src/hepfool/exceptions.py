@@ -9,6 +9,7 @@ __all__ = [
     "DominantEventWarning",
     "GradientsUnavailableError",
     "IncompleteInputError",
+    "Interrupted",
     "LowStatisticsWarning",
     "MissingExtraError",
     "NetworkWarning",
@@ -60,6 +61,10 @@ class IncompleteInputError(RuntimeError):
 
 class UnreadableFileError(ValueError):
     """A file is damaged, truncated or empty."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped before it was complete, by Ctrl-C or a signal; the same call resumes from what it kept."""
 
 
 class WorkerLostError(RuntimeError):

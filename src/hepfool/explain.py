@@ -34,7 +34,7 @@ from hepfool.studies.misclassification import Misclassification
 from hepfool.typing import BoolArray, FloatArray
 from hepfool.worst_case.shifts import MOST_SIGNS, Shifts
 
-__all__ = ["Coherence", "ExplainedPart", "Explanation", "explain", "explain_flags"]
+__all__ = ["Explanation", "explain", "explain_flags"]
 
 #: Takes the values of all events that are explained, and says which are fooled, or flagged.
 Outcome = Callable[[FloatArray], BoolArray]

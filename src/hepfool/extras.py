@@ -11,6 +11,8 @@ from typing import Any
 
 from hepfool.exceptions import MissingExtraError
 
+__all__ = ["import_extra"]
+
 #: Extras that bring the packages which modules of ours import at their top.
 _EXTRAS = {
     "coffea": "coffea",

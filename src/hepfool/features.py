@@ -238,13 +238,13 @@ class FeatureSpace:
         ValueError
             If there is no such feature; the message suggests close names.
         """
-        try:
-            return self.names.index(name)
-        except ValueError:
-            close = difflib.get_close_matches(name, self.names, n=3)
-            hint = f"did you mean {', '.join(close)}?" if close else f"known are {', '.join(self.names)}"
-            msg = f"no feature named {name!r}; {hint}"
-            raise ValueError(msg) from None
+        for j, feature in enumerate(self.features):  # attacks ask many thousand times
+            if feature.name == name:
+                return j
+        close = difflib.get_close_matches(name, self.names, n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else f"known are {', '.join(self.names)}"
+        msg = f"no feature named {name!r}; {hint}"
+        raise ValueError(msg)
 
     @property
     def lower(self) -> FloatArray:

@@ -13,7 +13,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import lru_cache, partial, reduce
 from typing import Any, Final
 
 import numpy as np
@@ -22,8 +22,9 @@ from hepfool.printable import printable
 from hepfool.typing import FloatArray
 
 _ONE: Final = ("abs", "sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arctan")
-_TWO: Final = ("arctan2", "hypot")
-#: Functions of a formula; angles are in radians, and ``min`` and ``max`` take any number of values.
+_TWO: Final = ("arctan2", "hypot", "filled")
+#: Functions of a formula; angles are in radians, ``min`` and ``max`` take any number of values, and ``filled(x, y)`` is y where x is
+#: missing.
 FUNCTIONS: Final = (*_ONE, *_TWO, "min", "max")
 _OPERATORS: Final[Mapping[type, Callable[..., Any]]] = {
     ast.Add: operator.add,
@@ -34,6 +35,7 @@ _OPERATORS: Final[Mapping[type, Callable[..., Any]]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
+_OfColumns = Callable[[Mapping[str, FloatArray]], Any]
 _LONGEST: Final = 1000
 #: Squares of larger numbers are not finite.
 _LARGEST: Final = 1e150
@@ -76,7 +78,7 @@ class Formula:
         """Compute the column."""
         given = dict(zip(self.inputs, (np.asarray(column, dtype=np.float64) for column in columns), strict=True))
         with np.errstate(all="ignore"):
-            return np.asarray(_value(_parsed(self.text), given))
+            return np.asarray(_function(self.text)(given))
 
     def complete(self, columns: Mapping[str, FloatArray]) -> FloatArray:
         """Compute the column, and refuse a result that is not a number where every input is one."""
@@ -148,20 +150,40 @@ def _column(text: str, node: ast.expr) -> str:
     raise ValueError(msg)
 
 
-def _value(node: ast.expr, columns: Mapping[str, FloatArray]) -> Any:
+@lru_cache(maxsize=256)
+def _function(text: str) -> _OfColumns:
+    """Take a formula apart once: attacks compute the same ones many thousand times."""
+    return _taken_apart(_parsed(text))
+
+
+def _taken_apart(node: ast.expr) -> _OfColumns:
     match node:
         case ast.Constant(value=int() | float() as number):
-            found: Any = np.float64(number)
+            return partial(_constant, np.float64(number))
         case ast.Name(id="pi"):
-            found = np.float64(math.pi)
+            return partial(_constant, np.float64(math.pi))
         case ast.BinOp(left=left, op=op, right=right):
-            found = _OPERATORS[type(op)](_value(left, columns), _value(right, columns))
+            return partial(_applied, _OPERATORS[type(op)], (_taken_apart(left), _taken_apart(right)))
         case ast.UnaryOp(op=op, operand=operand):
-            found = _OPERATORS[type(op)](_value(operand, columns))
+            return partial(_applied, _OPERATORS[type(op)], (_taken_apart(operand),))
         case ast.Call(func=ast.Name(id=name), args=given):
-            values = [_value(argument, columns) for argument in given]
-            several = {"min": np.minimum, "max": np.maximum}
-            found = reduce(several[name], values) if name in several else getattr(np, name)(*values)
-        case _:
-            found = columns[_column("", node)]
-    return found
+            own: dict[str, Callable[..., Any]]
+            own = {"min": partial(_reduced, np.minimum), "max": partial(_reduced, np.maximum), "filled": _filled}
+            return partial(_applied, own.get(name) or getattr(np, name), tuple(map(_taken_apart, given)))
+    return operator.itemgetter(_column("", node))
+
+
+def _constant(number: Any, _: Mapping[str, FloatArray]) -> Any:
+    return number
+
+
+def _applied(apply: Callable[..., Any], parts: tuple[_OfColumns, ...], columns: Mapping[str, FloatArray]) -> Any:
+    return apply(*[part(columns) for part in parts])
+
+
+def _filled(values: Any, instead: Any) -> Any:
+    return np.where(np.isnan(values), instead, values)
+
+
+def _reduced(apply: Callable[[Any, Any], Any], *values: Any) -> Any:
+    return reduce(apply, values)

@@ -20,7 +20,7 @@ import numpy as np
 from hepfool.events import EventTable
 from hepfool.io.versions import code_version
 
-__all__ = ["file_digest", "table_digest"]
+__all__ = ["file_digest", "identity", "table_digest"]
 
 
 def identity(value: Any) -> str:

@@ -13,16 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-__all__ = ["Interrupted"]
+from hepfool.exceptions import Interrupted
 
 _Result = TypeVar("_Result", bound="_Interruptible")
 
 #: Those that would end the process on the spot: of batch systems before they kill, and of a terminal that is closed.
 _NAMES: Final = ("SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2")
-
-
-class Interrupted(KeyboardInterrupt):
-    """A run was stopped before it was complete, by Ctrl-C or a signal; the same call resumes from what it kept."""
 
 
 class _Interruptible(Protocol):

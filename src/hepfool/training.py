@@ -29,7 +29,7 @@ from torch.nn import functional
 from torch.utils.data import TensorDataset
 
 from hepfool.events import EventTable
-from hepfool.interrupts import Interrupted
+from hepfool.exceptions import Interrupted
 from hepfool.models.modules import floating_dtype, strip_activation
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.settings import TrainingSettings

@@ -18,7 +18,7 @@ from tests.benchmarks.conftest import Record
 from tests.toys_of_fractions import Truth, small_truth
 
 FRACTIONS = (0.0, 0.1, 0.2, 0.5)
-N_TOYS, N_DATA, TARGET = 300, 671.0, 0.93
+N_TOYS, N_DATA, TARGET = 300, 1112.0, 0.93
 N_BINS = 10
 
 
@@ -55,7 +55,7 @@ def _joined(parts: list[Truth]) -> Truth:
     ("name", "truth"),
     [
         ("six bins, as many simulated events as data", lambda: small_truth(np.random.default_rng(1), n_events=300)),
-        pytest.param("demo's control region", demo_truth, marks=pytest.mark.slow),
+        pytest.param("demo's control regions", demo_truth, marks=pytest.mark.slow),
     ],
 )
 def test_coverage(record: Record, name: str, truth: Callable[[], Truth]) -> None:

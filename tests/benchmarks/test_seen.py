@@ -18,6 +18,7 @@ import pytest
 
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.demo import demo_steps
 from hepfool.events import EventTable
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.statistics.checks import CheckSettings, DetectionTable
@@ -27,7 +28,7 @@ from hepfool.statistics.two_sample import classifier_power
 from hepfool.validation import Correlations, Marginals, Validation
 from tests.benchmarks.conftest import Record
 from tests.benchmarks.samples import synthetic
-from tests.benchmarks.test_validation import CAP, SHIFT, of_the_demo
+from tests.benchmarks.test_validation import CAP, SHIFT
 
 KEPT = Validation(
     inputs=Marginals(max_js_distance=CAP),
@@ -41,6 +42,7 @@ ATTACKS: dict[str, Callable[[int], Validation]] = {
     "score not kept": lambda _: replace(KEPT, score=None),
     "score kept": lambda _: KEPT,
     "each check at power 0.10": lambda n_data: Validation.at_power(0.10, n_data=n_data),
+    "each check and KS at power 0.10": lambda n_data: Validation.at_power(0.10, n_data=n_data, ks=True),
 }
 
 
@@ -49,9 +51,9 @@ def attacked(table: EventTable, classifier: TorchClassifier, validation: Validat
 
 
 def control_region() -> tuple[EventTable, TorchClassifier]:
-    test, classifier, _ = of_the_demo()
-    (region,) = (region for region in test.regions if region.constrained)
-    return replace(test.select(region.mask), regions=()), classifier
+    steps = demo_steps(until="attack")
+    test, classifier = steps["events"].simulation["test"], steps["baseline"].classifier
+    return replace(test.select(test.region("high_mt").mask), regions=()), classifier
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from hepfool.models.pytorch import TorchClassifier
 from hepfool.processors import (
     AttackProcessor,
     ChunkProcessor,
-    Collected,
     TableProcessor,
     attack_collected,
     collect,
@@ -37,6 +36,7 @@ from hepfool.processors import (
     run_processor,
     table_of,
 )
+from hepfool.processors.collected import Collected
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import FEATURES, HiggsToTauTau, compute_features, energy_scales, select
 from tests.toy_analysis import Logistic, Push, ToyAnalysis
@@ -191,8 +191,11 @@ class HiggsProcessor(ProcessorABC):  # type: ignore[misc]
         events = events[passed]
         inputs, *varied = (compute_features(scaled) for scaled in energy_scales(objects).values())
         selection = PackedSelection()
-        selection.add("high_mt", ak.to_numpy(inputs["mt"]) >= 70.0)
-        selection.add("low_mt", ak.to_numpy(inputs["mt"]) < 70.0)
+        b_jet = ak.to_numpy(objects.n_b_jets) > 0
+        selection.add("b_jet", b_jet)
+        selection.add("high_mt", ~b_jet & (ak.to_numpy(inputs["mt"]) >= 70.0))
+        selection.add("low_mt", ~b_jet & (ak.to_numpy(inputs["mt"]) < 70.0))
+        always = {"lepton_pt": (26.0, None), "tau_pt": (22.0, None), "delta_r": (0.5, None)}
         return collect(
             events.metadata,
             inputs,
@@ -200,8 +203,9 @@ class HiggsProcessor(ProcessorABC):  # type: ignore[misc]
             weights=self.analysis.weights(events, objects, events.metadata),
             selection=selection,
             regions={
-                "high_mt": ("control", "high_mt", {"mt": (70.0, None)}),
-                "low_mt": ("signal", "low_mt", {"mt": (None, 70.0)}),
+                "high_mt": ("control", "high_mt", {**always, "mt": (70.0, None)}),
+                "b_jet": ("control", "b_jet", always),
+                "low_mt": ("signal", "low_mt", {**always, "mt": (None, 70.0)}),
             },
             features=FEATURES,
             sentinel=-999.0,

@@ -23,8 +23,8 @@ from hepfool.events import UNLABELLED, EventTable
 from hepfool.io.store import read_store
 from hepfool.models.networks import mlp
 from hepfool.models.pytorch import TorchClassifier
+from hepfool.processors._digest import digest
 from hepfool.processors.completeness import run_processor
-from hepfool.processors.digest import digest
 from hepfool.processors.driver import AnalysisRun, run_analysis
 from hepfool.processors.output import write_run
 from hepfool.processors.passes import RangeProcessor
@@ -32,7 +32,7 @@ from hepfool.processors.plan import AttackPlan, RunSettings
 from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 from hepfool.samples import htautau
 from hepfool.samples.htautau_analysis import HiggsToTauTau
-from hepfool.sums import Key
+from hepfool.sums.record import Key
 from tests.judged import judged_attack
 from tests.toy_analysis import Logistic, Push, ToyAnalysis
 

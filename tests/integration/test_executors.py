@@ -10,8 +10,8 @@ import pytest
 from coffea.nanoevents import BaseSchema
 from coffea.processor import DaskExecutor, FuturesExecutor, IterativeExecutor, Runner
 
+from hepfool.processors._digest import digest
 from hepfool.processors.completeness import run_processor
-from hepfool.processors.digest import digest
 from hepfool.processors.passes import RangeProcessor
 from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 

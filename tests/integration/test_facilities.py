@@ -24,9 +24,9 @@ from hepfool.events import EventTable
 from hepfool.exceptions import LowStatisticsWarning
 from hepfool.io.tables import read_table
 from hepfool.processors import attack_collected, collect
+from hepfool.processors._digest import digest
 from hepfool.processors.chunk import attack_table
 from hepfool.processors.completeness import run_processor
-from hepfool.processors.digest import digest
 from hepfool.processors.partition_caps import raise_caps
 from hepfool.processors.partitioned_attack import PartitionedAttack
 from hepfool.processors.partitions import PartitionProcessor

@@ -11,12 +11,15 @@ import uproot
 from coffea.nanoevents import NanoAODSchema
 from coffea.processor import IterativeExecutor, Runner
 
+from hepfool.attacks.base import run_attack
+from hepfool.attacks.stochastic import Noise
 from hepfool.events import UNLABELLED, Envelope, EventTable
+from hepfool.models.blackbox import CallableClassifier
 from hepfool.processors.analysis import Analysis
 from hepfool.processors.completeness import run_processor
 from hepfool.processors.passes import TableProcessor
 from hepfool.samples import htautau
-from hepfool.samples.htautau_analysis import HiggsToTauTau
+from hepfool.samples.htautau_analysis import FEATURES, HiggsToTauTau
 
 
 def _table(fileset: dict[str, Any], analysis: HiggsToTauTau, *, unblind: bool = False, **options: Any) -> EventTable:
@@ -36,7 +39,7 @@ def _objects(*events: list[dict[str, Any]], **others: float) -> ak.Array:
 
 @pytest.fixture
 def handmade(tmp_path: Path) -> dict[str, Any]:
-    """Five events of which the first two pass."""
+    """Five events of which all but two pass: one by its charges, one by its leptons."""
     muon = {"pt": 40.0, "charge": -1}
     tau = {"pt": 50.0, "phi": 3.0, "charge": 1, "decayMode": 0}
     jets = [{"pt": 100.0, "eta": 2.0, "phi": 1.5}, {"pt": 29.7, "eta": -1.0, "phi": -1.5}]
@@ -51,7 +54,7 @@ def handmade(tmp_path: Path) -> dict[str, Any]:
         "Jet": _objects([], jets, [], [b_jet], [], btagScore=0.0),
     }
     columns = {"PuppiMET_pt": np.array([30.0, 80.0, 30.0, 30.0, 30.0]), "PuppiMET_phi": np.full(5, 2.0)}
-    columns |= {"PuppiMET_sumEt": np.full(5, 300.0), "genWeight": np.array([1.0, -2.0, 1.0, 1.0, 1.0])}
+    columns |= {"genWeight": np.array([1.0, -2.0, 1.0, 1.0, 1.0])}
     columns |= {name: np.arange(5, dtype=np.uint32) for name in ("run", "luminosityBlock", "event")}
     types = {name: ak.type(array).content for name, array in content.items()}
     types |= {name: array.dtype for name, array in columns.items()}
@@ -64,19 +67,47 @@ def handmade(tmp_path: Path) -> dict[str, Any]:
 
 def test_selection_and_inputs_of_events_made_by_hand(handmade: dict[str, Any]) -> None:
     table = _table(handmade, HiggsToTauTau(luminosity_pb=10.0))
-    assert table.spectators["event"].tolist() == [0, 1]
-    assert table.labels.tolist() == [1, 1]
-    np.testing.assert_allclose(table.weights, [5.0, -10.0])
-    mt = [np.sqrt(2 * 40.0 * met * (1 - np.cos(2.0))) for met in (30.0, 80.0)]
-    np.testing.assert_allclose(table.column("mt"), mt)
-    assert table.region("high_mt").mask.tolist() == [False, True]
-    assert table.region("low_mt").mask.tolist() == [True, False]
+    assert table.spectators["event"].tolist() == [0, 1, 3]
+    assert table.labels.tolist() == [1, 1, 1]
+    np.testing.assert_allclose(table.weights, [5.0, -10.0, 5.0])
+    met = np.array([30.0, 80.0, 30.0])
+    np.testing.assert_allclose(table.column("mt"), np.sqrt(2 * 40.0 * met * (1 - np.cos(2.0))))
+    assert table.region("high_mt").mask.tolist() == [False, True, False]
+    assert table.region("b_jet").mask.tolist() == [False, False, True]
+    assert table.region("low_mt").mask.tolist() == [True, False, False]
+    np.testing.assert_allclose(table.column("met"), met)
+    np.testing.assert_allclose(table.column("met_parallel"), met * np.cos(2.0))
+    np.testing.assert_allclose(table.column("met_perpendicular"), met * np.sin(2.0))
+    higgs = 40.0 + 50.0 * np.exp(3.0j) + met * np.exp(2.0j)
+    np.testing.assert_allclose(table.column("higgs_pt"), abs(higgs))
     np.testing.assert_allclose(table.column("delta_r"), 3.0)
     np.testing.assert_allclose(table.column("visible_mass"), np.sqrt(2 * 40.0 * 50.0 * (1 - np.cos(3.0))))
-    assert table.column("n_jets").tolist() == [0, 1]
-    np.testing.assert_array_equal(table.column("lead_jet_pt"), [np.nan, 100.0])
+    assert table.column("n_jets").tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(table.column("lead_jet_pt"), [np.nan, 100.0, 60.0])
     assert np.isnan(table.column("dijet_mass")).all()
-    assert table.column("jets_sum_pt").tolist() == [0.0, 100.0]
+
+
+def test_turning_and_mirroring_an_event_changes_no_input(handmade: dict[str, Any], tmp_path: Path) -> None:
+    (path,) = handmade["ZTauTau"]["files"]
+    with uproot.open(path) as file:
+        arrays = file["Events"].arrays()
+    content = {name: arrays[name] for name in arrays.fields if not name.startswith("n")}
+    for name in (name for name in content if name.endswith("_phi")):
+        content[name] = (2.5 - content[name] + np.pi) % (2 * np.pi) - np.pi
+    for name in (name for name in content if name.endswith("_eta")):
+        content[name] = -content[name]
+    jagged = ("Muon", "Electron", "Tau", "Jet")
+    columns = {n: ak.to_numpy(a) for n, a in content.items() if not n.startswith(tuple(f"{k}_" for k in jagged))}
+    for kind in jagged:
+        fields = {n.removeprefix(f"{kind}_"): a for n, a in content.items() if n.startswith(f"{kind}_")}
+        columns[kind] = ak.zip(fields)
+    turned = tmp_path / "turned.root"
+    types = {n: a.dtype if isinstance(a, np.ndarray) else ak.type(a).content for n, a in columns.items()}
+    with uproot.recreate(turned) as file:
+        file.mktree("Events", types).extend(columns)
+    expected = _table(handmade, HiggsToTauTau()).values
+    fileset = {"ZTauTau": {**handmade["ZTauTau"], "files": [str(turned)]}}
+    np.testing.assert_allclose(_table(fileset, HiggsToTauTau()).values, expected, rtol=1e-6, atol=1e-5)
 
 
 def test_energy_scales_move_what_they_should_and_balance_the_missing_momentum(handmade: dict[str, Any]) -> None:
@@ -89,7 +120,7 @@ def test_energy_scales_move_what_they_should_and_balance_the_missing_momentum(ha
     assert up.column("met")[0] == pytest.approx(abs(met))
     np.testing.assert_array_equal(up.region("high_mt").mask, table.region("high_mt").mask)
     jets = table.variation("jet_energy_up")
-    assert jets.column("n_jets").tolist() == [0, 2]  # the second jet has crossed its threshold
+    assert jets.column("n_jets").tolist() == [0, 2, 1]  # the second jet has crossed its threshold
     assert jets.column("lead_jet_pt")[1] == pytest.approx(101.5)
     assert jets.column("met")[0] == pytest.approx(table.column("met")[0])
     np.testing.assert_array_equal(jets.column("tau_pt"), table.column("tau_pt"))
@@ -97,6 +128,21 @@ def test_energy_scales_move_what_they_should_and_balance_the_missing_momentum(ha
     assert np.all(soft.column("met") != table.column("met"))
     np.testing.assert_array_equal(soft.column("lead_jet_pt"), table.column("lead_jet_pt"))
     Envelope.from_variations(table)
+
+
+def test_an_attack_keeps_what_follows_from_the_measured_inputs_and_the_selection() -> None:
+    fileset = {name: htautau.fileset()[name] for name in ("VBFH", "TTbar")}
+    table = _table(fileset, HiggsToTauTau(), chunksize=1000, maxchunks=1)
+    classifier = CallableClassifier(lambda x: 1 / (1 + np.exp((x[:, FEATURES.index("visible_mass")] - 88.0) / 9.0)))
+    moved = run_attack(Noise(size=0.1), classifier, table, rng=1, target="all").adversarial
+    free = [j for j in range(len(FEATURES)) if j not in FEATURES.derived and FEATURES[j].kind != "fixed"]
+    assert (moved.values != table.values)[:, free].any(axis=0).all()
+    for j in FEATURES.derived:
+        np.testing.assert_allclose(FEATURES.derive(moved.values, j), moved.values[:, j])
+    assert (moved.column("lepton_pt") >= 26.0).all()
+    assert (moved.column("tau_pt") >= 22.0).all()
+    assert (moved.column("delta_r") >= 0.5).all()
+    np.testing.assert_array_equal(moved.column("mt") >= 70.0, table.column("mt") >= 70.0)
 
 
 def test_weights_vary_for_the_events_that_a_correction_is_for(handmade: dict[str, Any]) -> None:
@@ -115,7 +161,7 @@ def test_a_cross_section_without_a_sum_of_weights_is_refused(handmade: dict[str,
     assert _table(handmade, HiggsToTauTau(sum_weights={"ZTauTau": 8.0})).weights[0] == 0.5
 
 
-def test_embedded_sample_fills_both_regions_of_every_dataset() -> None:
+def test_embedded_sample_fills_every_region_of_every_dataset() -> None:
     fileset = {**htautau.fileset(), **htautau.pseudodata_fileset()}
     analysis = HiggsToTauTau(luminosity_pb=htautau.luminosity_pb())
     assert isinstance(analysis, Analysis)

@@ -17,9 +17,9 @@ from coffea.processor import IterativeExecutor, ProcessorABC, Runner, accumulate
 
 from hepfool.events import UNLABELLED, EventTable, Region
 from hepfool.exceptions import IncompleteInputError, LowStatisticsWarning
+from hepfool.processors._digest import digest
 from hepfool.processors.chunk import attack_table
 from hepfool.processors.completeness import check_complete, run_processor
-from hepfool.processors.digest import digest
 from hepfool.processors.passes import RangeProcessor
 from hepfool.processors.processor import AttackProcessor, ChunkProcessor
 from hepfool.statistics.marginals import Binning

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from hepfool import plots
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.stochastic import Noise
 from hepfool.events import EventTable, Region
@@ -28,10 +27,12 @@ from hepfool.features import Feature
 from hepfool.io.store import read_store
 from hepfool.io.tables import read_table
 from hepfool.models.blackbox import CallableClassifier
-from hepfool.plots.style import PlotStyle
+from hepfool.plots.style import PlotStyle, check_labels
 from hepfool.printable import printable
-from hepfool.report import summary_html, summary_latex, summary_markdown, summary_table
+from hepfool.report import summary_markdown, summary_table
 from hepfool.report.folder import sum_histograms
+from hepfool.report.html import summary_html
+from hepfool.report.latex import summary_latex
 from hepfool.study.outcome import Outcome, write_study
 from tests.judged import judged_attack
 
@@ -177,7 +178,7 @@ def test_a_label_that_cannot_be_set_is_named_before_the_attack(
 
 @pytest.mark.parametrize("label", ["$p_T$", "a $ b", r"costs \$5 or \$6", "plain", r"$\alpha_{s}$ [$10^{3}$]"])
 def test_sound_labels_give_no_warning(label: str) -> None:
-    assert plots.style.check_labels([label])
+    assert check_labels([label])
 
 
 def test_an_experiment_label_that_cannot_be_set_is_refused() -> None:

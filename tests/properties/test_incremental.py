@@ -135,7 +135,7 @@ def test_branch_and_bound_chooses_what_a_scan_chooses(
         if n < 1:
             continue
         grid = Grid(values[i, j], sign, unit, unit, n)
-        fast = cheapest_on_grid(state.bins[j], state.blocks[j], item, rules, grid, np.empty(state.blocks.shape[1]))
+        fast = cheapest_on_grid(state.bins[j], state.blocks[j], item, rules, grid, np.empty((3, state.blocks.shape[1])))
         slow = scan_grid(state.bins[j], item, rules, grid)
         assert fast == slow
         if fast.new_bin >= 0:
@@ -196,7 +196,7 @@ def test_branch_and_bound_over_bins_chooses_what_trying_every_bin_chooses(
         )
         hunt = Hunt(item, rules, worth, np.inf, -np.inf, np.inf)
         spot = candidates.spot_of(course, options, values[i, j])
-        space = np.empty(state.blocks.shape[1])
+        space = np.empty((3, state.blocks.shape[1]))
         fast = best_of_bins(state.bins[j], state.blocks[j], hunt, options, course, spot, seed, space)
         slow = scan_bins(state.bins[j], hunt, options, course, spot, seed)
         assert fast == slow

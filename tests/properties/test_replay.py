@@ -28,7 +28,7 @@ GROUPS = ("union", "regions", "overlapping", "processes", "inputs by process", "
 WAYS = ("one by one", "ahead", "repaired")
 #: Problems per combination, of the seeds that may be tried: negative weights may leave a group of few events without a sum.
 N_PROBLEMS, SEEDS = 1, range(12)
-REFUSALS = ("the weighted variance of", "constrained events sum to")
+REFUSALS = ("the weighted variance of", "constrained events sum to", "constrained events do not sum to")
 
 
 def product(x: FloatArray, y: FloatArray) -> FloatArray:
@@ -201,7 +201,7 @@ def test_every_move_is_a_cheapest_admissible_one(strategy: str, kind: str, group
             continue
         n_problems += 1
         checked += sum(replay.n_checked for replay in found)
-        if n_problems == N_PROBLEMS:
+        if n_problems >= N_PROBLEMS and checked > 20:
             break
-    assert n_problems == N_PROBLEMS
+    assert n_problems >= N_PROBLEMS
     assert checked > 20

@@ -11,7 +11,7 @@ from PIL import Image
 
 from hepfool import cli
 from hepfool.plots import plot_contact_sheet
-from hepfool.report import make_contact_sheet
+from hepfool.report.contact_sheet import make_contact_sheet
 
 
 def draw(folder: Path, *names: str, width: int = 60, height: int = 40) -> None:

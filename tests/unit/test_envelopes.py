@@ -6,7 +6,9 @@ import pytest
 
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.conserv import CONSERVAttack
+from hepfool.attacks.stochastic import Noise
 from hepfool.events import Envelope, EventTable
+from hepfool.features import Derived, Feature
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
@@ -59,3 +61,35 @@ def test_uncertainties_may_depend_on_the_event() -> None:
 def test_matrices_that_are_not_covariances_are_refused(covariance: list[list[float]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Envelope.from_covariance(EventTable.from_arrays(np.zeros((1, 2))), covariance)
+
+
+def test_an_angle_that_a_variation_carries_over_pi_goes_the_shorter_way() -> None:
+    nominal, varied = np.array([3.1, -3.1, 1.0]), np.array([-3.1, 3.1, 1.2])
+    table = EventTable.from_arrays(
+        nominal[:, np.newaxis],
+        features=[Feature(name="phi", kind="angle")],
+        shape_variations={"met_up": varied[:, np.newaxis]},
+    )
+    envelope = Envelope.from_variations(table)
+    np.testing.assert_allclose(envelope.upper - envelope.lower, [[2 * np.pi - 6.2], [2 * np.pi - 6.2], [0.2]])
+    np.testing.assert_allclose(envelope.lower[:, 0], [3.1, -2 * np.pi + 3.1, 1.0])
+
+
+def test_what_follows_from_inputs_may_go_where_each_of_them_takes_it() -> None:
+    """A source that moves two inputs and leaves their sum as it is does not fix them."""
+    nominal = np.array([[30.0, 20.0, 50.0], [40.0, 50.0, 90.0]])
+    shift, reach = np.array([3.0, -3.0, 0.0]), np.array([3.0, 3.0, 6.0])
+    total = Feature(name="total", derived=Derived.by("tau_pt + met"))
+    table = EventTable.from_arrays(
+        nominal,
+        features=["tau_pt", "met", total],
+        labels=[1, 1],
+        shape_variations={"tau_up": nominal + shift, "tau_down": nominal - shift},
+    )
+    envelope = Envelope.from_variations(table)
+    np.testing.assert_allclose(envelope.lower, nominal - reach)
+    np.testing.assert_allclose(envelope.upper, nominal + reach)
+    classifier = SineClassifier(np.ones(3), np.full(3, 60.0))
+    moved = run_attack(Noise(size=0.5), classifier, table, rng=1, target="all", envelope=envelope).adversarial
+    assert (moved.values != nominal).any()
+    assert (np.abs(moved.values - nominal) <= reach).all()

@@ -38,7 +38,7 @@ def test_arithmetic_means_what_it_says(text: str, expected: list[float] | None) 
 
 
 def test_every_function_is_there() -> None:
-    two = {"min", "max", "hypot", "arctan2"}
+    two = {"min", "max", "hypot", "arctan2", "filled"}
     assert {"abs", "cos", "exp", "log", "sin", "sqrt", *two} <= set(FUNCTIONS)
     for name in FUNCTIONS:
         arguments = "x, x" if name in two else "x"
@@ -84,6 +84,12 @@ def test_a_missing_input_gives_a_missing_value_and_an_impossible_one_is_refused(
         formula.complete({"a": np.array([4.0, -1.0])})
     with pytest.raises(ValueError, match="gives inf in 1 events"):
         Formula("1 / a").complete({"a": np.array([0.0])})
+
+
+def test_a_missing_value_can_be_filled() -> None:
+    formula = Formula("a + filled(b * cos(c), 0)")
+    found = formula(np.array([1.0, 2.0]), np.array([3.0, math.nan]), np.array([0.0, math.nan]))
+    assert found.tolist() == [4.0, 2.0]
 
 
 def test_a_formula_travels_to_workers() -> None:

@@ -156,7 +156,7 @@ def test_without_a_place_for_a_cache_everything_works_and_one_line_says_what_to_
 
 @pytest.mark.slow
 def test_the_whole_package_is_imported_without_a_place_for_a_cache() -> None:
-    program = "import hepfool.cli, hepfool.attacks, hepfool.processors, hepfool.study\nprint('imported')"
+    program = "import hepfool.cli\nfrom hepfool.attacks import *\nfrom hepfool.processors import *\nfrom hepfool.study import *\nprint('imported')"
     assert finish(start(PACKAGE, None, program, HOME="/dev/null", MPLCONFIGDIR="/dev/null")) == "imported\n"
 
 

@@ -25,20 +25,16 @@ from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import DetectorReport
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import ReportNotWrittenError
-from hepfool.inference import BiasTest, Impact, Interval, NuisanceImpact, impact_record
+from hepfool.inference import BiasTest, Impact
+from hepfool.inference.impact import Interval, NuisanceImpact, impact_record
 from hepfool.io.store import read_store
 from hepfool.io.tables import read_table
 from hepfool.models.protocols import Classifier
-from hepfool.report import (
-    check_output,
-    make_contact_sheet,
-    summary_html,
-    summary_latex,
-    summary_markdown,
-    summary_table,
-    write_report,
-)
-from hepfool.report.folder import sum_histograms
+from hepfool.report import summary_markdown, summary_table, write_report
+from hepfool.report.contact_sheet import make_contact_sheet
+from hepfool.report.folder import check_output, sum_histograms
+from hepfool.report.html import summary_html
+from hepfool.report.latex import summary_latex
 from hepfool.statistics.checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics.toys import Power
 from hepfool.studies.excess import Excess

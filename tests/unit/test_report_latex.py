@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 
 from hepfool.attacks.base import AttackResult
 from hepfool.defences.detector import DetectorReport
-from hepfool.inference import BiasTest, Impact, Interval, NuisanceImpact, impact_record
+from hepfool.inference import BiasTest, Impact
+from hepfool.inference.impact import Interval, NuisanceImpact, impact_record
 from hepfool.models.protocols import Classifier
-from hepfool.report import summary_latex
 from hepfool.report.cells import Section
-from hepfool.report.latex import _table
+from hepfool.report.latex import _table, summary_latex
 from hepfool.statistics.checks import DetectionPower, DetectionTable
 from hepfool.statistics.toys import Power
 from hepfool.studies.frontier import Frontier, FrontierPoint
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import Evidence, Summary, decide, frontier_record, summarise
+from hepfool.summary import Evidence, Summary, decide, summarise
+from hepfool.summary.on_demand import frontier_record
 
 HOSTILE = r"m_{T}^2 & 50 % of $p$ #1 ~ \input{x} <|> _^"
 

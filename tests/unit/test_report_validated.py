@@ -16,7 +16,8 @@ from hepfool.report.sections import opening, sections
 from hepfool.report.validated import validated_in_words
 from hepfool.statistics.checks import CheckSettings
 from hepfool.studies.frontier import scaled_caps
-from hepfool.summary import Evidence, Summary, decide, detection_record, summarise, summary_schema
+from hepfool.summary import Evidence, Summary, decide, summarise, summary_schema
+from hepfool.summary.record import detection_record
 from hepfool.validation import Correlations, Marginals, Validation
 from hepfool.worst_case.caps import attack_caps
 from tests.specimens import SineClassifier, events

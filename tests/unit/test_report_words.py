@@ -10,12 +10,15 @@ import pytest
 
 from hepfool.attacks.base import AttackResult
 from hepfool.models.protocols import Classifier
-from hepfool.report import summary_html, summary_markdown
+from hepfool.report import summary_markdown
 from hepfool.report.detection import noticed
+from hepfool.report.html import summary_html
 from hepfool.report.words import verdict_in_words
 from hepfool.studies.excess import Difference
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import Evidence, FlaggedFraction, ObservedCheck, Summary, decide, summarise
+from hepfool.summary import Evidence, Summary, decide, summarise
+from hepfool.summary.evidence import FlaggedFraction
+from hepfool.summary.observed import ObservedCheck
 
 REGION = "high_met"
 

@@ -12,12 +12,15 @@ import pytest
 from hepfool.attacks.base import AttackResult
 from hepfool.explain import Coherence, ExplainedPart, Explanation
 from hepfool.models.protocols import Classifier
-from hepfool.report import summary_html, summary_latex, summary_markdown
+from hepfool.report import summary_markdown
+from hepfool.report.html import summary_html
+from hepfool.report.latex import summary_latex
 from hepfool.report.sections import opening, sections
 from hepfool.report.worst_case import worst_case_in_words, worst_case_sections
 from hepfool.studies.systematics import Measured
-from hepfool.summary import Evidence, Summary, decide, summarise, summary_schema, worst_case_record
+from hepfool.summary import Evidence, Summary, decide, summarise, summary_schema
 from hepfool.summary.allowed_fraction import AllowedFraction, scaled_size
+from hepfool.summary.on_demand import worst_case_record
 from hepfool.worst_case.ladder import Bracket, Freedom, Ladder, Rung
 
 SIDE = Bracket(found=0.3, error=0.02, proved=0.35)

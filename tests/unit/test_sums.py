@@ -20,7 +20,8 @@ from hepfool.statistics.marginals import Binning
 from hepfool.studies.excess import Difference
 from hepfool.studies.systematics import Measured, total
 from hepfool.studies.systematics import attack_effect as effect_of_events
-from hepfool.sums import AttackSums, attack_effect, data_sums, excess, sums_of, systematic_effects
+from hepfool.sums import AttackSums, data_sums, sums_of
+from hepfool.sums.effects import attack_effect, excess, systematic_effects
 from hepfool.typing import FloatArray
 from hepfool.validation import Correlations, Marginals, Validation
 from hepfool.worst_case.composition import compositions

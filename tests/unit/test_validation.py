@@ -209,6 +209,25 @@ def test_a_cap_at_a_power_is_what_its_check_then_has(rng: np.random.Generator) -
         assert float(power) == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize(("n_data", "n_quantiles"), [(2000.0, 100), (20_000.0, 400)])
+def test_no_kolmogorov_smirnov_check_of_a_region_has_more_power_than_asked_for(
+    rng: np.random.Generator, n_data: float, n_quantiles: int
+) -> None:
+    table, bins = two_regions(1500), Marginals(n_quantiles=n_quantiles)
+    settings = CheckSettings(n_data=n_data, n_simulated=np.inf, checks=("ks",), n_toys=200)
+
+    def largest(validation: Validation) -> float:
+        result = attack(table, validation)
+        assert result.validated.kept
+        rows = result.checks(settings, rng=rng).rows
+        assert {row.region for row in rows} == {"low", "high"}
+        return max(row.power.value for row in rows)
+
+    assert largest(Validation.at_power(0.2, n_data=n_data, inputs=bins, score=bins, ks=True)) <= 0.2
+    loose = replace(bins, max_js_distance=0.1)
+    assert largest(Validation(inputs=loose, score=loose)) > 0.5
+
+
 def test_checks_of_an_attack_without_a_validation_look_at_the_score_too(rng: np.random.Generator) -> None:
     result = attack(two_regions(), None, max_js_distance=0.05, n_iterations=1)
     settings = CheckSettings(n_data=500.0, checks=("chi2",))

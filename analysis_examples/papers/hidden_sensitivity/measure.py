@@ -28,7 +28,6 @@ from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import ConstraintError
 from hepfool.interrupts import completed
 from hepfool.models.protocols import Classifier
-from hepfool.ranges import check_counts
 from hepfool.studies.contributions import (
     ALL_EVENTS,
     Contributions,
@@ -85,7 +84,9 @@ class SensitivitySettings:
 
     def __post_init__(self) -> None:
         """Check the number of draws."""
-        check_counts(self, "n_draws")
+        if self.n_draws < 1:
+            msg = f"n_draws must be at least 1, got {self.n_draws}"
+            raise ValueError(msg)
 
 
 class _Moves(NamedTuple):

@@ -14,7 +14,7 @@ from hepfool.events import EventTable
 from hepfool.exceptions import ConstraintError, GradientsUnavailableError, LowStatisticsWarning
 from hepfool.models.probe import check_names, require_classifier
 from hepfool.models.protocols import Classifier
-from hepfool.statistics.weights import check_weights
+from hepfool.statistics.weights import check_weights, lacking_variance
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Part
 
@@ -31,6 +31,8 @@ __all__ = [
     "verify",
 ]
 
+#: Events that are verified at a time.
+_CHECKED = 1 << 16
 #: From how many events on a gradient of zero is no accident.
 _N_FLAT = 20
 
@@ -143,14 +145,23 @@ def check_parts(table: EventTable, parts: Sequence[Part], attacked: BoolArray) -
     """Refuse an attack of events of which none can be compared."""
     left = ~in_parts(table, parts)
     if parts and not ((attacked & left).any() and (table.constrained & left).any()):
-        named = "; ".join(
-            f"{part.name} ({part.events.sum()} events of weight {table.weights[part.events].sum():g})" for part in parts
-        )
-        msg = (
-            "no event is left to attack: the weights of the constrained events do not sum to a positive number in any part that is "
-            f"compared by itself: {named}; join regions or processes, or add events"
-        )
+        named: dict[str, list[str]] = {}
+        for part in parts:
+            weight = table.weights[part.events].sum()
+            named.setdefault(_why(table, part), []).append(
+                f"{part.name} ({part.events.sum()} events of weight {weight:g})"
+            )
+        reasons = "; ".join(f"{why} in {', '.join(names)}" for why, names in named.items())
+        msg = f"no event is left to attack: {reasons}; join regions or processes, or add events"
         raise ValueError(msg)
+
+
+def _why(table: EventTable, part: Part) -> str:
+    """Say why the events of a part cannot be compared."""
+    values, weights = table.values[part.events], table.weights[part.events]
+    if not weights.sum() > 0:
+        return "the weights of the constrained events do not sum to a positive number"
+    return f"the weighted variance of {table.features.names[int(np.argmax(lacking_variance(values, weights)))]!r} is not positive"
 
 
 def in_parts(table: EventTable, parts: Sequence[Part]) -> BoolArray:
@@ -183,14 +194,19 @@ def verify(problem: AttackProblem, values: FloatArray) -> None:
         name = table.features.names[int(np.argmax(fixed & moved.any(axis=0)))]
         msg = f"the attack moved {name!r}, which is fixed"
         raise ConstraintError(msg)
-    _check_derived(table.with_values(values), "adversarial", ConstraintError)
+    if table.features.derived:
+        _check_derived(table.with_values(values), "adversarial", ConstraintError)
     angles = table.features.of_kind("angle")
-    outside = moved & ~angles & ((values < bounds.lower[bounds.row]) | (values > bounds.upper[bounds.row]))
-    outside |= moved & ((values < table.features.lower) | (values > table.features.upper))
-    if outside.any():
-        event, j = np.argwhere(outside)[0]
-        msg = f"the attack moved {table.features.names[j]!r} of event {event} to {values[event, j]}, out of its bounds"
-        raise ConstraintError(msg)
+    for start in range(0, len(values), _CHECKED):
+        part = slice(start, start + _CHECKED)
+        row, now = bounds.row[part], values[part]
+        outside = ~angles & ((now < bounds.lower[row]) | (now > bounds.upper[row]))
+        outside = moved[part] & (outside | (now < table.features.lower) | (now > table.features.upper))
+        if outside.any():
+            event, j = np.argwhere(outside)[0]
+            name, event = table.features.names[j], start + event
+            msg = f"the attack moved {name!r} of event {event} to {values[event, j]}, out of its bounds"
+            raise ConstraintError(msg)
     if leaving(table, values).any():
         msg = f"{int(leaving(table, values).sum())} events changed their region under attack"
         raise ConstraintError(msg)

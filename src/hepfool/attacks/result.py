@@ -121,7 +121,7 @@ class LeftOut:
     n_events : int
         Plain number.
     weight : float
-        Sum of their weights, which is not positive.
+        Sum of their weights, which is not positive unless they leave the variance of an input negative.
     """
 
     name: str

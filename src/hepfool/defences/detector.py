@@ -4,7 +4,7 @@ Separate adversarial from nominal events with a second network.
 
 Train on attacks on the training and validation splits (:func:`train_detector`),
 judge on the attack on the test split (:func:`evaluate` at the detector's threshold,
-:func:`~hepfool.defences.detector_curves.detector_curves` at every one): efficiencies on
+:func:`~hepfool.defences._detector_curves.detector_curves` at every one): efficiencies on
 training events are biased.  What counts is the corrected fooling
 ratio: events that are fooled *and* not flagged, over attacked events.
 A detector is kept in a folder (:func:`write_detector`) as parameters and plain JSON, without pickled code.

@@ -9,19 +9,17 @@ not change.
 
 from __future__ import annotations
 
-from hepfool.events.cuts import SingleCut, best_single_cut
-from hepfool.events.envelope import Envelope, signal_region_envelope
-from hepfool.events.labels import UNLABELLED
-from hepfool.events.region import Region, RegionRole
-from hepfool.events.table import EventTable
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "UNLABELLED",
-    "Envelope",
-    "EventTable",
-    "Region",
-    "RegionRole",
-    "SingleCut",
-    "best_single_cut",
-    "signal_region_envelope",
-]
+from hepfool._lazy import lazy
+
+if TYPE_CHECKING:
+    from hepfool.events.cuts import SingleCut, best_single_cut
+    from hepfool.events.envelope import Envelope, signal_region_envelope
+    from hepfool.events.labels import UNLABELLED
+    from hepfool.events.region import Region
+    from hepfool.events.table import EventTable
+else:
+    __getattr__, __dir__ = lazy(__name__)
+
+__all__ = ["UNLABELLED", "Envelope", "EventTable", "Region", "SingleCut", "best_single_cut", "signal_region_envelope"]

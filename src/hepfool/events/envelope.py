@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from hepfool.events.arrays import frozen, nan_to
 from hepfool.events.frames import matrix_of, named_columns
 from hepfool.events.table import EventTable
 from hepfool.typing import FloatArray
+
+#: Of more inputs of one derived feature the others stay at nominal: 1024 combinations are enough.
+_MOST_MOVING = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,6 +177,9 @@ class Envelope:
         """
         Span each event's nominal and varied values.
 
+        What follows from other inputs may go as far as these take it: also to what their bounds give in all combinations, because
+        no input could move alone where a variation moves several and leaves their sum as it is.
+
         Parameters
         ----------
         names : iterable of str, optional
@@ -181,7 +188,8 @@ class Envelope:
         Returns
         -------
         Envelope
-            Smallest and largest of nominal and all named variations, per event and feature.
+            Smallest and largest of nominal and all named variations, per event and feature; of an angle the shorter way round,
+            so that a bound may lie beyond its range.
         """
         chosen = list(table.shape_variations) if names is None else list(names)
         if not chosen:
@@ -189,9 +197,13 @@ class Envelope:
             raise ValueError(msg)
         lower, upper = table.values.copy(), table.values.copy()
         for name in chosen:
-            varied = table.variation(name).values
+            varied = _near(table, table.variation(name).values)
             np.fmin(lower, varied, out=lower)
             np.fmax(upper, varied, out=upper)
+        for column in table.features.derived:
+            for values in _corners(table, column, lower, upper):
+                np.fmin(lower[:, column], values, out=lower[:, column])
+                np.fmax(upper[:, column], values, out=upper[:, column])
         return cls(nan_to(lower, -np.inf), nan_to(upper, np.inf))
 
     def select(self, mask: NDArray[Any]) -> Envelope:
@@ -230,6 +242,26 @@ def signal_region_envelope(table: EventTable) -> Envelope | None:
     varied = Envelope.from_variations(table)
     free = table.constrained[:, np.newaxis]
     return replace(varied, lower=np.where(free, -np.inf, varied.lower), upper=np.where(free, np.inf, varied.upper))
+
+
+def _corners(table: EventTable, column: int, lower: FloatArray, upper: FloatArray) -> Iterator[FloatArray]:
+    """Values of a derived feature at the bounds of those that it follows from, in all combinations."""
+    features = table.features
+    derived = features[column].derived
+    inputs = () if derived is None else tuple(features.index(name) for name in derived.inputs)
+    moving = [j for j in inputs if (upper[:, j] > lower[:, j]).any()][:_MOST_MOVING]
+    for ends in product((lower, upper), repeat=len(moving)):
+        values = table.values.copy()
+        for j, end in zip(moving, ends, strict=True):
+            values[:, j] = end[:, j]
+        yield features.derive(values, column)
+
+
+def _near(table: EventTable, varied: FloatArray) -> FloatArray:
+    """Values with angles turned to where they are nearest to nominal."""
+    angles = table.features.of_kind("angle")
+    period = np.where(angles, table.features.upper - table.features.lower, 1.0)
+    return varied + np.where(angles, period * np.round((table.values - varied) / period), 0.0)
 
 
 def _matching(table: EventTable, values: Any) -> FloatArray:

@@ -15,27 +15,30 @@ data follow it; whoever enters it as one standard deviation states how large a s
 
 from __future__ import annotations
 
-from hepfool.inference.cabinetry_config import cabinetry_systematics
-from hepfool.inference.combine import combine_lines, write_combine_shapes
-from hepfool.inference.impact import BiasTest, Impact, Interval, NuisanceImpact, expected_impact, impact_record
-from hepfool.inference.templates import LOWER_LIMIT, Template, Variation, score_templates
-from hepfool.inference.workspace import attack_patch
-from hepfool.settings import Nuisance
+from typing import TYPE_CHECKING
+
+from hepfool._lazy import lazy
+
+if TYPE_CHECKING:
+    from hepfool.inference.cabinetry_config import cabinetry_systematics
+    from hepfool.inference.combine import combine_lines, write_combine_shapes
+    from hepfool.inference.impact import BiasTest, Impact, expected_impact
+    from hepfool.inference.templates import LOWER_LIMIT, Template, score_templates
+    from hepfool.inference.workspace import attack_patch
+    from hepfool.settings import Nuisance
+else:
+    __getattr__, __dir__ = lazy(__name__)
 
 __all__ = [
     "LOWER_LIMIT",
     "BiasTest",
     "Impact",
-    "Interval",
     "Nuisance",
-    "NuisanceImpact",
     "Template",
-    "Variation",
     "attack_patch",
     "cabinetry_systematics",
     "combine_lines",
     "expected_impact",
-    "impact_record",
     "score_templates",
     "write_combine_shapes",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hepfool.events.columns import numbers_of
+from hepfool.events.rounding import put_at_limits
 from hepfool.features import FeatureSpace
 from hepfool.formula import Formula
 from hepfool.io.columns import Columns
@@ -111,6 +112,7 @@ class Layout:
         for j, name in enumerate(self.features.names):
             if j not in self.computed:
                 values[:, j] = self.numbers(name, parts, sentinel)
+        values = put_at_limits(values, self.features)  # so that what follows does so from what the table holds
         for j in self.computed:
             values[:, j] = self.features.derive(values, j)
         return values

@@ -24,7 +24,7 @@ from hepfool.models.protocols import Classifier, Defended, DifferentiableClassif
 from hepfool.models.trees import Ensemble, ensemble_of
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["CallableClassifier", "FiniteDifference", "with_slopes"]
+__all__ = ["CallableClassifier", "FiniteDifference"]
 
 _SUM_TOLERANCE = 1e-3
 _SMALLEST_SCORE = 1e-12

@@ -20,7 +20,7 @@ import numpy as np
 from hepfool.events import EventTable
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Classifier", "Defended", "DifferentiableClassifier", "inputs_of"]
+__all__ = ["Classifier", "DifferentiableClassifier"]
 
 
 @runtime_checkable

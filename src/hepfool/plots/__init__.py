@@ -8,42 +8,45 @@ saves, computes a result, or changes Matplotlib's global settings.
 
 from __future__ import annotations
 
-from hepfool.plots.attack import fooling_by_part, plot_fooling, plot_frontier
-from hepfool.plots.contact_sheet import plot_contact_sheet
-from hepfool.plots.explain import plot_allowed_fraction, plot_explanation
-from hepfool.plots.inputs import (
-    Marginal,
-    Projection,
-    marginal,
-    plot_correlations,
-    plot_marginal,
-    plot_marginals,
-    plot_projection,
-    projection,
-    representative_marginals,
-)
-from hepfool.plots.scores import plot_score, plot_score_stack, score_histogram
-from hepfool.plots.studies import (
-    AttackPoint,
-    plot_attack_comparison,
-    plot_cross_runs,
-    plot_misclassification,
-    plot_partition_cost,
-    plot_robustness,
-)
-from hepfool.plots.style import PlotStyle
-from hepfool.plots.systematics import plot_impacts, plot_region_yields
-from hepfool.plots.validation import plot_detection, plot_detector, plot_threshold_scan
-from hepfool.plots.verdict import VerdictPanel, VerdictRow, plot_verdict, verdict_panels
-from hepfool.plots.worst_case import plot_ladder
+from typing import TYPE_CHECKING
+
+from hepfool._lazy import lazy
+
+if TYPE_CHECKING:
+    from hepfool.plots.attack import fooling_by_part, plot_fooling, plot_frontier
+    from hepfool.plots.contact_sheet import plot_contact_sheet
+    from hepfool.plots.explain import plot_allowed_fraction, plot_explanation
+    from hepfool.plots.inputs import (
+        marginal,
+        plot_correlations,
+        plot_marginal,
+        plot_marginals,
+        plot_projection,
+        projection,
+        representative_marginals,
+    )
+    from hepfool.plots.scores import plot_score, plot_score_stack, score_histogram
+    from hepfool.plots.studies import (
+        AttackPoint,
+        plot_attack_comparison,
+        plot_cross_runs,
+        plot_misclassification,
+        plot_partition_cost,
+        plot_robustness,
+    )
+    from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, add_experiment_label, set_headroom, stacked_panels, styled
+    from hepfool.plots.systematics import plot_impacts, plot_region_yields
+    from hepfool.plots.validation import plot_detection, plot_detector, plot_threshold_scan
+    from hepfool.plots.verdict import plot_verdict, verdict_panels
+    from hepfool.plots.worst_case import plot_ladder
+else:
+    __getattr__, __dir__ = lazy(__name__)
 
 __all__ = [
+    "DEFAULT_STYLE",
     "AttackPoint",
-    "Marginal",
     "PlotStyle",
-    "Projection",
-    "VerdictPanel",
-    "VerdictRow",
+    "add_experiment_label",
     "fooling_by_part",
     "marginal",
     "plot_allowed_fraction",
@@ -72,5 +75,8 @@ __all__ = [
     "projection",
     "representative_marginals",
     "score_histogram",
+    "set_headroom",
+    "stacked_panels",
+    "styled",
     "verdict_panels",
 ]

@@ -102,8 +102,9 @@ def marginal(source: AttackSums | AttackResult, feature: str, *, region: str | N
     Returns
     -------
     Marginal
-        In bins of a round width, 20 to 50 between the outer edges of the attack's bins, integer features in one bin per number, with the distance and the
-        floor in the attack's own bins.  Values beyond count in the outer bins, missing values are left out.
+        In bins of a round width, 20 to 50 between the outer edges of the attack's bins, integer features in one bin per number,
+        with the distance and the floor in the attack's own bins.  Values beyond count in the outer bins, missing values are left
+        out.
     """
     compatibility = _compared(source, region)
     column = compatibility.features.index(feature)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -211,7 +210,6 @@ def _finish_partitions(upper: Axes, lower: Axes, cost: PartitionCost, style: Plo
 #: With more runs there is no room for errors in the cells.
 _MOST_WITH_ERRORS = 6
 _DARK = 0.5
-_LINE_WIDTH = 46
 
 
 @styled
@@ -294,11 +292,13 @@ def _means(runs: CrossRuns, quantity: str) -> str:
     for knowledge, name in kinds.items():
         mean = runs.mean(knowledge, quantity)
         text = f"{name}: {mean.value:.3f} $\\pm$ {mean.error:.3f}"
+        lines.append(text)
+        further = []
         if np.isfinite(mean.split_std):
-            text += f", {mean.split_std:.3f} between {mean.n_splits} splits"
+            further.append(f"{mean.split_std:.3f} between {mean.n_splits} splits")
         if quantity == "corrected_fooling_ratio" and knowledge != "adaptive":
-            text += f" (product form {runs.mean(knowledge, 'product_fooling_ratio').value:.3f})"
-        lines.append(textwrap.fill(text, _LINE_WIDTH, subsequent_indent="   "))
+            further.append(f"(product form {runs.mean(knowledge, 'product_fooling_ratio').value:.3f})")
+        lines += [f"    {' '.join(further)}"] if further else []
     if quantity == "corrected_fooling_ratio" and runs.auroc.shape[1] <= _MOST_WITH_ERRORS:
         lines.append("Cells: joint count, error, (product form)")
     return "\n".join(lines)

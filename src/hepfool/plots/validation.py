@@ -17,15 +17,16 @@ from matplotlib.patches import Patch
 
 from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, height_of_lines, styled
 from hepfool.statistics.checks import STANDARD_CHECKS, CheckKind, DetectionPower, DetectionTable
+from hepfool.statistics.toys import Power
 from hepfool.studies.systematics import Measured
 
 if TYPE_CHECKING:
-    from hepfool.defences.detector_curves import Calibration, DetectorCurves
+    from hepfool.defences._detector_curves import Calibration, DetectorCurves
     from hepfool.studies.threshold_scan import ThresholdScan
 
 
 _BAR_HEIGHT = 0.3
-_FURTHER = "0.6"
+_FURTHER, _COMBINED = "0.6", "0.25"
 #: A check that looks at a smaller share of the data says at how many events.
 _MOST_EVENTS = 0.95
 
@@ -70,13 +71,13 @@ def plot_detection(
     ValueError
         If there is no check to show.
     """
-    shown = strongest_checks(table, max_shown)
+    shown = shown_powers(table, max_shown, labels or {}, style)
     figure = style.figure(width=1.15, height=height_of_lines(2.1 * len(shown) + 6.0, width=1.15))
     ax = figure.subplots()
-    draw_powers(ax, shown, table.level, style)
-    name_powers(ax, check_labels(shown, table, labels or {}), table.level, mpl.rcParams["xtick.labelsize"])
+    draw_powers(ax, shown, table.level)
+    name_powers(ax, [name for name, *_ in shown], table.level, mpl.rcParams["xtick.labelsize"])
     ax.set_xlabel(power_title(table))
-    figure.legend(handles=power_handles(table, style), loc="outside lower left", ncols=3, fontsize=style.text_size)
+    figure.legend(handles=power_handles(table, style), loc="outside lower left", ncols=2, fontsize=style.text_size)
     return figure, ax
 
 
@@ -89,25 +90,35 @@ def name_powers(ax: Axes, names: Sequence[str], level: float, size: float) -> No
     ax.tick_params(axis="y", which="both", length=0)
 
 
-def draw_powers(ax: Axes, rows: Sequence[DetectionPower], level: float, style: PlotStyle) -> None:
+def shown_powers(
+    table: DetectionTable, max_shown: int, labels: Mapping[str, str], style: PlotStyle
+) -> list[tuple[str, Power, str]]:
+    """Name, power and colour of all standard checks together, and of the strongest checks."""
+    rows = _strongest(table, max_shown)
+    regions = _n_data(table.rows)
+    colours = {True: style.nominal_colour, False: _FURTHER}
+    shown = [(_check_label(row, regions, labels), row.power, colours[row.check in STANDARD_CHECKS]) for row in rows]
+    if (combined := table.combined) is not None:
+        shown.insert(0, (f"all {combined.n_checks} standard checks together", combined.power, _COMBINED))
+    return shown
+
+
+def draw_powers(ax: Axes, shown: Iterable[tuple[str, Power, str]], level: float) -> None:
     """Draw powers as bars with their errors, which end where powers do, and the power of chance."""
-    for k, row in enumerate(rows):
-        value = row.power.value
-        sides = [[min(row.power.error, value)], [min(row.power.error, 1.0 - value)]]
-        ax.barh(k, value, height=_BAR_HEIGHT, color=_check_colour(row, style))
-        if row.power.error:
-            ax.errorbar(value, k, xerr=sides, color="black", elinewidth=2, capsize=4)
+    for k, (_, power, colour) in enumerate(shown):
+        sides = [[min(power.error, power.value)], [min(power.error, 1.0 - power.value)]]
+        ax.barh(k, power.value, height=_BAR_HEIGHT, color=colour)
+        if power.error:
+            ax.errorbar(power.value, k, xerr=sides, color="black", elinewidth=2, capsize=4)
     ax.set_xlim(0.0, 1.04)
     ax.axvline(level, color="0.3", linestyle=":", linewidth=3)
 
 
-def _check_colour(row: DetectionPower, style: PlotStyle) -> str:
-    return style.nominal_colour if row.check in STANDARD_CHECKS else _FURTHER
-
-
 def power_handles(table: DetectionTable, style: PlotStyle) -> list[Artist]:
     """Legend of :func:`draw_powers`."""
+    together = [] if table.combined is None else [Patch(color=_COMBINED, label="All standard checks")]
     return [
+        *together,
         Patch(color=style.nominal_colour, label="Standard check"),
         Patch(color=_FURTHER, label="Further check"),
         Line2D([], [], color="0.3", linestyle=":", linewidth=3, label=f"Type-I error {table.level:g}"),
@@ -129,12 +140,6 @@ def power_title(table: DetectionTable) -> str:
     return f"Detection power, {sum(parts.values()):.0f} data events"
 
 
-def check_labels(rows: Iterable[DetectionPower], table: DetectionTable, labels: Mapping[str, str]) -> list[str]:
-    """Say what each check looks at, where, and at how many data events if they are not all."""
-    regions = _n_data(table.rows)
-    return [_check_label(row, regions, labels) for row in rows]
-
-
 def _check_label(row: DetectionPower, regions: Mapping[str, float], labels: Mapping[str, str]) -> str:
     columns = " and ".join(labels.get(name, name.replace("_", " ")) for name in row.features)
     label = f"{_CHECKS[row.check]} of {columns}" if columns else _CHECKS[row.check]
@@ -144,7 +149,7 @@ def _check_label(row: DetectionPower, regions: Mapping[str, float], labels: Mapp
     return f"{label} ({row.n_data:.0f} events)" if few else label
 
 
-def strongest_checks(table: DetectionTable, max_shown: int) -> list[DetectionPower]:
+def _strongest(table: DetectionTable, max_shown: int) -> list[DetectionPower]:
     """Choose the strongest rows, with the strongest of every kind of check of every kind of quantity among them."""
     if not table.rows:
         msg = "no check to show; evaluate at least one"
@@ -163,7 +168,7 @@ def plot_detector(curves: DetectorCurves, *, style: PlotStyle = DEFAULT_STYLE) -
     Parameters
     ----------
     curves : DetectorCurves
-        From :func:`hepfool.defences.detector_curves.detector_curves`.
+        From :func:`hepfool.defences._detector_curves.detector_curves`.
     """
     figure = style.figure(width=2.0, height=0.95)
     left, right = figure.subplots(1, 2)

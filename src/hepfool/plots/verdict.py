@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import matplotlib as mpl
@@ -22,16 +22,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hepfool.plots.style import DEFAULT_STYLE, PlotStyle, height_of_lines, measured_text, styled
-from hepfool.plots.validation import (
-    check_labels,
-    draw_powers,
-    name_powers,
-    power_handles,
-    power_title,
-    strongest_checks,
-)
+from hepfool.plots.validation import draw_powers, name_powers, power_handles, power_title, shown_powers
 from hepfool.studies.contributions import ALL_EVENTS, Measured
-from hepfool.studies.systematics import SystematicEffect, total
+from hepfool.studies.systematics import SystematicEffect
 from hepfool.sums import AttackSums
 
 if TYPE_CHECKING:
@@ -78,14 +71,23 @@ class VerdictPanel:
         How many of them were attacked.
     rows : tuple of VerdictRow
         Sources, all together, attacks.
+    decision : str
+        Of the verdict on this region.
     """
 
     title: str
     n_attacked: int
     rows: tuple[VerdictRow, ...]
+    decision: str = ""
 
 
-def verdict_panels(sums: AttackSums, evidence: Evidence, *, ladders: Iterable[Ladder] = ()) -> tuple[VerdictPanel, ...]:
+def verdict_panels(
+    sums: AttackSums,
+    evidence: Evidence,
+    *,
+    ladders: Iterable[Ladder] = (),
+    decisions: Mapping[str, str] | None = None,
+) -> tuple[VerdictPanel, ...]:
     """
     Collect what a verdict compares, in every signal region, or in all events where there is none.
 
@@ -97,6 +99,8 @@ def verdict_panels(sums: AttackSums, evidence: Evidence, *, ladders: Iterable[La
         Made of these sums.
     ladders : iterable of Ladder
         What is proved, by region; see :func:`hepfool.worst_case.ladder.ladder`.
+    decisions : mapping of str to str, optional
+        Of the verdict, by region.
 
     Returns
     -------
@@ -104,60 +108,45 @@ def verdict_panels(sums: AttackSums, evidence: Evidence, *, ladders: Iterable[La
         Only regions with attacked events.
     """
     proved = {one.events: one.rung("inputs") for one in ladders}
-    signal = [name for name, role in sums.facts["regions"] if role == "signal"]
-    known = {name: (f"Signal region, {sums.labels[name]}", name) for name in signal}
-    places = known or {ALL_EVENTS: ("All events", "all")}
     panels = []
-    for region, (title, place) in places.items():
-        n_attacked = sums.count("attacked", region=place).n
+    for region in evidence.regions:
+        whole = region == ALL_EVENTS
+        n_attacked = sums.count("attacked", region="all" if whole else region).n
         if n_attacked:
-            rung = proved.get("all events" if region == ALL_EVENTS else region)
-            rows = tuple(_rows(sums, evidence, region, place, rung))
-            panels.append(VerdictPanel(title=title, n_attacked=n_attacked, rows=rows))
+            rows = tuple(_rows(evidence, region, proved.get("all events" if whole else region)))
+            title = "All events" if whole else f"Signal region, {sums.labels[region]}"
+            decision = (decisions or {}).get(region, "")
+            panels.append(VerdictPanel(title=title, n_attacked=n_attacked, rows=rows, decision=decision))
     return tuple(panels)
 
 
-def _rows(sums: AttackSums, evidence: Evidence, region: str, place: str, rung: Rung | None) -> Iterable[VerdictRow]:
-    effects = [_in_region(sums, effect, place) for effect in evidence.effects]
+def _rows(evidence: Evidence, region: str, rung: Rung | None) -> Iterable[VerdictRow]:
     by_source: dict[str, list[SystematicEffect]] = {}
-    for effect in effects:
+    for effect in evidence.effects:
         by_source.setdefault(effect.source, []).append(effect)
     for source, sides in by_source.items():
-        flips = [side.flips for side in sides if side.flips is not None]
-        shifts = tuple(side.yield_shift[region] for side in sides if region in side.yield_shift)
+        flips = [found for side in sides if (found := side.flips_in(region)) is not None]
         largest = max(flips, key=lambda number: number.value, default=None)
-        yield VerdictRow(source.replace("_", " "), "source", largest, shifts)
-    if effects:
-        added = total(effects, evidence.correlations)
+        yield VerdictRow(source.replace("_", " "), "source", largest, tuple(_shift(sides, region)))
+    if (added := evidence.total) is not None:
         how = "with correlations" if evidence.correlations else "in quadrature"
-        size = added.yield_shift.get(region)
-        moving = any(effect.flips for effect in effects)
-        yield VerdictRow(f"All, {how}", "total", added.flips if moving else None, () if size is None else (size,))
-    yield _attack("Attack", "attack", sums, place, evidence.attack, region)
+        moving = any(effect.flips is not None for effect in evidence.effects)
+        flipped = added.region_flips.get(region, added.flips) if moving else None
+        size = (added.yield_shift[region],) if region in added.yield_shift else ()
+        yield VerdictRow(f"All, {how}", "total", flipped, size)
+    attacks = {"attack": ("Attack", evidence.attack)}
     if evidence.corrected is not None:
-        yield _attack("Attack, not flagged", "corrected", sums, place, evidence.corrected, region)
+        attacks["corrected"] = ("Attack, not flagged", evidence.corrected)
     if evidence.adaptive is not None:
-        known = evidence.adaptive.remaining
-        yield VerdictRow("Attack, knows detector", "adaptive", known.flips_in(region), _shift(known, region))
+        attacks["adaptive"] = ("Attack, knows detector", evidence.adaptive.remaining)
+    for kind, (label, effect) in attacks.items():
+        yield VerdictRow(label, kind, effect.flips_in(region), tuple(_shift([effect], region)))
     if rung is not None:
         yield _worst(rung)
 
 
-def _in_region(sums: AttackSums, effect: SystematicEffect, place: str) -> SystematicEffect:
-    """Flip fraction of a variation in one region; effects of other events have theirs."""
-    if effect.flips is None or effect.name not in sums.facts["shapes"]:
-        return effect
-    fooled, attacked = (sums.count(name, region=place, variation=effect.name) for name in ("fooled", "attacked"))
-    return replace(effect, flips=fooled.of(attacked))
-
-
-def _attack(label: str, kind: str, sums: AttackSums, place: str, effect: SystematicEffect, region: str) -> VerdictRow:
-    counted = sums.count("unflagged" if kind == "corrected" else "fooled", region=place)
-    return VerdictRow(label, kind, counted.of(sums.count("attacked", region=place)), _shift(effect, region))
-
-
-def _shift(effect: SystematicEffect, region: str) -> tuple[Measured, ...]:
-    return (effect.yield_shift[region],) if region in effect.yield_shift else ()
+def _shift(effects: Iterable[SystematicEffect], region: str) -> Iterable[Measured]:
+    return (effect.yield_shift[region] for effect in effects if region in effect.yield_shift)
 
 
 def _worst(rung: Rung) -> VerdictRow:
@@ -252,7 +241,7 @@ def _draw_panel(left: Axes, right: Axes, panel: VerdictPanel, style: PlotStyle) 
         ax.tick_params(axis="y", which="both", length=0, pad=8)
     left.set_yticks(np.arange(len(panel.rows)), [row.label for row in panel.rows], fontsize=size)
     right.set_yticks([])
-    title = f"{panel.title}\n{panel.n_attacked} attacked events"
+    title = f"{panel.title}\n{panel.n_attacked} attacked events" + (f": {panel.decision}" if panel.decision else "")
     left.text(0.03, 0.8 - _HEAD, title, transform=left.get_yaxis_transform(), va="top", fontsize=style.text_size)
     ends = [
         100.0 * max([number.value + number.error, *row.limits[:1]])
@@ -324,10 +313,9 @@ def _draw_shifts(ax: Axes, place: int, row: VerdictRow, style: PlotStyle) -> Non
 
 
 def _draw_checks(ax: Axes, detection: DetectionTable, labels: Mapping[str, str], style: PlotStyle) -> None:
-    shown = strongest_checks(detection, _CHECKS_SHOWN)
-    draw_powers(ax, shown, detection.level, style)
-    names = check_labels(shown, detection, labels)
-    lines = [name.replace(" and ", "\nand ") if len(name) > _LONG else name for name in names]
+    shown = shown_powers(detection, _CHECKS_SHOWN, labels, style)
+    draw_powers(ax, shown, detection.level)
+    lines = [name.replace(" and ", "\nand ") if len(name) > _LONG else name for name, *_ in shown]
     name_powers(ax, lines, detection.level, style.text_size)
     if all(row.comparison != "score" for row in detection.rows):
         below = ax.get_ylim()[0] + 0.5
@@ -350,13 +338,12 @@ def _add_legend(
     entries.append(Line2D([], [], color="black", marker="|", markersize=12, linewidth=2, label="Statistical error"))
     if detection is not None:
         entries += power_handles(detection, style)
-    title = [f"Verdict: {decision}"] if decision else []
     figure.legend(
         handles=entries,
         loc="outside lower left",
         ncols=3,
         fontsize=style.text_size,
-        title=";  ".join(title),
+        title=f"Verdict: {decision}" if decision else None,
         title_fontsize=mpl.rcParams["xtick.labelsize"],
         alignment="left",
     )

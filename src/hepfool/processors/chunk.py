@@ -32,7 +32,7 @@ N_EVENTS_PER_CHUNK = 20_000
 
 
 #: Why events of some regions or processes are not attacked.
-_UNCOMPARABLE = "the weights of their region or process do not sum to a positive number"
+_UNCOMPARABLE = "the weights of their region or process do not sum to a positive number, or leave no positive variance"
 
 
 class NotAttacked(NamedTuple):

@@ -26,10 +26,10 @@ from hepfool.attacks.problem import n_bins_of
 from hepfool.exceptions import IncompleteInputError, WorkerLostError
 from hepfool.interrupts import completed, stopped_by_signals
 from hepfool.io.owners import claimed
+from hepfool.processors._digest import digest
 from hepfool.processors.analysis import Analysis
 from hepfool.processors.checkpoint import RunCheckpoint
 from hepfool.processors.completeness import check_complete, incomplete_message
-from hepfool.processors.digest import digest
 from hepfool.processors.handles import Handle
 from hepfool.processors.inputs import Completeness, Inputs, open_fileset, quiet_retries
 from hepfool.processors.passes import RangeProcessor, Ranges

@@ -11,22 +11,15 @@ The folder holds ``report.html`` (for a reviewer: one file that shows everything
 
 from __future__ import annotations
 
-from hepfool.report.contact_sheet import make_contact_sheet
-from hepfool.report.figures import attack_figures
-from hepfool.report.folder import EXTRA_COLUMNS, check_output, sum_histograms, write_report
-from hepfool.report.html import summary_html
-from hepfool.report.latex import summary_latex
-from hepfool.report.text import summary_markdown, summary_table
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "EXTRA_COLUMNS",
-    "attack_figures",
-    "check_output",
-    "make_contact_sheet",
-    "sum_histograms",
-    "summary_html",
-    "summary_latex",
-    "summary_markdown",
-    "summary_table",
-    "write_report",
-]
+from hepfool._lazy import lazy
+
+if TYPE_CHECKING:
+    from hepfool.report.figures import attack_figures
+    from hepfool.report.folder import write_report
+    from hepfool.report.text import summary_markdown, summary_table
+else:
+    __getattr__, __dir__ = lazy(__name__)
+
+__all__ = ["attack_figures", "summary_markdown", "summary_table", "write_report"]

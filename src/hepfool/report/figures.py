@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from hepfool.attacks.base import AttackResult
 from hepfool.studies.systematics import SystematicEffect
-from hepfool.sums import AttackSums, score_regions
+from hepfool.sums import AttackSums
+from hepfool.sums.regions import score_regions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,18 @@ Example events.
 * features of the ATLAS Higgs challenge: :mod:`hepfool.samples.higgsml`.
 
 ``analysis_examples/samples`` has the programs that made the fileset with
-Pythia 8, and one that makes jets with their constituents.
+Pythia 8, and one that makes jets with their constituents; what they write is listed in a :class:`Manifest`.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hepfool._lazy import lazy
+
+if TYPE_CHECKING:
+    from hepfool.samples.manifest import ComponentRecord, Entry, Manifest
+else:
+    __getattr__, __dir__ = lazy(__name__)
+
+__all__ = ["ComponentRecord", "Entry", "Manifest"]

@@ -9,11 +9,13 @@ the sample of :mod:`hepfool.samples.htautau` and on CMS NanoAOD.
 
 Choices of this analysis that matter to an attack:
 
-* The regions are a cut on the transverse mass of lepton and missing momentum:
-  W + jets and tt̄ fill the control region above 70 GeV, the signal lies below.
-  As ``cuts`` of the regions it is a wall that attacked events do not cross.
+* Nine inputs are measured, five follow from them and are declared so: an attack moves the
+  measured ones, and the visible mass stays the mass of this lepton and this tau.
+* Two control regions: W + jets above a transverse mass of 70 GeV, tt̄ with a b jet; the
+  signal lies below 70 GeV without one.  What the inputs decide of the selection stands in
+  the ``cuts`` of the regions, which attacked events do not cross.
 * Inputs that do not exist, such as the mass of two jets in an event with one,
-  are missing (NaN) and stay missing.
+  are missing (NaN) and stay missing; the number of jets, which decides that, is fixed.
 * Every energy scale holds the *same* events with other inputs: events enter and
   leave by the nominal selection only.  Jets do cross their threshold.
 """
@@ -35,12 +37,10 @@ from coffea.processor import IterativeExecutor, Runner
 from rich.table import Table
 
 from hepfool.events import UNLABELLED, EventTable, Region
-from hepfool.features import Feature, FeatureSpace
-from hepfool.processors.analysis import feature_matrix, leading
-from hepfool.processors.completeness import run_processor
-from hepfool.processors.passes import TableProcessor
+from hepfool.features import Derived, Feature, FeatureSpace
+from hepfool.processors import TableProcessor, feature_matrix, leading, run_processor
 from hepfool.samples import htautau
-from hepfool.studies.variations import weight_variations
+from hepfool.studies import weight_variations
 from hepfool.typing import FloatArray
 
 __all__ = ["HiggsToTauTau"]
@@ -65,54 +65,80 @@ ELECTRON_ID = ("mvaNoIso_WP90", "mvaFall17V2noIso_WP90")
 TAU_ID = {"idVSjet": 5, "idDeepTau2018v2p5VSjet": 5, "idDeepTau2017v2p1VSjet": 16, "idMVAoldDM": 8}
 B_TAG = {"btagScore": 0.5, "btagDeepFlavB": 0.3}
 
+#: Directions are those of an event turned and mirrored such that the lepton lies at azimuth 0 and the tau between 0 and π.
 FEATURES = FeatureSpace(
     [
         Feature(name="lepton_pt", label=r"lepton $p_\mathrm{T}$", unit="GeV", lower=0.0),
-        Feature(name="lepton_eta", label=r"lepton $\eta$", lower=-2.5, upper=2.5),
-        Feature(name="lepton_is_muon", label="lepton is a muon", lower=0.0, upper=1.0, kind="fixed"),
         Feature(name="tau_pt", label=r"$\tau_\mathrm{h}$ $p_\mathrm{T}$", unit="GeV", lower=0.0),
-        Feature(name="tau_eta", label=r"$\tau_\mathrm{h}$ $\eta$", lower=-2.5, upper=2.5),
-        Feature(name="tau_decay_mode", label=r"$\tau_\mathrm{h}$ decay mode", lower=0.0, upper=11.0, kind="fixed"),
-        Feature(name="met", label=r"$p_\mathrm{T}^\mathrm{miss}$", unit="GeV", lower=0.0),
-        Feature(name="met_sum_et", label=r"$\sum E_\mathrm{T}$", unit="GeV", lower=0.0),
-        Feature(name="mt", label=r"$m_\mathrm{T}(\ell)$", unit="GeV", lower=0.0),
-        Feature(name="mt_tau", label=r"$m_\mathrm{T}(\tau_\mathrm{h})$", unit="GeV", lower=0.0),
-        Feature(name="visible_mass", label=r"$m_\mathrm{vis}$", unit="GeV", lower=0.0),
-        Feature(name="higgs_pt", label=r"$p_\mathrm{T}^{\tau\tau}$", unit="GeV", lower=0.0),
-        Feature(name="total_pt", label=r"$p_\mathrm{T}^\mathrm{tot}$", unit="GeV", lower=0.0),
-        Feature(name="delta_r", label=r"$\Delta R(\ell, \tau_\mathrm{h})$", lower=0.0),
-        Feature(name="delta_phi_met", label=r"$|\Delta\phi(\ell, \mathrm{MET})|$", unit="rad", lower=0.0, upper=np.pi),
-        Feature(name="sum_pt", label=r"$\sum p_\mathrm{T}$", unit="GeV", lower=0.0),
-        Feature(name="pt_ratio", label=r"$p_\mathrm{T}^\ell/p_\mathrm{T}^{\tau_\mathrm{h}}$", lower=0.0),
-        Feature(name="met_centrality", label=r"$p_\mathrm{T}^\mathrm{miss}$ $\phi$ centrality", lower=-1.5, upper=1.5),
-        Feature(name="n_jets", label="number of jets", lower=0.0, kind="integer"),
-        Feature(name="jets_sum_pt", label=r"$\sum_\mathrm{jets} p_\mathrm{T}$", unit="GeV", lower=0.0),
-        Feature(name="lead_jet_pt", label=r"leading jet $p_\mathrm{T}$", unit="GeV", lower=0.0),
-        Feature(name="lead_jet_eta", label=r"leading jet $\eta$", lower=-JET_ETA, upper=JET_ETA),
-        Feature(name="second_jet_pt", label=r"second jet $p_\mathrm{T}$", unit="GeV", lower=0.0),
-        Feature(name="second_jet_eta", label=r"second jet $\eta$", lower=-JET_ETA, upper=JET_ETA),
+        Feature(
+            name="delta_eta", label=r"$|\Delta\eta(\ell, \tau_\mathrm{h})|$", lower=0.0, upper=LEPTON_ETA + TAU_ETA
+        ),
+        Feature(name="delta_phi", label=r"$|\Delta\phi(\ell, \tau_\mathrm{h})|$", unit="rad", lower=0.0, upper=np.pi),
+        Feature(name="met_parallel", label=r"$p_\mathrm{T}^\mathrm{miss}$ along the lepton", unit="GeV"),
+        Feature(
+            name="met_perpendicular", label=r"$p_\mathrm{T}^\mathrm{miss}$ towards the $\tau_\mathrm{h}$", unit="GeV"
+        ),
+        Feature(name="n_jets", label="number of jets", lower=0.0, kind="fixed"),
+        Feature(name="lead_jet_pt", label=r"leading jet $p_\mathrm{T}$", unit="GeV", lower=JET_PT),
         Feature(name="dijet_mass", label=r"$m_\mathrm{jj}$", unit="GeV", lower=0.0),
-        Feature(name="dijet_delta_eta", label=r"$|\Delta\eta_\mathrm{jj}|$", lower=0.0, upper=2 * JET_ETA),
-        Feature(name="dijet_eta_product", label=r"$\eta_\mathrm{j1}\,\eta_\mathrm{j2}$", lower=-25.0, upper=25.0),
-        Feature(name="lepton_centrality", label=r"lepton $\eta$ centrality", lower=0.0, upper=1.0),
+        Feature(
+            name="met",
+            label=r"$p_\mathrm{T}^\mathrm{miss}$",
+            unit="GeV",
+            lower=0.0,
+            derived=Derived.by("hypot(met_parallel, met_perpendicular)"),
+        ),
+        Feature(
+            name="mt",
+            label=r"$m_\mathrm{T}(\ell, p_\mathrm{T}^\mathrm{miss})$",
+            unit="GeV",
+            lower=0.0,
+            derived=Derived.by("sqrt(2 * lepton_pt * max(hypot(met_parallel, met_perpendicular) - met_parallel, 0))"),
+        ),
+        Feature(
+            name="visible_mass",
+            label=r"$m_\mathrm{vis}$",
+            unit="GeV",
+            lower=0.0,
+            derived=Derived.by("sqrt(2 * lepton_pt * tau_pt * (cosh(delta_eta) - cos(delta_phi)))"),
+        ),
+        Feature(
+            name="higgs_pt",
+            label=r"$p_\mathrm{T}^{\tau\tau}$",
+            unit="GeV",
+            lower=0.0,
+            derived=Derived.by(
+                "hypot(lepton_pt + tau_pt * cos(delta_phi) + met_parallel, tau_pt * sin(delta_phi) + met_perpendicular)"
+            ),
+        ),
+        Feature(
+            name="delta_r",
+            label=r"$\Delta R(\ell, \tau_\mathrm{h})$",
+            lower=0.0,
+            derived=Derived.by("hypot(delta_eta, delta_phi)"),
+        ),
     ]
 )
 
+#: What of the selection the inputs decide.
+SELECTED = {"lepton_pt": (LEPTON_PT, np.inf), "tau_pt": (TAU_PT, np.inf), "delta_r": (OVERLAP, np.inf)}
+HIGH_MT, LOW_MT = {"mt": (CONTROL_MT, np.inf)}, {"mt": (-np.inf, CONTROL_MT)}
+
 
 class Objects(NamedTuple):
-    """Lepton, tau and missing momentum of each event, its jets, and its scalar sum of transverse energy."""
+    """Lepton, tau, jets and missing momentum of each event, and how many b jets it has."""
 
     lepton: Any
     tau: Any
     jets: Any
     met: Any
-    sum_et: Any
+    n_b_jets: Any
 
 
 @dataclass(frozen=True)
 class HiggsToTauTau:
     """
-    One lepton and one hadronic tau of opposite charge, no b jet.
+    One lepton and one hadronic tau of opposite charge.
 
     Parameters
     ----------
@@ -164,7 +190,7 @@ class HiggsToTauTau:
         nominal = values.pop("nominal")
         weights = self.weights(events, objects, metadata)
         label = UNLABELLED if metadata.get("is_data") else int(metadata.get("is_signal", False))
-        mt = nominal[:, FEATURES.index("mt")]
+        high_mt, b_jet = nominal[:, FEATURES.index("mt")] >= CONTROL_MT, numbers(objects.n_b_jets) > 0
         return EventTable.from_arrays(
             nominal,
             features=FEATURES,
@@ -173,8 +199,9 @@ class HiggsToTauTau:
             dataset=metadata["dataset"],
             weights=weights.weight(),
             regions=(
-                Region("high_mt", mt >= CONTROL_MT, "control", cuts={"mt": (CONTROL_MT, np.inf)}),
-                Region("low_mt", mt < CONTROL_MT, "signal", cuts={"mt": (-np.inf, CONTROL_MT)}),
+                Region("high_mt", ~b_jet & high_mt, "control", cuts=SELECTED | HIGH_MT),
+                Region("b_jet", b_jet, "control", cuts=SELECTED),
+                Region("low_mt", ~b_jet & ~high_mt, "signal", cuts=SELECTED | LOW_MT),
             ),
             shape_variations=values,
             weight_variations=weight_variations(weights),
@@ -245,8 +272,7 @@ def select(events: Any) -> tuple[Objects, Any]:
     selection.add("tau", ~ak.is_none(tau))
     # An event without one of them fails: None counts as False here.
     selection.add("opposite_charge", lepton.charge * tau.charge < 0)
-    selection.add("no_b_jet", ak.num(b_jets) == 0)
-    return Objects(lepton, tau, jets, met_momentum, met.sumEt), selection.all()
+    return Objects(lepton, tau, jets, met_momentum, ak.num(b_jets)), selection.all()
 
 
 def select_leptons(events: Any) -> Any:
@@ -275,7 +301,7 @@ def select_taus(events: Any) -> Any:
 
 def energy_scales(objects: Objects) -> dict[str, Objects]:
     """Objects at nominal and shifted energies; what is gained by one is lost by the missing momentum."""
-    lepton, tau, jets, met, sum_et = objects
+    lepton, tau, jets, met, _ = objects
     jet_scale = 0.01 + 0.5 / jets.pt + 0.02 * (abs(jets.eta) > B_JET_ETA)
     soft = -(met + lepton + tau + jets.sum(axis=1))
     varied = {"nominal": objects}
@@ -283,12 +309,10 @@ def energy_scales(objects: Objects) -> dict[str, Objects]:
         tau_shift, jet_shift = sign * TAU_SCALE, sign * jet_scale
         shifted_jets = scaled(jets, 1.0 + jet_shift)
         varied[f"tau_energy_{direction}"] = objects._replace(
-            tau=scaled(tau, 1.0 + tau_shift), met=met - tau * tau_shift, sum_et=sum_et + tau_shift * tau.pt
+            tau=scaled(tau, 1.0 + tau_shift), met=met - tau * tau_shift
         )
         varied[f"jet_energy_{direction}"] = objects._replace(
-            jets=shifted_jets,
-            met=met - shifted_jets.sum(axis=1) + jets.sum(axis=1),
-            sum_et=sum_et + ak.sum(jet_shift * jets.pt, axis=1),
+            jets=shifted_jets, met=met - shifted_jets.sum(axis=1) + jets.sum(axis=1)
         )
         varied[f"unclustered_energy_{direction}"] = objects._replace(met=met - sign * UNCLUSTERED_SCALE * soft)
     return varied
@@ -296,56 +320,24 @@ def energy_scales(objects: Objects) -> dict[str, Objects]:
 
 def compute_features(objects: Objects) -> dict[str, Any]:
     """All inputs of the network from one version of the objects, None where one does not exist."""
-    lepton, tau, all_jets, met, sum_et = objects
+    lepton, tau, all_jets, met, _ = objects
     jets = all_jets[all_jets.pt > JET_PT]
     pair = leading(jets, 2)
-    first, second = pair[:, 0], pair[:, 1]
-    dijet = first + second
-    jets_sum_pt = ak.sum(jets.pt, axis=1)
-    middle, width = (first.eta + second.eta) / 2.0, first.eta - second.eta
-    return {
+    towards, from_lepton = tau.delta_phi(lepton), met.delta_phi(lepton)
+    measured = {
         "lepton_pt": lepton.pt,
-        "lepton_eta": lepton.eta,
-        "lepton_is_muon": lepton.is_muon,
         "tau_pt": tau.pt,
-        "tau_eta": tau.eta,
-        "tau_decay_mode": tau.decayMode,
-        "met": met.pt,
-        "met_sum_et": sum_et,
-        "mt": transverse_mass(lepton, met),
-        "mt_tau": transverse_mass(tau, met),
-        "visible_mass": (lepton + tau).mass,
-        "higgs_pt": (lepton + tau + met).pt,
-        "total_pt": (lepton + tau + met + jets.sum(axis=1)).pt,
-        "delta_r": lepton.delta_r(tau),
-        "delta_phi_met": abs(lepton.delta_phi(met)),
-        "sum_pt": lepton.pt + tau.pt + jets_sum_pt,
-        "pt_ratio": lepton.pt / tau.pt,
-        "met_centrality": phi_centrality(lepton, tau, met),
+        "delta_eta": abs(tau.eta - lepton.eta),
+        "delta_phi": abs(towards),
+        "met_parallel": met.pt * np.cos(from_lepton),
+        "met_perpendicular": met.pt * np.sin(from_lepton) * ak.where(towards < 0.0, -1.0, 1.0),
         "n_jets": ak.num(jets),
-        "jets_sum_pt": jets_sum_pt,
-        "lead_jet_pt": first.pt,
-        "lead_jet_eta": first.eta,
-        "second_jet_pt": second.pt,
-        "second_jet_eta": second.eta,
-        "dijet_mass": dijet.mass,
-        "dijet_delta_eta": abs(width),
-        "dijet_eta_product": first.eta * second.eta,
-        "lepton_centrality": np.exp(-4.0 * (lepton.eta - middle) ** 2 / (width**2 + 1e-6)),
+        "lead_jet_pt": pair[:, 0].pt,
+        "dijet_mass": (pair[:, 0] + pair[:, 1]).mass,
     }
-
-
-def transverse_mass(visible: Any, met: Any) -> Any:
-    """Of a visible particle and the missing momentum, in GeV."""
-    return np.sqrt(2.0 * visible.pt * met.pt * (1.0 - np.cos(visible.delta_phi(met))))
-
-
-def phi_centrality(lepton: Any, tau: Any, met: Any) -> Any:
-    r"""Position of the missing momentum between tau and lepton in azimuth: :math:`\sqrt2` in the middle, 1 on either."""
-    from_tau, from_lepton = np.sin(met.delta_phi(tau)), np.sin(lepton.delta_phi(met))
-    length = np.hypot(from_tau, from_lepton)
-    towards = np.sign(np.sin(lepton.delta_phi(tau))) / ak.where(length > 0.0, length, 1.0)
-    return towards * (from_tau + from_lepton)
+    derived = {feature.name: feature.derived for feature in FEATURES if feature.derived is not None}
+    following = {name: how.function(*(numbers(measured[one]) for one in how.inputs)) for name, how in derived.items()}
+    return measured | following
 
 
 def apart(objects: Any, one: Any) -> Any:

@@ -19,7 +19,7 @@ from hepfool.events import EventTable
 from hepfool.statistics.compatibility import chi2_power
 from hepfool.statistics.dependence import Moments, fill_missing, present_mean
 
-__all__ = ["CorrelationCheck", "max_invisible_distance", "max_invisible_shift"]
+__all__ = ["CorrelationCheck", "max_invisible_distance", "max_invisible_shift", "max_unordered_distance"]
 
 #: More events than these do not improve the spread of the correlations noticeably.
 _MAX_EVENTS = 20_000
@@ -141,6 +141,42 @@ def max_invisible_distance(*, n_data: float, n_bins: int, detection_power: float
         detection_power,
         start=1.0 / np.sqrt(n_data),
     )
+
+
+def max_unordered_distance(*, n_data: float, detection_power: float, level: float = 0.05) -> float:
+    r"""
+    Distance up to which a Kolmogorov-Smirnov check cannot have more than a stated power, however the events have moved.
+
+    The check rejects where :math:`\sqrt n|F_n-F|` exceeds :math:`c` somewhere.  Data of another distribution :math:`G` add
+    :math:`h=\sqrt n(G-F)` to a Brownian bridge, whose largest values exceed :math:`y` with probability :math:`e^{-2y^2}`.  The
+    difference between the largest and the smallest :math:`h` is at most :math:`t=\sqrt n` times the total variation, so that the
+    power is at most :math:`e^{-2(c-t)^2}+e^{-2c^2}` (for :math:`c-t\ge\frac12`, where this is convex); Pinsker's inequality
+    limits the total variation to :math:`\sqrt{2\ln 2}` times the Jensen-Shannon distance.  It holds for large :math:`n`, a
+    prediction that is known exactly, and values that are told apart by their bins: within a bin events may move.
+
+    Parameters
+    ----------
+    n_data : float
+        Data events of the check.
+    detection_power : float
+        Probability to reject.
+    level : float
+        Probability to reject when nothing is wrong.
+
+    Returns
+    -------
+    float
+        Jensen-Shannon distance.
+
+    Examples
+    --------
+    >>> round(max_unordered_distance(n_data=1000, detection_power=0.1), 4)
+    0.0059
+    """
+    critical = scipy.special.kolmogi(level)
+    other_side = np.exp(-2.0 * critical**2)
+    room = critical - max(np.sqrt(-0.5 * np.log(detection_power - other_side)), 0.5)
+    return float(max(room, 0.0) / np.sqrt(2.0 * np.log(2.0) * n_data))
 
 
 def max_invisible_shift(check: CorrelationCheck, detection_power: float) -> float:

@@ -19,7 +19,7 @@ from hepfool.features import FeatureSpace
 from hepfool.statistics.bins import add_to_bins, merge_negative, quantile_edges, split_edges
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Binning", "js_distance", "js_divergence_terms", "merge_bins", "ranges_of", "sampling_floor"]
+__all__ = ["Binning", "js_distance", "sampling_floor"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,7 +19,7 @@ from hepfool.statistics.dependence import Moments, present_mean
 from hepfool.statistics.marginals import Binning, merge_bins
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["check_sums", "check_weights", "effective_number", "unusable_sums"]
+__all__ = ["check_sums", "check_weights", "effective_number", "lacking_variance", "unusable_sums"]
 
 #: Beyond these, squares of weights are not numbers, or zero.
 _LARGEST, _SMALLEST = 1e150, 1e-150
@@ -197,10 +197,30 @@ def _unusable_feature(table: EventTable, binning: Binning, weights: FloatArray) 
     if single.any():
         name = table.features.names[int(np.argmax(single))]
         return f"a single bin of {name!r} is left once those of negative content are merged"
-    fill = present_mean(values, weights)
-    variance = Moments.of(values, weights, fill=fill).variances
-    unsigned = Moments.of(values, np.abs(weights), fill=fill).variances
-    lacking = (unsigned > 0) & (variance < _CANCELLED * unsigned)
+    lacking = lacking_variance(values, weights)
     if lacking.any():
         return f"the weighted variance of {table.features.names[int(np.argmax(lacking))]!r} is not positive"
     return None
+
+
+def lacking_variance(values: FloatArray, weights: FloatArray) -> BoolArray:
+    """
+    Mark the columns whose variance is not positive because negative weights outweigh the others.
+
+    Parameters
+    ----------
+    values : FloatArray, shape (n_events, n_features)
+        NaN where missing.
+    weights : FloatArray, shape (n_events,)
+        Signed.
+
+    Returns
+    -------
+    BoolArray, shape (n_features,)
+        No correlation exists with them.
+    """
+    if not (weights < 0).any():
+        return np.zeros(values.shape[1], dtype=np.bool_)
+    fill = present_mean(values, weights)
+    signed, unsigned = (Moments.of(values, w, fill=fill).variances for w in (weights, np.abs(weights)))
+    return np.asarray((unsigned > 0) & (signed < _CANCELLED * unsigned))

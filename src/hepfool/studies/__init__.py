@@ -2,10 +2,65 @@
 """
 Studies that put numbers beside an attack.
 
-What physics systematics do in the same units: ``systematics``.  What a detector does at every threshold, and whether data and
-simulation are flagged alike: ``threshold_scan``.  Networks and detectors of several trainings, each against each: ``cross_run``.  Whether
-these detectors flag the same clean events: ``misclassification``.  Studies of a single paper are in
-``analysis_examples/papers``.
+What physics systematics do in the same units: :func:`variation_contributions` and :func:`total`, beside
+:func:`attack_contributions` and :func:`excess_of`.  How the attack grows with its caps: :func:`run_frontier`.  What a detector does at
+every threshold, and whether data and simulation are flagged alike: :func:`hepfool.sums.scan_thresholds`.  Networks and detectors of several
+trainings, each against each: :func:`run_cross_runs`.  Whether these detectors flag the same clean events:
+:func:`systematic_misclassification`.  Studies of a single paper are in ``analysis_examples/papers``.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hepfool._lazy import lazy
+
+if TYPE_CHECKING:
+    from hepfool.interrupts import completed
+    from hepfool.studies.contributions import (
+        ALL_EVENTS,
+        Contributions,
+        Measured,
+        Summands,
+        attack_contributions,
+        variation_contributions,
+    )
+    from hepfool.studies.cross_run import CrossRuns, run_cross_runs
+    from hepfool.studies.excess import excess_of, excess_over_mean
+    from hepfool.studies.frontier import OperatingPoint, run_frontier
+    from hepfool.studies.misclassification import systematic_misclassification
+    from hepfool.studies.region_yields import feature_variable, region_yields, score_variable
+    from hepfool.studies.runs import RunPlan, Splits, attack_events, prepare_run, split_events
+    from hepfool.studies.systematics import total
+    from hepfool.studies.variations import correction_variations, envelope_variations, weight_variations
+else:
+    __getattr__, __dir__ = lazy(__name__)
+
+__all__ = [
+    "ALL_EVENTS",
+    "Contributions",
+    "CrossRuns",
+    "Measured",
+    "OperatingPoint",
+    "RunPlan",
+    "Splits",
+    "Summands",
+    "attack_contributions",
+    "attack_events",
+    "completed",
+    "correction_variations",
+    "envelope_variations",
+    "excess_of",
+    "excess_over_mean",
+    "feature_variable",
+    "prepare_run",
+    "region_yields",
+    "run_cross_runs",
+    "run_frontier",
+    "score_variable",
+    "split_events",
+    "systematic_misclassification",
+    "total",
+    "variation_contributions",
+    "weight_variations",
+]

@@ -9,20 +9,14 @@ or an attack of your own: :func:`judged` judges them, and :func:`write_study` dr
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hepfool.study.plan import Study
+from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
-    from hepfool.study.outcome import Outcome, draw_study, judged, write_study
+    from hepfool.study.outcome import Outcome, draw_study, judged, thin, write_study
+    from hepfool.study.plan import Study
+else:
+    __getattr__, __dir__ = lazy(__name__)
 
-__all__ = ["Outcome", "Study", "draw_study", "judged", "write_study"]
-
-
-def __getattr__(name: str) -> Any:
-    """Load what a plan alone, or the help of a command, does not need."""
-    if name not in __all__:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(importlib.import_module("hepfool.study.outcome"), name)
+__all__ = ["Outcome", "Study", "draw_study", "judged", "thin", "write_study"]

@@ -163,7 +163,7 @@ def _validation(model: BaseModel) -> Validation:
             given[name] = _changed(default, given[name])
     if power is None:
         return Validation(**given)
-    return Validation.at_power(power.detection_power, n_data=power.n_data, level=power.level, **given)
+    return Validation.at_power(power.detection_power, n_data=power.n_data, level=power.level, ks=power.ks, **given)
 
 
 def _attack(model: BaseModel) -> CONSERVAttack:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hepfool.attacks.base import AttackResult
+from hepfool.defences._detector_curves import detector_curves
 from hepfool.defences.detector import Detector
-from hepfool.defences.detector_curves import detector_curves
 from hepfool.report import attack_figures
 from hepfool.studies.region_yields import region_yields, score_variable
 from hepfool.study.plan import Study
-from hepfool.summary import flagged_fractions
+from hepfool.summary.evidence import flagged_fractions
 from hepfool.sums import AttackSums, scan_thresholds
 from hepfool.worst_case.composition import compositions
 

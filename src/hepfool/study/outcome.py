@@ -15,22 +15,15 @@ from hepfool.events import EventTable
 from hepfool.inference.impact import Impact, impact_record
 from hepfool.io.tables import check_writable
 from hepfool.printable import printable
-from hepfool.report import EXTRA_COLUMNS, write_report
+from hepfool.report import write_report
+from hepfool.report.folder import EXTRA_COLUMNS
 from hepfool.statistics.checks import DetectionTable
 from hepfool.studies.frontier import Frontier
 from hepfool.studies.systematics import Measured, SystematicEffect
 from hepfool.study.outcomes import WorstCase
-from hepfool.summary import (
-    Evidence,
-    Robustness,
-    Summary,
-    Thresholds,
-    decide,
-    frontier_record,
-    robustness_record,
-    spread_record,
-    summarise,
-)
+from hepfool.summary import Evidence, Summary, Thresholds, decide, summarise
+from hepfool.summary.on_demand import frontier_record, spread_record
+from hepfool.summary.robustness import Robustness, robustness_record
 from hepfool.sums import AttackSums
 
 if TYPE_CHECKING:
@@ -251,7 +244,8 @@ def _verdict(study: Outcome, style: PlotStyle) -> dict[str, Figure]:
     from hepfool import plots  # noqa: PLC0415 - drawing libraries are loaded only when something is drawn
 
     ladders = () if study.worst_case is None else study.worst_case.ladders
-    panels = plots.verdict_panels(study.sums, study.evidence, ladders=ladders)
+    decisions = {one["region"]: one["decision"] for one in study.summary.verdict["regions"]}
+    panels = plots.verdict_panels(study.sums, study.evidence, ladders=ladders, decisions=decisions)
     options: dict[str, Any] = {"decision": study.summary.verdict["decision"], "labels": study.sums.labels}
     return {"verdict": plots.plot_verdict(panels, study.detection, style=style, **options)[0]} if panels else {}
 

@@ -12,9 +12,10 @@ from hepfool.explain import Explanation
 from hepfool.inference import Impact
 from hepfool.models.protocols import Classifier
 from hepfool.studies.systematics import SystematicEffect
-from hepfool.summary import worst_case_record
 from hepfool.summary.allowed_fraction import AllowedFraction, ScaledSize
-from hepfool.sums import AttackSums, systematic_effects
+from hepfool.summary.on_demand import worst_case_record
+from hepfool.sums import AttackSums
+from hepfool.sums.effects import systematic_effects
 from hepfool.worst_case.ladder import Ladder
 
 

@@ -29,8 +29,7 @@ from pydantic import (
 )
 
 from hepfool.attacks.conserv import CONSERVAttack
-from hepfool.events import RegionRole
-from hepfool.events.region import check_cuts
+from hepfool.events.region import RegionRole, check_cuts
 from hepfool.features import Derived, Feature, FeatureKind, FeatureSpace
 from hepfool.formula import Formula
 from hepfool.io.files import local_path
@@ -423,8 +422,8 @@ class ReportConfiguration(_Strict):
         default="plain", description="Style and name of the figures."
     )
     label: str = Field(default="Private work", description="Status behind the experiment's name.")
-    luminosity: float | None = Field(default=None, gt=0.0, description="Integrated luminosity of the figures, in 1/fb.")
-    energy: float | None = Field(default=None, gt=0.0, description="Centre-of-mass energy of the figures, in TeV.")
+    luminosity: float | None = Field(default=None, gt=0.0, description="Integrated luminosity on the figures, in 1/fb.")
+    energy: float | None = Field(default=None, gt=0.0, description="Centre-of-mass energy on the figures, in TeV.")
     data_label: str | None = Field(
         default=None,
         description="Name of the data, whose yields are drawn if given: the weights are normalised to their luminosity.",

@@ -26,14 +26,15 @@ from hepfool.io.owners import claimed
 from hepfool.models.files import save_state
 from hepfool.models.protocols import Classifier
 from hepfool.plots.style import PlotStyle
-from hepfool.report import check_output
+from hepfool.report.folder import check_output
 from hepfool.study.figures import further_figures
 from hepfool.study.outcome import Outcome, judged, write_study
 from hepfool.study.outcomes import EventParts
 from hepfool.study.plan import Study
 from hepfool.study.schedule import repeated_steps, step_keys, wanted_steps
 from hepfool.study.steps import STEPS, Step, StepInput
-from hepfool.summary import Summary, flagged_fractions
+from hepfool.summary import Summary
+from hepfool.summary.evidence import flagged_fractions
 from hepfool.typing import ProgressCallback
 
 

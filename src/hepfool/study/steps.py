@@ -50,9 +50,11 @@ from hepfool.study.outcome import check_shown, thin
 from hepfool.study.outcomes import Baseline, EventParts, FitOutcome, SystematicsOutcome, WorstCase
 from hepfool.study.plan import FitConfiguration, SpreadConfiguration, Study, WorstCaseConfiguration
 from hepfool.study.sources import read_events
-from hepfool.summary import Robustness, flagged_fractions, observed_checks, other_choices, robustness
+from hepfool.summary import flagged_fractions, observed_checks, other_choices, robustness
 from hepfool.summary.allowed_fraction import allowed_fraction, scaled_size
-from hepfool.sums import AttackSums, attack_effect, data_sums
+from hepfool.summary.robustness import Robustness
+from hepfool.sums import AttackSums, data_sums
+from hepfool.sums.effects import attack_effect
 from hepfool.training import auroc, fit
 from hepfool.typing import ProgressCallback
 from hepfool.worst_case.ladder import ladder

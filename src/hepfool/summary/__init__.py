@@ -9,59 +9,34 @@ values for ``summary.json``.
 
 from __future__ import annotations
 
-from hepfool.settings import Thresholds
-from hepfool.summary.criteria import (
-    AttackConverged,
-    CorrelationsWithinFloor,
-    Criterion,
-    DataAgree,
-    DetectorPrice,
-    EnoughEvents,
-    FlaggedFractionsAgree,
-    FoolingWithinSystematics,
-    MarginalsWithinFloor,
-    YieldsWithinSystematics,
-)
-from hepfool.summary.evidence import Evidence, FlaggedFraction, FlaggedSignal, flagged_fractions
-from hepfool.summary.observed import ObservedCheck, observed_checks
-from hepfool.summary.on_demand import frontier_record, spread_record, worst_case_record
-from hepfool.summary.record import Summary, detection_record, detector_report, summarise, summary_schema
-from hepfool.summary.robustness import Robustness, other_choices, robustness, robustness_record
-from hepfool.summary.verdict import Decision, RegionVerdict, Sensitivity, Verdict, decide
+from typing import TYPE_CHECKING
+
+from hepfool._lazy import lazy
+
+if TYPE_CHECKING:
+    from hepfool.settings import Thresholds
+    from hepfool.summary.allowed_fraction import AllowedFraction, ControlYields, scaled_size
+    from hepfool.summary.evidence import Evidence, flagged_fractions
+    from hepfool.summary.observed import observed_checks
+    from hepfool.summary.record import Summary, summarise, summary_schema
+    from hepfool.summary.robustness import other_choices, robustness
+    from hepfool.summary.verdict import Verdict, decide
+else:
+    __getattr__, __dir__ = lazy(__name__)
 
 __all__ = [
-    "AttackConverged",
-    "CorrelationsWithinFloor",
-    "Criterion",
-    "DataAgree",
-    "Decision",
-    "DetectorPrice",
-    "EnoughEvents",
+    "AllowedFraction",
+    "ControlYields",
     "Evidence",
-    "FlaggedFraction",
-    "FlaggedFractionsAgree",
-    "FlaggedSignal",
-    "FoolingWithinSystematics",
-    "MarginalsWithinFloor",
-    "ObservedCheck",
-    "RegionVerdict",
-    "Robustness",
-    "Sensitivity",
     "Summary",
     "Thresholds",
     "Verdict",
-    "YieldsWithinSystematics",
     "decide",
-    "detection_record",
-    "detector_report",
     "flagged_fractions",
-    "frontier_record",
     "observed_checks",
     "other_choices",
     "robustness",
-    "robustness_record",
-    "spread_record",
+    "scaled_size",
     "summarise",
     "summary_schema",
-    "worst_case_record",
 ]

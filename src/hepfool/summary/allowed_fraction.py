@@ -25,7 +25,7 @@ from hepfool.statistics.bins import joined_starts
 from hepfool.sums import AttackSums
 from hepfool.typing import FloatArray
 
-__all__ = ["AllowedFraction", "ControlYields", "ScaledSize", "allowed_fraction", "scaled_size"]
+__all__ = ["AllowedFraction", "ControlYields", "allowed_fraction", "scaled_size"]
 
 #: Ratio of the fraction to its parameter, so that the unit constraint of a variation says next to nothing about it.
 _REACH: Final = 3.0

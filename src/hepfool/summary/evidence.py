@@ -20,7 +20,9 @@ from hepfool.studies.systematics import (
     total,
 )
 from hepfool.summary.observed import ObservedCheck, observed_checks
-from hepfool.sums import AttackSums, Count, attack_effect, excess, systematic_effects
+from hepfool.sums import AttackSums
+from hepfool.sums.effects import attack_effect, excess, systematic_effects
+from hepfool.sums.record import Count
 from hepfool.worst_case.composition import Composition
 
 

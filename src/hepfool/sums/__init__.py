@@ -9,21 +9,15 @@ training of a detector, a scan of caps and the files of adversarial events need 
 
 from __future__ import annotations
 
-from hepfool.sums.effects import attack_effect, excess, systematic_effects
-from hepfool.sums.fill import data_sums, sums_of
-from hepfool.sums.record import AttackSums, Count, Key
-from hepfool.sums.regions import score_regions
-from hepfool.sums.thresholds import scan_thresholds
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AttackSums",
-    "Count",
-    "Key",
-    "attack_effect",
-    "data_sums",
-    "excess",
-    "scan_thresholds",
-    "score_regions",
-    "sums_of",
-    "systematic_effects",
-]
+from hepfool._lazy import lazy
+
+if TYPE_CHECKING:
+    from hepfool.sums.fill import data_sums, sums_of
+    from hepfool.sums.record import AttackSums
+    from hepfool.sums.thresholds import scan_thresholds
+else:
+    __getattr__, __dir__ = lazy(__name__)
+
+__all__ = ["AttackSums", "data_sums", "scan_thresholds", "sums_of"]

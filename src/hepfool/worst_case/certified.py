@@ -41,7 +41,7 @@ from hepfool.worst_case.networks import NetworkProver
 from hepfool.worst_case.shifts import Shifts
 from hepfool.worst_case.tree_boxes import TreeProver
 
-__all__ = ["Certificate", "State", "certify"]
+__all__ = ["Certificate", "certify"]
 
 #: What is known of an event: its class cannot change, does change, or may change.
 State = Literal["proved", "found", "open"]

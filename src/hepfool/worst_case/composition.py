@@ -27,16 +27,7 @@ from hepfool.models.protocols import Classifier, Defended
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Marginals, Part, Validation
 
-__all__ = [
-    "Composition",
-    "Sides",
-    "composed",
-    "composition_weights",
-    "compositions",
-    "exchangeable",
-    "most_fooled",
-    "reach",
-]
+__all__ = ["Composition", "compositions"]
 
 #: Rounding of the divergence, in bits.
 _ROUNDING: Final = 1e-15

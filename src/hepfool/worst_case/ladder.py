@@ -33,7 +33,7 @@ from hepfool.typing import BoolArray, FloatArray, IntArray, ProgressCallback
 from hepfool.worst_case.certified import Certificate, certify
 from hepfool.worst_case.shifts import Shifts
 
-__all__ = ["Bracket", "Ladder", "Rung", "ladder"]
+__all__ = ["Ladder", "ladder"]
 
 #: Points at which one common shift is tried, at most, and per source.
 _MOST_POINTS, _LEVELS = 1000, 9

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatistic
 ATTACK = CONSERVAttack(strategy="frugal", max_js_distance=0.1, n_bins=25)
 
 
-def run(attack: Any, **options: Any) -> AttackResult:
-    return run_attack(attack, SineClassifier(), events(200), rng=1, **options)
+def run(attack: Any, seed: int = 1, **options: Any) -> AttackResult:
+    return run_attack(attack, SineClassifier(), events(200), rng=seed, **options)
 
 
 def note(gains: list[float], n: int = 400) -> list[bool]:
@@ -71,9 +71,17 @@ def test_frugal_stops_by_itself_and_says_so() -> None:
     assert result.converged is True
     assert not result.interrupted
     assert PATIENCE < result.iterations_done < ATTACK.n_iterations
-    full = run(replace(ATTACK, converge=False))
-    assert (full.converged, full.iterations_done) == (None, ATTACK.n_iterations)
-    assert full.fooling_ratio - result.fooling_ratio < full.fooling_ratio_error
+
+
+def test_what_a_search_that_stops_by_itself_leaves_is_below_the_error() -> None:
+    left = []
+    for seed in range(1, 5):
+        full, stopped = run(replace(ATTACK, converge=False), seed), run(ATTACK, seed)
+        assert (full.converged, full.iterations_done) == (None, ATTACK.n_iterations)
+        left.append((full.fooling_ratio - stopped.fooling_ratio) / full.fooling_ratio_error)
+    # Of 200 events a single one is more than half an error here: one search may miss two that another finds late.
+    assert np.mean(left) < 1.0
+    assert max(left) < 2.0
 
 
 def test_too_few_iterations_have_not_converged() -> None:

@@ -245,3 +245,13 @@ def test_the_number_of_iterations_follows_the_strategy_unless_it_is_stated() -> 
     assert dataclasses.replace(stated, strategy="frugal").n_iterations == 10
     left_out: dict[str, Any] = {"n_iterations": None}
     assert dataclasses.replace(stated, strategy="frugal", **left_out).n_iterations == 100
+
+
+@pytest.mark.parametrize("changed", [{"detection_power": 0.4}, {"n_data": 400}, {"level": 0.01}, {"ks": True}])
+def test_what_states_a_cap_at_a_power_has_an_effect(changed: dict[str, Any]) -> None:
+    def found(**options: Any) -> FloatArray:
+        validation = Validation.at_power(**{"detection_power": 0.2, "n_data": 100, **options}, score=None)
+        attack = CONSERVAttack(strategy="frugal", n_iterations=3, converge=False, validation=validation)
+        return run_attack(attack, SineClassifier(), table("paper"), rng=1).adversarial.values
+
+    assert not np.array_equal(found(), found(**changed), equal_nan=True)

@@ -33,9 +33,11 @@ def table(*negative: str) -> EventTable:
     return replace(nominal, weights=weights, regions=regions)
 
 
-def attacked(nominal: EventTable, separately: Separately = "regions", **options: Any) -> AttackResult:
+def attacked(
+    nominal: EventTable, separately: Separately = "regions", strategy: Any = "frugal", **options: Any
+) -> AttackResult:
     validation = Validation(inputs=Marginals(**BINS), score=Marginals(**BINS), separately=separately)
-    attack = CONSERVAttack(strategy="frugal", validation=validation, n_iterations=3)
+    attack = CONSERVAttack(strategy=strategy, validation=validation, n_iterations=3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return run_attack(attack, SineClassifier(), nominal, rng=1, **options)
@@ -67,10 +69,27 @@ def test_a_process_of_negative_weight_is_left_out_and_its_partner_is_not() -> No
     assert (result.attacked & other).any()
 
 
+@pytest.mark.parametrize("strategy", ["frugal", "paper"])
+def test_a_region_of_negative_variance_is_left_as_it_is(strategy: Any) -> None:
+    nominal = table()
+    left, weights = nominal.region("left").mask, nominal.weights.copy()
+    pt = nominal.values[:, 0]
+    weights[left & (pt > np.quantile(pt[left], 0.9))] *= -1.0
+    nominal = replace(nominal, weights=weights)
+    assert weights[left].sum() > 0
+    result = attacked(nominal, strategy=strategy)
+    assert [(part.name, part.weight > 0) for part in result.not_attacked] == [("left", True)]
+    moved = ((result.adversarial.values != nominal.values) & ~nominal.missing).any(axis=1)
+    assert not (result.attacked | moved)[left].any()
+    assert moved.any()
+    assert {f.part for f in result.validated.figures if f.comparison == "correlations"} == {"middle", "right"}
+    assert result.validated.kept
+
+
 def test_nobody_left_is_an_error_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CONSERVAttack, "iterate", lambda *_: pytest.fail("the attack has begun"))
     nominal = table("left", "middle", "right")
-    with pytest.raises(ValueError, match=r"no event is left to attack.*left \(\d+ events of weight -.*; middle \("):
+    with pytest.raises(ValueError, match=r"no event is left to attack.*left \(\d+ events of weight -.*, middle \("):
         attacked(nominal)
     with pytest.raises(ValueError, match=r"no event is left to attack"):
         attacked(table("left"), target=table().region("left").mask)

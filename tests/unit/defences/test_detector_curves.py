@@ -11,9 +11,9 @@ from sklearn.metrics import roc_auc_score
 
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.stochastic import Noise
-from hepfool.defences import detector_curves as module
+from hepfool.defences import _detector_curves as module
+from hepfool.defences._detector_curves import DetectorCurves, detector_curves
 from hepfool.defences.detector import Detector, evaluate
-from hepfool.defences.detector_curves import DetectorCurves, detector_curves
 from hepfool.events import EventTable
 from hepfool.models.blackbox import CallableClassifier
 from hepfool.typing import FloatArray

@@ -17,7 +17,6 @@ from hist import Hist
 
 from hepfool.inference import (
     Nuisance,
-    NuisanceImpact,
     Template,
     attack_patch,
     cabinetry_systematics,
@@ -25,6 +24,7 @@ from hepfool.inference import (
     expected_impact,
     write_combine_shapes,
 )
+from hepfool.inference.impact import NuisanceImpact
 from hepfool.settings import Side
 from tests.datacards import modifiers_of, read_datacard
 

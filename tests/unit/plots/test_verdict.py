@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.stochastic import Noise
-from hepfool.plots import PlotStyle, plot_verdict, verdict_panels
+from hepfool.plots import PlotStyle, plot_detection, plot_verdict, verdict_panels
 from hepfool.statistics.checks import DetectionPower, DetectionTable
+from hepfool.statistics.joint_toys import CombinedPower
 from hepfool.statistics.toys import Power
 from hepfool.summary import Evidence
 from hepfool.worst_case.ladder import Bracket, Ladder, Rung
@@ -60,8 +61,10 @@ def written(ax: Axes) -> str:
 def test_numbers_are_those_of_the_signal_region(result: AttackResult) -> None:
     flagged = np.arange(400) % 3 == 0
     sums = result.sums(SineClassifier(), flagged=flagged)
-    adaptive = result.sums(SineClassifier(), flagged=np.arange(400) % 2 == 0)
-    (panel,) = verdict_panels(sums, Evidence.of(sums, adaptive=adaptive), ladders=[ladder()])
+    adaptive = result.sums(SineClassifier(), flagged=~flagged)
+    evidence = Evidence.of(sums, adaptive=adaptive)
+    (panel,) = verdict_panels(sums, evidence, ladders=[ladder()], decisions={"high_pt": "COVERED"})
+    assert panel.decision == "COVERED"
     table, classes = result.nominal, SineClassifier().predict(result.nominal.network_values)
     inside = table.region("high_pt").mask
     attacked = inside & result.attacked
@@ -92,8 +95,8 @@ def test_numbers_are_those_of_the_signal_region(result: AttackResult) -> None:
     assert rows["Attack"].flips.value == pytest.approx(fraction(result.fooled))  # type: ignore[union-attr]
     remaining = fraction(result.fooled & ~flagged)
     assert rows["Attack, not flagged"].flips.value == pytest.approx(remaining)  # type: ignore[union-attr]
-    known = fraction(result.fooled & (np.arange(400) % 2 == 1))
-    assert rows["Attack, knows detector"].flips.value == pytest.approx(known)  # type: ignore[union-attr]
+    unflagged = fraction(result.fooled & flagged)
+    assert rows["Attack, knows detector"].flips.value == pytest.approx(unflagged)  # type: ignore[union-attr]
     chosen, weights = inside & (classes == 1), table.weight_variations["norm_up"]
     change = weights[chosen].sum() / table.weights[chosen].sum() - 1.0
     assert rows["norm"].shifts[0].value == pytest.approx(change)
@@ -147,3 +150,15 @@ def test_errors_of_powers_end_where_powers_do(result: AttackResult) -> None:
 def test_nothing_to_show_is_refused() -> None:
     with pytest.raises(ValueError, match="no region to show"):
         plot_verdict([])
+
+
+def test_all_standard_checks_together_stand_above_each_of_them() -> None:
+    together = CombinedPower(
+        power=Power(0.6, 0.05), uncorrected=0.4, n_checks=58, n_data=300.0, n_simulated=1e3, n_toys=100
+    )
+    figure, ax = plot_detection(replace(checks(), combined=together), labels={"jet_pt": "jet $p_T$"}, style=PLAIN)
+    names = [text.get_text() for text in ax.texts[:3]]
+    assert names == ["all 58 standard checks together", "KS of jet $p_T$", "classifier test (50 events)"]
+    assert [bar.get_width() for bar in ax.patches] == [0.6, 0.97, 0.97]  # type: ignore[attr-defined]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["All standard checks", "Standard check", "Further check", "Type-I error 0.05"]

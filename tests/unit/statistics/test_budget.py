@@ -3,11 +3,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import optimize, special
 
 from hepfool.attacks.base import run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
-from hepfool.statistics.budget import CorrelationCheck, max_invisible_distance, max_invisible_shift
+from hepfool.statistics.budget import (
+    CorrelationCheck,
+    max_invisible_distance,
+    max_invisible_shift,
+    max_unordered_distance,
+)
 from hepfool.statistics.compatibility import chi2_power
 from hepfool.statistics.marginals import js_distance
 from hepfool.typing import FloatArray
@@ -44,6 +50,32 @@ def test_power_of_the_correlation_check_is_that_of_toys(rng: np.random.Generator
     toys = (shifts(rng, prediction, rho) > threshold).mean()
     assert check.power(0.0) == pytest.approx(0.05, abs=1e-3)
     assert check.power(shift) == pytest.approx(toys, abs=0.08)
+
+
+@pytest.mark.parametrize("wanted", [0.1, 0.3, 0.8])
+@pytest.mark.parametrize("shape", ["halves", "ends", "waves", "slope"])
+def test_no_deviation_within_the_cap_is_seen_by_a_kolmogorov_smirnov_check(
+    rng: np.random.Generator, shape: str, wanted: float
+) -> None:
+    n_bins, n_toys, x = 40, 2000, (np.arange(40) + 0.5) / 40 - 0.5
+    tilt = {"halves": np.sign(x), "slope": 2.0 * x, "waves": np.cos(np.arange(40)), "ends": np.zeros(40)}[shape]
+    if shape == "ends":
+        tilt[[0, -1]] = -1.0, 1.0
+    p, cap = np.full((1, n_bins), 1.0 / n_bins), max_unordered_distance(n_data=N_DATA, detection_power=wanted)
+
+    def content(size: float) -> FloatArray:
+        q = p * (1.0 + size * tilt)
+        return np.asarray(q / q.sum())
+
+    size = optimize.brentq(lambda t: float(js_distance(p, content(t))[0]) - cap, 0.0, 1.0)
+    bins = rng.choice(n_bins, p=content(size)[0], size=(n_toys, N_DATA))
+    data = np.sort((bins + rng.uniform(size=bins.shape)) / n_bins, axis=1)
+    steps = np.arange(N_DATA + 1) / N_DATA
+    distance = np.maximum(steps[1:] - data, data - steps[:-1]).max(axis=1)
+    power = (distance > special.kolmogi(0.05) / np.sqrt(N_DATA)).mean()
+    assert power <= wanted + 0.01
+    # The bound is for any deviation; halves that lie beside each other come near.
+    assert shape != "halves" or power > 0.05 + 0.1 * (wanted - 0.05)
 
 
 def test_power_of_the_marginal_check_is_that_of_toys(rng: np.random.Generator) -> None:

@@ -90,6 +90,18 @@ def test_a_derived_feature_is_taken_from_the_file_or_computed(
     np.testing.assert_allclose(moved.column("total"), moved.column("pt") + moved.column("met"))
 
 
+def test_what_follows_from_an_angle_that_the_file_rounds_beyond_pi_follows_from_the_angle_in_the_table(
+    tmp_path: Path, content: Content
+) -> None:
+    phi = np.where(content["event"] == 0, -3.142, 0.5)
+    features = ({"name": "phi", "kind": "angle"}, "pt", {"name": "py", "derived": "pt * sin(phi)"})
+    files = [write(tmp_path / "angles.parquet", content | {"phi": phi})]
+    given = {"files": files, "features": features, "label": "signal", "weight": "w"}
+    table = read_events(EventsConfiguration.model_validate(given))
+    assert table.column("phi")[0] == -np.pi
+    np.testing.assert_array_equal(table.features.derive(table.values, 2), table.column("py"))
+
+
 def test_a_weight_can_be_computed_and_varied_by_one_of_its_factors(
     read: Callable[..., EventTable], content: Content
 ) -> None:

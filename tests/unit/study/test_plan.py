@@ -10,7 +10,7 @@ import yaml
 
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.features import Derived, Feature
-from hepfool.study import Study
+from hepfool.study import Study, procedure
 from hepfool.validation import Correlations, Marginals, Validation
 
 GOOD = """\
@@ -292,6 +292,16 @@ def test_a_validation_that_says_nothing_or_twice_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=rf"{position}.*{message}"):
         Study.from_yaml(write(folder, f"output: report\n{text}"))
+
+
+def test_figures_show_the_luminosity_and_energy_of_the_plan(folder: Path) -> None:
+    study = Study.from_yaml(
+        write(folder, "output: report\nreport: {experiment: plain, luminosity: 0.15, energy: 13}\n")
+    )
+    style = procedure._style(study)
+    assert (style.experiment, style.lumi, style.energy) == ("plain", 0.15, 13.0)
+    with pytest.raises(ValueError, match=r"report.luminosity: .* greater than 0"):
+        Study.from_yaml(write(folder, "output: report\nreport: {luminosity: 0}\n"))
 
 
 def test_the_schema_says_what_every_field_is() -> None:

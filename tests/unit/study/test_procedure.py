@@ -22,7 +22,8 @@ from hepfool.attacks.base import AttackProblem, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.defences.detector import train_detector
 from hepfool.events import UNLABELLED, EventTable, Region
-from hepfool.inference import expected_impact, impact_record
+from hepfool.inference import expected_impact
+from hepfool.inference.impact import impact_record
 from hepfool.io.finished import WorkFolder
 from hepfool.io.owners import claimed
 from hepfool.io.tables import read_table

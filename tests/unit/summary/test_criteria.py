@@ -11,7 +11,7 @@ from hepfool.attacks.base import AttackResult
 from hepfool.models.protocols import Classifier
 from hepfool.studies.excess import Difference, Excess
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import Evidence, FlaggedFraction, FlaggedSignal, ObservedCheck, Thresholds
+from hepfool.summary import Evidence, Thresholds
 from hepfool.summary.criteria import (
     COMMON_CRITERIA,
     REGION_CRITERIA,
@@ -26,6 +26,8 @@ from hepfool.summary.criteria import (
     MarginalsWithinFloor,
     YieldsWithinSystematics,
 )
+from hepfool.summary.evidence import FlaggedFraction, FlaggedSignal
+from hepfool.summary.observed import ObservedCheck
 
 REGION = "high_met"
 

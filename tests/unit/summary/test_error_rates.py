@@ -12,8 +12,12 @@ import pytest
 from hepfool.statistics.compatibility import Compatibility
 from hepfool.statistics.exact import ExactSum
 from hepfool.studies.systematics import Measured
-from hepfool.summary import Evidence, FlaggedFraction, FlaggedSignal, ObservedCheck, decide
-from hepfool.sums import AttackSums, Key, attack_effect, excess, systematic_effects
+from hepfool.summary import Evidence, decide
+from hepfool.summary.evidence import FlaggedFraction, FlaggedSignal
+from hepfool.summary.observed import ObservedCheck
+from hepfool.sums import AttackSums
+from hepfool.sums.effects import attack_effect, excess, systematic_effects
+from hepfool.sums.record import Key
 from hepfool.typing import FloatArray
 
 N_TOYS, ALLOWED = 500, 0.05

@@ -10,7 +10,8 @@ from scipy import stats
 from hepfool.attacks.base import run_attack
 from hepfool.events import EventTable, Region
 from hepfool.features import Derived, Feature
-from hepfool.summary import ObservedCheck, observed_checks
+from hepfool.summary import observed_checks
+from hepfool.summary.observed import ObservedCheck
 from hepfool.sums import AttackSums, data_sums
 from hepfool.typing import FloatArray
 from tests.unit.conftest import Shift, SignClassifier

@@ -12,17 +12,11 @@ import pytest
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.attacks.conserv import CONSERVAttack
 from hepfool.events import EventTable
-from hepfool.report import summary_html, summary_markdown
+from hepfool.report import summary_markdown
+from hepfool.report.html import summary_html
 from hepfool.studies.excess import Difference
-from hepfool.summary import (
-    Evidence,
-    decide,
-    other_choices,
-    robustness,
-    robustness_record,
-    summarise,
-    summary_schema,
-)
+from hepfool.summary import Evidence, decide, other_choices, robustness, summarise, summary_schema
+from hepfool.summary.robustness import robustness_record
 from hepfool.validation import Marginals, Validation
 from tests.specimens import SineClassifier, events
 

@@ -10,7 +10,8 @@ import pytest
 
 from hepfool.attacks.base import AttackResult
 from hepfool.defences.detector import DetectorReport
-from hepfool.inference import BiasTest, Impact, Interval, NuisanceImpact, impact_record
+from hepfool.inference import BiasTest, Impact
+from hepfool.inference.impact import Interval, NuisanceImpact, impact_record
 from hepfool.models.protocols import Classifier
 from hepfool.statistics.checks import DetectionPower, DetectionTable
 from hepfool.statistics.joint_toys import CombinedPower
@@ -19,18 +20,11 @@ from hepfool.studies.cross_run import CrossRuns
 from hepfool.studies.excess import Difference, Excess
 from hepfool.studies.frontier import Frontier, FrontierPoint
 from hepfool.studies.systematics import Measured, SystematicEffect
-from hepfool.summary import (
-    Evidence,
-    FlaggedFraction,
-    FlaggedSignal,
-    ObservedCheck,
-    decide,
-    frontier_record,
-    spread_record,
-    summarise,
-    summary_schema,
-)
+from hepfool.summary import Evidence, decide, summarise, summary_schema
 from hepfool.summary.criteria import FlaggedFractionsAgree
+from hepfool.summary.evidence import FlaggedFraction, FlaggedSignal
+from hepfool.summary.observed import ObservedCheck
+from hepfool.summary.on_demand import frontier_record, spread_record
 from hepfool.sums import AttackSums
 
 REGION = "high_met"

@@ -39,7 +39,7 @@ from hepfool.attacks.search.price import (
     step_divergence,
     worthless,
 )
-from hepfool.kernels import inline_kernel
+from hepfool.kernels import inline_kernel, summing_kernel
 from hepfool.statistics.dataset_state import BLOCK, EDGE, GROUP, UPHILL, find_bin
 from hepfool.statistics.incremental import Probe, correlation_shift_after, divergence_after, row_change
 from hepfool.typing import FloatArray
@@ -56,6 +56,8 @@ _SAFETY = 1e-12
 _CANCELLED = 1e-14
 #: Relative spacing of single precision numbers, at most.
 _SINGLE = 2.0**-23
+#: Rows of the working space: price of a block at least, and its displacements.
+_PRICE, _LEFT, _RIGHT = range(3)
 #: By how much a move must be better than staying.
 NOTICEABLE = -1e-12
 
@@ -126,9 +128,9 @@ def _expand(item: Probe, middle: float, third: float) -> _Expansion:
 def _least_shift(item: Probe, x: _Expansion, left: float, right: float) -> float:
     """Lower bound of the correlation shift for displacements from ``left`` to ``right``."""
     p, q = left - x.middle, right - x.middle
-    row = min(p * (x.slope + 0.5 * x.bend * p), q * (x.slope + 0.5 * x.bend * q))
-    if x.slope + x.bend * p < 0.0 < x.slope + x.bend * q:
-        row = -0.5 * x.slope * x.slope / x.bend
+    ends = min(p * (x.slope + 0.5 * x.bend * p), q * (x.slope + 0.5 * x.bend * q))
+    inside = (x.slope + x.bend * p < 0.0) & (x.slope + x.bend * q > 0.0)
+    row = -0.5 * x.slope * x.slope / x.bend if inside else ends
     far = max(abs(p), abs(q))
     # Sums that nearly cancel are known to rounding only, which counts where nothing has shifted yet.
     row += x.value - x.third * far * far * far / 6.0 - _CANCELLED * (item.f + x.value)
@@ -236,24 +238,30 @@ def _grid_span(bins: FloatArray, grid: Grid, block: int) -> tuple[float, float]:
     return max(left, min(near, far)), min(right, max(near, far))
 
 
-@inline_kernel
-def _block_bound(
-    hunt: Hunt, blocks: FloatArray, own: tuple[int, int], block: int, span: tuple[float, float], gain: float
-) -> float:
-    """Lower bound on the price of any move into a block that takes up to ``gain`` from the margin."""
+@summing_kernel
+def _bound_blocks(hunt: Hunt, blocks: FloatArray, own: tuple[int, int], most: float, bounds: FloatArray) -> None:
+    """
+    Bound from below the price of any move into each block, given its displacements: infinite where there are none.
+
+    A move takes up to ``most`` from the margin, or what its slope says if that is more.  Without branches, so that it vectorises.
+    """
     item, rules, worth = hunt.item, hunt.rules, hunt.worth
-    change = item.down + item.weight * blocks[block]
-    if own[0] <= block <= own[1]:
-        change = min(change, 0.0)
-    divergence = max(item.divergence + change, 0.0) * (1.0 - _SAFETY)
-    result = np.inf
-    if span[0] <= span[1] and keeps(divergence, item.divergence, rules.max_divergence):
-        x = _expand(item, 0.5 * (span[0] + span[1]), hunt.third)
-        shift = _least_shift(item, x, span[0], span[1])
-        if not _hopeless(hunt, shift):
-            result = rules.alpha * np.sqrt(divergence) + rules.beta * shift - worth.base - earned(worth, gain)
-            result -= 1e-14 * (1.0 + worth.base)
-    return result
+    needed, reward = (worth.needed, worth.reward) if worth.needed > 0.0 else (1.0, 0.0)
+    max_divergence = max(rules.max_divergence, item.divergence)
+    max_shift = max(rules.max_shift, np.sqrt(item.distance / item.norm))
+    for block in range(bounds.shape[1]):
+        left, right = bounds[_LEFT, block], bounds[_RIGHT, block]
+        change = item.down + item.weight * blocks[block]
+        change = min(change, 0.0) if (block >= own[0]) & (block <= own[1]) else change
+        divergence = max(item.divergence + change, 0.0) * (1.0 - _SAFETY)
+        shift = _least_shift(item, _expand(item, 0.5 * (left + right), hunt.third), left, right)
+        gain = max(most, -worth.slope * left, -worth.slope * right)
+        price = (
+            rules.alpha * np.sqrt(divergence) + rules.beta * shift - worth.base - reward * min(gain, needed) / needed
+        )
+        price -= 1e-14 * (1.0 + worth.base)
+        able = (left <= right) & (divergence <= max_divergence) & (shift <= max_shift)
+        bounds[_PRICE, block] = price if able else np.inf
 
 
 @inline_kernel
@@ -304,7 +312,7 @@ def cheapest_on_grid(
         Prices and caps.
     grid : Grid
         Candidates.
-    bounds : FloatArray, shape (n_blocks,)
+    bounds : FloatArray, shape (3, n_blocks)
         Working space.
 
     Returns
@@ -323,17 +331,19 @@ def cheapest_on_grid(
     first = find_bin(bins, item.inverse_width, grid_value(grid, 0)) // BLOCK
     last = find_bin(bins, item.inverse_width, grid_value(grid, grid.n - 1)) // BLOCK
     low, high = min(first, last), max(first, last)
-    own, seed = _own_blocks(bins, item), low
+    for block in range(bounds.shape[1]):
+        bounds[_LEFT, block], bounds[_RIGHT, block] = _grid_span(bins, grid, block)
+    _bound_blocks(hunt, blocks, _own_blocks(bins, item), 0.0, bounds)
+    seed = low
     for block in range(low, high + 1):
-        bounds[block] = _block_bound(hunt, blocks, own, block, _grid_span(bins, grid, block), 0.0)
-        if bounds[block] < bounds[seed]:
+        if bounds[_PRICE, block] < bounds[_PRICE, seed]:
             seed = block
     best, block = no_choice(), seed
     # The most promising block first, then those that could still win.
     for turn in range(low, high + 2):
         if turn > low:
             block = turn - 1
-        if turn == low or (block != seed and bounds[block] <= best.cost):
+        if turn == low or (block != seed and bounds[_PRICE, block] <= best.cost):
             best = _search_block(bins, hunt, grid, block, best)
     return best
 
@@ -397,7 +407,7 @@ def best_of_bins(
         Limits of the value.
     seed : int
         Of the candidates.
-    bounds : FloatArray, shape (n_blocks,)
+    bounds : FloatArray, shape (3, n_blocks)
         Working space.
 
     Returns
@@ -416,17 +426,19 @@ def best_of_bins(
         return _scan(bins, hunt, options, course, spot, (0, n_bin_candidates(options, n_bins) + 1), seed, best)
     hunt = Hunt(item, hunt.rules, worth, third, -down, up)
     best = _scan(bins, hunt, options, course, spot, (n_bins, n_bins + 1), seed, best)
-    own, start = _own_blocks(bins, item), -1
-    for block in range(bounds.shape[0]):
-        span = _reachable(bins, value, hunt, (block * BLOCK, min((block + 1) * BLOCK, n_bins)))
-        bounds[block] = np.inf
-        if span[0] <= span[1]:
-            bounds[block] = _block_bound(hunt, blocks, own, block, span, _most(worth, course, spot, span))
-        if bounds[block] <= best.cost and (start < 0 or bounds[block] < bounds[start]):
+    n_blocks, start = bounds.shape[1], -1
+    for block in range(n_blocks):
+        span = (block * BLOCK, min((block + 1) * BLOCK, n_bins))
+        bounds[_LEFT, block], bounds[_RIGHT, block] = _reachable(bins, value, hunt, span)
+    # The shorter way round, an angle may come from either side.
+    most = abs(worth.slope) * max(spot.down, spot.up) if course.kind == ANGLE else -np.inf
+    _bound_blocks(hunt, blocks, _own_blocks(bins, item), most, bounds)
+    for block in range(n_blocks):
+        if bounds[_PRICE, block] <= best.cost and (start < 0 or bounds[_PRICE, block] < bounds[_PRICE, start]):
             start = block
-    for turn in range(-1, bounds.shape[0] if start >= 0 else -1):
+    for turn in range(-1, n_blocks if start >= 0 else -1):
         block = start if turn < 0 else turn
-        if turn < 0 or (block != start and bounds[block] <= best.cost):
+        if turn < 0 or (block != start and bounds[_PRICE, block] <= best.cost):
             best = _scan_block(bins, hunt, options, course, spot, block, seed, best)
     return best
 
@@ -467,14 +479,6 @@ def _reachable(bins: FloatArray, value: float, hunt: Hunt, between: tuple[int, i
     low, high = bins[EDGE, between[0]] - value, bins[EDGE, between[1]] - value
     slack = 1e-6 * (abs(value) + max(abs(low), abs(high)))
     return max(low - slack, hunt.low), min(high + slack, hunt.high)
-
-
-@inline_kernel
-def _most(worth: Worth, course: Course, spot: Spot, span: tuple[float, float]) -> float:
-    """Largest margin that a displacement within an interval takes."""
-    if course.kind == ANGLE:
-        return abs(worth.slope) * max(spot.down, spot.up)
-    return max(-worth.slope * span[0], -worth.slope * span[1])
 
 
 @inline_kernel

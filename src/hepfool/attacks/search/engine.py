@@ -56,6 +56,8 @@ __all__ = ["Island", "Moving", "Prices", "Search", "Tuning"]
 _TINY: Final = 1e-9
 #: Loss, in nats, below which single precision does not tell it from none.
 _RESOLVED: Final = 1e-5
+#: Events about which the network is asked at a time, so that its inputs need no second table.
+_ASKED: Final = 1 << 16
 #: Parts of a large island's events between which the network is called, where the score is kept.
 _BLOCKS: Final = 32
 #: Fooled events that are moved where the score is kept, for each that is not fooled; at least a quarter of them.
@@ -131,7 +133,9 @@ class Moving(NamedTuple):
     fooled: BoolArray
 
     def select(self, chosen: BoolArray | IntArray) -> Moving:
-        """Return some of the events."""
+        """Return some of the events; all of them are not copied."""
+        if chosen.dtype == np.bool_ and chosen.all():
+            return self
         return Moving(self.events[chosen], self.margin[chosen], self.slope[chosen], self.fooled[chosen])
 
 
@@ -316,21 +320,23 @@ class Search:
         n_columns = len(self.table.features)
         if not len(events):
             return Moving(events, np.zeros(0), np.zeros((0, n_columns)), np.zeros(0, dtype=np.bool_))
-        inputs, classes = problem.network_values(values, events), problem.classes[events]
-        margin: FloatArray
-        gradient: FloatArray
-        if self.trees is not None:
-            margin, gradient = classifier.margin(inputs, classes), np.zeros(inputs.shape)  # type: ignore[attr-defined]
-        else:
-            margin, gradient = classifier.margin_and_gradient(inputs, classes)
-        if along_loss:
-            loss, of_loss = classifier.loss_and_gradient(inputs, classes)
-            # Where the loss is lost to rounding, the margin says the way.
-            own_odds = of_loss / np.expm1(-np.maximum(loss, _RESOLVED))[:, np.newaxis]
-            gradient = np.where((loss > _RESOLVED)[:, np.newaxis], own_odds, gradient)
+        margin, gradient = np.empty(len(events)), np.zeros((len(events), values.shape[1]))
+        fooled = np.empty(len(events), dtype=np.bool_)
+        for start in range(0, len(events), _ASKED):
+            part = slice(start, start + _ASKED)
+            inputs, classes = problem.network_values(values, events[part]), problem.classes[events[part]]
+            if self.trees is not None:
+                margin[part] = classifier.margin(inputs, classes)  # type: ignore[attr-defined]
+            else:
+                margin[part], gradient[part] = classifier.margin_and_gradient(inputs, classes)
+            if along_loss:
+                loss, of_loss = classifier.loss_and_gradient(inputs, classes)
+                # Where the loss is lost to rounding, the margin says the way.
+                own_odds = of_loss / np.expm1(-np.maximum(loss, _RESOLVED))[:, np.newaxis]
+                gradient[part] = np.where((loss > _RESOLVED)[:, np.newaxis], own_odds, gradient[part])
+            fooled[part] = self._fooled(inputs, classes, margin[part])
         if self.trees is None:
             check_slope(problem, gradient)
-        fooled = self._fooled(inputs, classes, margin)
         # The class decides; rounding may give a margin of 0 the other sign.
         margin = np.where(fooled, np.minimum(margin, -_TINY), np.maximum(margin, _TINY))
         slope = gradient

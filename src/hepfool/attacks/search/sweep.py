@@ -107,8 +107,8 @@ class Space(NamedTuple):
         The features in the order in which they move.
     gain : FloatArray, shape (n_columns,)
         What orders them.
-    bounds : FloatArray, shape (n_blocks,)
-        Of the prices within blocks of bins.
+    bounds : FloatArray, shape (3, n_blocks)
+        Of the prices within blocks of bins, and their displacements.
     nothing : FloatArray, shape (1, 0)
         No proposals.
     """
@@ -123,7 +123,7 @@ class Space(NamedTuple):
     def of(cls, ledger: Ledger) -> Space:
         """Allocate."""
         n_columns, n_blocks = ledger.blocks.shape[1:]
-        gain, bounds = np.empty(n_columns), np.empty(n_blocks)
+        gain, bounds = np.empty(n_columns), np.empty((3, n_blocks))
         return cls(np.empty(n_columns), np.arange(n_columns), gain, bounds, np.full((1, 0), np.nan))
 
 

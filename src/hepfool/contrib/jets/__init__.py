@@ -2,11 +2,11 @@
 """
 Jets as lists of constituents: from the analysis to the network's columns and back.
 
-* :mod:`hepfool.contrib.jets.layout`: jagged constituents to columns, attacked columns to jets;
-* :mod:`hepfool.contrib.jets.records`: the leading jet out of a NanoAOD-like event and back into it;
-* :mod:`hepfool.contrib.jets.topodnn`: the 87 inputs of the TopoDNN top tagger, and back;
-* :mod:`hepfool.contrib.jets.observables`: mass, momentum and D2 as differentiable functions of the columns (PyTorch);
-* :mod:`hepfool.contrib.jets.networks`: networks of these observables and of the constituents (PyTorch).
+* :class:`ConstituentLayout`: jagged constituents to columns, attacked columns to jets;
+* :func:`leading_jets`: the leading jet out of a NanoAOD-like event, and :func:`with_leading_jets` back into it;
+* :func:`topodnn_table`: the 87 inputs of the TopoDNN top tagger, and back;
+* :func:`jet_mass` and others: mass, momentum and D2 as differentiable functions of the columns (PyTorch);
+* :func:`high_level_jets`, :func:`particle_flow_jets`: networks of these observables and of the constituents (PyTorch).
 
 Around an attack, with one row per event::
 
@@ -18,15 +18,28 @@ Around an attack, with one row per event::
 
 from __future__ import annotations
 
-from hepfool.contrib.jets.layout import ConstituentLayout
-from hepfool.contrib.jets.records import leading_jets, with_leading_jets
-from hepfool.contrib.jets.topodnn import TopoDNNFrame, topodnn_features, topodnn_table
+from typing import TYPE_CHECKING
+
+from hepfool._lazy import lazy
+
+if TYPE_CHECKING:
+    from hepfool.contrib.jets.layout import ConstituentLayout
+    from hepfool.contrib.jets.networks import ConstituentSum, high_level_jets, particle_flow_jets
+    from hepfool.contrib.jets.observables import jet_d2, jet_mass, jet_pt
+    from hepfool.contrib.jets.records import leading_jets, with_leading_jets
+    from hepfool.contrib.jets.topodnn import topodnn_table
+else:
+    __getattr__, __dir__ = lazy(__name__)
 
 __all__ = [
     "ConstituentLayout",
-    "TopoDNNFrame",
+    "ConstituentSum",
+    "high_level_jets",
+    "jet_d2",
+    "jet_mass",
+    "jet_pt",
     "leading_jets",
-    "topodnn_features",
+    "particle_flow_jets",
     "topodnn_table",
     "with_leading_jets",
 ]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["jet_d2", "jet_eta", "jet_mass", "jet_phi", "jet_pt"]
+__all__ = ["jet_d2", "jet_mass", "jet_pt"]
 
 #: pt, eta and phi.
 N_COORDINATES = 3
