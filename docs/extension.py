@@ -26,14 +26,20 @@ FIGURES: Final = Path(__file__).parents[1] / "tests" / "images" / "test_figures.
 #: Modules of each page of the API.  A name stands where it is met first, which is where users import it from.
 API: Final[dict[str, tuple[str, ...]]] = {
     "Names of daily use": ("hepfool",),
-    "Events": ("hepfool.events", "hepfool.features", "hepfool.io.tables", "hepfool.io.histograms"),
+    "Events": ("hepfool.events", "hepfool.features", "hepfool.io", "hepfool.io.tables", "hepfool.io.histograms"),
     "Networks": (
-        *("hepfool.models.load", "hepfool.models.pytorch", "hepfool.models.blackbox", "hepfool.models.folds"),
+        *(
+            "hepfool.models",
+            "hepfool.models.load",
+            "hepfool.models.pytorch",
+            "hepfool.models.blackbox",
+            "hepfool.models.folds",
+        ),
         *("hepfool.models.groups", "hepfool.models.tree_classifier", "hepfool.models.networks", "hepfool.models.files"),
         *("hepfool.models.protocols", "hepfool.surrogate", "hepfool.training"),
     ),
     "Validation": (
-        *("hepfool.validation", "hepfool.statistics.checks", "hepfool.statistics.marginals"),
+        *("hepfool.validation", "hepfool.statistics", "hepfool.statistics.checks", "hepfool.statistics.marginals"),
         *("hepfool.statistics.compatibility", "hepfool.statistics.comparisons", "hepfool.statistics.dependence"),
         *("hepfool.statistics.budget", "hepfool.statistics.two_sample", "hepfool.statistics.roc"),
     ),
@@ -44,15 +50,30 @@ API: Final[dict[str, tuple[str, ...]]] = {
     "In coffea": ("hepfool.processors", "hepfool.io.partitions", "hepfool.io.store"),
     "Sums of an attack": ("hepfool.sums",),
     "Defences": (
-        *("hepfool.defences.detector", "hepfool.defences._detector_curves", "hepfool.defences.adaptive"),
+        *(
+            "hepfool.defences",
+            "hepfool.defences.detector",
+            "hepfool.defences._detector_curves",
+            "hepfool.defences.adaptive",
+        ),
         *("hepfool.defences.adversarial_training", "hepfool.defences.robustness"),
     ),
     "How far from the worst case": (
-        *("hepfool.worst_case.certified", "hepfool.worst_case.ladder", "hepfool.worst_case.composition"),
+        *(
+            "hepfool.worst_case",
+            "hepfool.worst_case.certified",
+            "hepfool.worst_case.ladder",
+            "hepfool.worst_case.composition",
+        ),
         *("hepfool.explain", "hepfool.summary.allowed_fraction"),
     ),
     "Systematics and studies": (
-        *("hepfool.studies.variations", "hepfool.studies.systematics", "hepfool.studies.contributions"),
+        *(
+            "hepfool.studies",
+            "hepfool.studies.variations",
+            "hepfool.studies.systematics",
+            "hepfool.studies.contributions",
+        ),
         *("hepfool.studies.excess", "hepfool.studies.region_yields", "hepfool.studies.frontier"),
         *("hepfool.studies.runs", "hepfool.studies.cross_run", "hepfool.studies.misclassification"),
         "hepfool.studies.threshold_scan",
@@ -67,7 +88,7 @@ API: Final[dict[str, tuple[str, ...]]] = {
     "Statistical model": ("hepfool.inference",),
     "Figures": ("hepfool.plots",),
     "Samples and jets": (
-        *("hepfool.samples.htautau", "hepfool.samples.htautau_analysis", "hepfool.samples.higgsml"),
+        *("hepfool.samples", "hepfool.samples.htautau", "hepfool.samples.htautau_analysis", "hepfool.samples.higgsml"),
         *("hepfool.samples.toys", "hepfool.contrib.jets", "hepfool.contrib.jets.networks"),
         *("hepfool.contrib.jets.observables", "hepfool.contrib.attention", "hepfool.demo", "hepfool.starter"),
     ),
