@@ -82,7 +82,6 @@ API: Final[dict[str, tuple[str, ...]]] = {
         "hepfool.study",
         "hepfool.summary",
         "hepfool.report",
-        "hepfool.interrupts",
         "hepfool.progress",
     ),
     "Statistical model": ("hepfool.inference",),
