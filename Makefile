@@ -74,7 +74,7 @@ lint: $(STAMP) ## Run every static check
 docs: $(STAMP) ## Build the documentation into docs/_build/html
 	@$(BIN)/python -c 'import myst_nb' 2>/dev/null \
 	  || $(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[$(EXTRAS),docs]'
-	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -j 2 -W --keep-going -q -b html docs docs/_build/html
 
 bench: $(STAMP) ## Measure costs and figures of merit; BENCH_ALL=1 adds millions of events (40 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks $(if $(BENCH_ALL),,-m "not slow") $(TEST_ARGS)

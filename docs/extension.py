@@ -7,6 +7,7 @@ import ast
 import importlib
 import inspect
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -136,9 +137,12 @@ def directive(module: str, name: str) -> str:
 
 
 def unlink_words(_: Sphinx, doctree: nodes.document) -> None:
-    """Take away the references of words in types, such as the ``n_events`` of a shape."""
+    """Take away the references of words in types, such as the ``n_events`` of a shape, and of names that two modules have."""
+    names = Counter(home.rpartition(".")[2] for home in homes().values())
     for node in list(doctree.findall(addnodes.pending_xref)):
-        if node.get("refdomain") == "py" and node.get("refspecific") and node["reftarget"].islower():
+        target = node["reftarget"]
+        loose = node.get("refdomain") == "py" and node.get("refspecific") and "." not in target
+        if loose and (target.islower() or names[target] > 1):
             node.replace_self(node.children)
 
 
