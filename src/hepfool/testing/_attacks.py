@@ -113,7 +113,7 @@ class AttackConformance:
         assert (travelled != 0.0).any()
 
     def test_values_are_single_precision_numbers_where_they_moved(self, attack: Attack) -> None:
-        """What the network is asked is what a file would hold; :func:`hepfool.attacks._limits.admissible` rounds."""
+        """What the network is asked is what a file would hold; :func:`hepfool.attacks.admissible` rounds."""
         result = _attacked(attack)
         moved = (result.adversarial.values != result.nominal.values) & ~result.nominal.missing
         moved[:, result.nominal.features.of_kind("angle")] = False  # wrapping is done in double precision
