@@ -137,7 +137,7 @@ DATASETS: Final = (
     Dataset(
         name="WJets",
         is_signal=False,
-        n_selected=5000,
+        n_selected=22_500,
         components=(Component(process=ProcessSettings(name="WJets", settings=W_BOSON), fakes=True, share=1.0),),
     ),
 )

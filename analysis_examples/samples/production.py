@@ -29,6 +29,8 @@ from hepfool.samples.htautau import PSEUDODATA
 __all__ = ["produce_pseudodata", "produce_simulation"]
 
 MOST_EVENTS: Final = 10_000_000
+#: What :mod:`hepfool.samples.htautau_analysis` does not read.
+UNUSED: Final = {"Jet": ("hadronFlavour",), "PuppiMET": ("sumEt",)}
 SIMULATION_RUN: Final = 1
 DATA_RUN: Final = 2
 
@@ -190,8 +192,14 @@ def _without_truth(events: ak.Array) -> ak.Array:
     if len(events) == 0:
         return events
     events = ak.without_field(events, "weight")
-    events = ak.with_field(events, ak.without_field(events.Tau, "genPartFlav"), "Tau")
-    return ak.with_field(events, ak.without_field(events.Jet, "hadronFlavour"), "Jet")
+    return ak.with_field(events, ak.without_field(events.Tau, "genPartFlav"), "Tau")
+
+
+def _used(events: ak.Array) -> ak.Array:
+    for collection, fields in UNUSED.items():
+        for name in fields:
+            events = ak.with_field(events, ak.without_field(events[collection], name), collection)
+    return events
 
 
 def _shuffled(parts: list[ak.Array], seed: int) -> ak.Array:
@@ -206,7 +214,7 @@ def _scaled(advance: Advance, factor: float) -> Advance:
 def _store(
     manifest: Manifest, name: str, events: ak.Array, summary: RunSummary, runs: list[Run], **fields: Any
 ) -> None:
-    events = round_collections(events)
+    events = round_collections(_used(events))
     n_selected = int(ak.sum(select_lepton_tau(events)))
     components = tuple(record for _, record in runs)
     store(manifest, name, events, summary=summary, n_selected=n_selected, components=components, **fields)

@@ -10,13 +10,23 @@ import pytest
 import uproot
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
+from analysis_examples.samples.processes import DATASETS
 from analysis_examples.samples.selection import select_lepton_tau
 from hepfool.identity import file_digest
 from hepfool.samples import htautau
+from hepfool.samples.htautau_analysis import HiggsToTauTau
 
 SIMULATION = ("TTbar", "VBFH", "WJets", "ZTauTau", "ggH")
 EVERYTHING = (*SIMULATION, "pseudodata")
 MEGABYTE = 1_000_000
+MOMENTUM = ("pt", "eta", "phi", "mass")
+USED = {
+    "Muon": (*MOMENTUM, "charge", "pfRelIso04_all", "tightId"),
+    "Electron": (*MOMENTUM, "charge", "pfRelIso03_all", "mvaNoIso_WP90"),
+    "Tau": (*MOMENTUM, "charge", "decayMode", "idVSjet"),
+    "Jet": (*MOMENTUM, "btagScore"),
+    "PuppiMET": ("pt", "phi"),
+}
 
 
 def open_events(name: str) -> ak.Array:
@@ -45,11 +55,22 @@ def test_files_are_undamaged_and_small(entries: dict[str, Any]) -> None:
     assert sorted(entries) == sorted(EVERYTHING)
     for entry in entries.values():
         assert file_digest(htautau.DATA_FOLDER / entry["file"]) == entry["sha256"]
-    assert sum(path.stat().st_size for path in htautau.DATA_FOLDER.iterdir()) < 5 * MEGABYTE
+    assert sum(path.stat().st_size for path in htautau.DATA_FOLDER.iterdir()) < 8 * MEGABYTE
 
 
 def test_enough_events_pass_the_selection(entries: dict[str, Any]) -> None:
-    assert sum(entries[name]["n_selected"] for name in SIMULATION) >= 24_000
+    made = {dataset.name: dataset.n_selected for dataset in DATASETS}
+    for name in SIMULATION:
+        assert entries[name]["request"]["n_selected"] == made[name] <= 1.03 * entries[name]["n_selected"]
+
+
+def test_the_files_hold_what_the_analysis_reads_and_no_more() -> None:
+    read = {branch for branch in HiggsToTauTau.branches if "*" not in branch}
+    used = {f"{collection}_{name}" for collection, names in USED.items() for name in names}
+    for name in EVERYTHING:
+        truth = {"genWeight", "Tau_genPartFlav"} if name in SIMULATION else set()
+        with uproot.open(htautau.DATA_FOLDER / f"{name}.root") as file:
+            assert set(file["Events"].keys()) == (read - {"genWeight"} | used | truth)
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
