@@ -42,7 +42,7 @@ API: Final[dict[str, tuple[str, ...]]] = {
     "Statistical model": ("hepfool.inference",),
     "Figures": ("hepfool.plots",),
     "Samples and jets": (
-        *("hepfool.samples.htautau", "hepfool.samples.htautau_analysis", "hepfool.samples.higgsml"),
+        *("hepfool.samples", "hepfool.samples.htautau", "hepfool.samples.htautau_analysis", "hepfool.samples.higgsml"),
         *("hepfool.samples.toys", "hepfool.contrib.jets", "hepfool.contrib.attention", "hepfool.demo"),
     ),
     "Testing and errors": ("hepfool.testing", "hepfool.exceptions", "hepfool.identity"),

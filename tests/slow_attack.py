@@ -14,7 +14,7 @@ from hepfool.attacks import CONSERVAttack
 from hepfool.cli import main
 
 # What the command imports, imported once for all processes that start from this one.
-for _module in ("models.files", "plots", "report", "study.outcome"):
+for _module in ("models.files", "plots", "report", "study._outcome"):
     importlib.import_module(f"hepfool.{_module}")
 
 

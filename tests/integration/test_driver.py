@@ -304,7 +304,7 @@ def test_killed_attack_of_the_package_resumes_to_the_same_bits(tmp_path: Path, m
     with torch.random.fork_rng():
         torch.manual_seed(1)
         network = TorchClassifier(mlp(len(analysis.features), [8]))
-    attack = CONSERVAttack(n_bins=20, step=0.05, n_iterations=3, max_js_distance=0.05)
+    attack = CONSERVAttack(n_bins=20, n_iterations=3, max_js_distance=0.05)
     plan = AttackPlan(classifier=network, attack=attack, target="all", seed=3)
     clean = run_analysis(runner, fileset, analysis, plan)
     assert clean.out["result"].fooling_ratio > 0

@@ -112,7 +112,7 @@ def test_every_public_package_has_a_page() -> None:
     packages = {
         ".".join(path.parent.relative_to(ROOT / "src").parts)
         for path in (ROOT / "src").rglob("__init__.py")
-        if "\n__all__ = [" in path.read_text(encoding="utf-8")
+        if "\n__all__ = [" in path.read_text(encoding="utf-8") and "_" not in {part[0] for part in path.parts[-3:-1]}
     }
     assert len(packages) > 8
-    assert packages - {"hepfool.attacks._search"} <= listed
+    assert packages <= listed

@@ -169,7 +169,7 @@ def test_from_a_root_file_to_a_report(run: Run, donut: Path, tmp_path: Path) -> 
     assert summary["provenance"]["seed"] == 1
     assert {p.name for p in (out / "figures").iterdir()} == {
         f"{name}.{kind}"
-        for name in ("marginals", "correlations", "score", "fooling", "regions", "projection")
+        for name in ("verdict", "marginals", "correlations", "score", "fooling", "regions", "projection")
         for kind in ("pdf", "png")
     }
     assert set(read_store(out / "histograms.zip").histograms) == {"x", "y", "noise"}
@@ -349,7 +349,7 @@ def test_trees_and_models_that_only_give_scores_are_attacked(model: Any, run: Ru
     options = {"strategy": "frugal", "step": None, "n_iterations": "4"}
     result = run("--unsafe-pickle", "--no-score", model=str(tmp_path / "m.joblib"), **options)
     assert result.exit_code == 0, result.output
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())["fooling_ratio"]["value"] > 0.1
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["fooling"]["fooling_ratio"]["value"] > 0.1
 
 
 @pytest.mark.parametrize("error", [RuntimeError("bug"), ValueError("bug"), KeyError("bug"), TypeError("bug")])

@@ -211,6 +211,7 @@ def test_chance_is_what_random_moves_have(result: AttackResult, rng: np.random.G
     if enveloped:
         values = np.where(rng.random(table.values.shape) < 0.5, envelope.lower, envelope.upper)
         values = np.where(table.missing, np.nan, values)
+        values[:, 2] = (values[:, 2] + np.pi) % (2.0 * np.pi) - np.pi
     else:
         step = [8.0, 0.4, 0.6, 0.0, 0.0, 8.0] * rng.choice([-1.0, 1.0], table.values.shape)
         values = table.values + step

@@ -25,7 +25,7 @@ DATA = {
     "summary/summary.schema.json",
     "samples/data/manifest.json",
     "samples/study.yaml",
-    "starter/study/study.yaml",
+    "_starter/study/study.yaml",
     *(f"samples/data/{name}.root" for name in ("TTbar", "VBFH", "WJets", "ZTauTau", "ggH", "pseudodata")),
 }
 

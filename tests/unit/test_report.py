@@ -516,7 +516,7 @@ def test_every_form_says_what_the_composition_allows_and_whether_the_search_conv
     jsonschema = pytest.importorskip("jsonschema")
     score = Marginals(max_js_distance=0.02, n_bins=10, n_quantiles=0)
     validation = Validation(inputs=Marginals(max_js_distance=0.1), score=score, separately="regions")
-    summary = of_attack(validation=validation, helpers=False, n_iterations=60)
+    summary = of_attack(validation=validation, helpers=False, n_iterations=150)
     everything, low, high = summary.fooling["compositions"]
     assert (everything["name"], low["name"], high["name"]) == ("all", "low_pt", "high_pt")
     assert low["exchange"] <= low["fooling_ratio"] <= low["limit"] < 1.0

@@ -275,7 +275,8 @@ def train_adversary(
     Examples
     --------
     >>> classifier = TorchClassifier(nn.Linear(2, 1))
-    >>> table = EventTable.from_arrays(np.random.default_rng(1).normal(size=(200, 2)), labels=[0, 1] * 100)
+    >>> values = np.random.default_rng(1).normal(size=(200, 2))
+    >>> table = EventTable.from_arrays(values, labels=classifier.predict(values))
     >>> total = Observable(name="sum", function=lambda values: values.sum(dim=1), limit=0.1)
     >>> settings = AdversarySettings(hidden=(8,), max_epochs=2)
     >>> trained = train_adversary(classifier, table, table, seed=1, observables=[total], settings=settings)

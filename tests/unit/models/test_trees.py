@@ -32,6 +32,7 @@ from hepfool import (
     load_model,
     run_attack,
 )
+from hepfool.attacks._search.bounded import NOTICEABLE
 from hepfool.attacks._search.candidates import bin_candidate, course_of, spot_of
 from hepfool.attacks._search.ledger import Ledger, rules_of, state_of
 from hepfool.attacks._search.price import Choice, Worth, consider, staying
@@ -216,8 +217,8 @@ def slowly(ledger: Ledger, task: Task, classifier: TreeClassifier, labels: IntAr
             item, rules = probe(state, j, start, weight, deviation), rules_of(ledger, 0, j)
             reward = task.goals.reward[index] * needed / wanted if wanted > 0.0 else 0.0
             low = task.goals.low[index] - taken[index]
-            worth = Worth(-1.0, needed, low, np.inf, reward, staying(item, rules))
-            best, gain = Choice(-1e-12, 0.0, start, -1), 0.0
+            worth = Worth(-1.0, needed, low, task.goals.high[index] - taken[index], reward, staying(item, rules))
+            best, gain = Choice(NOTICEABLE, 0.0, start, -1), 0.0
             for value, of_value in gains(j):
                 chosen = consider(state.bins[j], item, rules, worth, (value - start, of_value, value), best)
                 best, gain = (chosen, of_value) if chosen.value != best.value else (best, gain)

@@ -506,7 +506,7 @@ def test_the_command_goes_from_files_to_a_report(files: Path) -> None:
     ("change", "message"),
     [
         (("model.pt2", "absent.pt2"), "no such file"),
-        (("model.pt2", "simulation.parquet"), "neither an exported program"),
+        (("model.pt2", "simulation.parquet"), "is of an unknown kind; known are .pt2"),
         (
             ("file: model.pt2", "file: model.pt2, network: conservattack_higgs"),
             "has no effect: model.pt2 holds a whole network",

@@ -24,6 +24,9 @@ from hepfool.typing import FloatArray, IntArray
 
 __all__ = ["sweep_profiles"]
 
+#: Differences of margins that come from the order of the sums: a candidate in the same leaves takes nothing.
+ROUNDING = 1e-12
+
 
 class _Space(NamedTuple):
     """Working space: deviations from the means, the features in order, their largest gains, no change, and profiles."""
@@ -101,7 +104,8 @@ def _gains(
         space.seen[k] = seen(trees, space.candidates[k])
     profile(trees, task.values[i], j, n, label, space)
     for k in range(n):
-        space.margin[k] = margin - space.margin[k]
+        gain = margin - space.margin[k]
+        space.margin[k] = gain if abs(gain) > ROUNDING else 0.0
     return n
 
 
