@@ -215,6 +215,10 @@ def test_pocket_coffea(toy_fileset: dict[str, Any], analysis: Any, classifier: A
                 "high_met": ("signal", {"met": (40.0, None)}),
             },
             "features": table.features,
+            "variations": {
+                name: dict(zip(table.features.names, values.T, strict=True))
+                for name, values in table.shape_variations.items()
+            },
             "sentinel": table.sentinel,
         }
 

@@ -217,7 +217,8 @@ def _descended(
         moved = np.where(table.missing, np.nan, sets.at(coordinates))
         moved = admissible(problem, table.values, moved) if bounded else single(moved)
         margin, slope = classifier.margin_and_gradient(problem.network_values(moved), problem.classes)
-        new = ~crossed & (margin <= 0.0) & (bounded | within_limits(table.features, moved))
+        there = (np.isnan(moved) == table.missing).all(axis=1)  # a shift may take an event to where it cannot be
+        new = ~crossed & (margin <= 0.0) & there & (bounded | within_limits(table.features, moved))
         points[new], crossed = moved[new], crossed | new
         slope = np.nan_to_num(slope)
         if bounded:

@@ -203,7 +203,7 @@ def _add_legend(
     sources = dict.fromkeys(source for item in shown for source in item.sources)
     handles.append(Patch(**_BAND, label="Stat. and syst. unc." if sources else "Stat. unc."))
     handles += [Line2D([], [], label=name, linewidth=3, **line) for name, line in lines.items()]
-    columns = min(len(handles), _MAX_ROWS + 1) if len(shown) > 1 else 2
+    columns = min(len(handles), _MAX_ROWS + 1, 2 * len(shown))
     figure.legend(handles=handles, loc="outside lower left", ncols=columns, fontsize=style.text_size)
 
 
