@@ -130,7 +130,7 @@ def test_threads_give_the_same_bits(toy_fileset: dict[str, Any], expected: Any) 
 def test_dask_gives_the_same_bits(toy_fileset: dict[str, Any], expected: Any) -> None:
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
+        distributed.LocalCluster(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         same(_attacked(toy_fileset, executor=DaskExecutor(client=client, status=False), chunksize=150), expected)

@@ -78,7 +78,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def dask() -> Iterator[DaskExecutor]:
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
+        distributed.LocalCluster(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         yield DaskExecutor(client=client, status=False)

@@ -40,7 +40,7 @@ def attacked(kept: Validation, executor: Any = None, **options: Any) -> AttackRe
 
 @contextmanager
 def dask() -> Iterator[Any]:
-    options: dict[str, Any] = {"processes": False, "n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    options: dict[str, Any] = {"processes": False, "n_workers": 1, "threads_per_worker": 2, "dashboard_address": ":0"}
     with Client(**options) as client:  # type: ignore[no-untyped-call]
         yield client.get_executor()
 
