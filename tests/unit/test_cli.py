@@ -198,7 +198,9 @@ def test_the_same_seed_gives_the_same_report(run: Run, tmp_path: Path) -> None:
 def test_data_events_add_the_checks(run: Run, tmp_path: Path) -> None:
     result = run(n_data="50", weight="w")
     assert result.exit_code == 0, result.output
-    assert "All standard checks of the inputs and the score together notice this attack" in " ".join(result.stdout.replace("│", "").split())
+    assert "All standard checks of the inputs and the score together notice this attack" in " ".join(
+        result.stdout.replace("│", "").split()
+    )
     detection = json.loads((tmp_path / "out" / "summary.json").read_text())["detection"]
     assert {row["n_data"] for row in detection["rows"]} == {50.0}
     assert {row["check"] for row in detection["rows"]} == {"chi2", "ks", "correlations", "projection", "classifier"}

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -16,6 +16,9 @@ from hepfool.features import FeatureSpace
 from hepfool.typing import BoolArray, FloatArray
 
 RegionRole = Literal["control", "validation", "signal"]
+
+#: More of them are not written on a figure.
+_MOST_CUTS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +95,14 @@ class Region:
         ]
         complete_cuts = self.select is None and len(cuts) == len(self.cuts)
         return ", ".join(filter(None, cuts)) if complete_cuts and any(cuts) else self.name.replace("_", " ")
+
+
+def region_titles(regions: Sequence[Region], features: FeatureSpace) -> tuple[str, ...]:
+    """Say what each region is, as on a figure: by the cuts that not all of them share, or by its name where these are many."""
+    every = [set(region.cuts.items()) for region in regions]
+    shared = set.intersection(*every) if len(every) > 1 else set()
+    own = [replace(region, cuts=dict(sorted(set(region.cuts.items()) - shared))) for region in regions]
+    return tuple(one.title(features) if len(one.cuts) <= _MOST_CUTS else one.name.replace("_", " ") for one in own)
 
 
 def _cut(label: str, unit: str, low: float | None, high: float | None) -> str:

@@ -27,6 +27,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 
 from hepfool.attacks.base import AttackResult
+from hepfool.events._region import region_titles
 from hepfool.plots._style import (
     DEFAULT_STYLE,
     PlotStyle,
@@ -143,7 +144,9 @@ def _place(source: AttackSums | AttackResult, region: str) -> str:
     """Name a region as a figure does."""
     if isinstance(source, AttackSums):
         return source.labels[region]
-    return source.nominal.region(region).title(source.nominal.features)
+    table = source.nominal
+    titles = dict(zip([one.name for one in table.regions], region_titles(table.regions, table.features), strict=True))
+    return titles[region]
 
 
 def _rows(source: AttackSums | AttackResult, column: int, region: str | None) -> Sequence[FloatArray]:

@@ -38,6 +38,7 @@ _CHECKS: Final[dict[CheckKind, str]] = {
     "correlations": "linear correlations",
     "projection": r"$\chi^2$ in 2D",
     "classifier": "classifier test",
+    "identity": "identity",
 }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from hepfool.attacks._problem import validation_of
 from hepfool.attacks.base import Attack, AttackResult
 from hepfool.events import EventTable
+from hepfool.events._region import region_titles
 from hepfool.models.protocols import Classifier, inputs_of, threshold_of
 from hepfool.statistics._comparisons import Validated
 from hepfool.statistics._compatibility import Compatibility
@@ -303,7 +304,7 @@ def sums_of(
         filling.add("composition", value, region=region, name=name)
     facts = {
         **_facts(table, classifier, binning, detector),
-        "region_titles": tuple(region.title(table.features) for region in table.regions),
+        "region_titles": region_titles(table.regions, table.features),
         "attack": repr(result.attack),
         "n_iterations": result.attack.n_iterations,
         "selected_class": selected_class,

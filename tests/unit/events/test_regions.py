@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hepfool.events import Region
+from hepfool.events._region import region_titles
 from hepfool.features import Feature, FeatureSpace
 
 SPACE = FeatureSpace([Feature(name="mt", label="$m_T$", unit="GeV"), Feature(name="n_jets", label="jets")])
@@ -33,3 +34,15 @@ def test_a_selection_is_more_than_its_cuts() -> None:
         "my_region", np.ones(2, dtype=bool), cuts={"mt": (70.0, math.inf)}, select=lambda values: values[:, 0] > 1.0
     )
     assert chosen.title(SPACE) == "my region"
+
+
+def test_cuts_that_all_regions_share_are_left_out_on_figures() -> None:
+    space, everywhere = FeatureSpace([Feature("pt", unit="GeV"), Feature("mt", unit="GeV")]), np.ones(3, dtype=bool)
+    shared = {"pt": (20.0, np.inf)}
+    low = Region("low_mt", everywhere, cuts={**shared, "mt": (-np.inf, 70.0)})
+    high = Region("high_mt", everywhere, cuts={**shared, "mt": (70.0, np.inf)})
+    assert region_titles((low, high), space) == ("mt < 70 GeV", "mt > 70 GeV")
+    assert region_titles((low,), space) == ("mt < 70 GeV, pt > 20 GeV",)
+    many = Region("high_mt", everywhere, cuts={**dict.fromkeys("abc", (0.0, 1.0))})
+    assert region_titles((many,), FeatureSpace(["a", "b", "c"])) == ("high mt",)
+    assert region_titles((), space) == ()

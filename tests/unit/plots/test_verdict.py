@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from matplotlib.axes import Axes
 
 from hepfool.attacks import AttackResult, Noise, run_attack
 from hepfool.plots import PlotStyle, plot_detection, plot_verdict, verdict_panels
-from hepfool.statistics._checks import DetectionPower, DetectionTable
+from hepfool.plots._validation import _CHECKS
+from hepfool.statistics._checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics._joint_toys import CombinedPower
 from hepfool.statistics._toys import Power
 from hepfool.summary import Evidence
@@ -162,3 +164,7 @@ def test_all_standard_checks_together_stand_above_each_of_them() -> None:
     assert [bar.get_width() for bar in ax.patches] == [0.6, 0.97, 0.97]  # type: ignore[attr-defined]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["All standard checks", "Standard check", "Further check", "Type-I error 0.05"]
+
+
+def test_every_check_has_a_name_on_figures() -> None:
+    assert set(_CHECKS) == set(get_args(CheckKind))
