@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle
+from itertools import accumulate, cycle
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 _BAR_HEIGHT = 0.3
+#: Height of a line of text, where a bar with its name has a height of 1.
+_LINE = 0.6
 _FURTHER, _COMBINED = "0.6", "0.25"
 #: A check that looks at a smaller share of the data says at how many events.
 _MOST_EVENTS = 0.95
@@ -84,11 +86,22 @@ def plot_detection(
 
 def name_powers(ax: Axes, names: Sequence[str], level: float, size: float) -> None:
     """Write the name of each check above its bar."""
-    for place, name in enumerate(names):
+    places = _places(names)
+    for place, name in zip(places, names, strict=True):
         ax.text(level + 0.03, place - 0.22, name, va="bottom", fontsize=size)
-    ax.set_ylim(len(names) - 0.6, -1.0)
+    ax.set_ylim(places[-1] + 0.4, -1.0)
     ax.set_yticks([])
     ax.tick_params(axis="y", which="both", length=0)
+
+
+def _places(names: Iterable[str]) -> list[float]:
+    """Give each bar a place, lower by what the further lines of the names above it and of its own need."""
+    return list(accumulate((1.0 + _LINE * name.count("\n") for name in names), initial=-1.0))[1:]
+
+
+def height_of_powers(names: Iterable[str]) -> float:
+    """Height of an axes of powers, in units of a bar with its name."""
+    return _places(names)[-1] + 1.4
 
 
 def shown_powers(
@@ -104,13 +117,13 @@ def shown_powers(
     return shown
 
 
-def draw_powers(ax: Axes, shown: Iterable[tuple[str, Power, str]], level: float) -> None:
+def draw_powers(ax: Axes, shown: Sequence[tuple[str, Power, str]], level: float) -> None:
     """Draw powers as bars with their errors, which end where powers do, and the power of chance."""
-    for k, (_, power, colour) in enumerate(shown):
+    for place, (_, power, colour) in zip(_places(name for name, *_ in shown), shown, strict=True):
         sides = [[min(power.error, power.value)], [min(power.error, 1.0 - power.value)]]
-        ax.barh(k, power.value, height=_BAR_HEIGHT, color=colour)
+        ax.barh(place, power.value, height=_BAR_HEIGHT, color=colour)
         if power.error:
-            ax.errorbar(power.value, k, xerr=sides, color="black", elinewidth=2, capsize=4)
+            ax.errorbar(power.value, place, xerr=sides, color="black", elinewidth=2, capsize=4)
     ax.set_xlim(0.0, 1.04)
     ax.axvline(level, color="0.3", linestyle=":", linewidth=3)
 

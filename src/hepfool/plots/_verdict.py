@@ -22,13 +22,21 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hepfool.plots._style import DEFAULT_STYLE, PlotStyle, height_of_lines, measured_text, styled
-from hepfool.plots._validation import draw_powers, name_powers, power_handles, power_title, shown_powers
+from hepfool.plots._validation import (
+    draw_powers,
+    height_of_powers,
+    name_powers,
+    power_handles,
+    power_title,
+    shown_powers,
+)
 from hepfool.studies._contributions import ALL_EVENTS, Measured
 from hepfool.studies._systematics import SystematicEffect
 from hepfool.sums import AttackSums
 
 if TYPE_CHECKING:
     from hepfool.statistics._checks import DetectionTable
+    from hepfool.statistics._toys import Power
     from hepfool.summary import Evidence
     from hepfool.worst_case.ladder import Ladder, Rung
 
@@ -164,8 +172,8 @@ _LIGHT, _BAND = 0.45, 0.18
 _CHECKS_SHOWN: Final = 6
 #: Longer names of checks take two lines.
 _LONG: Final = 34
-#: Lines above the rows of a region, per row, and around all of them.
-_HEAD, _ROW, _AROUND = 2.4, 1.35, 9.0
+#: Lines above the rows of a region, per row, per check, and around all of them.
+_HEAD, _ROW, _CHECK, _AROUND = 2.4, 1.35, 1.5, 9.0
 _WIDTHS: Final = (1.15, 0.95, 1.15)
 
 
@@ -208,7 +216,9 @@ def plot_verdict(
     heights = [len(panel.rows) + _HEAD for panel in panels]
     n_columns = 2 if detection is None else 3
     width = 0.55 + 0.6 * n_columns
-    figure = style.figure(width=width, height=height_of_lines(_ROW * sum(heights) + _AROUND, width=width))
+    checks = [] if detection is None else _shown_checks(detection, labels or {}, style)
+    n_lines = max(_ROW * sum(heights), _CHECK * (height_of_powers(name for name, *_ in checks) if checks else 0.0))
+    figure = style.figure(width=width, height=height_of_lines(n_lines + _AROUND, width=width))
     grid = figure.add_gridspec(len(panels), n_columns, height_ratios=heights, width_ratios=_WIDTHS[:n_columns])
     axes = []
     for k, panel in enumerate(panels):
@@ -218,7 +228,7 @@ def plot_verdict(
     titles = ["Attacked events that\nchange class (%)", "Change of the yield after\nthe score selection (%)"]
     if detection is not None:
         axes.append(figure.add_subplot(grid[:, 2]))
-        _draw_checks(axes[-1], detection, labels or {}, style)
+        _draw_checks(axes[-1], detection, checks, style)
         titles.append(power_title(detection).replace(", ", " with\n"))
     for ax, title in zip(axes[-n_columns:], titles, strict=True):
         ax.set_xlabel(title, loc="center", fontsize=mpl.rcParams["xtick.labelsize"])
@@ -312,11 +322,19 @@ def _draw_shifts(ax: Axes, place: int, row: VerdictRow, style: PlotStyle) -> Non
             _draw_limit(ax, place, 100.0 * proved)
 
 
-def _draw_checks(ax: Axes, detection: DetectionTable, labels: Mapping[str, str], style: PlotStyle) -> None:
+def _shown_checks(
+    detection: DetectionTable, labels: Mapping[str, str], style: PlotStyle
+) -> list[tuple[str, Power, str]]:
+    """Name, power and colour of each check; a long name takes two lines."""
     shown = shown_powers(detection, _CHECKS_SHOWN, labels, style)
+    return [
+        (name.replace(" and ", "\nand ") if len(name) > _LONG else name, power, colour) for name, power, colour in shown
+    ]
+
+
+def _draw_checks(ax: Axes, detection: DetectionTable, shown: list[tuple[str, Power, str]], style: PlotStyle) -> None:
     draw_powers(ax, shown, detection.level)
-    lines = [name.replace(" and ", "\nand ") if len(name) > _LONG else name for name, *_ in shown]
-    name_powers(ax, lines, detection.level, style.text_size)
+    name_powers(ax, [name for name, *_ in shown], detection.level, style.text_size)
     if all(row.comparison != "score" for row in detection.rows):
         below = ax.get_ylim()[0] + 0.5
         ax.text(0.97, below - 0.1, "The score is not checked.", ha="right", va="bottom", fontsize=style.text_size)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import get_args
 
 import numpy as np
@@ -168,3 +169,21 @@ def test_all_standard_checks_together_stand_above_each_of_them() -> None:
 
 def test_every_check_has_a_name_on_figures() -> None:
     assert set(_CHECKS) == set(get_args(CheckKind))
+
+
+def test_names_of_checks_do_not_overlap(result: AttackResult) -> None:
+    long = {"features": ("the momentum of the leading jet", "the momentum of all of them"), "check": "projection"}
+    rows = tuple(
+        DetectionPower(region="a", power=Power(0.3, 0.02), n_data=70.0, n_simulated=600.0, n_toys=9, **one)  # type: ignore[arg-type]
+        for one in (long, {"features": ("pt",), "check": "chi2"}, {"features": (), "check": "correlations"})
+    )
+    sums = result.sums(SineClassifier())
+    figure, axes = plot_verdict(
+        verdict_panels(sums, Evidence.of(sums)), DetectionTable(rows=rows, level=0.05), style=PLAIN
+    )
+    figure.draw_without_rendering()
+    inside = [text for text in axes[-1].texts if text.get_transform() is axes[-1].transData]
+    boxes = sorted((text.get_window_extent() for text in inside), key=lambda box: -box.y0)
+    assert len(boxes) == 4
+    assert boxes[0].y1 < axes[-1].get_window_extent().y1
+    assert all(lower.y1 < upper.y0 for upper, lower in pairwise(boxes))
