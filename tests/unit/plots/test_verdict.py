@@ -175,7 +175,7 @@ def test_names_of_checks_do_not_overlap(result: AttackResult) -> None:
     long = {"features": ("the momentum of the leading jet", "the momentum of all of them"), "check": "projection"}
     rows = tuple(
         DetectionPower(region="a", power=Power(0.3, 0.02), n_data=70.0, n_simulated=600.0, n_toys=9, **one)  # type: ignore[arg-type]
-        for one in (long, {"features": ("pt",), "check": "chi2"}, {"features": (), "check": "correlations"})
+        for one in ({"features": ("pt",), "check": "chi2"}, long, {"features": (), "check": "correlations"})
     )
     sums = result.sums(SineClassifier())
     figure, axes = plot_verdict(
