@@ -173,9 +173,10 @@ def test_every_check_has_a_name_on_figures() -> None:
 
 def test_names_of_checks_do_not_overlap(result: AttackResult) -> None:
     long = {"features": ("the momentum of the leading jet", "the momentum of all of them"), "check": "projection"}
+    short = [{"features": (name,), "check": "chi2"} for name in ("pt", "eta", "phi", "mass")]
     rows = tuple(
         DetectionPower(region="a", power=Power(0.3, 0.02), n_data=70.0, n_simulated=600.0, n_toys=9, **one)  # type: ignore[arg-type]
-        for one in ({"features": ("pt",), "check": "chi2"}, long, {"features": (), "check": "correlations"})
+        for one in (short[0], long, *short[1:], {"features": (), "check": "correlations"})
     )
     sums = result.sums(SineClassifier())
     figure, axes = plot_verdict(
@@ -184,6 +185,6 @@ def test_names_of_checks_do_not_overlap(result: AttackResult) -> None:
     figure.draw_without_rendering()
     inside = [text for text in axes[-1].texts if text.get_transform() is axes[-1].transData]
     boxes = sorted((text.get_window_extent() for text in inside), key=lambda box: -box.y0)
-    assert len(boxes) == 4
+    assert len(boxes) == len(rows) + 1
     assert boxes[0].y1 < axes[-1].get_window_extent().y1
     assert all(lower.y1 < upper.y0 for upper, lower in pairwise(boxes))
