@@ -116,3 +116,11 @@ def test_every_public_package_has_a_page() -> None:
     }
     assert len(packages) > 8
     assert packages <= listed
+
+
+def test_files_that_a_contributor_is_sent_to_are_there() -> None:
+    named = re.findall(r"`([\w./-]+\.(?:py|yaml|toml|txt|md|cff))`", (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    assert len(named) > 15
+    assert [
+        name for name in named if not any((base / name).is_file() for base in (ROOT, ROOT / "src" / "hepfool"))
+    ] == []
