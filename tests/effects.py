@@ -11,8 +11,8 @@ from hepfool.events import EventTable
 from hepfool.models import Classifier
 from hepfool.statistics._sources import Correlations
 from hepfool.studies import attack_contributions, excess_of, variation_contributions
+from hepfool.studies._contributions import SystematicEffect
 from hepfool.studies._excess import Excess
-from hepfool.studies._systematics import SystematicEffect
 from hepfool.typing import BoolArray
 
 

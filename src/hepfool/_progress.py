@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from hepfool.typing import ProgressCallback
 
-__all__ = ["progress_bars"]
-
 
 @contextmanager
 def progress_bars(console: Console | None = None) -> Iterator[ProgressCallback]:

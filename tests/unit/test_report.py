@@ -36,8 +36,8 @@ from hepfool.report._latex import summary_latex
 from hepfool.statistics._checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics._toys import Power
 from hepfool.studies import Measured
+from hepfool.studies._contributions import SystematicEffect
 from hepfool.studies._excess import Excess
-from hepfool.studies._systematics import SystematicEffect
 from hepfool.summary import Evidence, Summary, decide, summarise, summary_schema
 from hepfool.typing import FloatArray
 from hepfool.validation import Marginals, Validation

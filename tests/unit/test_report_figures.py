@@ -9,7 +9,7 @@ from hepfool.plots import PlotStyle
 from hepfool.report import attack_figures
 from hepfool.report._html import _CAPTIONS
 from hepfool.studies import Measured
-from hepfool.studies._systematics import SystematicEffect
+from hepfool.studies._contributions import SystematicEffect
 from hepfool.sums import data_sums
 from tests.specimens import SineClassifier, events
 

@@ -21,8 +21,8 @@ from hepfool.report._latex import _table, summary_latex
 from hepfool.statistics._checks import DetectionPower, DetectionTable
 from hepfool.statistics._toys import Power
 from hepfool.studies import Measured
+from hepfool.studies._contributions import SystematicEffect
 from hepfool.studies._frontier import Frontier, FrontierPoint
-from hepfool.studies._systematics import SystematicEffect
 from hepfool.summary import Evidence, Summary, decide, summarise
 from hepfool.summary._on_demand import frontier_record
 

@@ -15,8 +15,8 @@ from hepfool.report._detection import noticed
 from hepfool.report._html import summary_html
 from hepfool.report._words import verdict_in_words
 from hepfool.studies import Measured
+from hepfool.studies._contributions import SystematicEffect
 from hepfool.studies._excess import Difference
-from hepfool.studies._systematics import SystematicEffect
 from hepfool.summary import Evidence, Summary, decide, summarise
 from hepfool.summary._evidence import FlaggedFraction
 from hepfool.summary._observed import ObservedCheck

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
-from hepfool.attacks._result import weighted_fraction
+from hepfool.attacks._convergence import weighted_fraction
 from hepfool.events import EventTable
 from hepfool.statistics import Binning, compare
 from hepfool.studies import Measured, total

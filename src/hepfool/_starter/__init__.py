@@ -7,8 +7,6 @@ import importlib.resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-__all__ = ["write_starter"]
-
 
 def write_starter(folder: str | Path, *, coffea: bool = False) -> tuple[Path, ...]:
     """

@@ -23,8 +23,6 @@ from hepfool.attacks.base import AttackProblem
 from hepfool.models._modules import floating_dtype, from_bytes, module_digest, to_bytes
 from hepfool.typing import FloatArray
 
-__all__ = ["AdversarialNetwork", "PerturbationNetwork"]
-
 
 class PerturbationNetwork:
     """

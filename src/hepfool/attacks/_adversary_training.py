@@ -26,9 +26,9 @@ from torch.nn import functional
 from hepfool._ranges import check_counts
 from hepfool.attacks._adversarial_network import AdversarialNetwork, PerturbationNetwork
 from hepfool.attacks._checks import check_input
+from hepfool.attacks._convergence import weighted_fraction
 from hepfool.attacks._limits import MoveUnits, check_size, in_own_units, movable, sizes
 from hepfool.attacks._observables import RESPONSE, Observable, check_observables
-from hepfool.attacks._result import weighted_fraction
 from hepfool.attacks.base import AttackProblem, Bounds, run_attack
 from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
@@ -38,8 +38,6 @@ from hepfool.models.pytorch import TorchClassifier
 from hepfool.statistics._kolmogorov import ks_distance
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, ProgressCallback
-
-__all__ = ["RESPONSE", "AdversaryEpoch", "AdversarySettings", "Observable", "TrainedAdversary", "train_adversary"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

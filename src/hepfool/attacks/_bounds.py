@@ -10,8 +10,6 @@ import numpy as np
 from hepfool.events import Envelope, EventTable
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["Bounds"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bounds:

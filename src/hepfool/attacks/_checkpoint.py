@@ -17,8 +17,6 @@ from hepfool.io._finished import Finished
 from hepfool.io._versions import code_version
 from hepfool.typing import FloatArray
 
-__all__ = ["Iterations"]
-
 
 @dataclass(frozen=True, slots=True)
 class Iterations:

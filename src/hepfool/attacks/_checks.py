@@ -18,19 +18,6 @@ from hepfool.statistics._weights import check_weights, lacking_variance
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Part
 
-__all__ = [
-    "Target",
-    "attacked_events",
-    "check_input",
-    "check_parts",
-    "check_slope",
-    "generator",
-    "in_parts",
-    "leaving",
-    "meant_events",
-    "verify",
-]
-
 #: Events that are verified at a time.
 _CHECKED = 1 << 16
 #: From how many events on a gradient of zero is no accident.

@@ -34,8 +34,6 @@ from hepfool.models.protocols import DifferentiableClassifier, is_fooled
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Correlations, Marginals, Validation
 
-__all__ = ["CONSERVAttack"]
-
 #: Prices of the paper.
 _ALPHA: Final = 4.0
 _BETA: Final = 1.0

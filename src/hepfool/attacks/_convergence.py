@@ -17,8 +17,6 @@ import numpy as np
 
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["PATIENCE", "TOLERANCE", "Progress", "weighted_fraction"]
-
 #: Iterations over which the gain counts.
 PATIENCE: Final = 10
 #: Gain over so many iterations that is none, in units of the statistical error of the fooling ratio.

@@ -21,8 +21,6 @@ from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier
 from hepfool.typing import FloatArray
 
-__all__ = ["PGD", "fgsm", "margin_and_slope"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PGD:

@@ -12,8 +12,6 @@ from hepfool.attacks._problem import AttackProblem
 from hepfool.features import FeatureSpace
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["MoveUnit", "MoveUnits", "admissible", "check_size", "in_own_units", "movable", "reaches", "sizes", "travel"]
-
 #: Units of a move: each feature's nominal range, its own unit, a fraction of the nominal value, or
 #: half the width of the event's envelope, which is its uncertainty.
 MoveUnit = Literal["range", "absolute", "relative", "envelope"]

@@ -23,8 +23,6 @@ from hepfool.events import Envelope, EventTable
 from hepfool.models.protocols import Classifier
 from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
-__all__ = ["MiniFool", "StrengthScan", "scan_strength"]
-
 _BOUNDARY = 0.5
 #: Margins beyond the boundary among which the cheapest is looked for, as fractions of that of the goal.
 _TARGETS = np.linspace(0.0, 1.0, 33)

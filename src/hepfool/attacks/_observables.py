@@ -10,8 +10,6 @@ from typing import cast
 
 import torch
 
-__all__ = ["RESPONSE", "Observable", "check_observables"]
-
 #: Name under which the classifier's score is listed beside the observables.
 RESPONSE = "response"
 

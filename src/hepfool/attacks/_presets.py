@@ -27,8 +27,6 @@ from hepfool.attacks._conserv import CONSERVAttack
 from hepfool.attacks._gradient import PGD
 from hepfool.attacks._limits import MoveUnit
 
-__all__ = ["PRESETS", "RANGES", "AttackRanges", "constituent_fgsm", "per_move", "scaled_to"]
-
 
 def _attack(
     move: tuple[float, float], n_bins: int, alpha: float, caps: tuple[float, float], **more: Any

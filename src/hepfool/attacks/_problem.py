@@ -18,8 +18,6 @@ from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Validation
 
-__all__ = ["Attack", "AttackProblem", "Crew", "Submits", "bins_of", "n_bins_of", "validation_of"]
-
 R = TypeVar("R")
 
 

@@ -18,8 +18,6 @@ from hepfool.models.blackbox import FiniteDifference
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Sets", "ends", "finished_within_envelope", "restarted", "single", "some_events", "within_limits"]
-
 _N_RESTARTS: Final = 10
 _N_STEPS: Final = 20
 #: First and last step, as fractions of half the width.

@@ -30,16 +30,6 @@ if TYPE_CHECKING:
     from hepfool.models.protocols import Classifier
     from hepfool.sums import AttackSums
 
-__all__ = [
-    "AttackResult",
-    "FoolingCounts",
-    "Iteration",
-    "LeftOut",
-    "moved_events",
-    "warn_of_ratio",
-    "weighted_fraction",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Iteration:

@@ -14,8 +14,6 @@ from hepfool.attacks.base import AttackProblem
 from hepfool.models.protocols import is_fooled
 from hepfool.typing import FloatArray
 
-__all__ = ["RDSA", "Noise"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:

@@ -13,8 +13,6 @@ from hepfool.models._probe import check_network, check_scores, require_classifie
 from hepfool.models.protocols import Classifier, inputs_of
 from hepfool.typing import BoolArray
 
-__all__ = ["transferred"]
-
 
 def transferred(result: AttackResult, classifier: Classifier, *, attacked: BoolArray | None = None) -> AttackResult:
     """

@@ -27,8 +27,6 @@ from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import Classifier, DifferentiableClassifier, spectators_of
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["AdaptiveAttack", "DefendedClassifier", "attack_defended"]
-
 _LOWEST = 1e-12
 
 

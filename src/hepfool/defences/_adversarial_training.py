@@ -27,8 +27,6 @@ from hepfool.statistics._roc import auroc_difference
 from hepfool.training import Network, TrainingSettings, auroc, fit
 from hepfool.typing import ProgressCallback
 
-__all__ = ["AdversarialTraining", "AdversarialTrainingSettings", "auroc_loss", "successes", "train_adversarially"]
-
 #: Gives an attack with new parameters, such as ``RANGES["higgs_retraining"].draw``.
 DrawAttack = Callable[[np.random.Generator], Attack]
 

@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hepfool._settings import DetectorSettings
-from hepfool.attacks._result import weighted_fraction
+from hepfool.attacks._convergence import weighted_fraction
 from hepfool.attacks.base import AttackResult
 from hepfool.events import EventTable
 from hepfool.io._files import written_whole
@@ -32,16 +32,6 @@ from hepfool.models.files import load_torch, save_state
 from hepfool.models.pytorch import TorchClassifier
 from hepfool.training import auroc, fit
 from hepfool.typing import BoolArray, FloatArray, ProgressCallback
-
-__all__ = [
-    "Detector",
-    "DetectorReport",
-    "DetectorSettings",
-    "evaluate",
-    "read_detector",
-    "train_detector",
-    "write_detector",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

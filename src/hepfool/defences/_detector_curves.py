@@ -15,8 +15,6 @@ from hepfool.events import EventTable
 from hepfool.statistics._roc import auroc_with_error
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["DetectorCurves", "detector_curves"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Calibration:

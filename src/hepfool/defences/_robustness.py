@@ -15,8 +15,6 @@ from hepfool.defences._adversarial_training import AdversarialTraining, auroc_lo
 from hepfool.models.protocols import Classifier
 from hepfool.typing import FloatArray
 
-__all__ = ["Robustness", "judge_robustness"]
-
 
 class Ratio(NamedTuple):
     """A weighted fraction of events."""

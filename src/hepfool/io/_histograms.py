@@ -13,8 +13,6 @@ import uhi.io.zip
 from hepfool.extras import uproot
 from hepfool.io._files import local_path
 
-__all__ = ["read_histograms"]
-
 _KINDS = ("TH1", "TH2", "TH3", "TProfile")
 
 

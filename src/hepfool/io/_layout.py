@@ -16,8 +16,6 @@ from hepfool.features import FeatureSpace
 from hepfool.io._columns import Columns
 from hepfool.typing import FloatArray
 
-__all__ = ["Layout", "Variations"]
-
 #: By source and column, the columns that take its place: up and down, or a single name.
 Variations = Mapping[str, Mapping[str, str | Sequence[str]]]
 

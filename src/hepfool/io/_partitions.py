@@ -27,8 +27,6 @@ from hepfool.extras import arrow
 from hepfool.features import Feature, FeatureSpace
 from hepfool.io._files import local_path, written_whole
 
-__all__ = ["Partitions", "open_partitions", "write_partitions"]
-
 _FORMAT = {"format": "hepfool-partitions", "version": 1}
 _MANIFEST = "manifest.json"
 _FILE = re.compile(r"[A-Za-z0-9_-]+\.parquet")

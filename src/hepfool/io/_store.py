@@ -28,8 +28,6 @@ from numpy.typing import NDArray
 
 from hepfool.io._files import local_path, written_whole
 
-__all__ = ["Store", "read_store", "write_store"]
-
 _FORMAT = {"format": "hepfool-store", "version": 2}
 #: Archives of earlier versions, which have no digest.
 _UNDIGESTED = {**_FORMAT, "version": 1}

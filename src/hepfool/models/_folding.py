@@ -18,8 +18,6 @@ from hepfool.models._layers import Activation, Folded, Layer
 from hepfool.models._networks import Standardise
 from hepfool.typing import FloatArray
 
-__all__ = ["SUPPORTED", "folded"]
-
 #: Softplus is a straight line from here on in PyTorch, and has a step there that is smaller than any rounding.
 _SMOOTH: Final = 20.0
 #: Layers of which a proof can be made.

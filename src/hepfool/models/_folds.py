@@ -12,8 +12,6 @@ import numpy as np
 from hepfool.models.protocols import Classifier, spectators_of, threshold_of
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["FoldedClassifier"]
-
 
 class FoldedClassifier:
     """

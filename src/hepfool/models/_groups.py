@@ -13,8 +13,6 @@ from hepfool.models._tree_kernels import Trees
 from hepfool.models.protocols import DifferentiableClassifier, spectators_of
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["PerGroup"]
-
 #: By how much the first of equal candidates leads, in log-odds.
 _LEAD = 1e-9
 _SMALLEST = 1e-12

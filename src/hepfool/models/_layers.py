@@ -10,8 +10,6 @@ import numpy as np
 
 from hepfool.typing import FloatArray
 
-__all__ = ["Activation", "Folded", "Layer"]
-
 
 @dataclass(frozen=True, slots=True)
 class Activation:

@@ -23,8 +23,6 @@ from hepfool.models.blackbox import CallableClassifier
 from hepfool.models.protocols import Classifier
 from hepfool.typing import FloatArray
 
-__all__ = ["load_model"]
-
 #: Events of the comparison with the library that a file belongs to, and by how much a score may differ.
 _N_COMPARED: Final = 100
 _TOLERANCE: Final = 1e-4

@@ -22,8 +22,6 @@ from torch import nn
 from hepfool.events import EventTable
 from hepfool.statistics._dependence import present_mean
 
-__all__ = ["NETWORKS", "Standardise", "conservattack_higgs", "conservattack_jets", "donut", "mlp"]
-
 #: As in the published networks; the default of PyTorch is a hundred times smaller.
 _BATCH_NORM_EPSILON = 1e-3
 

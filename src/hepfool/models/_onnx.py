@@ -13,8 +13,6 @@ from torch.nn import functional
 
 from hepfool.extras import import_extra
 
-__all__ = ["OnnxModule", "UnknownOperatorError"]
-
 Inputs = list[Any]
 Attributes = dict[str, Any]
 

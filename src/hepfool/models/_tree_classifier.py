@@ -17,8 +17,6 @@ from hepfool.models._trees import Ensemble, ensemble_of
 from hepfool.models.blackbox import FiniteDifference, check_classes
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["TreeClassifier"]
-
 #: Step of the slopes, in units of the range of the thresholds.
 _STEP: Final = 0.05
 

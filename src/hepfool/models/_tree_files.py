@@ -12,8 +12,6 @@ from scipy.special import logit
 
 from hepfool.models._trees import Ensemble, Tree, joined
 
-__all__ = ["read_lightgbm", "read_xgboost"]
-
 _XGBOOST: Final = ("binary:logistic", "multi:softprob", "multi:softmax")
 
 

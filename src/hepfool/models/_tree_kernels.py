@@ -11,8 +11,6 @@ from hepfool._kernels import inline_kernel, kernel
 from hepfool.models._trees import Ensemble
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Profile", "Trees", "margin_of", "margins", "outputs", "profile", "profiles", "seen", "sum_up"]
-
 _SMALLEST = 1e-12
 
 

@@ -17,8 +17,6 @@ from scipy.special import logit
 from hepfool.exceptions import NotCertifiableError
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["SUPPORTED", "Ensemble", "Tree", "ensemble_of", "joined"]
-
 #: Models of which a proof can be made.
 SUPPORTED: Final = (
     "scikit-learn's RandomForestClassifier, ExtraTreesClassifier, DecisionTreeClassifier, GradientBoostingClassifier and "

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from hepfool.plots._style import DEFAULT_STYLE, PlotStyle, height_of_lines, styled
 from hepfool.statistics._checks import STANDARD_CHECKS, CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics._toys import Power
-from hepfool.studies._systematics import Measured
+from hepfool.studies._contributions import Measured
 
 if TYPE_CHECKING:
     from hepfool.defences._detector_curves import Calibration, DetectorCurves

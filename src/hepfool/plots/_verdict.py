@@ -30,8 +30,7 @@ from hepfool.plots._validation import (
     power_title,
     shown_powers,
 )
-from hepfool.studies._contributions import ALL_EVENTS, Measured
-from hepfool.studies._systematics import SystematicEffect
+from hepfool.studies._contributions import ALL_EVENTS, Measured, SystematicEffect
 from hepfool.sums import AttackSums
 
 if TYPE_CHECKING:

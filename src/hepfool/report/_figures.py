@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from hepfool.attacks.base import AttackResult
-from hepfool.studies._systematics import SystematicEffect
+from hepfool.studies._contributions import SystematicEffect
 from hepfool.sums import AttackSums
 from hepfool.sums._regions import score_regions
 

@@ -8,17 +8,6 @@ import numpy as np
 from hepfool._kernels import inline_kernel, kernel
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = [
-    "add_to_bins",
-    "bin_of",
-    "cells_of",
-    "inner_quantiles",
-    "joined_starts",
-    "merge_negative",
-    "quantile_edges",
-    "split_edges",
-]
-
 #: Contents below this part of the sum of all are rounding residues of weights that cancel, or of negligible weights.
 _ROUNDING = 1e-12
 

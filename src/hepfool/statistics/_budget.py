@@ -19,8 +19,6 @@ from hepfool.events import EventTable
 from hepfool.statistics._compatibility import chi2_power
 from hepfool.statistics._dependence import Moments, fill_missing, present_mean
 
-__all__ = ["CorrelationCheck", "max_invisible_distance", "max_invisible_shift", "max_unordered_distance"]
-
 #: More events than these do not improve the spread of the correlations noticeably.
 _MAX_EVENTS = 20_000
 

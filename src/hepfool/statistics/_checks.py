@@ -44,16 +44,6 @@ from hepfool.statistics._weights import effective_number
 from hepfool.statistics.marginals import Binning, merge_bins
 from hepfool.typing import IntArray
 
-__all__ = [
-    "CHECK_TITLES",
-    "STANDARD_CHECKS",
-    "CheckKind",
-    "CheckSettings",
-    "DetectionPower",
-    "DetectionTable",
-    "run_checks",
-]
-
 CheckKind = Literal["chi2", "ks", "correlations", "identity", "projection", "classifier"]
 
 #: What an analysis looks at anyway.

@@ -23,8 +23,6 @@ from hepfool.statistics._distance_correlation import distance_correlation
 from hepfool.statistics.marginals import Binning, js_distance, merge_bins
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Comparison", "Figure", "Validated", "distances_of"]
-
 #: A root turns the rounding of equal histograms into about 1e-8.
 _ROUNDING = 1e-7
 

@@ -23,8 +23,6 @@ from hepfool.statistics._weights import effective_number
 from hepfool.statistics.marginals import Binning, js_distance, merge_bins, sampling_floor
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["Compatibility", "chi2_power", "compare", "compare_sums", "distance_correlation_shift", "reduced_size"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Compatibility:

@@ -20,8 +20,6 @@ from hepfool.statistics._dependence import Moments, present_mean
 from hepfool.statistics.marginals import Binning, merge_bins
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["BLOCK", "DatasetState", "Nominal", "find_bin", "new_state", "refresh_bin", "refresh_blocks_of", "term"]
-
 # Rows of the packed arrays of DatasetState.
 EDGE, GROUP, NOMINAL, CURRENT, TERM, UPHILL = range(6)
 DIVERGENCE, MEAN, FILL, VARIANCE, INVERSE_SIGMA, NOMINAL_ROW, INVERSE_WIDTH = range(7)

@@ -15,8 +15,6 @@ import numpy as np
 
 from hepfool.typing import FloatArray
 
-__all__ = ["MaskedMoments", "Moments", "correlation_shift"]
-
 #: Events that are summed at a time.
 _BLOCK = 1 << 16
 

@@ -23,18 +23,6 @@ import numpy as np
 from hepfool._kernels import allocating_kernel, inline_kernel, kernel
 from hepfool.typing import FloatArray
 
-__all__ = [
-    "DistanceState",
-    "Tableau",
-    "distance_correlation",
-    "evaluate",
-    "move",
-    "new_distance_state",
-    "new_tableau",
-    "no_distance_state",
-    "tabulate",
-]
-
 _DISTANCE, _DISTANCE_X, _ROW, _ROW_X = range(4)
 
 

@@ -18,8 +18,6 @@ from numpy.typing import ArrayLike
 
 from hepfool.typing import FloatArray
 
-__all__ = ["ExactSum"]
-
 #: Bits of a window; the other 21 of a double are room for two million summands.
 _BITS: Final = 32
 

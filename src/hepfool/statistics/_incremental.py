@@ -48,18 +48,6 @@ from hepfool.statistics._dataset_state import (
 )
 from hepfool.typing import FloatArray
 
-__all__ = [
-    "Probe",
-    "commit",
-    "commit_content",
-    "correlation_shift_after",
-    "deviate",
-    "divergence_after",
-    "probe",
-    "row_change",
-    "row_distance",
-]
-
 _EMPTY = 1e-12
 
 

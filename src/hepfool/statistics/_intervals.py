@@ -7,8 +7,6 @@ import math
 
 from scipy.special import ndtri
 
-__all__ = ["difference_interval", "fraction_interval"]
-
 
 def fraction_interval(fraction: float, n_effective: float, confidence: float) -> tuple[float, float]:
     """

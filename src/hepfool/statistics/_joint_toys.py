@@ -23,8 +23,6 @@ from hepfool.statistics._toys import Power, Toys, drawn_correlation, kolmogorov_
 from hepfool.statistics._weights import effective_number
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["CombinedPower", "Wanted", "combined_power"]
-
 #: More events than these say no more of any check, and take their time.
 _MAX_EVENTS = 20_000
 #: Toys without a deviation for each one with, because they set the threshold.

@@ -7,8 +7,6 @@ import numpy as np
 
 from hepfool.typing import FloatArray
 
-__all__ = ["ks_distance"]
-
 
 def ks_distance(nominal: FloatArray, adversarial: FloatArray, weights: FloatArray) -> float:
     r"""

@@ -18,8 +18,6 @@ import numpy as np
 
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["Migration"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Migration:

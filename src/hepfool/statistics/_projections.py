@@ -14,8 +14,6 @@ from hepfool.statistics._weights import effective_number
 from hepfool.statistics.marginals import Binning, js_distance, merge_bins, sampling_floor
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["ProjectionChange", "rank_projections"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectionChange:

@@ -10,8 +10,6 @@ import numpy as np
 from hepfool.events import EventTable
 from hepfool.statistics.marginals import Binning
 
-__all__ = ["remark_on_ranges"]
-
 #: A bin that holds so much of a feature leaves its marginal without a shape.
 _MOST = 0.99
 #: A value that so much of a bin has in common would fill any bin.

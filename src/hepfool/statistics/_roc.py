@@ -15,8 +15,6 @@ from numpy.typing import ArrayLike
 
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["auroc_difference", "auroc_with_error"]
-
 
 def auroc_with_error(labels: IntArray, scores: FloatArray, weights: ArrayLike | None = None) -> tuple[float, float]:
     """

@@ -18,8 +18,6 @@ from hepfool.statistics._dependence import Moments, fill_missing, present_mean
 from hepfool.statistics._weights import effective_number
 from hepfool.typing import FloatArray
 
-__all__ = ["Power", "Toys", "binned_power", "correlation_power", "kolmogorov_distance", "two_sample_chi2"]
-
 #: Statistic of a check: fractions of data and of the prediction, shape (n_toys, n_bins), to (n_toys,).
 Statistic = Callable[[FloatArray, FloatArray], FloatArray]
 

@@ -17,8 +17,6 @@ import scipy
 from hepfool.statistics._toys import Power, Toys
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["ClassifierPower", "auc_significance", "classifier_power"]
-
 #: Settings of the boosted trees: a few hundred leaves in all, against learning single events by heart.
 _TREES = {"max_iter": 60, "max_leaf_nodes": 15, "learning_rate": 0.1, "early_stopping": False}
 

@@ -19,8 +19,6 @@ from hepfool.statistics._dependence import Moments, present_mean
 from hepfool.statistics.marginals import Binning, merge_bins
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["check_sums", "check_weights", "effective_number", "lacking_variance", "unusable_sums"]
-
 #: Beyond these, squares of weights are not numbers, or zero.
 _LARGEST, _SMALLEST = 1e150, 1e-150
 

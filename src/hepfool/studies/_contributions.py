@@ -21,8 +21,6 @@ from hepfool.models.protocols import Classifier
 from hepfool.statistics._sources import source_of
 from hepfool.typing import BoolArray, FloatArray
 
-__all__ = ["attack_contributions", "variation_contributions"]
-
 EffectKind = Literal["shape", "weight", "yield", "attack"]
 
 #: Summands of numerator and denominator of a ratio, shape (n_events,) each.

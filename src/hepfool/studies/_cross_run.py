@@ -36,8 +36,6 @@ from hepfool.studies._runs import Run, RunPlan, Splits, attack_events, prepare_r
 from hepfool.training import auroc
 from hepfool.typing import BoolArray, FloatArray, ProgressCallback
 
-__all__ = ["CrossRuns", "run_cross_runs"]
-
 #: What an attack knew of the run that judges it: the network, only data and architecture, or network and detector.
 Knowledge = Literal["white_box", "grey_box", "adaptive"]
 

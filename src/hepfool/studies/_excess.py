@@ -27,9 +27,6 @@ from hepfool.studies._contributions import (
 )
 from hepfool.typing import FloatArray
 
-__all__ = ["Difference", "Excess", "excess_of", "excess_over_mean"]
-
-
 _UNKNOWN = Measured(math.nan, math.nan)
 
 

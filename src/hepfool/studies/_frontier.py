@@ -28,11 +28,10 @@ from hepfool.io._finished import Finished
 from hepfool.io._versions import code_version
 from hepfool.models.protocols import Classifier
 from hepfool.statistics._checks import STANDARD_CHECKS, CheckSettings, DetectionTable
-from hepfool.studies._systematics import Measured, attack_effect
+from hepfool.studies._contributions import Measured
+from hepfool.studies._systematics import attack_effect
 from hepfool.typing import ProgressCallback
 from hepfool.validation import Flags
-
-__all__ = ["Frontier", "FrontierPoint", "OperatingPoint", "run_frontier"]
 
 _CAPS = ("max_js_distance", "max_correlation_shift")
 

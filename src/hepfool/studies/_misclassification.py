@@ -16,8 +16,6 @@ from scipy import stats
 
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Misclassification", "systematic_misclassification"]
-
 _LEVEL = 0.05
 
 

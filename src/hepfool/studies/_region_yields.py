@@ -22,8 +22,6 @@ from hepfool.statistics.marginals import Binning
 from hepfool.studies._contributions import ALL_EVENTS, varied_mask
 from hepfool.typing import FloatArray
 
-__all__ = ["RegionYields", "Variable", "feature_variable", "region_yields", "score_variable"]
-
 #: Central confidence of one standard deviation.
 _CONFIDENCE = float(stats.norm.cdf(1.0) - stats.norm.cdf(-1.0))
 

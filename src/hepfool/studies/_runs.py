@@ -34,8 +34,6 @@ from hepfool.models.pytorch import TorchClassifier
 from hepfool.statistics.marginals import Binning
 from hepfool.training import Network, TrainingSettings, fit
 
-__all__ = ["RunPlan", "Splits", "split_events"]
-
 #: Training, validation and test events.
 Splits = tuple[EventTable, EventTable, EventTable]
 

@@ -28,8 +28,6 @@ from hepfool.studies._contributions import (
 )
 from hepfool.typing import BoolArray
 
-__all__ = ["Measured", "SystematicEffect", "SystematicTotal", "attack_effect", "total"]
-
 _ROUNDING = 1e-9
 
 

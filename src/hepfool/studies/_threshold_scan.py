@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hepfool.studies._systematics import Measured
+from hepfool.studies._contributions import Measured
 from hepfool.typing import FloatArray
-
-__all__ = ["DataCheck", "ThresholdScan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -26,8 +26,6 @@ from hepfool.features import FeatureSpace
 from hepfool.studies._contributions import Measured, SystematicEffect
 from hepfool.typing import FloatArray
 
-__all__ = ["correction_variations", "envelope_variations", "weight_variations"]
-
 _SIDE = re.compile(r"_?(up|down)$", re.IGNORECASE)
 _ALIGNED = 1e-9
 

@@ -18,8 +18,8 @@ from hepfool.io.tables import check_writable
 from hepfool.report import write_report
 from hepfool.report._folder import EXTRA_COLUMNS
 from hepfool.statistics._checks import DetectionTable
+from hepfool.studies._contributions import Measured, SystematicEffect
 from hepfool.studies._frontier import Frontier
-from hepfool.studies._systematics import Measured, SystematicEffect
 from hepfool.study._outcomes import WorstCase
 from hepfool.summary import Evidence, Summary, Thresholds, decide, summarise
 from hepfool.summary._on_demand import frontier_record, spread_record

@@ -11,7 +11,7 @@ from hepfool.events import EventTable
 from hepfool.explain import Explanation
 from hepfool.inference import Impact
 from hepfool.models.protocols import Classifier
-from hepfool.studies._systematics import SystematicEffect
+from hepfool.studies._contributions import SystematicEffect
 from hepfool.summary._on_demand import worst_case_record
 from hepfool.summary.allowed_fraction import AllowedFraction, ScaledSize
 from hepfool.sums import AttackSums

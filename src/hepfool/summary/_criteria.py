@@ -21,8 +21,8 @@ import numpy as np
 
 from hepfool._settings import Thresholds
 from hepfool.statistics._intervals import fraction_interval
+from hepfool.studies._contributions import Measured
 from hepfool.studies._excess import Difference, Excess
-from hepfool.studies._systematics import Measured
 from hepfool.summary._evidence import Evidence, FlaggedFraction, FlaggedSignal
 from hepfool.summary._observed import ObservedCheck
 

@@ -11,14 +11,9 @@ from typing import Self
 from hepfool.statistics._compatibility import Compatibility
 from hepfool.statistics._intervals import difference_interval
 from hepfool.statistics._sources import Correlations
-from hepfool.studies._contributions import ALL_EVENTS
+from hepfool.studies._contributions import ALL_EVENTS, Measured, SystematicEffect
 from hepfool.studies._excess import Excess
-from hepfool.studies._systematics import (
-    Measured,
-    SystematicEffect,
-    SystematicTotal,
-    total,
-)
+from hepfool.studies._systematics import SystematicTotal, total
 from hepfool.summary._observed import ObservedCheck, observed_checks
 from hepfool.sums import AttackSums
 from hepfool.sums._effects import attack_effect, excess, systematic_effects

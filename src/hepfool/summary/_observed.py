@@ -23,8 +23,6 @@ from hepfool.statistics._sources import source_of
 from hepfool.sums import AttackSums
 from hepfool.typing import FloatArray
 
-__all__ = ["ObservedCheck", "observed_checks"]
-
 #: Data events that a bin expects at least.
 _MIN_EXPECTED = 10.0
 #: A variation of a region: sums of weights and of their squares.

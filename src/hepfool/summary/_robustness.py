@@ -21,15 +21,13 @@ from hepfool.attacks._conserv import CONSERVAttack
 from hepfool.attacks.base import AttackResult, run_attack
 from hepfool.events import Envelope
 from hepfool.models.protocols import Classifier
-from hepfool.studies._systematics import Measured
+from hepfool.studies._contributions import Measured
 from hepfool.summary._evidence import Evidence
 from hepfool.summary._record import plain_values
 from hepfool.summary._verdict import Decision, decide
 from hepfool.sums._fill import Flagging
 from hepfool.typing import ProgressCallback
 from hepfool.validation import Validation
-
-__all__ = ["Change", "Robustness", "RobustnessRow", "other_choices", "robustness", "robustness_record"]
 
 
 class Change(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from hepfool._settings import Thresholds
 from hepfool._shown import Displayed, Shown
-from hepfool.studies._systematics import Measured
+from hepfool.studies._contributions import Measured
 from hepfool.summary._criteria import (
     COMMON_CRITERIA,
     REGION_CRITERIA,

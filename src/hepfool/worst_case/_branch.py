@@ -15,8 +15,6 @@ from hepfool.models._layers import Layer
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.worst_case._relax import linear_bounds
 
-__all__ = ["Parts", "batch_size", "bounded", "divided", "narrowed"]
-
 #: Numbers that a batch of sets may hold at a time, so that they stay in the cache.
 _BATCH: Final = 2**19
 _MOST: Final = 256

@@ -10,8 +10,6 @@ from hepfool.attacks._conserv import CONSERVAttack
 from hepfool.attacks.base import Attack
 from hepfool.statistics._comparisons import Validated
 
-__all__ = ["CAP_NAMES", "attack_caps"]
-
 _CAPS: Final = ("max_js_distance", "max_js_change", "max_correlation_change", "max_correlation_shift")
 #: Names of the caps of a validation.
 _OF: Final = {

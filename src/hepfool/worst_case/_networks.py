@@ -21,8 +21,6 @@ from hepfool.worst_case._reach import boxed, confirmed_points
 from hepfool.worst_case._shifts import Shifts
 from hepfool.worst_case._splits import decided_by_signs
 
-__all__ = ["NetworkProver"]
-
 #: Log-odds that a proof leaves to rounding at least.
 _MARGIN: Final = 1e-5
 #: Whether signs of activations or inputs are divided, and with which share of the boxes, in turns: signs decide where many inputs

@@ -12,8 +12,6 @@ from hepfool.attacks._restarts import ends, single, within_limits
 from hepfool.models.protocols import is_fooled
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["boxed", "confirmed_points"]
-
 
 def boxed(problem: AttackProblem) -> tuple[IntArray, FloatArray, FloatArray, tuple[str, ...]]:
     """

@@ -17,8 +17,6 @@ from hepfool.attacks._restarts import Sets
 from hepfool.models._layers import Activation, Layer
 from hepfool.typing import FloatArray
 
-__all__ = ["Lines", "backward", "enclosed", "interval", "linear_bounds", "lines"]
-
 #: Below this width the chord of a curved activation is level.
 _NARROW: Final = 1e-9
 #: Points at which a curved activation is compared with its chord.

@@ -14,8 +14,6 @@ from hepfool.attacks._restarts import Sets
 from hepfool.events import EventTable
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["Shifts"]
-
 #: Up to so many sources all combinations of signs are looked at.
 MOST_SIGNS: Final = 6
 

@@ -21,8 +21,6 @@ from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.worst_case._branch import Parts, batch_size
 from hepfool.worst_case._relax import enclosed
 
-__all__ = ["decided_by_signs"]
-
 #: Steps of the ascent at first and after each division, and their lengths, which shrink by a factor.
 _STEPS: Final = (40, 10)
 _SLOPE_STEP: Final = 0.25

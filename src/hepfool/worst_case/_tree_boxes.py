@@ -15,8 +15,6 @@ from hepfool.models._trees import Ensemble
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.worst_case._reach import boxed, confirmed_points
 
-__all__ = ["TreeProver"]
-
 #: Sums that differ by no more are equal up to rounding: there the model itself decides.
 _MARGIN: Final = 1e-9
 #: Numbers that a batch of boxes may hold at a time.

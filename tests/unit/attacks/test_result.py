@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepfool.attacks._result import weighted_fraction
+from hepfool.attacks._convergence import weighted_fraction
 
 
 def test_error_of_a_fraction_is_that_of_a_bootstrap(rng: np.random.Generator) -> None:

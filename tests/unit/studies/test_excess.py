@@ -9,7 +9,8 @@ import pytest
 from hepfool.attacks import AttackResult
 from hepfool.models import Classifier
 from hepfool.studies import Measured, attack_contributions, excess_of, excess_over_mean, total, variation_contributions
-from hepfool.studies._systematics import SystematicEffect, attack_effect
+from hepfool.studies._contributions import SystematicEffect
+from hepfool.studies._systematics import attack_effect
 from tests.effects import run_excess, run_systematics
 
 

@@ -9,7 +9,8 @@ import pytest
 from hepfool.attacks import AttackProblem, run_attack
 from hepfool.events import EventTable, Region
 from hepfool.studies import ALL_EVENTS, Measured, total
-from hepfool.studies._systematics import SystematicEffect, attack_effect
+from hepfool.studies._contributions import SystematicEffect
+from hepfool.studies._systematics import attack_effect
 from hepfool.typing import FloatArray, IntArray
 from tests.effects import run_systematics
 

@@ -10,8 +10,8 @@ import pytest
 from hepfool.attacks import AttackResult
 from hepfool.models import Classifier
 from hepfool.studies import Measured
+from hepfool.studies._contributions import SystematicEffect
 from hepfool.studies._excess import Difference, Excess
-from hepfool.studies._systematics import SystematicEffect
 from hepfool.summary import Evidence, Thresholds
 from hepfool.summary._criteria import (
     COMMON_CRITERIA,

@@ -17,9 +17,9 @@ from hepfool.statistics._checks import DetectionPower, DetectionTable
 from hepfool.statistics._joint_toys import CombinedPower
 from hepfool.statistics._toys import Power
 from hepfool.studies import CrossRuns, Measured
+from hepfool.studies._contributions import SystematicEffect
 from hepfool.studies._excess import Difference, Excess
 from hepfool.studies._frontier import Frontier, FrontierPoint
-from hepfool.studies._systematics import SystematicEffect
 from hepfool.summary import Evidence, decide, summarise, summary_schema
 from hepfool.summary._criteria import FlaggedFractionsAgree
 from hepfool.summary._evidence import FlaggedFraction, FlaggedSignal

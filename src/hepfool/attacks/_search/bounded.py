@@ -44,9 +44,6 @@ from hepfool.statistics._dataset_state import BLOCK, EDGE, GROUP, UPHILL, find_b
 from hepfool.statistics._incremental import Probe, correlation_shift_after, divergence_after, row_change
 from hepfool.typing import FloatArray
 
-__all__ = ["best_of_bins", "cheapest_on_grid", "scan_bins", "scan_grid"]
-
-
 #: Grids shorter than this are scanned, which is then faster than bounding.
 SHORT_GRID = 12
 #: Bins with fewer candidates are scanned.

@@ -17,31 +17,6 @@ from hepfool.attacks._problem import AttackProblem
 from hepfool.statistics._dataset_state import EDGE
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = [
-    "ANGLE",
-    "CONTINUOUS",
-    "FIXED",
-    "INTEGER",
-    "Course",
-    "Grid",
-    "Layout",
-    "Options",
-    "Spot",
-    "bin_candidate",
-    "candidate",
-    "course_of",
-    "grid_of",
-    "grid_value",
-    "move_free",
-    "n_bin_candidates",
-    "propose",
-    "reach",
-    "spot_of",
-    "travel_of",
-    "uniform",
-    "wrapped",
-]
-
 CONTINUOUS, INTEGER, ANGLE, FIXED = range(4)
 _KINDS = {"continuous": CONTINUOUS, "integer": INTEGER, "angle": ANGLE, "fixed": FIXED}
 

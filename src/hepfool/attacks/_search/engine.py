@@ -51,8 +51,6 @@ from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.validation import Validation
 
-__all__ = ["Island", "Moving", "Prices", "Search", "Tuning"]
-
 _TINY: Final = 1e-9
 #: Loss, in nats, below which single precision does not tell it from none.
 _RESOLVED: Final = 1e-5

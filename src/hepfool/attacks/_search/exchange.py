@@ -19,8 +19,6 @@ from hepfool.attacks._problem import AttackProblem
 from hepfool.events import EventTable
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["alike", "exchange", "matched_pairs"]
-
 #: Largest number of events of one class that are matched at a time; the time grows with the third power.
 _CHUNK = 1000
 

@@ -32,8 +32,6 @@ from hepfool.statistics._dataset_state import (
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Group", "Ledger", "owned_state_of", "rules_of", "state_of"]
-
 #: Caps are kept with room for the rounding of a recomputation.
 _ROUNDING = 1e-9
 _ALPHA, _MAX_DIVERGENCE, _MAX_STEP = range(3)

@@ -17,20 +17,6 @@ from hepfool.statistics._dataset_state import CURRENT, GROUP, find_bin, term
 from hepfool.statistics._incremental import Probe, correlation_shift_after, divergence_after, row_change, row_distance
 from hepfool.typing import FloatArray
 
-__all__ = [
-    "Choice",
-    "Rules",
-    "Worth",
-    "better",
-    "consider",
-    "earned",
-    "keeps",
-    "no_choice",
-    "staying",
-    "step_divergence",
-    "worthless",
-]
-
 
 class Rules(NamedTuple):
     """

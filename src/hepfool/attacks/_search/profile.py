@@ -22,8 +22,6 @@ from hepfool.models._tree_kernels import Profile, Trees, margin_of, profile, see
 from hepfool.statistics._incremental import Probe, commit, deviate, probe
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["sweep_profiles"]
-
 #: Differences of margins that come from the order of the sums: a candidate in the same leaves takes nothing.
 ROUNDING = 1e-12
 

@@ -56,8 +56,6 @@ from hepfool.statistics._distance_correlation import (
 from hepfool.statistics._incremental import Probe, commit, commit_content, deviate, divergence_after, probe
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Accounts", "Columns", "Pairs", "give_row", "most_candidates", "sweep_rounds", "total_slope"]
-
 #: Events whose candidates are proposed at a time.
 _BLOCK = 512
 #: Displacement of numerical derivatives, in units of each feature's range.

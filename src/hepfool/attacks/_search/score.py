@@ -25,21 +25,6 @@ from hepfool.statistics._bins import merge_negative
 from hepfool.statistics._dataset_state import term
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "FOOLED",
-    "VICTIM",
-    "Crowd",
-    "Landed",
-    "ScoreAxis",
-    "ScoreGroup",
-    "ScoreLedger",
-    "aim_and_move",
-    "expect",
-    "plan",
-    "replay",
-    "settle_block",
-]
-
 #: What an event is to do: change its class, or keep the class it was given.
 VICTIM, FOOLED = range(2)
 #: How often the events of a block that breaks a cap are gone through.

@@ -33,8 +33,6 @@ from hepfool.statistics._dataset_state import EDGE, DatasetState
 from hepfool.statistics._incremental import Probe, commit, deviate, probe
 from hepfool.typing import FloatArray, IntArray
 
-__all__ = ["Goals", "Space", "Task", "move_event", "order_by_gain", "sweep"]
-
 
 class Goals(NamedTuple):
     """

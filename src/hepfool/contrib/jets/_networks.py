@@ -25,8 +25,6 @@ from hepfool.contrib.jets._observables import N_COORDINATES, constituents, jet_a
 from hepfool.events import EventTable
 from hepfool.models._networks import Standardise, mlp
 
-__all__ = ["ConstituentSum", "high_level_jets", "particle_flow_jets"]
-
 _N_OBSERVABLES: Final = 4
 #: Rows per step when observables of a whole table are computed.
 _BATCH_SIZE: Final = 4096

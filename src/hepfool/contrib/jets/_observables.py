@@ -16,8 +16,6 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["jet_d2", "jet_mass", "jet_pt"]
-
 #: pt, eta and phi.
 N_COORDINATES = 3
 _SECOND = 2.0
