@@ -272,7 +272,7 @@ def train_adversary(
 
     Examples
     --------
-    >>> classifier = TorchClassifier(nn.Linear(2, 1))
+    >>> classifier = TorchClassifier(nn.Linear(2, 1, bias=False))
     >>> values = np.random.default_rng(1).normal(size=(200, 2))
     >>> table = EventTable.from_arrays(values, labels=classifier.predict(values))
     >>> total = Observable(name="sum", function=lambda values: values.sum(dim=1), limit=0.1)
