@@ -19,7 +19,7 @@ from hepfool._kernels import allocating_kernel
 from hepfool.attacks import CONSERVAttack
 from hepfool.attacks._search import candidates
 from hepfool.attacks._search.candidates import FIXED, Options, course_of, travel_of
-from hepfool.attacks._search.engine import Moving, Search
+from hepfool.attacks._search.view import Moving, Search
 from hepfool.events import EventTable
 from hepfool.statistics import Binning
 from hepfool.typing import BoolArray, FloatArray

@@ -14,9 +14,9 @@ from scipy import special
 from hepfool.attacks import AttackProblem, CONSERVAttack, run_attack
 from hepfool.attacks._bounds import Bounds
 from hepfool.attacks._checks import in_parts
+from hepfool.attacks._search.accounts import Accounts, give_row
 from hepfool.attacks._search.candidates import FIXED
 from hepfool.attacks._search.exchange import exchange, matched_pairs
-from hepfool.attacks._search.rounds import Accounts, give_row
 from hepfool.events import Envelope, EventTable, Region
 from hepfool.features import Derived, Feature, FeatureSpace
 from hepfool.statistics._bins import merge_negative
@@ -352,7 +352,7 @@ def test_repairs_that_break_a_cap_are_taken_back(monkeypatch: pytest.MonkeyPatch
     table, validation = table_of("plain", 2), validation_of("plain", "regions", 2)
     found = []
     for repaired, kept in ((False, True), (True, True), (True, False)):
-        monkeypatch.setattr("hepfool.attacks._search.engine.Search.within_caps", lambda *_, kept=kept: kept)
+        monkeypatch.setattr("hepfool.attacks._search.view.Search.within_caps", lambda *_, kept=kept: kept)
         attack = CONSERVAttack(n_iterations=1, step=0.02, validation=validation, optimize_already_fooled=repaired)
         values = run_attack(
             attack, SineClassifier(), table, rng=1, binning=validation.binning(table)

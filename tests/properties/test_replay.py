@@ -12,6 +12,7 @@ import pytest
 from hepfool.attacks import AttackProblem, CONSERVAttack
 from hepfool.attacks._bounds import Bounds
 from hepfool.attacks._checks import check_parts, in_parts
+from hepfool.attacks._search.engine import sweep_islands
 from hepfool.events import Envelope, EventTable, Region
 from hepfool.features import Derived, Feature, FeatureSpace
 from hepfool.typing import FloatArray
@@ -160,7 +161,7 @@ def replayed(strategy: str, kind: str, groups: str, way: str, seed: int) -> list
         if strategy == "frugal" or back:
             moving = moving.select(np.argsort(moving.margin, kind="stable"))
         options, draw = attack._options(homewards=back), int(rng.integers(2**62))
-        after = search.sweep(values, moving, options, attack._worth, attack._tuning, draw)
+        after = sweep_islands(search, values, moving, options, attack._worth, attack._tuning, draw)
         if not search.columns.alone and not options.n_candidates:
             options = options._replace(n_candidates=50)
         replay = Replay(truth, options, moving, draw, values, after)

@@ -26,8 +26,9 @@ from hepfool.attacks._convergence import PATIENCE
 from hepfool.attacks._problem import AttackProblem
 from hepfool.attacks._restarts import finished_within_envelope
 from hepfool.attacks._search.candidates import Options
-from hepfool.attacks._search.engine import Moving, Search, Tuning
+from hepfool.attacks._search.engine import Tuning, sweep_islands
 from hepfool.attacks._search.exchange import exchange
+from hepfool.attacks._search.view import Moving, Search
 from hepfool.events import EventTable
 from hepfool.exceptions import GradientsUnavailableError
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled
@@ -378,7 +379,7 @@ class CONSERVAttack:
         # A repair may lose an event, and after the last iteration nobody would win it back.
         last = problem.progress.converged or iteration == self.n_iterations - 1
         asked = asked.select(~asked.fooled | (self.strategy == "frugal" and not last))
-        values = search.sweep(values, asked, self._options(), self._worth, self._tuning, seed, last=last)
+        values = sweep_islands(search, values, asked, self._options(), self._worth, self._tuning, seed, last=last)
         if self.strategy == "paper" and self.optimize_already_fooled:
             values = self._repaired(search, values, seed)
         return finished_within_envelope(problem, values, rng) if last else values
@@ -454,7 +455,7 @@ class CONSERVAttack:
         problem = search.problem
         asked = self._asked(search, values, helped=False)
         fooled = asked.select(asked.fooled)
-        moved = search.sweep(values, fooled, self._options(homewards=True), self._worth, self._tuning, seed)
+        moved = sweep_islands(search, values, fooled, self._options(homewards=True), self._worth, self._tuning, seed)
         values_now = problem.network_values(moved, fooled.events)
         lost = fooled.events[~is_fooled(problem.classifier, values_now, problem.classes[fooled.events])]
         moved[lost] = values[lost]

@@ -12,7 +12,7 @@ import numpy as np
 from hepfool.attacks._bounds import Bounds
 from hepfool.attacks._limits import admissible, movable
 from hepfool.attacks._problem import AttackProblem
-from hepfool.attacks._search.rounds import total_slope
+from hepfool.attacks._search.columns import total_slope
 from hepfool.features import FeatureSpace
 from hepfool.models.blackbox import FiniteDifference
 from hepfool.models.protocols import DifferentiableClassifier, is_fooled

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
-from hepfool.attacks._search.rounds import _correlation_changes, total_slope
+from hepfool.attacks._search.accounts import correlation_changes
+from hepfool.attacks._search.columns import total_slope
 from hepfool.events import EventTable, Region
 from hepfool.exceptions import ConstraintError
 from hepfool.features import Derived, Feature, FeatureSpace
@@ -100,7 +101,7 @@ def test_joint_move_changes_the_correlations_as_measured_again(rng: np.random.Ge
     after = events.values.copy()
     after[i, columns] += rng.normal(size=3)
     counted = np.ones(6, dtype=np.bool_)
-    apart, changed = _correlation_changes(
+    apart, changed = correlation_changes(
         state, columns, counted, events.values[i], after[i, columns], events.weights[i], deviation
     )
 

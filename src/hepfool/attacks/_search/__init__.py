@@ -14,8 +14,12 @@ The search of CONSERVAttack: order of events x proposals x price x ledger.
     Moves events whose values count in one ledger each, by ``bounded``: the common case.
 ``rounds``
     Moves any event: several ledgers, derived features, observables, distance correlations.
-``score``
+``columns``, ``pairs``, ``accounts``
+    What follows a move, the sums over pairs of events, and what a move costs in everything that it touches.
+``score``, ``score_bins``
     Keeps the network's score, in blocks of events.
+``groups``, ``view``, ``engine``
+    Which events are compared with which caps, the problem as the sweeps see it, and one iteration over all of it.
 ``exchange``
     Swaps the values of events of different class, which no comparison of the data set can see.
 """

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from hepfool._kernels import allocating_kernel, inline_kernel, kernel
+from hepfool.attacks._search.accounts import Accounts, give_row
 from hepfool.attacks._search.ledger import Ledger
+from hepfool.attacks._search.pairs import Pairs
 from hepfool.attacks._search.price import keeps
-from hepfool.attacks._search.rounds import Accounts, Pairs, give_row
 from hepfool.attacks._search.sweep import Goals, Space, Task, move_event
 from hepfool.statistics._bins import merge_negative
 from hepfool.statistics._dataset_state import term
