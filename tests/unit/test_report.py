@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 from rich.console import Console
 
 from hepfool.attacks import AttackProblem, AttackResult, CONSERVAttack, run_attack
@@ -29,6 +30,7 @@ from hepfool.inference._impact import Interval, NuisanceImpact, impact_record
 from hepfool.io import read_store, read_table
 from hepfool.models import Classifier
 from hepfool.report import summary_markdown, summary_table, write_report
+from hepfool.report._captions import REFERENCES
 from hepfool.report._contact_sheet import make_contact_sheet
 from hepfool.report._folder import check_output, sum_histograms
 from hepfool.report._html import summary_html
@@ -262,17 +264,28 @@ def test_the_page_loads_nothing_and_is_well_formed(summary: Summary) -> None:
     assert page.open == []
     for tag, attributes in page.elements:
         assert tag != "iframe"
-        for name in ("src", "href"):
+        for name in ("src",) if tag == "a" else ("src", "href"):
             assert str(attributes.get(name) or "data:").startswith("data:")
     assert "url(" not in html
-    assert "http" not in html.replace("http-equiv", "")
+    assert "@import" not in html
+    # Links lead to parts of the page, or to references.
+    anchors = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    links = [str(attributes["href"]) for tag, attributes in page.elements if tag == "a"]
+    assert {link[1:] for link in links if link.startswith("#")} <= anchors
+    assert {link for link in links if not link.startswith("#")} == {address for *_, address in REFERENCES}
     images = [attributes["src"] for tag, attributes in page.elements if tag == "img"]
     assert len(images) == 2
-    assert base64.b64decode(str(images[0]).partition(",")[2]) == picture()
+    shown = Image.open(io.BytesIO(base64.b64decode(str(images[0]).partition(",")[2]))).convert("RGB")
+    given = Image.open(io.BytesIO(picture())).convert("RGB")
+    assert np.abs(np.asarray(shown, dtype=float) - np.asarray(given, dtype=float)).max() < 16
     # Figures with a known caption come first, and the verdict before everything else.
     assert html.index("figure-fooling") < html.index("figure-own_plot")
     order = [
-        html.index(part) for part in ("ASSIGN</strong>", "What was done", "Criteria", "Figures", "Tables", "Glossary")
+        html.index(part)
+        for part in (
+            "ASSIGN</strong>",
+            *(f'<h2 id="{name}"' for name in ("done", "criteria", "figures", "tables", "glossary")),
+        )
     ]
     assert order == sorted(order)
 
@@ -313,7 +326,7 @@ def test_an_interrupted_attack_and_absent_parts_are_said(summary: Summary) -> No
     html = summary_html(bare)
     assert "interrupted</b> after 3 iterations" in html
     assert "Which check" not in html
-    assert "<h2>Figures" not in html
+    assert '<h2 id="figures"' not in html
 
 
 def test_what_exists_is_only_replaced_on_demand(summary: Summary, tmp_path: Path) -> None:
@@ -476,7 +489,8 @@ def test_every_account_begins_with_what_was_attacked_and_how_good_the_network_is
     assert console.export_text().startswith(line)
     assert summary_markdown(changed).splitlines()[2] == line
     page = summary_html(changed)
-    assert page.index(line) < page.index('class="verdict')
+    assert line in page
+    assert page.index("30 of 40 simulated events of a network (accuracy 0.750)") < page.index("<nav")
 
 
 def test_accuracy_and_auroc_are_those_of_the_weighted_nominal_events(

@@ -5,14 +5,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
+import re
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
-from typing import Any
+from pathlib import PurePath
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image  # which Matplotlib needs too
 
 from hepfool._printable import printable
 from hepfool.inference._templates import LOWER_LIMIT
+from hepfool.report._answers import answers
+from hepfool.report._captions import CAPTIONS, GLOSSARY, REFERENCES, TITLES
 from hepfool.report._cells import Section, furthest_moved, goodness, interval, measured, number
 from hepfool.report._detection import detection_remark
 from hepfool.report._sections import opening, sections
@@ -22,83 +28,28 @@ from hepfool.summary import Summary
 #: Name, value and remark.
 _KeyNumber = tuple[str, str, str]
 
-_CAPTIONS = {
-    "verdict": "The verdict at a glance, by signal region. Left: which fraction of the attacked events changes class under every source of "
-    "systematic uncertainty (its larger side), all of them together, and the attack: as it is, without flagged events, and with knowledge "
-    "of the detector. Middle: what the same does to the yield after the score selection. What stays inside the band is covered. What "
-    "an attack does is a lower limit of the worst case; only a black line is an upper one. Right: the probability that a check of the "
-    "validation notices the attack.",
-    "ladder": "How many events can change class, and how much the yield after the score selection, from what the sources of the "
-    "analysis do to what inputs can do that are free of each other. Bars were found; what lies beyond the lines is proved impossible.",
-    "explanation": "Which inputs carry the attack, and how much of it follows the variations that the analysis has already, beside what "
-    "random moves would give.",
-    "allowed": "Which fraction of the attack the data of control and validation regions allow: where CLs falls below the line, it is "
-    "excluded. Signal regions are not looked at.",
-    "fooling": "How often the network changes its answer: under the attack, and under every physics systematic; sources "
-    "that only change weights flip no event. The verdict compares with all sources together. Errors are statistical.",
-    "regions": "The network's score by region: simulation by process, its statistical and systematic uncertainty, data where "
-    "they may be looked at, and the sum of the same simulated events after the attack (dashed). Data of signal regions stay blinded. "
-    "The lower panels show ratios to the nominal simulation; the dashed line has no error, because both are the same events.",
-    "score_kept": "The score in the control region after two attacks on the same simulated events: one that keeps the inputs alone, "
-    "and one that keeps the score and the flags of the detector too. The limit follows from the composition of the region.",
-    "marginals": "Three input distributions before and after the attack, from the one that moved least to the one that "
-    "moved most. The lower panels show the net change of each bin with the error of the events that entered or left it. These are the same "
-    "events, so the band, the statistical error of the prediction alone, is there for scale, and no chi-square is given.",
-    "projection": "The pair of inputs whose joint distribution changes most: before the attack, after it, and the net change of each "
-    "bin in units of the error of the events that entered or left it; bins that no event entered or left stay white. Bins "
-    "hold equally many nominal events along each axis and are drawn equally wide; events without one of both values are not shown.",
-    "correlations": "Linear correlations between all inputs before the attack (below the diagonal), and what the attack changes in "
-    "them (above it, with its own colour scale). A frame marks the largest change. Only linear dependence is shown here.",
-    "score": "What the network answers before and after the attack in all regions together, by true class, each normalised to one. "
-    "Bands are statistical errors.",
-    "misclassification": "Whether detectors of independent trainings flag the same clean events more often than chance.",
-    "significance": "Relative significance of a discovery against the threshold on the score, before and after the attack.",
-    "detection": "Which check would have noticed the attack, with the data events of this analysis: the probability that it rejects. Standard "
-    "checks are those that an analysis makes anyway.",
-    "impacts": (
-        "How far each nuisance parameter of the fit can move the result, the attack among them (right). Post-fit intervals, and pulls "
-        "of a fit without the attack to data with it, in units of the pre-fit uncertainties (left)."
-    ),
-    "frontier": "What an attack gains if it may be noticed more easily: further right, a check of the inputs notices it with a "
-    "higher probability. The star is the attack of this report.",
-    "detector": "The detector of attacks. Left: which fraction of the fooled events it flags, at the price of flagging nominal "
-    "events too. Right: whether its score is the probability that it claims to be.",
-    "thresholds": "The detector at other thresholds. Fooled events that it leaves unflagged, its price, the nominal events of "
-    "each true class that it flags, and the flagged fraction of data and simulation where these are compared.",
-    "cross_runs": "Attacks and detectors of repeated trainings, each against each: how far the numbers of this report depend on the "
-    "one network that was attacked.",
-}
-
-_GLOSSARY = {
-    "Adversarial attack": "A deliberate search for small changes of the inputs that make the network change its answer. "
-    "Here the changes are limited in what they do to distributions and correlations.",
-    "Nominal, adversarial": "The events of the simulation as they are, and the same events after the attack.",
-    "Constrained events": "The events of control and validation regions, where data are compared with simulation. "
-    "The attack may change their distributions only within caps.",
-    "Fooling ratio": "Weighted fraction of the attacked events whose predicted class changes.",
-    "Corrected fooling ratio": "The same, without the events that a detector of attacks flags.",
-    "Adaptive attack": "The same search with knowledge of both network and detector.",
-    "Flip fraction": "The same quantity for a physics systematic: how many events change their class under its variation.",
-    "Yield shift": "Relative change of a region's weighted yield after the selection on the score.",
-    "Marginal": "The one-dimensional distribution of one input.",
-    "Jensen-Shannon distance (JSD)": "Distance of two distributions: 0 if they are the same, 1 if they have nothing in "
-    "common.",
-    "Correlation shift": "Relative change of the whole matrix of linear correlations.",
-    "Sampling floor": "The distance that two independent samples of this size typically show by chance.",
-    "Detection power": "Probability that a check notices the attack, at the number of data events of the analysis.",
-    "Physics systematics": "The uncertainties that the analysis assigns already, such as energy scales.",
-}
-
 _SHOWN_STATUS = {"passed": "fulfilled", "failed": "not fulfilled"} | {
     same: same for same in ("not evaluated", "not needed")
 }
 
-_MEANING_FOR_REVIEW = {
-    "COVERED": "No action is needed before approval.",
-    "INVESTIGATE": "The analysers should explain the points below before approval.",
-    "ASSIGN": "The analysers should add the uncertainty given below.",
-    "INCOMPLETE": "The analysers should provide the missing inputs and repeat the study.",
+#: Figures, of which those that exist are shown, and the table on which a criterion rests.
+_RESTS_ON: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
+    "FoolingWithinSystematics": (("verdict", "fooling"), "Attack and physics systematics"),
+    "YieldsWithinSystematics": (("verdict", "regions"), "Attack and physics systematics"),
+    "DetectorPrice": (("thresholds", "detector"), "Detector"),
+    "FlaggedFractionsAgree": (("thresholds",), "Data and simulation"),
+    "DataAgree": (("regions",), "Data and simulation"),
+    "AttackConverged": ((), "Fooling"),
+    "MarginalsWithinFloor": (("marginals",), "What the validation would see"),
+    "CorrelationsWithinFloor": (("correlations",), "What the validation would see"),
+    "EnoughEvents": ((), "What the validation would see"),
 }
+#: Input files that the head names.
+_MAX_FILES: Final = 6
+#: Below this probability data exclude the attacked simulation.
+_EXCLUDED: Final = 0.05
+#: Colours of an embedded image; figures have fewer but for smoothed edges.
+_COLOURS: Final = 256
 
 
 def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -> str:
@@ -128,29 +79,91 @@ def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    tables = [section for section in sections(summary) if section.title != "Criteria"]
+    tables = _tables(summary)
+    shown = _figures(summary, figures or {})
     return environment.get_template("report.html").render(
         summary=summary,
         verdict=summary.verdict,
+        answers=answers(summary),
+        analysis=(summary.about or {}).get("analysis", ""),
+        about=_about(summary),
         opening=opening(summary),
         remark=detection_remark(summary),
         words=verdict_in_words(summary),
         shown_status=_SHOWN_STATUS,
-        action=_MEANING_FOR_REVIEW[summary.verdict["decision"]],
+        criteria=[{"of": one, "links": _links(one["name"], shown, tables)} for one in summary.verdict["criteria"]],
         key_numbers=_key_numbers(summary),
-        tables=[{"section": table, "numeric": _numeric(table)} for table in tables],
-        figures=[
-            {
-                "name": name,
-                "caption": _CAPTIONS.get(_kind(name), name.replace("_", " ")),
-                "source": _data_url(name, image),
-            }
-            for name, image in _ordered(figures or {}).items()
-        ],
-        glossary=_GLOSSARY,
+        tables=tables,
+        figures=shown,
+        glossary=GLOSSARY,
+        references=REFERENCES,
         **_inline("style", "report.css"),
         **_inline("script", "report.js"),
         lower_limit=LOWER_LIMIT,
+    )
+
+
+def _about(summary: Summary) -> dict[str, str]:
+    """Say of which analysis this is, by whom, when, of which files and of which network."""
+    given = {name: value for name, value in (summary.about or {}).items() if value}
+    files = summary.provenance["input"].get("files", ())
+    names = [PurePath(str(file)).name for file in ([files] if isinstance(files, str) else files)]
+    if names:
+        more = f" and {len(names) - _MAX_FILES} more" if len(names) > _MAX_FILES else ""
+        given["events"] = ", ".join(names[:_MAX_FILES]) + more
+    given.setdefault("network", str(summary.provenance["classifier"])[:16])
+    return {name: given[name] for name in ("author", "date", "events", "network") if name in given}
+
+
+def _tables(summary: Summary) -> list[dict[str, Any]]:
+    """Give every table a number, all but that of the criteria."""
+    found = [section for section in sections(summary) if section.title != "Criteria"]
+    return [
+        {"section": table, "numeric": _numeric(table), "number": k, "id": f"table-{_slug(table.title)}"}
+        for k, table in enumerate(found, start=1)
+    ]
+
+
+def _figures(summary: Summary, figures: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """Give every figure a number, that of the verdict first."""
+    return [
+        {
+            "name": name,
+            "number": k,
+            "title": _title(name),
+            "caption": CAPTIONS.get(_kind(name), name.replace("_", " ")),
+            "source": _data_url(name, image),
+        }
+        for k, (name, image) in enumerate(_ordered(figures, scores_first=_score_excludes(summary)).items(), start=1)
+    ]
+
+
+def _title(name: str) -> str:
+    kind = _kind(name)
+    if kind not in TITLES:
+        return name.replace("_", " ").capitalize()
+    of = name.removeprefix(kind).strip("_").replace("_", " ")
+    return f"{TITLES[kind]}, {of}" if of else TITLES[kind]
+
+
+def _links(criterion: str, figures: list[dict[str, Any]], tables: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Where the numbers of a criterion are shown: text and anchor."""
+    names, title = _RESTS_ON.get(criterion, ((), ""))
+    found = [(f"Figure {one['number']}", f"figure-{one['name']}") for one in figures if one["name"] in names]
+    return found + [(f"Table {one['number']}", one["id"]) for one in tables if one["section"].title == title]
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _score_excludes(summary: Summary) -> bool:
+    """Whether data on the score are compatible with the simulation, and not with the attacked one."""
+    rows = [] if summary.observed is None else summary.observed["checks"]
+    return any(
+        row["quantity"].startswith("score") and (row["p_nominal"] or 0.0) >= _EXCLUDED > row["p_attacked"]
+        for row in rows
+        if row["check"] == "chi2" and row["p_attacked"] is not None
     )
 
 
@@ -220,21 +233,34 @@ def _spread_number(spread: Mapping[str, Any]) -> _KeyNumber:
     return "Corrected, other trainings", value, f"mean and standard deviation of {spread['n_runs']} trainings"
 
 
-def _ordered(figures: Mapping[str, bytes]) -> dict[str, bytes]:
-    known = [name for kind in _CAPTIONS for name in figures if _kind(name) == kind]
+def _ordered(figures: Mapping[str, bytes], *, scores_first: bool) -> dict[str, bytes]:
+    kinds = list(CAPTIONS)
+    if scores_first:  # behind the verdict
+        kinds.remove("regions")
+        kinds.insert(1, "regions")
+    known = [name for kind in kinds for name in figures if _kind(name) == kind]
     return {name: figures[name] for name in (*known, *(name for name in figures if name not in known))}
 
 
 def _kind(name: str) -> str:
     """Give the name under which a figure is described: one of a region has the region behind it."""
-    return name if name in _CAPTIONS else name.partition("_")[0]
+    return name if name in CAPTIONS else name.partition("_")[0]
 
 
 def _data_url(name: str, image: bytes) -> str:
     if not image.startswith(b"\x89PNG"):
         msg = f"figure {name!r} is not a PNG image; save it with format='png'"
         raise ValueError(msg)
-    return f"data:image/png;base64,{base64.b64encode(image).decode('ascii')}"
+    return f"data:image/png;base64,{base64.b64encode(_smaller(image)).decode('ascii')}"
+
+
+def _smaller(image: bytes) -> bytes:
+    """Take a palette in place of three colours and an opacity; figures stand on white."""
+    shown = Image.open(io.BytesIO(image)).convert("RGBA")
+    page = Image.new("RGBA", shown.size, "white")
+    page.alpha_composite(shown)
+    page.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(content := io.BytesIO(), "png", optimize=True)
+    return min(content.getvalue(), image, key=len)
 
 
 def _numeric(section: Section) -> list[bool]:

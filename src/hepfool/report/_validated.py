@@ -11,7 +11,7 @@ from hepfool.report._cells import Section, number
 #: More parts than these are counted, not named.
 _MAX_NAMED = 4
 _TITLES: Final = {"score and flag": "score and flag together"}
-_NOT_COMPARED: Final = {
+NOT_COMPARED: Final = {
     "inputs": "the distributions of the inputs were not constrained",
     "score": "the score was not constrained",
     "correlations": "the correlations of the inputs were not constrained",
@@ -36,7 +36,7 @@ def validated_in_words(record: Mapping[str, Any] | None) -> str:
     if broken:
         sentences.append(f"Beyond its cap: {', '.join(_name(row) for row in broken)}.")
     if record["not_compared"]:
-        text = "; ".join(_NOT_COMPARED[name] for name in record["not_compared"])
+        text = "; ".join(NOT_COMPARED[name] for name in record["not_compared"])
         sentences.append(f"{text[0].upper()}{text[1:]}: comparing it may reveal the attack.")
     return " ".join(sentences)
 

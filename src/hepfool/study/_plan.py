@@ -416,8 +416,11 @@ class FitConfiguration(_Strict):
 
 
 class ReportConfiguration(_Strict):
-    """How the report looks."""
+    """What the head of the report says, and how its figures look."""
 
+    analysis: str = Field(default="", description="Name of the analysis.")
+    author: str = Field(default="", description="Who answers for the study.")
+    date: str | None = Field(default=None, description="Date of the report; the day on which it is written by default.")
     experiment: Literal["plain", "CMS", "ATLAS", "LHCb", "ALICE"] = Field(
         default="plain", description="Style and name of the figures."
     )

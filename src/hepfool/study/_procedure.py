@@ -9,10 +9,12 @@ kept is never done again, so that an interrupted run resumes.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import pickle
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -29,7 +31,7 @@ from hepfool.plots._style import PlotStyle
 from hepfool.report._folder import check_output
 from hepfool.study._figures import further_figures
 from hepfool.study._outcome import Outcome, judged, write_study
-from hepfool.study._outcomes import EventParts
+from hepfool.study._outcomes import Baseline, EventParts
 from hepfool.study._plan import Study
 from hepfool.study._schedule import repeated_steps, step_keys, wanted_steps
 from hepfool.study._steps import STEPS, Step, StepInput
@@ -212,7 +214,7 @@ def _style(configuration: Study) -> PlotStyle:
 
 def _outcome(configuration: Study, results: Mapping[str, Any]) -> Outcome:
     sums = results["systematics"].all_sums
-    return judged(
+    outcome = judged(
         sums,
         result=results["attack"]["test"],
         thresholds=configuration.thresholds,
@@ -229,6 +231,23 @@ def _outcome(configuration: Study, results: Mapping[str, Any]) -> Outcome:
         adaptive=results.get("adaptive"),
         correlations=configuration.systematics.coefficients(),
     )
+    return replace(outcome, summary=replace(outcome.summary, about=_about(configuration, results["baseline"])))
+
+
+def _about(configuration: Study, baseline: Baseline) -> dict[str, Any]:
+    """Collect what the head of the report says."""
+    report, network = configuration.report, configuration.network
+    name = type(baseline.classifier).__name__
+    if baseline.trained:
+        name = f"trained here, hidden layers of {', '.join(map(str, network.hidden))} nodes"
+    elif network.file is not None:
+        name = network.file.name
+    return {
+        "analysis": report.analysis,
+        "author": report.author,
+        "date": report.date or dt.datetime.now().astimezone().date().isoformat(),
+        "network": name,
+    }
 
 
 def _write_json(record: Any, path: Path) -> None:

@@ -68,6 +68,8 @@ class Summary(Displayed):
         Data against nominal and attacked simulation, and their flagged fractions; None without data.
     robustness : mapping, optional
         The same study with one thing changed at a time, see :func:`hepfool.summary.robustness_record`.
+    about : mapping, optional
+        For the head of a report: analysis, author, date and network; None where nobody said.
     worst_case : mapping, optional
         How much any deviation can do, what carries it and what data allow, see :func:`hepfool.summary.worst_case_record`.
     format : str
@@ -92,6 +94,7 @@ class Summary(Displayed):
     worst_case: Json | None = None
     observed: Json | None = None
     robustness: Json | None = None
+    about: Json | None = None
     format: str = "hepfool-summary"
     format_version: int = 1
 

@@ -14,3 +14,7 @@ document.querySelectorAll("table.sortable th button").forEach((button) => button
   head.parentElement.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
   head.setAttribute("aria-sort", up ? "ascending" : "descending");
 }));
+// Escape closes an enlarged figure.
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && location.hash.startsWith("#large-")) location.hash = location.hash.replace("large", "figure");
+});
