@@ -71,7 +71,7 @@ def test_the_page_shows_everything_without_a_complaint(browser: str, page: Path,
     shown = run(browser, probed, "--dump-dom")
     assert "CONSOLE" not in shown.stderr
     found = dict(re.findall(r'data-(\w+)="([^"]*)"', shown.stdout[shown.stdout.index("<body") :][:2000]))
-    assert found["images"] == "5"
+    assert found["images"] == "6"
     assert found["broken"] == "0"
     numbers = [float(number) for number in found["up"].split(",")]
     assert len(numbers) > 2

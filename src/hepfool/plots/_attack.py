@@ -65,7 +65,12 @@ def plot_fooling(
     figure = style.figure(width=1.3, height=max(0.7, 0.3 + 0.1 * n_rows))
     ax = figure.subplots()
     sides = [side for found in below.values() for side in found]
-    _set_axes(ax, [name for name, *_ in above] + list(below), above + sides + [*remaining.values()], log_x=log_x)
+    _set_axes(
+        ax,
+        [style.process(name) for name, *_ in above] + list(below),
+        above + sides + [*remaining.values()],
+        log_x=log_x,
+    )
     _draw_attacks(ax, above, remaining, style)
     for row, found in enumerate(below.values(), start=len(above)):
         _draw_sides(ax, row, found, style)
@@ -221,16 +226,16 @@ def plot_frontier(frontier: Frontier, *, further: bool = True, style: PlotStyle 
     frontier : Frontier
         From :func:`hepfool.studies.run_frontier`.
     further : bool
-        Draw the strongest of all checks too, if it is another than the strongest standard check.
+        Draw the strongest single check of any kind too.
     """
     points = frontier.points
     figure = style.figure(width=1.15)
     ax = figure.subplots()
-    _draw_scan(ax, frontier, "power", color=style.adversarial_colour, marker="o", label="Strongest standard check")
-    if further and any(point.further_check != point.check for point in points):
+    _draw_scan(ax, frontier, "power", color=style.adversarial_colour, marker="o", label="All standard checks")
+    if further:
         colour = style.nominal_colour
         _draw_scan(
-            ax, frontier, "further_power", color=colour, marker="s", linestyle="--", label="Strongest of all checks"
+            ax, frontier, "further_power", color=colour, marker="s", linestyle="--", label="Strongest single check"
         )
     for point in points:
         # At the right edge, labels go to the left.

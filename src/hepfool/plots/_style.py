@@ -19,7 +19,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, wraps
 from typing import Any, Final, Literal, ParamSpec, TypeVar, cast, get_args
 
@@ -145,6 +145,8 @@ class PlotStyle:
         Whether collision data are shown beside simulation; the label says ``simulation`` otherwise.
     colours : tuple of str
         Line and fill colours, by default Petroff's ten for colour-blind readers.
+    processes : mapping of str to str
+        Titles of datasets, such as ``{"WJets": "W + jets"}``; their names by default.
 
     Examples
     --------
@@ -160,6 +162,7 @@ class PlotStyle:
     energy: float | None = None
     data: bool = False
     colours: tuple[str, ...] = _PETROFF_10
+    processes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Check the experiment and the number of colours."""
@@ -169,6 +172,10 @@ class PlotStyle:
         if fault := _tex_fault(self.label):
             msg = f"label {self.label!r} cannot be set by Matplotlib ({fault}); correct it, or write it without $"
             raise ValueError(msg)
+        for title in self.processes.values():
+            if fault := _tex_fault(title):
+                msg = f"title {title!r} of a process cannot be set by Matplotlib ({fault}); correct it, or write it without $"
+                raise ValueError(msg)
         if len(self.colours) < 3:
             msg = f"a style needs at least three colours, got {len(self.colours)}"
             raise ValueError(msg)
@@ -197,6 +204,22 @@ class PlotStyle:
             The same otherwise.
         """
         return self if label.lower().startswith(_SIMULATED) else replace(self, data=True)
+
+    def process(self, name: str) -> str:
+        """
+        Give the title of a dataset.
+
+        Parameters
+        ----------
+        name : str
+            Such as ``WJets``.
+
+        Returns
+        -------
+        str
+            For legends and axes.
+        """
+        return self.processes.get(name, name)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def _add_legend(
     if any(item.data is not None for item in shown):
         handles.append(Line2D([], [], color="black", marker="o", markersize=10, linestyle="none", label=data_label))
     # As in the stack, the largest on top.
-    handles += [Patch(color=colour, label=name) for name, colour in reversed(colours.items())]
+    handles += [Patch(color=colour, label=style.process(name)) for name, colour in reversed(colours.items())]
     sources = dict.fromkeys(source for item in shown for source in item.sources)
     handles.append(Patch(**_BAND, label="Stat. and syst. unc." if sources else "Stat. unc."))
     handles += [Line2D([], [], label=name, linewidth=3, **line) for name, line in lines.items()]

@@ -150,7 +150,7 @@ def _to_do(summary: Summary) -> Iterator[str]:
 
 def _carriers(summary: Summary) -> str:
     explanations = (summary.worst_case or {}).get("explanations") or []
-    fooled = next((one["parts"][0]["shares"] for one in explanations if one["of"] == "fooled"), {})
+    fooled: Mapping[str, Any] = next((one["parts"][0]["shares"] for one in explanations if one["of"] == "fooled"), {})
     leading = sorted(fooled.items(), key=lambda item: -(item[1]["value"] or 0.0))[:_CARRIERS]
     return _listed([f"{_plain(name)} ({share['value']:.0%})" for name, share in leading if share["value"]])
 

@@ -65,7 +65,7 @@ CAPTIONS: Final = {
         "How far each nuisance parameter of the fit can move the result, the attack among them (right). Post-fit intervals, and pulls "
         "of a fit without the attack to data with it, in units of the pre-fit uncertainties (left)."
     ),
-    "frontier": "What an attack gains if it may be noticed more easily: further right, a check of the inputs notices it with a "
+    "frontier": "What an attack gains if it may be noticed more easily: further right, the standard checks together notice it with a "
     "higher probability. The star is the attack of this report.",
     "detector": "The detector of attacks. Left: which fraction of the fooled events it flags, at the price of flagging nominal "
     "events too. Right: whether its score is the probability that it claims to be.",

@@ -24,9 +24,18 @@ _COMBINED_NOTE: Final = " All standard checks together reject with {level:g} whe
 _WITHOUT_SCORE: Final = " The score in regions with data is shown in the figure of the regions."
 _OBSERVED_NOTE: Final = (
     "Probability of a larger difference between data and simulation, in shape, where data may be looked at. χ² tests include the "
-    "systematic variations of the table and decide; Kolmogorov-Smirnov tests have statistical errors only and inform."
+    "systematic variations of the table and decide. The others inform: correlations and pairs of inputs with these variations, "
+    "Kolmogorov-Smirnov tests and classifiers with statistical errors only."
 )
-_TESTS: Final = {"chi2": "χ²", "ks": "Kolmogorov-Smirnov"}
+_TESTS: Final = {
+    "chi2": "χ²",
+    "ks": "Kolmogorov-Smirnov",
+    "correlations": "correlations",
+    "projection": "χ² of a pair",
+    "classifier": "classifier",
+}
+#: Rows of a table of p-values for each kind of test.
+_MAX_TESTS: Final = 5
 _NAMES: Final = {
     "inputs": "the inputs",
     "observables": "the observables",
@@ -128,8 +137,9 @@ def detection_section(detection: Mapping[str, Any]) -> Section:
 
 
 def observed_section(observed: Mapping[str, Any]) -> Section:
-    """Tabulate the p-values of data, the smallest first."""
+    """Tabulate the p-values of data, the smallest of each test."""
     checks = sorted(observed["checks"], key=lambda row: 2.0 if row["p_nominal"] is None else row["p_nominal"])
+    shown = [row for kind in _TESTS for row in [one for one in checks if one["check"] == kind][:_MAX_TESTS]]
     rows = [
         (
             _TESTS[row["check"]],
@@ -139,7 +149,7 @@ def observed_section(observed: Mapping[str, Any]) -> Section:
             _p_value(row["p_attacked"]),
             f"{row['n_data']:.0f}",
         )
-        for row in checks[:_MAX_CHECKS]
+        for row in shown
     ]
     left_out = len(checks) - len(rows)
     header = ("test", "region", "of", "p, nominal", "p, attacked", "data events")

@@ -13,13 +13,23 @@ from hepfool.summary import Summary
 
 _FRONTIER_NOTE: Final = (
     "The attack with its caps on distances and correlations multiplied by a factor; factor 1 is the attack of this report. "
-    "Detection power: probability that the check rejects with {n_data:.0f} data events; {level:g} means invisible."
+    "Detection power: probability that the checks reject with {n_data:.0f} data events, the standard ones together at one level; {level:g} "
+    "means invisible."
 )
 _SPREAD_NOTE: Final = (
     "{n_runs} networks were trained on the same events from different starting points{splits}, each was attacked, and each has its "
     "own detector. The verdict is based on the one network of this report; the spread shows how much another training "
     "could change its numbers. Evaluated on {n_test} events."
 )
+_FLAGS_NOTE: Final = (
+    "Of {n_events} nominal events that every network classifies correctly, those that so many of the detectors flag, beside a binomial "
+    "distribution with the mean flagged fraction of {probability:.3g}; p is the probability of at least as many. For two detectors or more "
+    "p = {p_value:.2g}, number of rows considered: {verdict}"
+)
+_FLAGGED: Final = {
+    True: "some events look adversarial by themselves, whatever the training. Compare them with data before they are left out.",
+    False: "no more than by chance.",
+}
 _ROBUSTNESS_NOTE: Final = (
     "The same study with one thing changed at a time; the first row is the study itself. The excess is that of the worst signal "
     "region over the systematics. Detectors are not trained again. Changes of thresholds cost nothing, the others {seconds:.0f} s together."
@@ -52,15 +62,20 @@ def frontier_section(frontier: Mapping[str, Any]) -> Section:
         "max JSD",
         "correlation shift",
         "detection power",
-        "of the strongest standard check",
-        "of any check",
+        "of",
+        "of the strongest single check",
     )
     note = _FRONTIER_NOTE.format(n_data=frontier["n_data"], level=frontier["level"])
     return Section("If the attack may be noticed more easily", header, rows, note)
 
 
-def spread_section(spread: Mapping[str, Any]) -> Section:
-    """Show repeated trainings."""
+def spread_sections(spread: Mapping[str, Any]) -> list[Section]:
+    """Show repeated trainings, and which clean events their detectors flag together."""
+    repeated = spread.get("misclassification")
+    return [_spread(spread), *([] if repeated is None else [_repeated_flags(repeated)])]
+
+
+def _spread(spread: Mapping[str, Any]) -> Section:
     areas = np.array(spread["auroc"], dtype=np.float64)
     deviation = float(areas.std(axis=1, ddof=1).mean())
     shown = (number(float(area)) for area in (areas.mean(), deviation, areas.min(), areas.max()))
@@ -74,6 +89,15 @@ def spread_section(spread: Mapping[str, Any]) -> Section:
     return Section(
         "Spread over repeated trainings", ("quantity", "mean", "standard deviation", "smallest", "largest"), rows, note
     )
+
+
+def _repeated_flags(found: Mapping[str, Any]) -> Section:
+    rows = [
+        (str(row["times"]), str(row["observed"]), f"{row['expected']:.3g}", f"{row['p_value']:.2g}")
+        for row in found["rows"]
+    ]
+    note = _FLAGS_NOTE.format(**found, verdict=_FLAGGED[found["systematic"]])
+    return Section("Clean events that are flagged repeatedly", ("detectors", "events", "by chance", "p"), rows, note)
 
 
 def robustness_section(summary: Summary) -> Section:

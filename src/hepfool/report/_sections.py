@@ -10,7 +10,7 @@ from hepfool.inference._impact import CONSTRAINED
 from hepfool.inference._templates import LOWER_LIMIT
 from hepfool.report._cells import Section, furthest_moved, goodness, interval, measured, number
 from hepfool.report._detection import detection_section, observed_section
-from hepfool.report._on_demand import frontier_section, robustness_section, spread_section
+from hepfool.report._on_demand import frontier_section, robustness_section, spread_sections
 from hepfool.report._validated import validated_in_words, validated_section
 from hepfool.report._worst_case import worst_case_in_words, worst_case_sections
 from hepfool.summary import Summary
@@ -126,7 +126,7 @@ def sections(summary: Summary) -> list[Section]:
         found.append(frontier_section(summary.frontier))
     found.append(_effects(summary))
     if summary.spread is not None:
-        found.append(spread_section(summary.spread))
+        found += spread_sections(summary.spread)
     if summary.impact is not None:
         found.append(_impact(summary.impact))
     if summary.detector is not None:

@@ -83,7 +83,7 @@ def classifier_power(
         middle = len(events) // 2
         prediction = events[: min(middle, round(_MAX_RATIO * toys.n_data) + 4)]
         data = _unweighted(events[middle:], weights, toys.n_data, rng=rng)
-        area, significance = _tell_apart(
+        area, significance = tell_apart(
             (nominal[prediction], weights[prediction]), adversarial[data], seed=int(rng.integers(2**31))
         )
         results.append((area, significance > threshold, len(data)))
@@ -99,7 +99,7 @@ def _unweighted(events: IntArray, weights: FloatArray, n_data: float, *, rng: np
     return np.asarray(kept[: max(round(n_data), 4)])
 
 
-def _tell_apart(prediction: tuple[FloatArray, FloatArray], data: FloatArray, *, seed: int) -> tuple[float, float]:
+def tell_apart(prediction: tuple[FloatArray, FloatArray], data: FloatArray, *, seed: int) -> tuple[float, float]:
     """Train on one half of both sides; give area under the curve and significance of the other half."""
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - slow to import
 

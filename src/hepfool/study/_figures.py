@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hepfool.plots._style import PlotStyle
+    from hepfool.studies._cross_run import CrossRuns
 
 
 def detector_figures(
@@ -69,7 +70,10 @@ def further_figures(
     if "keeping_flags" in results:
         figures["score_kept"] = _score_kept(results, style, **shown)
     if "spread" in results:
-        figures["cross_runs"] = plots.plot_cross_runs(results["spread"], style=style)[0]
+        runs: CrossRuns = results["spread"]
+        figures["cross_runs"] = plots.plot_cross_runs(runs, style=style)[0]
+        if runs.correct[0].all(axis=0).any():
+            figures["misclassification"] = plots.plot_misclassification(runs.misclassification(), style=style)[0]
     return figures
 
 

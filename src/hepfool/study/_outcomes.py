@@ -12,6 +12,7 @@ from hepfool.explain import Explanation
 from hepfool.inference import Impact
 from hepfool.models.protocols import Classifier
 from hepfool.studies._contributions import SystematicEffect
+from hepfool.summary._observed import ObservedCheck
 from hepfool.summary._on_demand import worst_case_record
 from hepfool.summary.allowed_fraction import AllowedFraction, ScaledSize
 from hepfool.sums import AttackSums
@@ -83,11 +84,14 @@ class SystematicsOutcome:
         Of collision data outside of signal regions, to be added.
     others : tuple of SystematicEffect
         Effects of other events.
+    observed : tuple of ObservedCheck
+        Data against simulation in several inputs at a time, which no sums hold.
     """
 
     sums: AttackSums
     data: AttackSums | None = None
     others: tuple[SystematicEffect, ...] = ()
+    observed: tuple[ObservedCheck, ...] = ()
 
     @property
     def all_sums(self) -> AttackSums:

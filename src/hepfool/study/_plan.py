@@ -427,6 +427,10 @@ class ReportConfiguration(_Strict):
     label: str = Field(default="Private work", description="Status behind the experiment's name.")
     luminosity: float | None = Field(default=None, gt=0.0, description="Integrated luminosity on the figures, in 1/fb.")
     energy: float | None = Field(default=None, gt=0.0, description="Centre-of-mass energy on the figures, in TeV.")
+    processes: dict[str, str] = Field(
+        default_factory=dict,
+        description="Titles of datasets on the figures, such as TTbar: $t\\bar{t}$; their names by default.",
+    )
     data_label: str | None = Field(
         default=None,
         description="Name of the data, whose yields are drawn if given: the weights are normalised to their luminosity.",

@@ -35,7 +35,7 @@ from hepfool.study._outcomes import Baseline, EventParts
 from hepfool.study._plan import Study
 from hepfool.study._schedule import repeated_steps, step_keys, wanted_steps
 from hepfool.study._steps import STEPS, Step, StepInput
-from hepfool.summary import Summary
+from hepfool.summary import Summary, observed_checks
 from hepfool.summary._evidence import flagged_fractions
 from hepfool.typing import ProgressCallback
 
@@ -209,11 +209,18 @@ def _report(configuration: Study, results: Mapping[str, Any], keys: Mapping[str,
 
 def _style(configuration: Study) -> PlotStyle:
     report = configuration.report
-    return PlotStyle(experiment=report.experiment, label=report.label, lumi=report.luminosity, energy=report.energy)
+    return PlotStyle(
+        experiment=report.experiment,
+        label=report.label,
+        lumi=report.luminosity,
+        energy=report.energy,
+        processes=report.processes,
+    )
 
 
 def _outcome(configuration: Study, results: Mapping[str, Any]) -> Outcome:
-    sums = results["systematics"].all_sums
+    measured = results["systematics"]
+    sums = measured.all_sums
     outcome = judged(
         sums,
         result=results["attack"]["test"],
@@ -226,8 +233,9 @@ def _outcome(configuration: Study, results: Mapping[str, Any]) -> Outcome:
         spread=results.get("spread"),
         robustness=results.get("robustness"),
         impact=results["fit"].impact if "fit" in results else None,
-        others=results["systematics"].others,
+        others=measured.others,
         fractions=flagged_fractions(sums, configuration.data_regions),
+        observed=(*observed_checks(sums), *measured.observed),
         adaptive=results.get("adaptive"),
         correlations=configuration.systematics.coefficients(),
     )

@@ -51,6 +51,7 @@ from hepfool.study._outcomes import Baseline, EventParts, FitOutcome, Systematic
 from hepfool.study._plan import FitConfiguration, SpreadConfiguration, Study, WorstCaseConfiguration
 from hepfool.study._sources import read_events
 from hepfool.summary import flagged_fractions, observed_checks, other_choices, robustness
+from hepfool.summary._observed_jointly import observed_jointly
 from hepfool.summary._robustness import Robustness
 from hepfool.summary.allowed_fraction import allowed_fraction, scaled_size
 from hepfool.sums import AttackSums, data_sums
@@ -100,7 +101,7 @@ def _read_events(given: StepInput) -> EventParts:
     configuration = given.configuration
     everything = read_events(configuration.events) if given.table is None else given.table
     simulated = everything.labels != UNLABELLED
-    chosen = everything.select(simulated)
+    chosen = _of_own_datasets(everything.select(simulated))
     _remark(configuration, chosen)
     if configuration.events is not None:
         chosen = thin(chosen, configuration.events.max_events, seed=configuration.seed)
@@ -108,6 +109,15 @@ def _read_events(given: StepInput) -> EventParts:
     data = without_blinded(everything.select(~simulated), unblind=False)
     parts = _split(chosen, configuration.split.train, configuration.split.validation, given.rng("split"))
     return EventParts(simulation=parts, data=data if data.n_events else None)
+
+
+def _of_own_datasets(table: EventTable) -> EventTable:
+    """Forget the datasets without events: a comparison by process takes them for processes."""
+    held = tuple(name for name in table.datasets if table.dataset_mask(name).any())
+    if held == table.datasets:
+        return table
+    masks = np.stack([table.dataset_mask(name) for name in held])
+    return replace(table, datasets=held, dataset_index=masks.argmax(axis=0))
 
 
 def _remark(configuration: Study, table: EventTable) -> None:
@@ -254,6 +264,10 @@ def _attack_unnoticed(given: StepInput) -> AttackResult:
     return replace(completed(result), history=())
 
 
+#: Comparisons of several inputs with data where no checks are asked for.
+_JOINT: Final = ("correlations", "projection")
+
+
 def _measure_systematics(given: StepInput) -> SystematicsOutcome:
     """Measure all variations in the units of the attack."""
     settings, result = given.configuration.systematics, given.results["attack"]["test"]
@@ -265,7 +279,12 @@ def _measure_systematics(given: StepInput) -> SystematicsOutcome:
     )
     data: EventTable | None = given.results["events"].data
     seen = None if data is None else data_sums(data, classifier, result.binning, detector=detector)
-    outcome = SystematicsOutcome(sums=result.sums(classifier, detector=detector), data=seen, others=others)
+    checks: CheckSettings | None = given.setting("checks")
+    kinds = _JOINT if checks is None else checks.checks
+    joint = () if data is None else observed_jointly(result, data, kinds, seed=given.configuration.seed)
+    outcome = SystematicsOutcome(
+        sums=result.sums(classifier, detector=detector), data=seen, others=others, observed=joint
+    )
     if outcome.effects:
         total(outcome.effects, settings.coefficients())  # which checks the correlations
     return outcome
@@ -518,7 +537,7 @@ STEPS: Final[tuple[Step, ...]] = (
         title="measure the physics systematics in the same units, and data",
         work=_measure_systematics,
         needs=("events", "baseline", "attack", "detector"),
-        settings=("systematics",),
+        settings=("seed", "systematics", "checks"),
     ),
     Step(
         name="checks",

@@ -36,19 +36,20 @@ class ObservedCheck:
 
     Attributes
     ----------
-    check : {"chi2", "ks"}
+    check : {"chi2", "ks", "correlations", "projection", "classifier"}
         Which test.
     region, quantity : str
-        Where, and what is compared: an input, ``score``, ``flagged``, or ``identities`` of inputs that follow from others.
+        Where, and what is compared: an input, ``score``, ``flagged``, ``identities`` of inputs that follow from others, a pair of
+        inputs, or ``all inputs``.
     p_nominal, p_attacked : float
         Probability of a larger difference if the data follow the nominal, or the attacked simulation.
     n_data : float
         Data events.
     n_bins : int
-        Bins of the comparison.
+        Bins of the comparison; for correlations their number.
     """
 
-    check: Literal["chi2", "ks"]
+    check: Literal["chi2", "ks", "correlations", "projection", "classifier"]
     region: str
     quantity: str
     p_nominal: float
@@ -86,7 +87,7 @@ def _region(sums: AttackSums, region: str) -> Iterator[ObservedCheck]:
         if not data.sum() > 0:
             return
         named: dict[str, Any] = {"region": region, "quantity": quantity, "n_data": float(data.sum())}
-        found = [_chi2(data, content, base, variations) for base in ("nominal", "adversarial")]
+        found = [chi2_p_value(data, content, base, variations) for base in ("nominal", "adversarial")]
         yield ObservedCheck(check="chi2", p_nominal=found[0][0], p_attacked=found[1][0], n_bins=found[0][1], **named)
         if ordered:
             distances = [_ks(data, content(base)) for base in ("nominal", "adversarial")]
@@ -120,7 +121,7 @@ def _departing(sums: AttackSums, region: str, variation: str) -> FloatArray:
     return np.array([[marked.weight, every.weight - marked.weight], [marked.squared, every.squared - marked.squared]])
 
 
-def _chi2(data: FloatArray, content: _Content, base: str, variations: tuple[str, ...]) -> tuple[float, int]:
+def chi2_p_value(data: FloatArray, content: _Content, base: str, variations: tuple[str, ...]) -> tuple[float, int]:
     """p-value of a prediction with its systematics, and the number of bins."""
     nominal = content("nominal")[0]
     two = len(nominal) == 2

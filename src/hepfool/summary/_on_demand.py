@@ -47,7 +47,7 @@ def spread_record(runs: CrossRuns) -> dict[str, Any]:
     -------
     dict
         Numbers of trainings and splits, and per quantity and knowledge of the attack the mean with its standard error,
-        the standard deviation, and the smallest and largest value.
+        the standard deviation, and the smallest and largest value; and how often the detectors flag the same clean events.
     """
     kinds: list[Knowledge] = ["white_box", "grey_box"]
     rows = [_row(runs, knowledge, quantity) for quantity in _QUANTITIES for knowledge in kinds]
@@ -62,9 +62,27 @@ def spread_record(runs: CrossRuns) -> dict[str, Any]:
             "seed": runs.seed,
             "auroc": runs.auroc,
             "rows": rows,
+            "misclassification": _repeated_flags(runs),
         }
     )
     return record
+
+
+def _repeated_flags(runs: CrossRuns) -> dict[str, Any] | None:
+    """Compare repeated flags with chance; None where no event is classified correctly by every network."""
+    if not runs.correct[0].all(axis=0).any():
+        return None
+    found = runs.misclassification()
+    columns = (found.times, found.observed, found.expected, found.p_values)
+    names = ("times", "observed", "expected", "p_value")
+    return {
+        "n_events": found.n_events,
+        "probability": found.probability,
+        "dispersion": found.dispersion,
+        "p_value": found.p_value,
+        "systematic": found.systematic,
+        "rows": [dict(zip(names, row, strict=True)) for row in zip(*(c.tolist() for c in columns), strict=True)],
+    }
 
 
 def _row(runs: CrossRuns, knowledge: Knowledge, quantity: str) -> dict[str, Any]:

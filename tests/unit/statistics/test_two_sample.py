@@ -66,7 +66,7 @@ def test_no_event_is_on_both_sides_or_of_negative_weight(
         calls.append((prediction[0][:, 0], data[:, 0] - 1000.0))
         return 0.5, 0.0
 
-    monkeypatch.setattr(two_sample, "_tell_apart", record)
+    monkeypatch.setattr(two_sample, "tell_apart", record)
     classifier_power(number, number + 1000.0, weights, Toys(n_data=1e3, n_simulated=80.0, n_toys=5), rng=rng)
     assert len(calls) == 5
     for prediction, data in calls:

@@ -29,9 +29,11 @@ from hepfool.models import Standardise, export_program, mlp
 from hepfool.study import Study
 from hepfool.study._figures import further_figures
 from hepfool.study._outcomes import Baseline, EventParts, SystematicsOutcome
+from hepfool.study._steps import _of_own_datasets
 from hepfool.sums import data_sums
 from hepfool.training import TrainingSettings, fit
 from hepfool.typing import FloatArray
+from hepfool.validation import parts_of
 from tests.specimens import FEATURES, SineClassifier, events
 
 pytestmark = pytest.mark.torch
@@ -257,6 +259,19 @@ def test_quantile_bins_constrain_what_uniform_bins_do_not_see(
         of_inputs = (row for row in summary.detection["rows"] if row["comparison"] == "inputs")
         powers.append(next(of_inputs)["power"]["value"])
     assert powers[1] < powers[0]
+
+
+def test_a_dataset_of_data_is_not_taken_for_a_process() -> None:
+    values = np.random.default_rng(1).normal(size=(60, 2))
+    labels, datasets = np.repeat([0, 1, UNLABELLED], 20), np.repeat(["data", "simulation"], [20, 40])[::-1]
+    simulated = EventTable.from_arrays(values, labels=labels, dataset=datasets).select(labels != UNLABELLED)
+    assert [part.name for part in parts_of(simulated, "processes")] == ["constrained, simulation"]
+    chosen = _of_own_datasets(simulated)
+    assert chosen.datasets == ("simulation",)
+    assert [part.name for part in parts_of(chosen, "processes")] == ["constrained, class 0", "constrained, class 1"]
+    several = dataclasses.replace(simulated, datasets=("data", "simulation", "more"), dataset_index=labels[:40] + 1)
+    again = _of_own_datasets(several)
+    assert [again.dataset_mask(name).sum() for name in again.datasets] == [20, 20]
 
 
 def test_a_network_is_trained_where_none_is_given(settings: Callable[..., Study], table: EventTable) -> None:

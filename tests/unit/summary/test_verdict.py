@@ -295,9 +295,15 @@ def cross_runs(report: DetectorReport) -> CrossRuns:
     """Two trainings of which the second is fooled more."""
     own = [dataclasses.replace(report, fooling_ratio=value, corrected_fooling_ratio=value) for value in (0.2, 0.4)]
     cells = ((own[0], report), (report, own[1]))
-    answers = np.zeros((1, 2, 10), dtype=np.bool_)
+    flagged = np.arange(200).reshape(1, 1, 200) < 20
+    answers = np.repeat(flagged, 2, axis=1)
     return CrossRuns(
-        cells=(cells,), flagged=answers, correct=answers, auroc=np.array([[0.8, 0.9]]), seed=1, adaptive=(tuple(own),)
+        cells=(cells,),
+        flagged=answers,
+        correct=np.ones_like(answers),
+        auroc=np.array([[0.8, 0.9]]),
+        seed=1,
+        adaptive=(tuple(own),),
     )
 
 
@@ -316,7 +322,14 @@ def test_repeated_trainings_are_summed_up(detector_report: DetectorReport) -> No
         "quantity": "corrected_fooling_ratio",
         "knowledge": "adaptive",
     }
-    assert record["n_test"] == 10
+    assert record["n_test"] == 200
+    # Both detectors flag the same tenth of the events, of which chance would give each hundredth twice.
+    flags = record["misclassification"]
+    assert flags["systematic"]
+    assert [row["observed"] for row in flags["rows"]] == [180, 0, 20]
+    assert flags["rows"][2]["expected"] == pytest.approx(2.0)
+    never = dataclasses.replace(cross_runs(detector_report), correct=np.zeros((1, 2, 200), dtype=np.bool_))
+    assert spread_record(never)["misclassification"] is None
 
 
 def test_the_summary_follows_its_published_schema(
