@@ -11,6 +11,7 @@ import pytest
 from hepfool.attacks import AttackResult
 from hepfool.models import Classifier
 from hepfool.report import summary_markdown
+from hepfool.report._answers import answers
 from hepfool.report._detection import noticed
 from hepfool.report._html import summary_html
 from hepfool.report._words import verdict_in_words
@@ -186,3 +187,47 @@ def test_terminal_page_and_words_show_the_floor_of_the_same_input(
     assert f"{floor:.4f} is typical of statistical fluctuations" in summary_html(summary)
     row = next(line for line in summary_markdown(summary).splitlines() if line.startswith("| constrained"))
     assert row.split(" | ")[4] == f"{floor:.4f}"
+
+
+def test_five_answers_hold_the_numbers_of_the_summary(
+    shifted_result: AttackResult, sign_classifier: Classifier
+) -> None:
+    summary = study(shifted_result, sign_classifier, 0.01)
+    told = {answer.question: answer.text for answer in answers(summary)}
+    assert list(told) == ["Attacked", "Found", "Proved", "Covered", "To do"]
+    events, systematics = summary.events, summary.systematics
+    assert told["Attacked"].startswith(f"{events['n_attacked']} of {events['n_events']} simulated events")
+    found = systematics["attack"]["region_flips"][REGION]["value"]
+    assert f"At least {found:.1%}" in told["Found"]
+    assert "in high met" in told["Found"]
+    assert "2.0% ± 0.1% are not flagged by the detector, 25.0% ± 1.0% if the attack knows the detector" in told["Found"]
+    assert told["Proved"] == "No upper limit: a search gives a lower limit of the worst case."
+    assert "(tau energy) change the class of 1.0% ± 1.0%" in told["Covered"]
+    assert told["To do"].startswith("Before approval, explain")
+    page = html.unescape(summary_html(summary))
+    assert all(text in page[: page.index("<nav")] for text in told.values())
+
+
+def test_each_decision_says_what_to_do(shifted_result: AttackResult, sign_classifier: Classifier) -> None:
+    covered, assign, incomplete = (
+        study(shifted_result, sign_classifier, flips, investigated=investigated)
+        for flips, investigated in ((0.5, False), (0.01, True), (None, False))
+    )
+    to_do = {one.verdict["decision"]: answers(one)[-1].text for one in (covered, assign, incomplete)}
+    assert to_do["COVERED"].startswith("Nothing before approval")
+    assert "Add what the assigned uncertainties leave uncovered" in to_do["ASSIGN"]
+    assert "% of the events" in to_do["ASSIGN"]
+    assert "physics systematics that vary the inputs" in to_do["INCOMPLETE"]
+
+
+def test_the_head_names_analysis_author_date_files_and_network(
+    shifted_result: AttackResult, sign_classifier: Classifier
+) -> None:
+    summary = study(shifted_result, sign_classifier, 0.01)
+    about = {"analysis": "H → bb", "author": "A. Physicist", "date": "2026-12-01", "network": "net.onnx"}
+    files = {"files": [f"/data/{k}.root" for k in range(9)]}
+    named = dataclasses.replace(summary, about=about, provenance={**summary.provenance, "input": files})
+    head = summary_html(named).partition("</header>")[0]
+    for text in (*about.values(), "0.root, 1.root", "and 3 more"):
+        assert text in head
+    assert "author" not in summary_html(summary).partition("</header>")[0].lower()

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from hepfool.summary import Evidence
     from hepfool.worst_case.ladder import Ladder, Rung
 
+#: Percent of all events.
+_WHOLE = 100.0
+
 
 class VerdictRow(NamedTuple):
     """
@@ -258,6 +261,9 @@ def _draw_panel(left: Axes, right: Axes, panel: VerdictPanel, style: PlotStyle) 
         if (number := row.flips) is not None
     ]
     left.set_xlim(0.0, 2.0 * max(ends, default=0.0) or 1.0)
+    if left.get_xlim()[1] > _WHOLE:  # room for the numbers beside the bars has no ticks
+        for minor in (False, True):
+            left.set_xticks([tick for tick in left.get_xticks(minor=minor) if 0.0 <= tick <= _WHOLE], minor=minor)
     right.axvline(0.0, color="0.4", linewidth=1.5)
     low, high = right.dataLim.intervalx
     right.set_xlim(low - 0.08 * (high - low), high + 0.08 * (high - low))
