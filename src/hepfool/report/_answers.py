@@ -15,10 +15,19 @@ _CARRIERS: Final = 3
 _LOWER: Final = "a search gives a lower limit of the worst case"
 _TO_DO: Final = {
     "COVERED": "Nothing before approval: the assigned uncertainties cover a deviation of this kind.",
-    "INVESTIGATE": "Before approval, explain which events and inputs are behind the excess; add a check that would notice it, or make the "
-    "network less sensitive.",
     "ASSIGN": "Add what the assigned uncertainties leave uncovered as an uncertainty.",
     "INCOMPLETE": "Provide what is missing, and repeat the study",
+}
+
+
+#: Of a decisive criterion that is not fulfilled.
+_EXCESS: Final = "explain which events and inputs are behind the excess, add a check that would notice it, or make the network less sensitive"
+_OPEN: Final = {
+    "FoolingWithinSystematics": _EXCESS,
+    "YieldsWithinSystematics": _EXCESS,
+    "DetectorPrice": "choose a detector that flags less of the selected signal, or do without its flags",
+    "FlaggedFractionsAgree": "find out why the detector flags other fractions of data and of simulation",
+    "DataAgree": "find out why data and simulation disagree",
 }
 
 
@@ -134,7 +143,10 @@ def _to_do(summary: Summary) -> Iterator[str]:
         lacking = verdict["meaning"].partition("; give ")[2]
         yield f"{_TO_DO['INCOMPLETE']}{': ' + lacking if lacking else ''}."
         return
-    yield _TO_DO[verdict["decision"]]
+    if verdict["decision"] == "INVESTIGATE":
+        yield f"Before approval: {'; '.join(_steps(verdict['criteria']))}."
+    else:
+        yield _TO_DO[verdict["decision"]]
     if verdict["decision"] == "ASSIGN":
         for one in verdict["regions"]:
             sizes = [
@@ -146,6 +158,17 @@ def _to_do(summary: Summary) -> Iterator[str]:
                 yield f"{_plain(one['region'])}: {_listed(sizes)}."
     elif verdict["decision"] == "INVESTIGATE" and (carriers := _carriers(summary)):
         yield f"Inputs that carry most: {carriers}."
+
+
+def _steps(criteria: list[Mapping[str, Any]]) -> Iterator[str]:
+    """Say what each decisive criterion asks for that is not fulfilled, or not evaluated."""
+    decisive = [one for one in criteria if one["decisive"]]
+    yield from dict.fromkeys(_OPEN[one["name"]] for one in decisive if one["status"] == "failed")
+    lacking = [one["name"] for one in decisive if one["status"] == "not evaluated"]
+    if "AttackConverged" in lacking:
+        yield "repeat the attack with more iterations"
+    if set(lacking) - {"AttackConverged"}:
+        yield "provide what the criteria lack that are not evaluated"
 
 
 def _carriers(summary: Summary) -> str:

@@ -48,8 +48,8 @@ _RESTS_ON: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
 _MAX_FILES: Final = 6
 #: Below this probability data exclude the attacked simulation.
 _EXCLUDED: Final = 0.05
-#: Colours of an embedded image; figures have fewer but for smoothed edges.
-_COLOURS: Final = 256
+#: Colours of an embedded image; figures have fewer but for smoothed edges and scales of colours.
+_COLOURS: Final = 48
 
 
 def summary_html(summary: Summary, figures: Mapping[str, bytes] | None = None) -> str:
