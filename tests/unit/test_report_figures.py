@@ -7,7 +7,7 @@ import pytest
 from hepfool.attacks import AttackResult, Noise, run_attack
 from hepfool.plots import PlotStyle
 from hepfool.report import attack_figures
-from hepfool.report._html import _CAPTIONS
+from hepfool.report._captions import CAPTIONS
 from hepfool.studies import Measured
 from hepfool.studies._contributions import SystematicEffect
 from hepfool.sums import data_sums
@@ -32,7 +32,7 @@ def test_figures_follow_from_result_network_and_data(result: AttackResult) -> No
     figures = attack_figures(sums, result=result, effects=effects, data_label="Toy data", style=style)
     assert list(attack_figures(sums, style=style)) == ["regions", "fooling"]
     assert list(figures) == ["regions", "projection", "fooling"]
-    assert set(figures) <= set(_CAPTIONS)
+    assert set(figures) <= set(CAPTIONS)
     remarks = [text.get_text() for ax in figures["regions"].axes for text in ax.texts]
     assert any("pt < 60 GeV, control region" in remark and "blinded" not in remark for remark in remarks)
     assert any("pt > 60 GeV, signal region" in remark and "data blinded" in remark for remark in remarks)

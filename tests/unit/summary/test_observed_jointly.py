@@ -34,12 +34,14 @@ def drawn(rng: np.random.Generator, n: int, correlation: float = 0.0) -> FloatAr
     return values
 
 
-def table_of(values: FloatArray, label: int | None = None, **varied: FloatArray) -> EventTable:
+def table_of(
+    values: FloatArray, varied: dict[str, FloatArray] | None = None, *, label: int | None = None
+) -> EventTable:
     return EventTable.from_arrays(
         values,
         features=["a", "b", "c"],
         labels=(values[:, 0] > 0).astype(int) if label is None else np.full(len(values), label),
-        shape_variations=varied,
+        shape_variations=varied or {},
         regions=(Region("cr", np.ones(len(values), dtype=np.bool_), cuts={"a": (-np.inf, np.inf)}),),
     )
 
@@ -50,13 +52,13 @@ def attacked(rng: np.random.Generator, n: int = 1500, amount: float = 0.3, **var
         name: np.stack([values[:, 0], values[:, 1] + by * values[:, 0], values[:, 2]], axis=1)
         for name, by in varied.items()
     }
-    return run_attack(Along(amount), SignOfFirst(), table_of(values, **moved), rng=rng)
+    return run_attack(Along(amount), SignOfFirst(), table_of(values, moved), rng=rng)
 
 
 def found_in(
     result: AttackResult, data: FloatArray, kinds: tuple[str, ...] = KINDS
 ) -> dict[tuple[str, str], ObservedCheck]:
-    checks = observed_jointly(result, table_of(data, -1), kinds, seed=1)
+    checks = observed_jointly(result, table_of(data, label=-1), kinds, seed=1)
     return {(check.check, check.quantity): check for check in checks}
 
 
