@@ -63,6 +63,20 @@ def test_a_deviation_that_one_check_sees_is_seen(rng: np.random.Generator) -> No
         assert found.power.value > at_least
 
 
+def test_a_check_that_is_made_twice_counts_once(rng: np.random.Generator) -> None:
+    """All checks look at the same events of a toy: independent ones would reject more often together."""
+    sizes = Toys(n_data=400.0, n_simulated=900.0, n_toys=60)
+    one = [(inputs, frozenset({"chi2", "ks"})) for inputs in comparisons(rng, shift=0.18) if inputs.name == "inputs"][
+        :1
+    ]
+    alone, twice = (combined_power(one * n, sizes, rng=np.random.default_rng(1)) for n in (1, 2))
+    assert alone is not None
+    assert twice is not None
+    assert twice.n_checks == 2 * alone.n_checks == 12
+    assert (twice.power, twice.uncorrected) == (alone.power, alone.uncorrected)
+    assert 0.1 < alone.power.value < 0.9
+
+
 def test_many_checks_cost_power_at_one_level(rng: np.random.Generator) -> None:
     sizes = Toys(n_data=400.0, n_simulated=np.inf, n_toys=300)
     found = comparisons(rng, shift=0.18)
