@@ -45,7 +45,7 @@ def wanted(found: list[Comparison]) -> list[tuple[Comparison, frozenset[str]]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("signs", [False, True])
 def test_together_they_reject_with_the_level_when_nothing_is_wrong(rng: np.random.Generator, signs: bool) -> None:
-    sizes = Toys(n_data=400.0, n_simulated=900.0, n_toys=1000)
+    sizes = Toys(n_data=400.0, n_simulated=900.0, n_toys=600)
     found = combined_power(wanted(comparisons(rng, signs=signs)), sizes, rng=rng, null_only=True)
     assert found is not None
     # Three regions, two tests of three inputs and the score each, and the correlations.
