@@ -11,10 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before anything imports matplotlib: tests open no windows.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+
+# The same examples in every run, however slow the machine; HYPOTHESIS_PROFILE=random looks for new ones.
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("random", settings.get_profile("suite"), derandomize=False, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 # Signals as a shell sends them to a program: whoever runs the tests in the background may have them ignored.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

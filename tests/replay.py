@@ -117,6 +117,7 @@ class Truth:
     attack: CONSERVAttack
     compared: list[Comparison]
     nominal: dict[int, Any] = field(default_factory=dict)
+    started: tuple[FloatArray | None, dict[int, tuple[Any, float]]] = (None, {})
 
     @classmethod
     def of(cls, search: Search, attack: CONSERVAttack) -> Truth:
@@ -188,8 +189,8 @@ class Truth:
         item = self.compared[place]
         if item.column >= 0 and item.price == 0.0 and np.isinf((item.cap, self.attack.max_js_change)).all():
             return so_far
-        now, then = self.measured(place, before), self.measured(place, after)
-        old, new = self.apart(place, now), self.apart(place, then)
+        (now, old), then = self._start(place, before), self.measured(place, after)
+        new = self.apart(place, then)
         cost, noise, allowed, surely = so_far
         caps = (item.cap, self.attack.max_js_change)
         if item.column >= 0 and (item.price > 0.0 or np.isfinite(caps).any()) and (then < 0).any():
@@ -212,6 +213,17 @@ class Truth:
         allowed &= change <= cap**2 + NOISE
         surely &= change <= (cap * (1 - 1e-8)) ** 2 - NOISE or cap == np.inf or change == 0.0
         return Verdict(cost, noise, allowed=bool(allowed), surely=bool(surely))
+
+    def _start(self, place: int, before: FloatArray) -> tuple[Any, float]:
+        """Measure where all candidates of one move start from: once, because nobody writes into these rows."""
+        if self.started[0] is not before:
+            before.flags.writeable = False
+            self.started = (before, {})
+        known = self.started[1]
+        if place not in known:
+            now = self.measured(place, before)
+            known[place] = (now, self.apart(place, now))
+        return known[place]
 
     def _varies(self, mask: BoolArray, rows: FloatArray) -> bool:
         """No feature may lose its variance."""

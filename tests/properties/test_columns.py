@@ -66,7 +66,7 @@ FORMS: dict[str, Any] = {
 }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(content=columns(), form=st.sampled_from(sorted(FORMS)), data=st.data())
 def test_any_type_and_mask_in_any_order_gives_the_same_table(content: Any, form: str, data: st.DataObject) -> None:
     given_columns = {name: FORMS[form](*column) for name, column in content.items()}
@@ -85,7 +85,7 @@ def test_any_type_and_mask_in_any_order_gives_the_same_table(content: Any, form:
     np.testing.assert_array_equal(like.values, wanted)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(content=columns())
 def test_a_file_gives_the_table_that_its_columns_give(content: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("columns") / "a.parquet"
@@ -95,7 +95,7 @@ def test_a_file_gives_the_table_that_its_columns_give(content: Any, tmp_path_fac
     np.testing.assert_array_equal(read_table(path, features=names).values, expected(content, names))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     sentinel=st.sampled_from([-999.0, -999.9, -99.9, -9999.9, float(np.finfo("f4").max), -1.1e30]),
     kind=st.sampled_from(["f4", ">f4", "f8", "f4 read as f8"]),
@@ -108,7 +108,6 @@ def test_a_sentinel_is_found_in_every_precision(sentinel: float, kind: str, gone
     assert table.missing[:, 0].tolist() == gone
 
 
-@settings(deadline=None, max_examples=100)
 @given(
     numbers=st.lists(st.integers(-(2**63), 2**64 - 1), min_size=1, max_size=6),
     dtype=st.sampled_from(["i8", "u8", ">i8", "object"]),
@@ -129,7 +128,6 @@ def test_whole_numbers_are_exact_or_refused(numbers: list[int], dtype: str) -> N
         assert table.spectators["event"].tolist() == numbers
 
 
-@settings(deadline=None, max_examples=100)
 @given(
     labels=st.lists(
         st.one_of(st.integers(-2, 3), st.floats(-2, 3), st.booleans(), st.sampled_from(["s", "b"])),

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepfool.statistics import distance_correlation
 from hepfool.statistics._distance_correlation import evaluate, move, new_distance_state, new_tableau, tabulate
 from hepfool.typing import FloatArray
 
-FEW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=15)
 
 
 def slow_twin(x: FloatArray, weights: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import uproot
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
@@ -100,7 +100,7 @@ def in_latex(text: str) -> str:
     return re.sub(rf"{pattern}|\\([&%$#_{{}}])", lambda found: found[1] or plain[found[0]], text)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(name=names)
 @pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 def test_a_name_is_shown_as_it_is(name: str) -> None:
@@ -129,7 +129,7 @@ def test_a_name_is_shown_as_it_is(name: str) -> None:
         text.encode()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(name=names)
 @pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 def test_a_report_is_written_whatever_the_names(name: str) -> None:

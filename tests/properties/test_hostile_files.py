@@ -233,7 +233,7 @@ _anything = st.one_of(
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(columns=st.fixed_dictionaries({}, optional=dict.fromkeys(["a", "b", "label", "weight"], _anything)))
 def test_columns_of_any_content_are_read_or_refused(columns: dict[str, Any], tmp_path: Path) -> None:
     import pyarrow as pa
@@ -266,9 +266,7 @@ def _sound_manifest() -> str:
         return (Path(folder) / "manifest.json").read_text()
 
 
-@settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_manifest_of_any_content_is_read_or_refused(data: st.DataObject, tmp_path: Path) -> None:
     manifest = json.loads(_sound_manifest())

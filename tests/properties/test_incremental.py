@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from hepfool._kernels import kernel
@@ -36,7 +36,7 @@ correlation_shift_after, divergence_after = (
 row_change, row_distance = kernel(incremental.row_change), kernel(incremental.row_distance)
 
 N_BINS = 30
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=25)
 
 
 def slow_twin(table: EventTable, values: FloatArray, binning: Binning) -> tuple[FloatArray, FloatArray]:
@@ -144,7 +144,7 @@ def test_branch_and_bound_chooses_what_a_scan_chooses(
             values[i, j] = fast.value
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_bins=st.sampled_from([7, 30, 75]),

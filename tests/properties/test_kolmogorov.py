@@ -3,14 +3,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from hepfool.statistics import ks_distance
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_ks_distance_is_that_of_scipy_with_weights_as_repetitions(seed: int, ties: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import rel_entr
@@ -62,7 +62,6 @@ def test_correlation_shift_is_the_relative_frobenius_norm(seed: int) -> None:
     assert correlation_shift(first, second) == pytest.approx(expected)
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40))
 def test_yields_are_sums_over_the_bins_of_all_values(seed: int, n_bins: int) -> None:
     rng = np.random.default_rng(seed)

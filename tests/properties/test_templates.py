@@ -68,7 +68,7 @@ def yields_of(on: Any, values: Any, flow: Flow) -> tuple[Any, int]:
 
 
 @given(on=axes, before=events, after=events, scale=scales, kind=kinds, flow=choices, several=st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_template_has_the_rate_of_its_events(
     on: Any, before: Any, after: Any, scale: float, kind: Kind, flow: Flow, several: bool
 ) -> None:
@@ -114,7 +114,6 @@ contents = st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(any)
 
 
 @given(data=st.data(), nominal=contents, scale=scales, factor=scales)
-@settings(max_examples=100, deadline=None)
 def test_shift_and_statistical_errors_follow_the_yields_of_the_analyst(
     data: Any, nominal: list[int], scale: float, factor: float
 ) -> None:
@@ -150,7 +149,6 @@ def test_shift_and_statistical_errors_follow_the_yields_of_the_analyst(
 
 
 @given(name=names, taken=names, sample=names, per_process=st.booleans(), per_channel=st.booleans())
-@settings(max_examples=100, deadline=None)
 def test_a_parameter_is_refused_where_its_name_exists_and_only_there(
     name: str, taken: str, sample: str, per_process: bool, per_channel: bool
 ) -> None:

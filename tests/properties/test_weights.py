@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
@@ -159,7 +159,7 @@ def _shift(result: AttackResult) -> float:
 @example(kind=("repeated", 1.0, -1.0, 1.0, -1.1), seed=0, strategy="frugal")
 @example(kind=("dominant", 9.0), seed=0, strategy="frugal")
 @given(kind=WEIGHTS, seed=st.integers(0, 2**16), strategy=st.sampled_from(["paper", "frugal"]))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 def test_an_attack_on_signed_weights_keeps_its_caps_or_is_refused_for_the_reason_that_holds(
     kind: tuple[str, *tuple[float, ...]], seed: int, strategy: str
 ) -> None:

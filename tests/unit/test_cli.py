@@ -558,6 +558,7 @@ def test_options_state_what_the_attack_keeps(
     assert result.exit_code == 0, result.output
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["provenance"]["attack"].count(f"validation={kept!r}") == 1
+    assert summary["validation"]["figures"] != []
     assert all(row["kept"] for row in summary["validation"]["figures"])
     printed = " ".join(result.stdout.split())
     if kept.score is None:

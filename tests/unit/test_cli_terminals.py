@@ -60,10 +60,17 @@ def test_results_are_printed_in_any_encoding(environment: dict[str, str], encodi
     assert "Warning: few events" in errors
 
 
+@pytest.fixture(scope="module")
+def usual() -> subprocess.CompletedProcess[bytes]:
+    return run(PYTHONIOENCODING="utf-8")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [("-W", "error"), ("-O",), ("-OO", "-W", "error::UserWarning")])
-def test_options_of_the_interpreter_have_no_effect(options: tuple[str, ...]) -> None:
-    done, usual = run(*options, PYTHONIOENCODING="utf-8"), run(PYTHONIOENCODING="utf-8")
+def test_options_of_the_interpreter_have_no_effect(
+    options: tuple[str, ...], usual: subprocess.CompletedProcess[bytes]
+) -> None:
+    done = run(*options, PYTHONIOENCODING="utf-8")
     assert (done.returncode, usual.returncode) == (0, 0), done.stderr
     assert done.stdout == usual.stdout
     assert "Warning: few events" in done.stderr.decode()

@@ -100,7 +100,7 @@ def test_errors_are_those_of_repeated_orders(result: AttackResult) -> None:
     assert pulls.std() == pytest.approx(1.0, abs=0.15)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_shares_sum_to_one_and_belong_to_what_moved(n_inputs: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -125,7 +125,7 @@ def brute_force(displacement: FloatArray, up: FloatArray, down: FloatArray) -> f
     return min(float(2.0 * optimize.lsq_linear(np.stack(s, axis=1), displacement, bounds=(0, 1)).cost) for s in sides)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 3), st.integers(2, 5), st.integers(0, 2**32 - 1))
 def test_coherent_part_is_the_nearest(n_sources: int, n_inputs: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -167,7 +167,7 @@ def test_the_key_covers_every_module_that_defines_kernels_and_what_these_import(
     assert not {name for name in names if name.startswith(("plots/", "report/"))}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(body=st.binary(max_size=60), damage=st.sampled_from([cut, empty, flip]), seed=st.integers(0, 1000))
 def test_a_damaged_entry_counts_as_absent_and_is_removed(
     body: bytes, damage: Callable[[bytes, random.Random], bytes], seed: int, tmp_path_factory: pytest.TempPathFactory

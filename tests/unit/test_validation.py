@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import hepfool as hf
@@ -48,7 +48,7 @@ def two_regions(n_events: int = 400, **options: Any) -> EventTable:
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 1000),
     strategy=st.sampled_from(["paper", "frugal"]),

@@ -49,7 +49,8 @@ def run(folder: Path, *arguments: str, conftest: str = "", fault: str = "") -> s
     program = TESTS.format(**{name: name == fault for name in ("dies_on_import", "dies_in_test")})
     (folder / "tests" / "test_some.py").write_text(program, "utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", *arguments]
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # most of the time goes to plugins that are not needed here
+    command = [sys.executable, "-m", "pytest", "-p", "xdist", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 

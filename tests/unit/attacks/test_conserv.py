@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
@@ -23,7 +23,7 @@ def attack(table: EventTable, seed: int = 1, **settings: Any) -> AttackResult:
     return run_attack(configuration, CLASSIFIER, table, rng=np.random.default_rng(seed))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 1000),
     strategy=st.sampled_from([("paper", 1), ("paper", 7), ("frugal", 1)]),

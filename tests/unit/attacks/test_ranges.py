@@ -12,7 +12,7 @@ from scipy import special
 
 from hepfool.attacks import PGD, Attack, CONSERVAttack, MiniFool, run_attack
 from hepfool.attacks._bounds import Bounds
-from hepfool.events import EventTable, Region
+from hepfool.events import Envelope, EventTable, Region
 from hepfool.features import Feature
 from hepfool.processors.passes import Ranges
 from hepfool.report._folder import sum_histograms
@@ -160,6 +160,16 @@ def test_bounds_hold_every_value_also_between_narrow_thresholds() -> None:
     bounds = Bounds.of(EventTable.from_arrays(values, regions=regions))
     assert (bounds.lower[bounds.row] <= values).all()
     assert (bounds.upper[bounds.row] >= values).all()
+
+
+def test_values_are_clipped_to_both_ends_of_an_envelope() -> None:
+    table = EventTable.from_arrays([[0.0, 10.0], [1.0, 20.0], [np.nan, 30.0]])
+    envelope = Envelope.absolute(table, [0.25, 5.0])
+    bounds = Bounds.of(table, envelope)
+    for far, end in ((1e3, envelope.upper), (-1e3, envelope.lower)):
+        limit = np.clip(end, [0.0, 10.0], [1.0, 30.0])  # no event leaves the range of the sample either
+        np.testing.assert_array_equal(bounds.clip(table.values + far), np.where(table.missing, np.nan, limit))
+    np.testing.assert_array_equal(bounds.clip(table.values), table.values)
 
 
 def test_a_range_that_single_precision_does_not_resolve_is_said() -> None:

@@ -332,7 +332,7 @@ def activation(net: nn.Sequential) -> nn.Module:
     return nn.Sigmoid() if net[-1].out_features == 1 else nn.Softmax(dim=-1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 1000),
     hidden=st.integers(1, 8),

@@ -37,7 +37,7 @@ def test_counters_that_fit_pass(tmp_path: Path) -> None:
     check_counters(written(tmp_path / "b.root", COUNTS.astype(float)), 2, 5)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(told=st.lists(st.integers(-(2**31), 2**31 - 1) | st.integers(0, 3), min_size=6, max_size=6))
 def test_any_other_counter_is_found_out(tmp_path: Path, told: list[int]) -> None:
     tree = written(tmp_path / "a.root", np.array(told, dtype=np.int32))

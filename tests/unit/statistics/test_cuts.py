@@ -33,7 +33,7 @@ def test_a_rare_signal_gets_the_cut_that_separates_it(rng: np.random.Generator) 
 
 
 @given(seed=st.integers(0, 1000), scale=st.floats(1e-6, 1e6), negative=st.floats(0.0, 0.3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_accuracy_is_the_mean_of_both_efficiencies(seed: int, scale: float, negative: float) -> None:
     rng = np.random.default_rng(seed)
     labels, values = rng.permutation(np.arange(80) % 2), rng.normal(size=(80, 2)).round(1)

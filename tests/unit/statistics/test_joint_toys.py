@@ -45,7 +45,7 @@ def wanted(found: list[Comparison]) -> list[tuple[Comparison, frozenset[str]]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("signs", [False, True])
 def test_together_they_reject_with_the_level_when_nothing_is_wrong(rng: np.random.Generator, signs: bool) -> None:
-    sizes = Toys(n_data=400.0, n_simulated=900.0, n_toys=1000)
+    sizes = Toys(n_data=400.0, n_simulated=900.0, n_toys=600)
     found = combined_power(wanted(comparisons(rng, signs=signs)), sizes, rng=rng, null_only=True)
     assert found is not None
     # Three regions, two tests of three inputs and the score each, and the correlations.
@@ -61,6 +61,20 @@ def test_a_deviation_that_one_check_sees_is_seen(rng: np.random.Generator) -> No
         found = combined_power(wanted(comparisons(rng, **change)), sizes, rng=rng)  # type: ignore[arg-type]
         assert found is not None
         assert found.power.value > at_least
+
+
+def test_a_check_that_is_made_twice_counts_once(rng: np.random.Generator) -> None:
+    """All checks look at the same events of a toy: independent ones would reject more often together."""
+    sizes = Toys(n_data=400.0, n_simulated=900.0, n_toys=60)
+    one = [(inputs, frozenset({"chi2", "ks"})) for inputs in comparisons(rng, shift=0.18) if inputs.name == "inputs"][
+        :1
+    ]
+    alone, twice = (combined_power(one * n, sizes, rng=np.random.default_rng(1)) for n in (1, 2))
+    assert alone is not None
+    assert twice is not None
+    assert twice.n_checks == 2 * alone.n_checks == 12
+    assert (twice.power, twice.uncorrected) == (alone.power, alone.uncorrected)
+    assert 0.1 < alone.power.value < 0.9
 
 
 def test_many_checks_cost_power_at_one_level(rng: np.random.Generator) -> None:

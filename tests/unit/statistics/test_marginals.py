@@ -19,7 +19,7 @@ def table(seed: int, n_events: int = 400) -> EventTable:
     return EventTable.from_arrays(np.stack(columns, axis=1), features=["tail", "shared", "whole", "partly"])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60))
 def test_quantile_bins_hold_equally_many_or_a_single_value(seed: int, n_bins: int) -> None:
     events = table(seed)
@@ -36,7 +36,7 @@ def test_quantile_bins_hold_equally_many_or_a_single_value(seed: int, n_bins: in
         assert np.diff(binning.edges[1])[0] < 1e-30
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 20))
 def test_a_distance_in_united_bins_is_at_least_that_in_either(seed: int, n_first: int, n_second: int) -> None:
     nominal, other = table(seed), table(seed + 1)

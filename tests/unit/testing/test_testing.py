@@ -100,6 +100,12 @@ BROKEN_CLASSIFIERS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def without_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of the time goes to plugins that are not needed here."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 def failures(pytester: pytest.Pytester, sources: dict[str, str]) -> tuple[dict[str, set[str]], dict[str, int]]:
     """Tests that fail in each file, and how many there were of which outcome."""
     pytester.makepyfile(**{f"test_{name}": source for name, source in sources.items()})

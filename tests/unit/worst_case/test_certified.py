@@ -85,7 +85,7 @@ def test_a_network_and_its_layers_agree(kind: str, rng: np.random.Generator) -> 
 
 @pytest.mark.parametrize("kind", ACTIVATIONS)
 @given(st.integers(0, 2**32), st.floats(1e-6, 30.0))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_activation_lies_between_its_lines(kind: str, seed: int, width: float) -> None:
     activation = folded(nn.Sequential(nn.Linear(1, 1), ACTIVATIONS[kind](), nn.Linear(1, 1)), 1).layers[0].activation
     assert activation is not None
@@ -102,7 +102,7 @@ def test_an_activation_lies_between_its_lines(kind: str, seed: int, width: float
 
 @pytest.mark.parametrize("kind", ACTIVATIONS)
 @given(st.integers(0, 2**32), st.sampled_from([0.01, 0.1, 0.5, 3.0]), st.booleans(), st.sampled_from([1, 3]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_input_gives_less_than_the_bound(
     kind: str, seed: int, size: float, generators: bool, n_outputs: int
 ) -> None:
@@ -125,7 +125,7 @@ def test_no_input_gives_less_than_the_bound(
 
 @pytest.mark.parametrize("kind", ["ReLU", "LeakyReLU"])
 @given(st.integers(0, 2**32), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_slopes_and_prices_give_a_bound_where_the_signs_are_as_stated(
     kind: str, seed: int, generators: bool
 ) -> None:
@@ -154,7 +154,6 @@ def test_any_slopes_and_prices_give_a_bound_where_the_signs_are_as_stated(
 
 
 @given(st.integers(0, 2**32))
-@settings(deadline=None)
 def test_halves_hold_every_whole_number_once_and_every_value(seed: int) -> None:
     rng = np.random.default_rng(seed)
     low = rng.integers(-4, 3, (5, 2)).astype(float)

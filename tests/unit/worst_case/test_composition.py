@@ -66,7 +66,7 @@ def brute_force(weights: FloatArray, above: BoolArray, role: list[str], cap: flo
     return float(best)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.tuples(

@@ -79,14 +79,18 @@ def test_each_rung_is_what_brute_force_finds(climbed: Ladder) -> None:
     own = fraction(weights, np.any(at_grid, axis=0))
     one, each = climbed.rung("one shift").fooling, climbed.rung("shift per event").fooling
     assert one.found == pytest.approx(common, abs=0.03)
-    assert one.found <= own <= (each.proved or 0.0) + 1e-9
+    assert one.found <= own <= each.found + 1e-9
+    assert each.proved is not None
+    assert each.found <= each.proved
     assert each.found == pytest.approx(own, abs=0.02)
     assert one.proved == each.proved
 
     box = Envelope.from_variations(table)
     corners = [flips(np.where(which, box.lower, box.upper)) for which in itertools.product([True, False], repeat=3)]
-    assert fraction(weights, np.any(corners, axis=0)) <= (climbed.rung("inputs").fooling.proved or 0.0) + 1e-9
-    assert 0.0 < climbed.rung("sources").fooling.found < climbed.rung("inputs").fooling.found
+    free = climbed.rung("inputs").fooling
+    assert free.proved is not None
+    assert fraction(weights, np.any(corners, axis=0)) <= free.found + 1e-9 <= free.proved + 2e-9
+    assert 0.0 < climbed.rung("sources").fooling.found < free.found
 
 
 def test_yields_count_what_enters_and_leaves_the_selection(climbed: Ladder) -> None:
@@ -168,10 +172,11 @@ def test_what_cannot_be_climbed_is_refused() -> None:
         ladder(classifier, table, selected_class=7)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.floats(0.05, 0.6))
 def test_what_is_found_is_never_more_than_what_is_proved(seed: int, size: float) -> None:
     climbed = ladder(network(seed), varied(25, seed, size), max_boxes=3, seed=seed, target="all")
+    assert climbed.rung("inputs").fooling.proved is not None
     for rung in climbed.rungs:
         for number in (rung.fooling, rung.gain, rung.loss):
             assert number.proved is None or not number.found > number.proved + 1e-12

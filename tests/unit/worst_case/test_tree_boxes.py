@@ -96,7 +96,7 @@ def test_trees_are_decided_exactly_as_by_brute_force(name: str, n_classes: int, 
 
 
 @given(st.integers(0, 2**32), st.sampled_from(sorted(MODELS)), st.sampled_from([2, 3]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_record_decides_as_the_model(seed: int, name: str, n_classes: int) -> None:
     rng = np.random.default_rng(seed)
     missing = name in MISSING
