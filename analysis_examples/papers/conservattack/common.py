@@ -41,7 +41,7 @@ PUBLISHED_TEST_EVENTS = 63_000
 CAPS = click.option(
     "--caps",
     type=click.Choice(("move", "nominal")),
-    default="move",
+    default="nominal",
     show_default=True,
     help="What the published cap on a distance limits: a single move, or the distance from nominal.",
 )
