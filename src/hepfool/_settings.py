@@ -72,12 +72,15 @@ class DetectorSettings:
         Nodes of each hidden layer.
     clean_efficiency : float
         Fraction of nominal validation events that must stay unflagged, in (0, 1).
+    efficiency_class : int, optional
+        Class whose nominal events these are, such as 1 for the efficiency of signal; those of all classes when left out.
     training : TrainingSettings
         How to train; classes are balanced by weight by default.
     """
 
     hidden: tuple[int, ...] = (64, 32)
     clean_efficiency: float = 0.9
+    efficiency_class: int | None = None
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def __post_init__(self) -> None:

@@ -29,6 +29,7 @@ from hepfool.plots import (
     plot_cross_runs,
     plot_detection,
     plot_detector,
+    plot_detector_efficiencies,
     plot_explanation,
     plot_fooling,
     plot_frontier,
@@ -55,7 +56,7 @@ from hepfool.statistics._checks import CheckKind, DetectionPower, DetectionTable
 from hepfool.statistics._joint_toys import CombinedPower
 from hepfool.statistics._migration import Migration
 from hepfool.statistics._toys import Power
-from hepfool.studies import CrossRuns, Measured, systematic_misclassification
+from hepfool.studies import CrossRuns, DetectorEfficiencies, Measured, systematic_misclassification
 from hepfool.studies._frontier import Frontier, FrontierPoint
 from hepfool.studies._misclassification import Misclassification
 from hepfool.studies._region_yields import RegionYields
@@ -214,6 +215,13 @@ def allowed() -> AllowedFraction:
         n_data=671,
         n_bins=12,
         scan=tuple((float(a), float(b), float(c)) for a, b, c in scan),
+    )
+
+
+def efficiencies() -> DetectorEfficiencies:
+    cuts, powers = np.linspace(0.0, 1.0, 101), np.array([[0.4], [0.5], [0.65]])
+    return DetectorEfficiencies(
+        thresholds=cuts, simulation=cuts**powers, data=cuts ** (powers + 0.04), n_simulation=4000.0, n_data=1200.0
     )
 
 
@@ -388,6 +396,7 @@ FIGURES: dict[str, Callable[[], tuple[Figure, Any]]] = {
     "fooling_log": lambda: plot_fooling(ATTACKS, SYSTEMATICS, style=STYLE, log_x=True),
     "fooling_alone": lambda: plot_fooling(ATTACKS[:1], style=PlotStyle()),
     "detector": lambda: plot_detector(detector_curves(), style=STYLE),
+    "detector_efficiencies": lambda: plot_detector_efficiencies(efficiencies(), data_label="Pseudo-data", style=STYLE),
     "misclassification": lambda: plot_misclassification(misclassification(), style=STYLE),
     "cross_runs": lambda: plot_cross_runs(cross_runs(), style=STYLE),
     "cross_runs_many": lambda: plot_cross_runs(cross_runs(10, 1), style=STYLE),

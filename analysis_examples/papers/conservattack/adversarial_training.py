@@ -11,12 +11,12 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import QUICK_TRAINING, STYLE, Bar, higgs_events, network, quick_attack, save
+from common import CAPS, QUICK_TRAINING, STYLE, Bar, higgs_events, network, preset, save
 from rich.console import Console
 from rich.table import Table
 
-from hepfool import run_attack
-from hepfool.attacks import PRESETS, RANGES
+from hepfool import EventTable, run_attack
+from hepfool.attacks import RANGES, CONSERVAttack, from_nominal
 from hepfool.defences import (
     AdversarialTraining,
     AdversarialTrainingSettings,
@@ -25,7 +25,7 @@ from hepfool.defences import (
     train_adversarially,
 )
 from hepfool.plots import plot_robustness
-from hepfool.studies import Splits, split_events
+from hepfool.studies import split_events
 from hepfool.training import TrainingSettings
 
 
@@ -35,11 +35,8 @@ def settings(iterations: int, *, quick: bool) -> AdversarialTrainingSettings:
     return AdversarialTrainingSettings(n_iterations=iterations, training=training, max_auroc_loss=1.0 if quick else 0.1)
 
 
-def judge(trainings: list[AdversarialTraining], test_events: Splits, seed: int, *, quick: bool) -> list[Robustness]:
+def judge(trainings: list[AdversarialTraining], attack: CONSERVAttack, test: EventTable, seed: int) -> list[Robustness]:
     """Attack the first network of every training, and judge each training by the attacks on the others."""
-    attack, test = PRESETS["higgs_retraining_test"], test_events[2]
-    if quick:
-        attack = quick_attack(attack)
     rng = np.random.default_rng(seed)
     made = [run_attack(attack, training.initial, test, rng=rng) for training in trainings]
     return [
@@ -85,21 +82,25 @@ def show(judged: list[Robustness], title: str) -> None:
 @click.option("--runs", default=3, show_default=True, help="Independent trainings.")
 @click.option("--iterations", default=4, show_default=True, help="The paper has 10.")
 @click.option("--seed", default=1, show_default=True)
+@CAPS
 @click.option("--quick", is_flag=True, help="Few events and epochs.")
-def main(file: Path | None, output: Path, runs: int, iterations: int, seed: int, *, quick: bool) -> None:
+def main(file: Path | None, output: Path, runs: int, iterations: int, seed: int, caps: str, *, quick: bool) -> None:
     """Train on FILE of the challenge, or on the sample of the package."""
     splits = split_events(higgs_events(file, quick=quick), (0.5, 0.25, 0.25), seed)
     n_runs, n_iterations = (2, 1) if quick else (runs, iterations)
-    draw, judging, bar = RANGES["higgs_retraining"].draw, PRESETS["higgs_retraining_test"], Bar("adversarial training")
-    if quick:
-        judging = quick_attack(judging)
+    judging, bar = preset("higgs_retraining_test", caps, quick=quick), Bar("adversarial training")
+
+    def draw(rng: np.random.Generator) -> CONSERVAttack:
+        drawn = RANGES["higgs_retraining"].draw(rng)
+        return judging if quick else drawn if caps == "move" else from_nominal(drawn)
+
     trainings = []
     for k in range(n_runs):
         trainings.append(
             train_adversarially(
                 network,
                 *splits[:2],
-                draw=(lambda _: judging) if quick else draw,
+                draw=draw,
                 judge=judging,
                 seed=seed + k,
                 settings=settings(n_iterations, quick=quick),
@@ -108,7 +109,7 @@ def main(file: Path | None, output: Path, runs: int, iterations: int, seed: int,
         bar("Train and attack", (k + 1) / n_runs)
         losses = ", ".join(f"{it.fooling_ratio:.3f} ({it.auroc_loss:+.4f})" for it in trainings[-1].iterations)
         click.echo(f"validation: {trainings[-1].fooling_ratio:.3f} -> fooling ratio (AUROC lost) {losses}")
-    judged = judge(trainings, splits, seed, quick=quick)
+    judged = judge(trainings, judging, splits[2], seed)
     if not judged:
         click.echo("Every iteration lost too much of the area under the ROC curve.")
         return

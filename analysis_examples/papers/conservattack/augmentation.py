@@ -13,11 +13,11 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import QUICK_TRAINING, STYLE, Bar, higgs_events, network, quick_attack, save
+from common import CAPS, QUICK_TRAINING, STYLE, Bar, higgs_events, network, preset, save
 from rich.console import Console
 from rich.table import Table
 
-from hepfool.attacks import PGD, PRESETS, Attack, CONSERVAttack
+from hepfool.attacks import PGD, Attack, CONSERVAttack
 from hepfool.studies import split_events
 from hepfool.training import TrainingSettings
 
@@ -28,9 +28,9 @@ from analysis_examples.papers.conservattack.plots import plot_augmentation
 N_TRAIN = 5000
 
 
-def attacks(*, quick: bool) -> dict[str, Attack]:
+def attacks(caps: str, *, quick: bool) -> dict[str, Attack]:
     """Table 4, the same with few and short moves, and steps along the gradient that fool few events."""
-    published = quick_attack(PRESETS["higgs_augmentation"]) if quick else PRESETS["higgs_augmentation"]
+    published = preset("higgs_augmentation", caps, quick=quick)
     return {
         "table_4": published,
         "frugal": replace(
@@ -58,13 +58,16 @@ def show(name: str, found: Augmentation) -> None:
 @click.option("--seeds", default=10, show_default=True, help="Repetitions.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("--attack", "names", multiple=True, help="Only table_4, frugal or pgd; may be repeated.")
+@CAPS
 @click.option("--quick", is_flag=True, help="Few events and epochs.")
-def main(file: Path | None, output: Path, seeds: int, seed: int, names: tuple[str, ...], *, quick: bool) -> None:
+def main(
+    file: Path | None, output: Path, seeds: int, seed: int, names: tuple[str, ...], caps: str, *, quick: bool
+) -> None:
     """Train on a few events of FILE of the challenge, or of the sample of the package."""
     splits = split_events(higgs_events(file, quick=quick), (0.5, 0.25, 0.25), seed)
     training = QUICK_TRAINING if quick else TrainingSettings(max_epochs=40, patience=6)
     n_seeds, n_train = (2, 500) if quick else (seeds, N_TRAIN)
-    for name, attack in attacks(quick=quick).items():
+    for name, attack in attacks(caps, quick=quick).items():
         if names and name not in names:
             continue
         plan = AugmentationPlan(network=network, attack=attack, n_train=n_train, n_seeds=n_seeds, training=training)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import numpy as np
 from coffea.nanoevents import NanoAODSchema
 from coffea.processor import IterativeExecutor, Runner
@@ -17,7 +18,7 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import nn
 
-from hepfool.attacks import AttackResult, CONSERVAttack, scaled_to
+from hepfool.attacks import PRESETS, AttackResult, CONSERVAttack, from_nominal, scaled_to
 from hepfool.events import EventTable
 from hepfool.features import FeatureSpace
 from hepfool.io import read_table
@@ -34,6 +35,22 @@ STYLE = PlotStyle(experiment="plain", label="")
 QUICK_TRAINING = TrainingSettings(max_epochs=4, batch_size=64, learning_rate=3e-3)
 #: Test events of the paper's Higgs study.
 PUBLISHED_TEST_EVENTS = 63_000
+
+
+#: The two readings of the caps of the paper's Table 2.
+CAPS = click.option(
+    "--caps",
+    type=click.Choice(("move", "nominal")),
+    default="nominal",
+    show_default=True,
+    help="What the published cap on a distance limits: a single move, or the distance from nominal.",
+)
+
+
+def preset(name: str, caps: str, *, quick: bool = False) -> CONSERVAttack:
+    """Take a table of the paper in one of its two readings."""
+    attack = PRESETS[name] if caps == "move" else from_nominal(PRESETS[name])
+    return quick_attack(attack) if quick else attack
 
 
 def quick_attack(attack: CONSERVAttack) -> CONSERVAttack:

@@ -28,7 +28,7 @@ from common import (
 )
 
 from hepfool import EventTable, Region, best_single_cut, run_attack
-from hepfool.attacks import PRESETS, CONSERVAttack, scaled_to
+from hepfool.attacks import PRESETS, CONSERVAttack, from_nominal, scaled_to
 from hepfool.events import SingleCut
 from hepfool.models import TorchClassifier
 from hepfool.statistics import Binning
@@ -36,18 +36,20 @@ from hepfool.studies import split_events
 from hepfool.training import TrainingSettings, fit
 
 FRACTIONS = (0.5, 0.25, 0.25)
+PER_MOVE, FROM_NOMINAL = "Table 3, caps per move", "Table 3, caps from nominal"
 TABLE_3 = {"Fooling ratio": 0.89, "Mean JSD": 0.02, "Correlation shift": 0.2}
 
 
 def attacks(n_events: int, *, quick: bool) -> dict[str, CONSERVAttack]:
-    """Table 3 as it is, with caps for our number of events, and with a cap on the whole correlation shift."""
-    literal = PRESETS["higgs"]
+    """Table 3 in both readings of its cap on distances, with caps for our number of events, and with a cap on the whole shift."""
+    nominal = from_nominal(PRESETS["higgs"])
     # Caps on distances follow the sampling floor.
-    scaled = scaled_to(literal, n_events, published_n_events=PUBLISHED_TEST_EVENTS)
+    scaled = scaled_to(nominal, n_events, published_n_events=PUBLISHED_TEST_EVENTS)
     capped = replace(scaled, beta=20.0, max_correlation_shift=0.03)
     found = {
-        "Table 3": literal,
-        "Table 3, caps scaled": scaled,
+        PER_MOVE: PRESETS["higgs"],
+        FROM_NOMINAL: nominal,
+        "caps from nominal, scaled": scaled,
         "and shift below 0.03": capped,
         "the same, frugal": replace(capped, strategy="frugal", n_iterations=10),
     }
@@ -75,7 +77,7 @@ def regional(attack: CONSERVAttack, classifier: TorchClassifier, table: EventTab
     return {**measured(result), **ratios}
 
 
-def by_region(rows: list[dict[str, float]]) -> list[Trainings]:
+def by_region(rows: list[dict[str, float]], reading: str) -> list[Trainings]:
     """Only in the control region are there distances to tell."""
     found = gathered(rows)
     in_control = {
@@ -83,10 +85,15 @@ def by_region(rows: list[dict[str, float]]) -> list[Trainings]:
         **{name: found[name] for name in ("Mean JSD", "Correlation shift")},
     }
     return [
-        Trainings("control region, constrained", in_control, {"Mean JSD": 0.05, "Correlation shift": 0.09}),
+        Trainings(f"control region, {reading}", in_control, {"Mean JSD": 0.05, "Correlation shift": 0.09}),
         Trainings("signal region, free", {"Fooling ratio": found["signal"]}, {"Fooling ratio": 1.0}),
         Trainings("all events", {"Fooling ratio": found["Fooling ratio"]}, {"Fooling ratio": 0.8}),
     ]
+
+
+def without_published(studies: list[Trainings]) -> list[Trainings]:
+    """Leave the published numbers out."""
+    return [study._replace(published={}) for study in studies]
 
 
 @click.command()
@@ -103,7 +110,8 @@ def main(file: Path | None, output: Path, runs: int, seed: int, *, quick: bool) 
     settings = QUICK_TRAINING if quick else TrainingSettings()
     cases = attacks(test.n_events, quick=quick)
     plain: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
-    regions, areas, bar = [], [], Bar("higgs")
+    regions: dict[str, list[dict[str, float]]] = {PER_MOVE: [], FROM_NOMINAL: []}
+    areas, bar = [], Bar("higgs")
     n_runs = 2 if quick else runs
     for k in range(n_runs):
         trained = fit(lambda: network(train), train, validation, seed=seed + k, settings=settings)
@@ -111,18 +119,22 @@ def main(file: Path | None, output: Path, runs: int, seed: int, *, quick: bool) 
         for name, attack in cases.items():
             result = run_attack(attack, trained.classifier, test, rng=np.random.default_rng(seed))
             plain[name].append(measured(result))
-        regions.append(regional(cases["Table 3"], trained.classifier, with_regions(test, cut), seed))
+        for name, rows in regions.items():
+            rows.append(regional(cases[name], trained.classifier, with_regions(test, cut), seed))
         bar("Train and attack", (k + 1) / n_runs)
     note = f"{test.n_events} test events, {n_runs} trainings, seed {seed}"
-    studies = [Trainings(name, gathered(rows), TABLE_3 if name == "Table 3" else {}) for name, rows in plain.items()]
+    readings = (PER_MOVE, FROM_NOMINAL)
+    studies = [Trainings(name, gathered(rows), TABLE_3 if name in readings else {}) for name, rows in plain.items()]
     click.echo(f"AUROC {np.mean(areas):.4f} ± {np.std(areas, ddof=1):.4f}")
-    control = by_region(regions)
+    control = {name: by_region(rows, name.split(", ")[1]) for name, rows in regions.items()}
     if file is None:  # nothing was published on the sample of the package
-        studies, control = ([study._replace(published={}) for study in part] for part in (studies, control))
+        studies = without_published(studies)
+        control = {name: without_published(part) for name, part in control.items()}
     show_trainings(note, studies)
-    show_trainings(f"{note}; constrained in the control region only", control)
+    for name, part in control.items():
+        show_trainings(f"{note}; {name}; constrained in the control region only", part)
     save(plot_trainings(studies, note), output, "higgs_attack")
-    save(plot_trainings(control, f"{note}, cut on {cut.feature}"), output, "higgs_regions")
+    save(plot_trainings(control[PER_MOVE], f"{note}, cut on {cut.feature}"), output, "higgs_regions")
 
 
 if __name__ == "__main__":

@@ -12,11 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from common import QUICK_TRAINING, STYLE, Bar, higgs_events, network, quick_attack, save
+from common import CAPS, QUICK_TRAINING, STYLE, Bar, higgs_events, network, preset, save
 from rich.console import Console
 from rich.table import Table
 
-from hepfool.attacks import PRESETS
 from hepfool.defences import DetectorSettings
 from hepfool.training import TrainingSettings
 
@@ -37,9 +36,9 @@ QUANTITIES = (
 )
 
 
-def plan(n_events: int, n_runs: int, *, quick: bool) -> LimitedDataPlan:
+def plan(n_events: int, n_runs: int, caps: str, *, quick: bool) -> LimitedDataPlan:
     """Table 8, and the same with Pearson's correlations: nothing else differs."""
-    distance = quick_attack(PRESETS["higgs_distance"]) if quick else PRESETS["higgs_distance"]
+    distance = preset("higgs_distance", caps, quick=quick)
     training = QUICK_TRAINING if quick else TrainingSettings(patience=5)
     return LimitedDataPlan(
         network=network,
@@ -74,13 +73,16 @@ def show(found: LimitedData) -> None:
 )
 @click.option("--seed", default=1, show_default=True)
 @click.option("--table-11", is_flag=True, help="Also the published settings for Pearson's, which differ from Table 8.")
+@CAPS
 @click.option("--quick", is_flag=True, help="Few events, epochs and iterations.")
-def main(file: Path | None, output: Path, runs: int, events: int, seed: int, *, table_11: bool, quick: bool) -> None:
+def main(
+    file: Path | None, output: Path, runs: int, events: int, seed: int, caps: str, *, table_11: bool, quick: bool
+) -> None:
     """Compare on FILE of the challenge, or on the sample of the package."""
     table = higgs_events(file, quick=quick)
-    study = plan(150, 2, quick=True) if quick else plan(events, runs, quick=False)
+    study = plan(150, 2, caps, quick=True) if quick else plan(events, runs, caps, quick=False)
     if table_11:
-        study = replace(study, attacks={**study.attacks, "Pearson, Table 11": PRESETS["higgs_limited_data"]})
+        study = replace(study, attacks={**study.attacks, "Pearson, Table 11": preset("higgs_limited_data", caps)})
     found = run_limited_data(study, table, seed=seed, progress=Bar("limited data"))
     show(found)
     save(plot_limited_data(found, style=STYLE)[0], output, "limited_data")

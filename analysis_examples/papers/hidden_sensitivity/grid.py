@@ -20,13 +20,16 @@ import numpy as np
 from analysis_examples.papers.hidden_sensitivity.measure import SensitivitySettings, run_hidden_sensitivity
 from analysis_examples.papers.hidden_sensitivity.records import (
     HiddenSensitivity,
+    Limits,
     Preservation,
     Quantity,
     Sensitivity,
     SensitivityGrid,
     TrainedSensitivity,
 )
+from hepfool import certify
 from hepfool.events import Envelope, EventTable
+from hepfool.exceptions import NotCertifiableError
 from hepfool.identity import identity, table_digest
 from hepfool.io import WorkFolder, key_of
 from hepfool.models import Classifier
@@ -197,7 +200,21 @@ def _measured(task: Task, architecture: Architecture, seed: int) -> TrainedSensi
     rng = np.random.default_rng(seed)
     found = run_hidden_sensitivity(classifier, task.test, task.envelope, rng=rng, settings=task.settings)
     area = auroc(task.test.labels, classifier.scores(task.test.network_values), task.test.weights)
-    return TrainedSensitivity(seed=seed, auroc=area, found=found)
+    return TrainedSensitivity(seed=seed, auroc=area, found=found, limits=_limits(task, classifier))
+
+
+def _limits(task: Task, classifier: Classifier) -> Limits | None:
+    """Prove what can be proved of the same events within the same envelope."""
+    settings = task.settings
+    if not settings.proof_seconds:
+        return None
+    try:
+        found = certify(
+            classifier, task.test, task.envelope, target=settings.target, seconds=settings.proof_seconds, rng=0
+        )
+    except NotCertifiableError:
+        return None
+    return Limits(found=found.found, proved=found.proved, seconds=found.seconds)
 
 
 def _read(content: bytes) -> TrainedSensitivity:
@@ -205,7 +222,13 @@ def _read(content: bytes) -> TrainedSensitivity:
     found = record["found"]
     parts: dict[str, Any] = {name: _sensitivity(found[name]) for name in get_args(Quantity)}
     parts |= {name: Preservation(**found[name]) for name in ("attacked", "drawn")}
-    return TrainedSensitivity(**{**record, "found": HiddenSensitivity(**{**found, **parts})})
+    limits = record["limits"]
+    return TrainedSensitivity(
+        seed=record["seed"],
+        auroc=record["auroc"],
+        found=HiddenSensitivity(**{**found, **parts}),
+        limits=None if limits is None else Limits(**limits),
+    )
 
 
 def _sensitivity(content: dict[str, Any]) -> Sensitivity:

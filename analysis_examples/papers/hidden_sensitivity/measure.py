@@ -63,6 +63,8 @@ class SensitivitySettings:
         Class that the score selection keeps.
     region : str
         Region whose yield counts.
+    proof_seconds : float
+        CPU time for a proof of what no move within the envelope can exceed; 0 for none.
     """
 
     attack: Attack = field(
@@ -79,6 +81,7 @@ class SensitivitySettings:
     n_draws: int = 10
     selected_class: int = 1
     region: str = ALL_EVENTS
+    proof_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the number of draws."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -13,7 +13,15 @@ import numpy as np
 from hepfool.statistics import Compatibility
 from hepfool.studies import Measured
 
-__all__ = ["HiddenSensitivity", "Preservation", "Quantity", "Sensitivity", "SensitivityGrid", "TrainedSensitivity"]
+__all__ = [
+    "HiddenSensitivity",
+    "Limits",
+    "Preservation",
+    "Quantity",
+    "Sensitivity",
+    "SensitivityGrid",
+    "TrainedSensitivity",
+]
 
 #: What a :class:`Sensitivity` is measured of.
 Quantity = Literal["flips", "yield_shift"]
@@ -124,6 +132,26 @@ class HiddenSensitivity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """
+    The largest fooling ratio within the envelope, from both sides; nothing but the envelope limits it.
+
+    Attributes
+    ----------
+    found : float
+        Fraction of the attacked events whose class does change.
+    proved : float
+        Fraction whose class may change at most.
+    seconds : float
+        CPU time.
+    """
+
+    found: float
+    proved: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedSensitivity:
     """
     Hidden sensitivity of one training.
@@ -136,11 +164,14 @@ class TrainedSensitivity:
         Area under the ROC curve of the nominal test events.
     found : HiddenSensitivity
         The measurement.
+    limits : Limits, optional
+        What is proved; None of an architecture of which nothing can be proved.
     """
 
     seed: int
     auroc: float
     found: HiddenSensitivity
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,8 +248,31 @@ class SensitivityGrid:
         Measured
             Mean and its standard error from the spread of the trainings, which share their events; NaN for an empty cell.
         """
-        values = self.values(task, architecture, quantity, number)
-        if not values:
-            return Measured(math.nan, math.nan)
-        error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        return Measured(float(np.mean(values)), error)
+        return _mean(self.values(task, architecture, quantity, number))
+
+    def limit(self, task: str, architecture: str, side: Literal["found", "proved"]) -> Measured:
+        """
+        Average one side of the limits over the trainings of a cell.
+
+        Parameters
+        ----------
+        task, architecture : str
+            Which cell.
+        side : {"found", "proved"}
+            Field of :class:`Limits`.
+
+        Returns
+        -------
+        Measured
+            As :meth:`mean`; NaN where nothing can be proved.
+        """
+        runs = self.cells.get((task, architecture), ())
+        return _mean([getattr(run.limits, side) for run in runs if run.limits is not None])
+
+
+def _mean(values: Sequence[float]) -> Measured:
+    """Average with the standard error from the spread."""
+    if not values:
+        return Measured(math.nan, math.nan)
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return Measured(float(np.mean(values)), error)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hepfool.attacks._limits import MoveUnit, admissible, travel
     from hepfool.attacks._minifool import MiniFool, scan_strength
     from hepfool.attacks._observables import Observable
-    from hepfool.attacks._presets import PRESETS, RANGES, constituent_fgsm, scaled_to
+    from hepfool.attacks._presets import PRESETS, RANGES, constituent_fgsm, from_nominal, scaled_to
     from hepfool.attacks._stochastic import RDSA, Noise
     from hepfool.attacks.base import Attack, AttackProblem, AttackResult, Iteration, Target, run_attack
 else:
@@ -49,6 +49,7 @@ __all__ = [
     "admissible",
     "constituent_fgsm",
     "fgsm",
+    "from_nominal",
     "run_attack",
     "scaled_to",
     "scan_strength",

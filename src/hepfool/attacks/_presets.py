@@ -4,9 +4,9 @@ Hyper-parameters of published studies, and ranges to draw them from.
 
 The numbers of ``PRESETS`` and ``RANGES`` are those of appendix A of arXiv:2603.13970, with
 inputs scaled to [0, 1].  What they keep is ``attack.kept``: a :class:`~hepfool.validation.Validation` without the score, of all
-events together.  The published ``max_jsd_single_change`` is read here as a cap on the distance from nominal, which is the
-stricter of two readings: under it the published distances cannot be reached.  :func:`per_move` gives the other one, a cap on
-what a single move does to a marginal, as its name says.
+events together.  The caps are those of the paper's Table 2, on what a *single move* does to a marginal and to the correlations;
+nothing caps what all moves together do.  :func:`from_nominal` reads the former as a cap on the distance from nominal instead, the
+stricter of two readings, under which the published distances cannot be reached.
 
 Caps on a distance or on one move depend on the number of events: one
 event of 1000 is a larger step than one of 100 000.  :func:`scaled_to` converts them.
@@ -36,7 +36,7 @@ def _attack(
         step=move[1],
         n_bins=n_bins,
         alpha=alpha,
-        max_js_distance=caps[0],
+        max_js_change=caps[0],
         max_correlation_change=caps[1],
         **more,
     )
@@ -63,19 +63,19 @@ PRESETS: Final[Mapping[str, CONSERVAttack]] = MappingProxyType(
 )
 
 
-def per_move(attack: CONSERVAttack) -> CONSERVAttack:
+def from_nominal(attack: CONSERVAttack) -> CONSERVAttack:
     """
-    Read the cap on marginals as one on single moves, the published ``max_jsd_single_change``.
+    Read the published cap on single moves as one on the distance of a marginal from nominal.
 
     Parameters
     ----------
     attack : CONSERVAttack
-        A preset, whose ``max_js_distance`` is a cap on the distance from nominal.
+        A preset, whose ``max_js_change`` is the published ``max_jsd_single_change``.
 
     Returns
     -------
     CONSERVAttack
-        With this number as ``max_js_change``, and no cap on the distance from nominal.
+        With this number as ``max_js_distance``, and no cap on what a single move does to a marginal.
 
     Raises
     ------
@@ -84,14 +84,14 @@ def per_move(attack: CONSERVAttack) -> CONSERVAttack:
 
     Examples
     --------
-    >>> attack = per_move(PRESETS["higgs"])
-    >>> attack.max_js_change, attack.max_js_distance
+    >>> attack = from_nominal(PRESETS["higgs"])
+    >>> attack.max_js_distance, attack.max_js_change
     (0.006, inf)
     """
-    if not math.isfinite(attack.max_js_distance):
-        msg = f"{attack!r} has no max_js_distance to be read as a cap on single moves; take one of PRESETS"
+    if not math.isfinite(attack.max_js_change):
+        msg = f"{attack!r} has no max_js_change to be read as a cap on the distance from nominal; take one of PRESETS"
         raise ValueError(msg)
-    return replace(attack, max_js_distance=math.inf, max_js_change=attack.max_js_distance)
+    return replace(attack, max_js_distance=attack.max_js_change, max_js_change=math.inf)
 
 
 def scaled_to(attack: CONSERVAttack, n_events: int, *, published_n_events: int) -> CONSERVAttack:
@@ -111,23 +111,23 @@ def scaled_to(attack: CONSERVAttack, n_events: int, *, published_n_events: int) 
     -------
     CONSERVAttack
         Distances scale like their sampling floor, :math:`1/\sqrt n`, the change of one move like :math:`1/n`.  A distance above
-        1, the largest there is, becomes no cap.
+        1, the largest there is, becomes no cap, of one move too.
 
     Examples
     --------
-    >>> round(scaled_to(PRESETS["higgs"], 2000, published_n_events=63000).max_js_distance, 4)
+    >>> round(scaled_to(from_nominal(PRESETS["higgs"]), 2000, published_n_events=63000).max_js_distance, 4)
     0.0337
     """
     if n_events < 1 or published_n_events < 1:
         msg = f"numbers of events must be positive, got {n_events} and {published_n_events}"
         raise ValueError(msg)
     ratio = published_n_events / n_events
-    distance = attack.max_js_distance * math.sqrt(ratio)
+    distance, change = attack.max_js_distance * math.sqrt(ratio), attack.max_js_change * ratio
     return replace(
         attack,
         validation=None if attack.validation is None else attack.validation.scaled(math.sqrt(ratio)),
         max_js_distance=distance if distance <= 1.0 else math.inf,
-        max_js_change=attack.max_js_change * ratio,
+        max_js_change=change if change <= 1.0 else math.inf,
         max_correlation_change=attack.max_correlation_change * ratio,
     )
 
@@ -241,7 +241,7 @@ _RETRAINING: Final = {
     "step": (0.005, 0.03),
     "alpha": (3.0, 10.0),
     "beta": (0.5, 2.5),
-    "max_js_distance": (0.005, 0.03),
+    "max_js_change": (0.005, 0.03),
     "max_correlation_change": (0.0001, 0.001),
 }
 

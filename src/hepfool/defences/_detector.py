@@ -181,12 +181,12 @@ def train_detector(
     -------
     Detector
         With the smallest threshold that leaves the required fraction of nominal
-        validation events unflagged.  Negative weights count by their size here.
+        validation events, or of those of one class, unflagged.  Negative weights count by their size here.
 
     Raises
     ------
     ValueError
-        If an attack fooled no event, or the tables differ in their features.
+        If an attack fooled no event, the tables differ in their features, or the class has no events.
     """
     settings = DetectorSettings() if settings is None else settings
     nominal = (train.nominal, validation.nominal) if clean is None else clean
@@ -199,13 +199,10 @@ def train_detector(
         return mlp(samples[0].n_features, settings.hidden, preprocessing=Standardise.of(samples[0]))
 
     result = fit(network, *samples, seed=seed, settings=settings.training, progress=progress)
-    scores = result.classifier.scores(nominal[1].network_values)[:, 1]
-    order = np.argsort(scores, kind="stable")
-    below = np.abs(nominal[1].weights)[order].cumsum()
-    threshold = scores[order][np.searchsorted(below / below[-1], settings.clean_efficiency)]
+    threshold = _threshold(result.classifier, nominal[1], settings)
     return Detector(
         classifier=result.classifier,
-        threshold=float(threshold),
+        threshold=threshold,
         features=samples[0].features.names,
         hidden=settings.hidden,
         provenance={
@@ -215,11 +212,30 @@ def train_detector(
             "n_clean": nominal[0].n_events,
             "n_fooled": int(train.fooled.sum()),
             "clean_efficiency": settings.clean_efficiency,
+            "efficiency_class": settings.efficiency_class,
             "best_epoch": result.best_epoch,
             "interrupted": result.interrupted,
             "validation_auroc": result.validation_auroc,
         },
     )
+
+
+def _threshold(classifier: TorchClassifier, nominal: EventTable, settings: DetectorSettings) -> float:
+    """Find the smallest one that leaves the required fraction unflagged."""
+    chosen = np.ones(nominal.n_events, dtype=np.bool_)
+    if settings.efficiency_class is not None:
+        chosen = nominal.labels == settings.efficiency_class
+    if not chosen.any():
+        present = ", ".join(map(str, np.unique(nominal.labels)))
+        msg = (
+            f"efficiency_class={settings.efficiency_class} has no nominal validation event, so no threshold follows from it; "
+            f"there are classes {present}"
+        )
+        raise ValueError(msg)
+    scores = classifier.scores(nominal.network_values[chosen])[:, 1]
+    order = np.argsort(scores, kind="stable")
+    below = np.abs(nominal.weights[chosen])[order].cumsum()
+    return float(scores[order][np.searchsorted(below / below[-1], settings.clean_efficiency)])
 
 
 def evaluate(detector: Detector, test: AttackResult, *, clean: EventTable | None = None) -> DetectorReport:

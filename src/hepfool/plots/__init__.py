@@ -15,6 +15,7 @@ from hepfool._lazy import lazy
 if TYPE_CHECKING:
     from hepfool.plots._attack import fooling_by_part, plot_fooling, plot_frontier
     from hepfool.plots._contact_sheet import plot_contact_sheet
+    from hepfool.plots._detector_efficiencies import plot_detector_efficiencies
     from hepfool.plots._explain import plot_allowed_fraction, plot_explanation
     from hepfool.plots._inputs import (
         marginal,
@@ -63,6 +64,7 @@ __all__ = [
     "plot_cross_runs",
     "plot_detection",
     "plot_detector",
+    "plot_detector_efficiencies",
     "plot_explanation",
     "plot_fooling",
     "plot_frontier",

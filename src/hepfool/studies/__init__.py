@@ -6,7 +6,7 @@ What physics systematics do in the same units: :func:`variation_contributions` a
 :func:`attack_contributions` and :func:`excess_of`.  How the attack grows with its caps: :func:`run_frontier`.  What a detector does at
 every threshold, and whether data and simulation are flagged alike: :func:`hepfool.sums.scan_thresholds`.  Networks and detectors of several
 trainings, each against each: :func:`run_cross_runs`.  Whether these detectors flag the same clean events:
-:func:`systematic_misclassification`.  Studies of a single paper are in ``analysis_examples/papers``.
+:func:`systematic_misclassification`; whether they leave as many of data as of simulation: :func:`detector_efficiencies`.  Studies of a single paper are in ``analysis_examples/papers``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         variation_contributions,
     )
     from hepfool.studies._cross_run import CrossRuns, run_cross_runs
+    from hepfool.studies._detector_efficiencies import DetectorEfficiencies, detector_efficiencies
     from hepfool.studies._excess import excess_of, excess_over_mean
     from hepfool.studies._frontier import OperatingPoint, run_frontier
     from hepfool.studies._misclassification import systematic_misclassification
@@ -40,6 +41,7 @@ __all__ = [
     "ALL_EVENTS",
     "Contributions",
     "CrossRuns",
+    "DetectorEfficiencies",
     "Measured",
     "OperatingPoint",
     "RunPlan",
@@ -49,6 +51,7 @@ __all__ = [
     "attack_events",
     "completed",
     "correction_variations",
+    "detector_efficiencies",
     "envelope_variations",
     "excess_of",
     "excess_over_mean",

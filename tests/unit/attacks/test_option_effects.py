@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepfool.attacks import PRESETS, AttackProblem, CONSERVAttack, run_attack, scaled_to
+from hepfool.attacks import PRESETS, AttackProblem, CONSERVAttack, from_nominal, run_attack, scaled_to
 from hepfool.attacks._bounds import Bounds
 from hepfool.attacks._problem import bins_of
 from hepfool.events import EventTable
@@ -160,7 +160,7 @@ def test_an_exchange_moves_events_of_equal_weight_and_is_refused_where_there_are
 
 
 def test_staying_competes_only_for_what_has_moved() -> None:
-    attack = scaled_to(PRESETS["higgs"], 150, published_n_events=63_000)
+    attack = scaled_to(from_nominal(PRESETS["higgs"]), 150, published_n_events=63_000)
     nominal = table("paper")
     after = {
         (compete, n): run_attack(

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hepfool.attacks import PRESETS, RANGES, CONSERVAttack, constituent_fgsm, run_attack, scaled_to
-from hepfool.attacks._presets import AttackRanges, per_move
+from hepfool.attacks import PRESETS, RANGES, CONSERVAttack, constituent_fgsm, from_nominal, run_attack, scaled_to
+from hepfool.attacks._presets import AttackRanges
 from hepfool.events import EventTable
 from hepfool.validation import Correlations, Marginals, Validation
 from tests.specimens import SineClassifier, events
@@ -28,15 +28,20 @@ def test_all_sixteen_tables_are_there() -> None:
 @pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_runs_once_its_caps_fit_the_sample(name: str) -> None:
-    attack = scaled_to(PRESETS[name], 150, published_n_events=63_000)
-    result = run_attack(attack, SineClassifier(), events(150), rng=np.random.default_rng(1))
-    assert result.fooling_ratio > 0.0
-    assert result.compatibility.max_js_distance <= attack.max_js_distance
+    for preset in (PRESETS[name], from_nominal(PRESETS[name])):
+        attack = scaled_to(preset, 150, published_n_events=63_000)
+        result = run_attack(attack, SineClassifier(), events(150), rng=np.random.default_rng(1))
+        assert result.fooling_ratio > 0.0
+        assert result.compatibility.max_js_distance <= attack.max_js_distance
 
 
 def test_caps_scale_with_the_number_of_events() -> None:
     scaled = scaled_to(PRESETS["higgs"], 1000, published_n_events=4000)
-    assert scaled.max_js_distance == pytest.approx(0.012)
+    assert scaled.max_js_change == pytest.approx(0.024)
+    assert scaled_to(PRESETS["higgs"], 10, published_n_events=4000).max_js_change == np.inf
+    assert scaled_to(from_nominal(PRESETS["higgs"]), 1000, published_n_events=4000).max_js_distance == pytest.approx(
+        0.012
+    )
     assert scaled.max_correlation_change == pytest.approx(0.0008)
     with pytest.raises(ValueError, match="must be positive, got 0"):
         scaled_to(PRESETS["higgs"], 0, published_n_events=1)
@@ -44,23 +49,26 @@ def test_caps_scale_with_the_number_of_events() -> None:
 
 def test_presets_keep_what_the_paper_compares() -> None:
     assert PRESETS["higgs_distance"].kept == Validation(
-        inputs=Marginals(max_js_distance=0.02, n_bins=30, n_quantiles=0),
+        inputs=Marginals(max_js_distance=np.inf, n_bins=30, n_quantiles=0),
         score=None,
         correlations=Correlations(max_shift=np.inf, kind="distance"),
         separately="union",
+    )
+    assert from_nominal(PRESETS["higgs_distance"]).kept.inputs == Marginals(
+        max_js_distance=0.02, n_bins=30, n_quantiles=0
     )
 
 
 @pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 def test_a_cap_on_single_moves_lets_their_sum_go_further() -> None:
-    whole = scaled_to(PRESETS["higgs"], 400, published_n_events=63_000)
-    single = scaled_to(per_move(PRESETS["higgs"]), 400, published_n_events=63_000)
+    whole = scaled_to(from_nominal(PRESETS["higgs"]), 400, published_n_events=63_000)
+    single = scaled_to(PRESETS["higgs"], 400, published_n_events=63_000)
     assert single.max_js_change == pytest.approx(0.006 * 63_000 / 400)
     found = [run_attack(attack, SineClassifier(), events(400), rng=1) for attack in (whole, single)]
     assert found[0].compatibility.max_js_distance <= whole.max_js_distance < found[1].compatibility.max_js_distance
     assert found[0].fooling_ratio < found[1].fooling_ratio
-    with pytest.raises(ValueError, match="no max_js_distance to be read"):
-        per_move(CONSERVAttack())
+    with pytest.raises(ValueError, match="no max_js_change to be read"):
+        from_nominal(CONSERVAttack())
 
 
 def test_a_stated_validation_scales_like_its_sampling_floor() -> None:

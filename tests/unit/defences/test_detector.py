@@ -104,6 +104,19 @@ def test_the_threshold_leaves_the_required_fraction(detector: Detector, validati
     np.testing.assert_array_equal(~kept, detector.score(table.network_values) > detector.threshold)
 
 
+def test_the_required_fraction_may_be_that_of_one_class(detector: Detector, validation_result: AttackResult) -> None:
+    table = validation_result.nominal
+    settings = replace(SETTINGS, efficiency_class=1)
+    threshold = detector_module._threshold(detector.classifier, table, settings)
+    signal = table.labels == 1
+    scores, sizes = detector.score(table.network_values)[signal], np.abs(table.weights[signal])
+    kept = [sizes[scores <= cut].sum() / sizes.sum() for cut in (threshold, np.nextafter(threshold, 0.0))]
+    assert kept[1] < 0.8 <= kept[0]
+    assert threshold != detector.threshold
+    with pytest.raises(ValueError, match=r"efficiency_class=3 has no nominal validation event.*classes 0, 1"):
+        detector_module._threshold(detector.classifier, table, replace(settings, efficiency_class=3))
+
+
 def test_it_finds_what_gives_the_attack_away(report: DetectorReport) -> None:
     assert report.auroc > 0.9
     assert report.efficiency_fooled > 0.8

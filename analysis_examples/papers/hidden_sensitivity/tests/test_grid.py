@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from analysis_examples.papers.hidden_sensitivity.grid import Architecture, Task, run_sensitivity_grid
 from analysis_examples.papers.hidden_sensitivity.measure import SensitivitySettings, run_hidden_sensitivity
 from hepfool.attacks import PGD
 from hepfool.events import Envelope, EventTable
-from hepfool.models import Classifier
+from hepfool.models import Classifier, Standardise, TorchClassifier
 from hepfool.studies import envelope_variations
 from tests.specimens import SineClassifier, events
 
@@ -79,6 +81,33 @@ def test_cells_hold_one_measurement_per_training() -> None:
     largest = grid.mean("first", "MLP", "yield_shift", "random_largest").value
     assert largest == pytest.approx(np.mean([run.found.yield_shift.random_largest for run in runs]))
     assert np.isnan(grid.mean("second", "PFN", "flips", "attack").value)
+
+
+@pytest.mark.filterwarnings("ignore::hepfool.exceptions.NetworkWarning")
+def test_what_cannot_be_exceeded_is_proved_where_it_can_be(tmp_path: Path) -> None:
+    def linear(train: EventTable, validation: EventTable, seed: int) -> Classifier:
+        torch.manual_seed(seed)
+        first = nn.Linear(train.n_features, 4)
+        network = nn.Sequential(Standardise.of(train), first, nn.ReLU(), nn.Linear(4, 1))
+        with torch.no_grad():  # as many events on either side
+            network[-1].bias -= network(torch.from_numpy(train.network_values).float()).median()
+        return TorchClassifier(network, n_features=train.n_features)
+
+    kinds = Architecture(name="MLP", train=linear), Architecture(name="other", train=Trainings())
+    settings = replace(SETTINGS, proof_seconds=20.0)
+    runs = [
+        run_sensitivity_grid([task(*kinds, settings=settings)], seed=3, n_trainings=2, folder=tmp_path) for _ in "12"
+    ]
+    assert runs[0].cells == runs[1].cells
+    for run in runs[0].cells["first", "MLP"]:
+        assert run.limits is not None
+        # The attack is one step to the ends of the envelope, which is part of what the proof covers.
+        assert run.found.flips.attack.value <= run.limits.proved + 1e-12
+        assert 0.0 < run.limits.found <= run.limits.proved < 1.0
+    found, proved = (runs[0].limit("first", "MLP", side) for side in ("found", "proved"))
+    assert found.value <= proved.value
+    assert [run.limits for run in runs[0].cells["first", "other"]] == [None, None]
+    assert np.isnan(runs[0].limit("first", "other", "proved").value)
 
 
 def test_finished_trainings_are_not_repeated(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from hepfool.contrib.jets import ConstituentLayout
 from hepfool.events import Envelope, EventTable
+from hepfool.features import Derived, Feature, FeatureSpace
 from tests.jet_specimens import random_jets
 
 pytestmark = pytest.mark.torch
@@ -47,6 +49,20 @@ def test_variations_are_those_of_each_input_and_of_the_analysis(names: dict[str,
     np.testing.assert_array_equal(varied["all_pt_up"][:, 3], varied["constituent_1_pt_up"][:, 3])
     again = names["with_variations"](EventTable.from_arrays(jets.values, features=jets.features), envelope)
     assert len(again.shape_variations) == 2 * 60
+
+
+def test_derived_inputs_may_go_where_the_variations_take_them(names: dict[str, Any]) -> None:
+    features = FeatureSpace(
+        [Feature(name="x"), Feature(name="y"), Feature(name="r", derived=Derived.by("hypot(x, y)"))]
+    )
+    values = np.array([[1.0, 0.5, np.hypot(1.0, 0.5)]])
+    table = EventTable.from_arrays(values, features=features, labels=[1])
+    envelope = Envelope(np.array([[-1.0, 0.4, 0.9]]), np.array([[3.0, 0.6, 3.1]]))
+    # Between the ends of x, which are both further away than its middle.
+    varied = {"x_up": np.array([[0.0, 0.5, 0.5]]), "y_up": np.array([[1.0, 0.6, np.hypot(1.0, 0.6)]])}
+    covering = names["covering"](envelope, replace(table, shape_variations=varied))
+    np.testing.assert_array_equal(covering.lower, [[-1.0, 0.4, 0.5]])
+    np.testing.assert_array_equal(covering.upper, envelope.upper)
 
 
 def test_trees_are_compared_across_the_envelope(names: dict[str, Any], rng: np.random.Generator) -> None:

@@ -6,6 +6,7 @@ Jets as lists of constituents: from the analysis to the network's columns and ba
 * :func:`leading_jets`: the leading jet out of a NanoAOD-like event, and :func:`with_leading_jets` back into it;
 * :func:`topodnn_table`: the 87 inputs of the TopoDNN top tagger, and back;
 * :func:`jet_mass` and others: mass, momentum and D2 as differentiable functions of the columns (PyTorch);
+* :class:`ConstituentMoves`: an attack that splits, radiates, merges and turns constituents, and keeps :func:`jet_observables` (PyTorch);
 * :func:`high_level_jets`, :func:`particle_flow_jets`: networks of these observables and of the constituents (PyTorch).
 
 Around an attack, with one row per event::
@@ -23,7 +24,9 @@ from typing import TYPE_CHECKING
 from hepfool._lazy import lazy
 
 if TYPE_CHECKING:
+    from hepfool.contrib.jets._kept import jet_observables
     from hepfool.contrib.jets._layout import ConstituentLayout
+    from hepfool.contrib.jets._move_search import ConstituentMoves
     from hepfool.contrib.jets._networks import ConstituentSum, high_level_jets, particle_flow_jets
     from hepfool.contrib.jets._observables import jet_d2, jet_mass, jet_pt
     from hepfool.contrib.jets._records import leading_jets, with_leading_jets
@@ -33,10 +36,12 @@ else:
 
 __all__ = [
     "ConstituentLayout",
+    "ConstituentMoves",
     "ConstituentSum",
     "high_level_jets",
     "jet_d2",
     "jet_mass",
+    "jet_observables",
     "jet_pt",
     "leading_jets",
     "particle_flow_jets",

@@ -113,7 +113,7 @@ class ConstituentLayout:
         values[..., 2] = _wrapped(values[..., 2])
         return values.reshape(len(values), self.n_features)
 
-    def table(self, jets: Any, **fields: Any) -> EventTable:
+    def table(self, jets: Any, *, free_places: bool = False, **fields: Any) -> EventTable:
         """
         Put jets into a table, ready for training and attacks.
 
@@ -121,16 +121,22 @@ class ConstituentLayout:
         ----------
         jets : awkward.Array, shape (n_events,)
             One jet per event, with its ``constituents``.
+        free_places : bool
+            Whether empty places hold zeros that may become a constituent, as :class:`ConstituentMoves` needs them, instead of
+            missing values that no attack touches.  Networks get the same numbers.
         **fields
             Arguments of :meth:`hepfool.events.EventTable.from_arrays`: ``labels``, ``weights``, ``regions``, …
 
         Returns
         -------
         EventTable
-            Empty places are missing; its ``network_values`` hold 0 there.
+            Empty places are missing, unless they are free; its ``network_values`` hold 0 there.
         """
+        values = self.pad(jets)
+        if free_places:
+            return EventTable.from_arrays(np.nan_to_num(values), features=self.feature_space(), **fields)
         # Not as from_arrays(sentinel=0): a true eta or phi of zero is not missing.
-        table = EventTable.from_arrays(self.pad(jets), features=self.feature_space(), **fields)
+        table = EventTable.from_arrays(values, features=self.feature_space(), **fields)
         return replace(table, sentinel=0.0)
 
     def write_back(self, jets: Any, values: FloatArray) -> Any:
