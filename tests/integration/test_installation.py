@@ -45,9 +45,8 @@ def recipe() -> dict[str, Any]:
     text = (ROOT / "recipe" / "meta.yaml").read_text(encoding="utf-8")
     known = dict(re.findall(r'\{% set (\w+) = "(.*)" %\}\n', text))
     text = re.sub(r"\{%.*%\}\n", "", text)
-    described: dict[str, Any] = yaml.safe_load(
-        re.sub(r"\{\{ (\w+) \}\}", lambda name: known.get(name[1], name[1]), text)
-    )
+    filled = re.sub(r"\{\{ (\w+) \}\}", lambda name: known.get(name[1]) or str(name[1]), text)
+    described: dict[str, Any] = yaml.safe_load(filled)
     return described
 
 
