@@ -343,7 +343,7 @@ _OPERATORS: Final[dict[str, Callable[[Inputs, Attributes], Any]]] = {
     "LogSoftmax": lambda i, a: torch.log_softmax(i[0], a.get("axis", -1)),
     "MatMul": _plain(torch.matmul),
     "Max": _folded(torch.maximum),
-    "Mean": lambda i, _: torch.stack(torch.broadcast_tensors(*i)).mean(0),
+    "Mean": lambda i, a: _folded(torch.add)(i, a) / len(i),
     "Min": _folded(torch.minimum),
     "Mish": _plain(functional.mish),
     "Mul": _plain(torch.mul),
