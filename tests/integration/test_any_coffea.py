@@ -7,6 +7,7 @@ Processors in whatever coffea is installed: that of the tests, or one that analy
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,9 @@ def test_a_complete_table_and_its_file(fileset: dict[str, Any], table: EventTabl
     write_table(gathered, tmp_path / "events.root")
     back = read_table(tmp_path / "events.root", features=NAMES, label="label")
     np.testing.assert_array_equal(back.values, table.values)
+
+
+def test_the_hook_of_pocket_coffea_is_there() -> None:
+    base = pytest.importorskip("pocket_coffea.workflows.base").BaseProcessorABC
+    assert list(inspect.signature(base.fill_histograms_extra).parameters) == ["self", "variation"]
+    assert issubclass(base, ProcessorABC)

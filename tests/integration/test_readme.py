@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -62,6 +63,43 @@ def test_a_notebook_has_cells_that_can_be_read(page: str) -> None:
     assert len(python) > 1
     for cell in (*python, *blocks(PAGES[page], "py")):
         ast.parse(cell)
+
+
+def resolved(path: str) -> object:
+    """What a name such as hepfool.models.mlp stands for."""
+    parts = path.split(".")
+    for n in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:n]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[n:]:
+            found = getattr(found, part)
+        return found
+    raise AttributeError(path)
+
+
+def ours(code: str) -> set[str]:
+    """Names of hepfool that code takes, by import or as attributes of hf."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hepfool"):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            path = ast.unparse(node)
+            if re.fullmatch(r"hf(\.[a-z_]\w*)*\.\w+", path) and path.count(".") <= 3:
+                found.add(path.replace("hf", "hepfool", 1))
+    return found
+
+
+@pytest.mark.parametrize("page", sorted(NOTEBOOKS))
+def test_the_names_in_a_notebook_exist(page: str) -> None:
+    cells = [cell for cell in blocks(PAGES[page], r"\{code-cell\}") if not re.search(r"^[%!]", cell, re.MULTILINE)]
+    python = [re.sub(r"^:.*\n", "", cell, flags=re.MULTILINE) for cell in cells]
+    names = set().union(*(ours(code) for code in (*python, *blocks(PAGES[page], "py"))))
+    assert names
+    for name in names:
+        resolved(name)
 
 
 def test_the_configuration_is_valid(tmp_path: Path) -> None:

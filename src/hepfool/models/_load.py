@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import expit, softmax
 
-from hepfool.exceptions import NotCertifiableError, UnreadableFileError
+from hepfool.exceptions import NetworkWarning, NotCertifiableError, UnreadableFileError
 from hepfool.extras import extras_named, import_extra
 from hepfool.io._files import local_path
 from hepfool.models._tree_classifier import TreeClassifier
@@ -112,14 +112,16 @@ def _torch(path: Path, **options: Any) -> Classifier:
 
 
 def _onnx(path: Path, *, output: str | None = None, **settings: Any) -> Classifier:
-    from hepfool.models._onnx import OnnxModule, UnknownOperatorError  # noqa: PLC0415 - needs PyTorch
+    from hepfool.models._onnx import OnnxModule, UnknownOperatorError, read_onnx  # noqa: PLC0415 - needs PyTorch
     from hepfool.models.pytorch import TorchClassifier  # noqa: PLC0415
 
-    blob = path.read_bytes()
     import_extra("onnx", "onnx")
     try:
+        blob = read_onnx(path)
         module = OnnxModule(blob)
-    except UnknownOperatorError:
+    except UnknownOperatorError as error:
+        msg = f"{path.name} has {error}: its scores come from onnxruntime and its slopes from differences, which find less than exact ones"
+        warnings.warn(msg, NetworkWarning, stacklevel=4)
         return _by_runtime(blob, output, **settings)
     except Exception as error:
         # A damaged file can fail anywhere inside ONNX, with any error.
@@ -145,6 +147,16 @@ def _by_runtime(blob: bytes, output: str | None, **settings: Any) -> CallableCla
     return CallableClassifier(session, n_classes=n_classes, n_features=session.n_features, **settings)
 
 
+#: Numbers that inputs of ONNX hold.
+_KINDS: Final = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
+
+
 class _Session:
     """Scores by onnxruntime; pickles by the bytes of the file."""
 
@@ -156,46 +168,47 @@ class _Session:
         self._session = runtime.InferenceSession(blob, options, providers=["CPUExecutionProvider"])
         self._inputs = self._session.get_inputs()
         self._widths = [i.shape[1] for i in self._inputs]
+        sizes = [i.shape[0] for i in self._inputs if isinstance(i.shape[0], int)]
+        self._n_events = sizes[0] if sizes else None
         names = [o.name for o in self._session.get_outputs()]
         self._answer = next((name for name in names if "prob" in name.lower()), names[0])
         self.n_features = sum(self._widths)
 
     def __call__(self, values: FloatArray) -> FloatArray:
+        if self._n_events is None:
+            answer = self._answers(values)
+        else:  # in parts of the size that the file asks for, the last one filled up
+            filled = np.concatenate([values, np.repeat(values[-1:], -len(values) % self._n_events, axis=0)])
+            parts = np.split(filled, len(filled) // self._n_events)
+            answer = np.concatenate([self._answers(part) for part in parts])[: len(values)]
+        return answer if self._output == "probability" else probabilities(answer)
+
+    def _answers(self, values: FloatArray) -> FloatArray:
         parts = np.split(values, np.cumsum(self._widths)[:-1], axis=1)
-        kinds = [np.float64 if i.type == "tensor(double)" else np.float32 for i in self._inputs]
-        given = {i.name: part.astype(kind) for i, part, kind in zip(self._inputs, parts, kinds, strict=True)}
+        given = {i.name: part.astype(_KINDS[i.type]) for i, part in zip(self._inputs, parts, strict=True)}
         (raw,) = self._session.run([self._answer], given)
         if isinstance(raw, list):  # of dictionaries, one per event
             raw = [[event[key] for key in sorted(event)] for event in raw]
-        answer = np.asarray(raw, dtype=np.float64).reshape(len(values), -1)
-        if self._output == "probability":
-            return answer
-        return np.asarray(expit(answer) if answer.shape[1] == 1 else softmax(answer, axis=1))
+        return np.asarray(raw, dtype=np.float64).reshape(len(values), -1)
 
     def __reduce__(self) -> tuple[type[_Session], tuple[bytes, str]]:
         return _Session, (self._blob, self._output)
 
 
-def _keras(path: Path, *, output: str | None = None, n_features: int | None = None, **settings: Any) -> Classifier:
-    from hepfool.models.pytorch import TorchClassifier  # noqa: PLC0415 - needs PyTorch
+def _keras(path: Path, *, output: str | None = None, **settings: Any) -> Classifier:
+    from hepfool.models import _keras  # noqa: PLC0415 - needs PyTorch
+    from hepfool.models.pytorch import TorchClassifier  # noqa: PLC0415
 
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    keras = import_extra("keras", "keras")
-    if keras.backend.backend() != "torch":
-        msg = (
-            f"Keras runs on {keras.backend.backend()} here, without gradients for PyTorch: set KERAS_BACKEND=torch before Keras is "
-            "imported; files written with TensorFlow are read as well"
-        )
-        raise ValueError(msg)
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:
-        # A damaged file can fail anywhere inside Keras, with any error.
-        msg = f"{path.name} cannot be read by Keras ({type(error).__name__}: {error}); is the file complete?"
-        raise UnreadableFileError(msg) from error
-    activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
-    kind: Any = output or ("probability" if activation in {"sigmoid", "softmax"} else "logit")
-    return TorchClassifier(model, output=kind, n_features=n_features or model.input_shape[-1], **settings)
+    module = _keras.read_keras(path)
+    values = _far_off(module.in_features)
+    expected = _keras.answers(module, values)
+    kind: Any = output or ("probability" if _keras.are_probabilities(expected) else "logit")
+    if kind == "logit":
+        return TorchClassifier(module, output=kind, **settings)
+    stripped = _keras.strip(module)
+    classifier = TorchClassifier(module, output="logit" if stripped else kind, **settings)
+    compare_scores(classifier, lambda _: expected, values, "Keras")
+    return classifier
 
 
 def _trees(path: Path, **settings: Any) -> Classifier:
@@ -217,7 +230,15 @@ def _xgboost(path: Path) -> Callable[[FloatArray], FloatArray]:
     booster = xgboost.Booster(model_file=path)
     best = booster.attr("best_iteration")
     rounds = (0, 0 if best is None else int(best) + 1)
-    return lambda values: np.asarray(booster.predict(xgboost.DMatrix(values), iteration_range=rounds))
+
+    def scores(values: FloatArray) -> FloatArray:
+        # Of the margin, because softmax answers with classes; the columns go by position, also those that have names.
+        margin = booster.predict(
+            xgboost.DMatrix(values), iteration_range=rounds, output_margin=True, validate_features=False
+        )
+        return probabilities(np.asarray(margin, dtype=np.float64).reshape(len(values), -1))
+
+    return scores
 
 
 def _lightgbm(path: Path) -> Callable[[FloatArray], FloatArray]:
@@ -256,9 +277,18 @@ def _compare_trees(classifier: TreeClassifier, native: Callable[[FloatArray], Fl
 
 def _compare(classifier: Classifier, native: Callable[[FloatArray], FloatArray], n_features: int, name: str) -> None:
     """Compare scores with those of the library that the file belongs to."""
+    compare_scores(classifier, native, _far_off(n_features), name)
+
+
+def _far_off(n_features: int) -> FloatArray:
+    """Draw events of all magnitudes."""
     rng = np.random.default_rng(0)
-    values = rng.normal(size=(_N_COMPARED, n_features)) * 10.0 ** rng.integers(-1, 3, size=(_N_COMPARED, 1))
-    compare_scores(classifier, native, values, name)
+    return np.asarray(rng.normal(size=(_N_COMPARED, n_features)) * 10.0 ** rng.integers(-1, 3, size=(_N_COMPARED, 1)))
+
+
+def probabilities(logits: FloatArray) -> FloatArray:
+    """Turn log-odds of class 1, or one number per class, into scores."""
+    return np.asarray(expit(logits) if logits.shape[1] == 1 else softmax(logits, axis=1))
 
 
 def compare_scores(

@@ -8,7 +8,9 @@ import functools
 import hashlib
 import io
 import pickle
+import re
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import cloudpickle
@@ -31,18 +33,24 @@ class ExportedModule(nn.Module):
         self.blob = blob
         program = torch.export.load(io.BytesIO(blob))
         self.graph = cast("nn.Module", program.module())
-        shape = next((tuple(x.shape) for x in (program.example_inputs or ((),))[0] if isinstance(x, torch.Tensor)), ())
+        examples = [x for x in (program.example_inputs or ((),))[0] if isinstance(x, torch.Tensor)]
+        #: Columns of each input, which take those of one tensor in turn.
+        self.widths = [int(x.shape[1]) if x.ndim == 2 else 0 for x in examples]
         #: Input width; 0 if the program does not tell.
-        self.in_features = int(shape[1]) if len(shape) == 2 else 0
+        self.in_features = sum(self.widths) if all(self.widths) else 0
         #: Number of events that the program takes; None if any.
         self.n_events = _exported_batch(program)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Run the program."""
         if self.n_events is None:
-            return cast("torch.Tensor", self.graph(values))
-        answers = [rows(self.graph(part), self.n_events) for part in _padded(values, self.n_events)]
+            return self._answer(values)
+        answers = [rows(self._answer(part), self.n_events) for part in _padded(values, self.n_events)]
         return torch.cat(answers)[: len(values)]
+
+    def _answer(self, values: torch.Tensor) -> torch.Tensor:
+        several = len(self.widths) > 1 and self.in_features > 0
+        return the_output(self.graph(*torch.split(values, self.widths, dim=1)) if several else self.graph(values))
 
     def train(self, mode: bool = True) -> ExportedModule:
         """Leave the mode as it was exported."""
@@ -69,6 +77,10 @@ class ScriptedModule(nn.Module):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             self.program: Any = torch.jit.load(io.BytesIO(blob), map_location="cpu")  # type: ignore[no-untyped-call]
+        #: Input width, that of the first layer; 0 if it does not tell.
+        self.in_features = next(
+            (_scripted_width(layer) for layer in self.program.modules() if _scripted_width(layer)), 0
+        )
 
     @classmethod
     def of(cls, program: torch.jit.ScriptModule) -> ScriptedModule:
@@ -81,7 +93,7 @@ class ScriptedModule(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Run the program."""
-        return cast("torch.Tensor", self.program(values))
+        return the_output(self.program(values))
 
     def extra_repr(self) -> str:
         """Return a fingerprint of the code, which the representation of its parts leaves out."""
@@ -92,6 +104,28 @@ class ScriptedModule(nn.Module):
 
     def __reduce__(self) -> tuple[type[ScriptedModule], tuple[bytes]]:
         return ScriptedModule, (self.blob,)
+
+
+def _scripted_width(layer: Any) -> int:
+    """Return the width of a linear layer of a program of ``torch.jit``, which keeps its name alone."""
+    return int(layer.weight.shape[1]) if getattr(layer, "original_name", "") == "Linear" else 0
+
+
+def the_output(answer: Any, names: Sequence[str] = ()) -> torch.Tensor:
+    """Take the output of a network that returns several: the only one, or the only one that is named like a score."""
+    if isinstance(answer, torch.Tensor):
+        return answer
+    given = isinstance(answer, Mapping)
+    found = (
+        dict(answer)
+        if given
+        else dict(zip(names if len(names) == len(answer) else map(str, range(len(answer))), answer, strict=True))
+    )
+    scores = [name for name in found if len(found) == 1 or re.search("prob|score", name.lower())]
+    if len(scores) != 1:
+        msg = f"the network has several outputs, {', '.join(found)}; save it with the one that is the score"
+        raise ValueError(msg)
+    return cast("torch.Tensor", found[scores[0]])
 
 
 def _exported_batch(program: torch.export.ExportedProgram) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -19,6 +20,16 @@ Attributes = dict[str, Any]
 
 class UnknownOperatorError(ValueError):
     """A file uses operators that have no counterpart here."""
+
+
+def read_onnx(path: Path) -> bytes:
+    """Read a file with the weights that lie beside it."""
+    onnx = import_extra("onnx", "onnx")
+    content = path.read_bytes()
+    beside = onnx.load_from_string(content)
+    if not any(tensor.data_location == tensor.EXTERNAL for tensor in beside.graph.initializer):
+        return content
+    return bytes(onnx.load(path).SerializeToString())
 
 
 class OnnxModule(nn.Module):
@@ -49,17 +60,17 @@ class OnnxModule(nn.Module):
         self._inputs = [i.name for i in inputs]
         self._widths = [_width(i) for i in inputs]
         self._dtypes = [_DTYPES[i.type.tensor_type.elem_type] for i in inputs]
-        names = [o.name for o in graph.output]
+        nodes, names = _without_dictionary(graph)
         #: Name of the output that is meant.
         self.answer = next((name for name in names if "prob" in name.lower()), names[0])
         self._nodes = _needed(
             [
                 (n.op_type, list(n.input), list(n.output), {a.name: _attribute(onnx, a) for a in n.attribute})
-                for n in graph.node
+                for n in nodes
             ],
             self.answer,
         )
-        unknown = sorted({node[0] for node in self._nodes} - _OPERATORS.keys())
+        unknown = sorted({node[0] for node in self._nodes if not _known(node[0], node[3])})
         if unknown:
             msg = f"operators without a counterpart in PyTorch: {', '.join(unknown)}"
             raise UnknownOperatorError(msg)
@@ -93,6 +104,23 @@ class OnnxModule(nn.Module):
 
     def __reduce__(self) -> tuple[type[OnnxModule], tuple[bytes]]:
         return OnnxModule, (self.blob,)
+
+
+def _known(operator: str, a: Attributes) -> bool:
+    """Whether an operator with these settings has a counterpart."""
+    settings = {
+        "Conv": a.get("auto_pad", b"NOTSET") in {b"NOTSET", b"VALID"},
+        "LinearClassifier": a.get("post_transform", b"NONE") in _TRANSFORMS,
+    }
+    return operator in _OPERATORS and settings.get(operator, True)
+
+
+def _without_dictionary(graph: Any) -> tuple[list[Any], list[str]]:
+    """Take off a final ``ZipMap``, which names each probability by its class; return nodes and outputs."""
+    maps = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "ZipMap"}
+    names = [o.name for o in graph.output]
+    chosen = next((name for name in names if name in maps), None)
+    return [n for n in graph.node if n.op_type != "ZipMap"], names if chosen is None else [maps[chosen]]
 
 
 def _width(declared: Any) -> int:
@@ -221,6 +249,22 @@ def _layer_norm(i: Inputs, a: Attributes) -> torch.Tensor:
     return functional.layer_norm(i[0], shape, i[1], _given(i, 2), a.get("epsilon", 1e-5))
 
 
+def _convolved(i: Inputs, a: Attributes) -> Any:
+    n = i[0].ndim - 2
+    pads = a.get("pads", [0] * 2 * n)
+    # ONNX lists all beginnings, then all ends; PyTorch both of each dimension, from the last one on.
+    padded = functional.pad(i[0], [p for k in reversed(range(n)) for p in (pads[k], pads[k + n])])
+    convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[n - 1]
+    return convolve(padded, i[1], _given(i, 2), a.get("strides", 1), 0, a.get("dilations", 1), a.get("group", 1))
+
+
+def _linear(i: Inputs, a: Attributes) -> tuple[Any, Any]:
+    """Class and scores of a linear model of scikit-learn."""
+    offsets = i[0].new_tensor(a["intercepts"])
+    raw = i[0] @ i[0].new_tensor(a["coefficients"]).reshape(len(offsets), -1).t() + offsets
+    return raw.argmax(1), _TRANSFORMS[a.get("post_transform", b"NONE")](raw)
+
+
 def _plain(function: Callable[..., Any]) -> Callable[[Inputs, Attributes], Any]:
     """Make an operator of a function without settings."""
     return lambda i, _: function(*i)
@@ -248,18 +292,31 @@ _DTYPES: Final = {
     11: torch.float64,
 }
 _ACTIVATIONS: Final = {"Sigmoid", "Softmax"}
+#: What a linear model does with its sums.
+_TRANSFORMS: Final[dict[bytes, Callable[[Any], Any]]] = {
+    b"NONE": lambda x: x,
+    b"LOGISTIC": torch.sigmoid,
+    b"SOFTMAX": lambda x: torch.softmax(x, 1),
+}
 _OPERATORS: Final[dict[str, Callable[[Inputs, Attributes], Any]]] = {
     "Abs": _plain(torch.abs),
     "Add": _plain(torch.add),
     "And": _plain(torch.logical_and),
+    "ArgMax": lambda i, a: torch.argmax(i[0], a.get("axis", 0), bool(a.get("keepdims", 1))),
     "BatchNormalization": lambda i, a: functional.batch_norm(i[0], i[3], i[4], i[1], i[2], eps=a.get("epsilon", 1e-5)),
     "Cast": lambda i, a: i[0].to(_DTYPES[a["to"]]),
+    "CastLike": lambda i, _: i[0].to(i[1].dtype),
+    "Ceil": _plain(torch.ceil),
+    "Celu": lambda i, a: functional.celu(i[0], a.get("alpha", 1.0)),
     "Clip": _clip,
     "Concat": lambda i, a: torch.cat(i, a["axis"]),
     "Constant": _constant,
     "ConstantOfShape": lambda i, a: torch.full(_numbers(i[0]), a["value"].item() if "value" in a else 0.0),
+    "Conv": _convolved,
+    "Cos": _plain(torch.cos),
     "Div": _divide,
     "Dropout": lambda i, _: i[0],
+    "Einsum": lambda i, a: torch.einsum(a["equation"].decode(), *i),
     "Elu": lambda i, a: functional.elu(i[0], a.get("alpha", 1.0)),
     "Equal": _plain(torch.eq),
     "Erf": _plain(torch.erf),
@@ -270,6 +327,7 @@ _OPERATORS: Final[dict[str, Callable[[Inputs, Attributes], Any]]] = {
     "Gather": _gather,
     "Gelu": lambda i, a: functional.gelu(i[0], approximate=a.get("approximate", b"none").decode()),
     "Gemm": _gemm,
+    "GlobalAveragePool": lambda i, _: i[0].mean(dim=list(range(2, i[0].ndim)), keepdim=True),
     "Greater": _plain(torch.gt),
     "GreaterOrEqual": _plain(torch.ge),
     "HardSigmoid": lambda i, a: (a.get("alpha", 0.2) * i[0] + a.get("beta", 0.5)).clamp(0, 1),
@@ -280,11 +338,14 @@ _OPERATORS: Final[dict[str, Callable[[Inputs, Attributes], Any]]] = {
     "LeakyRelu": lambda i, a: functional.leaky_relu(i[0], a.get("alpha", 0.01)),
     "Less": _plain(torch.lt),
     "LessOrEqual": _plain(torch.le),
+    "LinearClassifier": _linear,
     "Log": _plain(torch.log),
     "LogSoftmax": lambda i, a: torch.log_softmax(i[0], a.get("axis", -1)),
     "MatMul": _plain(torch.matmul),
     "Max": _folded(torch.maximum),
+    "Mean": lambda i, a: _folded(torch.add)(i, a) / len(i),
     "Min": _folded(torch.minimum),
+    "Mish": _plain(functional.mish),
     "Mul": _plain(torch.mul),
     "Neg": _plain(torch.neg),
     "Normalizer": _normalised,
@@ -293,19 +354,24 @@ _OPERATORS: Final[dict[str, Callable[[Inputs, Attributes], Any]]] = {
     "PRelu": lambda i, _: torch.where(i[0] > 0, i[0], i[0] * i[1]),
     "Pow": _plain(torch.pow),
     "Reciprocal": _plain(torch.reciprocal),
+    "ReduceL2": _reduced(lambda x, dim, keepdim: torch.linalg.vector_norm(x, dim=dim, keepdim=keepdim)),
     "ReduceMax": _reduced(torch.amax),
     "ReduceMean": _reduced(torch.mean),
     "ReduceMin": _reduced(torch.amin),
     "ReduceSum": _reduced(torch.sum),
+    "ReduceSumSquare": _reduced(lambda x, dim, keepdim: x.square().sum(dim=dim, keepdim=keepdim)),
     "Relu": _plain(torch.relu),
     "Reshape": _reshape,
     "Scaler": lambda i, a: (i[0] - i[0].new_tensor(a["offset"])) * i[0].new_tensor(a["scale"]),
     "Selu": _plain(functional.selu),
     "Shape": lambda i, _: torch.tensor(i[0].shape),
     "Sigmoid": _plain(torch.sigmoid),
+    "Sign": _plain(torch.sign),
+    "Sin": _plain(torch.sin),
     "Slice": _slice,
     "Softmax": lambda i, a: torch.softmax(i[0], a.get("axis", -1)),
     "Softplus": _plain(functional.softplus),
+    "Softsign": _plain(functional.softsign),
     "Split": _split,
     "Sqrt": _plain(torch.sqrt),
     "Squeeze": _squeeze,
@@ -313,6 +379,7 @@ _OPERATORS: Final[dict[str, Callable[[Inputs, Attributes], Any]]] = {
     "Sum": _folded(torch.add),
     "Swish": lambda i, a: i[0] * torch.sigmoid(a.get("alpha", 1.0) * i[0]),
     "Tanh": _plain(torch.tanh),
+    "ThresholdedRelu": lambda i, a: torch.where(i[0] > a.get("alpha", 1.0), i[0], 0.0),
     "Tile": lambda i, _: i[0].repeat(*_numbers(i[1])),
     "Transpose": lambda i, a: i[0].permute(*a.get("perm", range(i[0].ndim)[::-1])),
     "Unsqueeze": _unsqueeze,

@@ -169,6 +169,8 @@ def _remark_on_outputs(classifier: Classifier, values: FloatArray) -> str:
     network = _innermost(classifier)
     if not hasattr(network, "outputs"):
         return ""
+    # Spectators, and what a row has to beat, come behind its inputs.
+    values = values[:, : network.n_features]
     raw = network.outputs(values)
     if raw.shape[1] == 1 and not np.isfinite(raw).all():
         msg = f"the network's output is infinite for {int((~np.isfinite(raw)).sum())} of {len(raw)} events; check its weights"

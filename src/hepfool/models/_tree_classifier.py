@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
@@ -19,6 +20,7 @@ from hepfool.typing import FloatArray, IntArray
 
 #: Step of the slopes, in units of the range of the thresholds.
 _STEP: Final = 0.05
+_NEXT_TO_ZERO: Final = 1e-30
 
 
 class TreeClassifier:
@@ -34,6 +36,8 @@ class TreeClassifier:
         Whose outputs are log-odds of class 1 or one number per class, or with ``output="probability"`` the probabilities.
     n_features : int
         Input width.
+    feature_names : sequence of str
+        Inputs in the order of the training, to be compared with those of a table; empty if not known.
     output : {"logit", "probability"}
         What the outputs are.
     threshold : float
@@ -45,14 +49,22 @@ class TreeClassifier:
         If the trees ask for more inputs, or the threshold is out of range.
     """
 
-    def __init__(self, trees: Ensemble, n_features: int, *, output: str = "logit", threshold: float = 0.5) -> None:
+    def __init__(
+        self,
+        trees: Ensemble,
+        n_features: int,
+        feature_names: Sequence[str] = (),
+        *,
+        output: str = "logit",
+        threshold: float = 0.5,
+    ) -> None:
         if trees.feature.max(initial=-1) >= n_features:
             msg = f"the trees ask for input {trees.feature.max()}, but n_features is {n_features}"
             raise ValueError(msg)
         if not 0 < threshold < 1 or (len(trees.base) > 1 and threshold != 0.5):  # noqa: PLR2004
             msg = f"threshold must lie between 0 and 1, and has no meaning for three or more classes, got {threshold}"
             raise ValueError(msg)
-        self._ensemble, self._n_features = trees, n_features
+        self._ensemble, self._n_features, self._feature_names = trees, n_features, tuple(map(str, feature_names))
         self._output, self._threshold = output, float(threshold)
 
     @classmethod
@@ -99,7 +111,10 @@ class TreeClassifier:
         boosted = hasattr(model, "decision_function")
         if not boosted and n_classes == 2:
             trees = replace(trees, base=trees.base + 0.5)
-        return cls(trees, model.n_features_in_, output="logit" if boosted else "probability", threshold=threshold)
+        names = getattr(model, "feature_names_in_", ())
+        return cls(
+            trees, model.n_features_in_, names, output="logit" if boosted else "probability", threshold=threshold
+        )
 
     @property
     def n_classes(self) -> int:
@@ -110,6 +125,11 @@ class TreeClassifier:
     def n_features(self) -> int:
         """Input width."""
         return self._n_features
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Inputs in the order of the training; empty if the model does not store them."""
+        return self._feature_names
 
     @property
     def threshold(self) -> float:
@@ -248,6 +268,8 @@ class TreeClassifier:
             near = rng.choice([0.0, 1e-3, -0.1, 0.1], n_events) * (np.ptp(own) + 1.0)
             values[:, j] = rng.choice(own, n_events) + near
         values[rng.random(values.shape) < 0.1] = np.nan  # noqa: PLR2004
+        # LightGBM puts thresholds at ±1e-35 for what is not zero, and reads them from text to a last digit or so.
+        values[np.abs(values) < _NEXT_TO_ZERO] = 0.0
         return values.astype(np.float32).astype(np.float64)
 
     @cached_property

@@ -15,7 +15,7 @@ from hepfool.models._trees import Ensemble, Tree, joined
 _XGBOOST: Final = ("binary:logistic", "multi:softprob", "multi:softmax")
 
 
-def read_xgboost(content: bytes) -> tuple[Ensemble, int]:
+def read_xgboost(content: bytes) -> tuple[Ensemble, int, tuple[str, ...]]:
     """
     Read a booster as XGBoost saves it.
 
@@ -30,6 +30,8 @@ def read_xgboost(content: bytes) -> tuple[Ensemble, int]:
         Log-odds of class 1, or one number per class; up to the best iteration, if the file names one, as ``XGBClassifier`` has it.
     n_features : int
         Input width.
+    feature_names : tuple of str
+        Inputs by name; empty if the file names none.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def read_xgboost(content: bytes) -> tuple[Ensemble, int]:
     booster, weights = learner["gradient_booster"], None
     if booster["name"] == "dart":
         booster, weights = booster["gbtree"], booster["weight_drop"]
-    if objective not in _XGBOOST or "model" not in booster:
+    if objective not in _XGBOOST or "trees" not in booster.get("model", ()):
         msg = f"objective {objective} of booster {booster['name']} gives no probability of a class by trees; known are {', '.join(_XGBOOST)}"
         raise ValueError(msg)
     model = booster["model"]
@@ -61,7 +63,8 @@ def read_xgboost(content: bytes) -> tuple[Ensemble, int]:
         trees.append(_xgboost_tree(model["trees"][k], weight))
     given = parameters["base_score"]
     base = np.array(json.loads(given) if isinstance(given, str) else given, dtype=np.float64) * np.ones(n_outputs)
-    return joined(trees, logit(base) if n_outputs == 1 else base, single=True), int(parameters["num_feature"])
+    ensemble = joined(trees, logit(base) if n_outputs == 1 else base, single=True)
+    return ensemble, int(parameters["num_feature"]), tuple(learner.get("feature_names", ()))
 
 
 def _xgboost_tree(tree: Any, weight: Any) -> Tree:
@@ -137,7 +140,7 @@ class _Reader:
         return self._content[self._at - n : self._at]
 
 
-def read_lightgbm(text: str) -> tuple[Ensemble, int]:
+def read_lightgbm(text: str) -> tuple[Ensemble, int, tuple[str, ...]]:
     """
     Read a booster as LightGBM saves it.
 
@@ -152,6 +155,8 @@ def read_lightgbm(text: str) -> tuple[Ensemble, int]:
         Log-odds of class 1, or one number per class.
     n_features : int
         Input width.
+    feature_names : tuple of str
+        Inputs by name; empty if the file names none.
 
     Raises
     ------
@@ -171,7 +176,10 @@ def read_lightgbm(text: str) -> tuple[Ensemble, int]:
     scale = float(dict(d.split(":") for d in details).get("sigmoid", 1.0)) if objective == "binary" else 1.0
     n_outputs = int(facts["num_tree_per_iteration"])
     trees = [_lightgbm_tree(_facts(block), scale * np.eye(n_outputs)[k % n_outputs]) for k, block in enumerate(blocks)]
-    return joined(trees, np.zeros(n_outputs), single=False), int(facts["max_feature_idx"]) + 1
+    names = tuple(facts.get("feature_names", "").split())
+    n_features = int(facts["max_feature_idx"]) + 1
+    unnamed = names == tuple(f"Column_{k}" for k in range(n_features))
+    return joined(trees, np.zeros(n_outputs), single=False), n_features, () if unnamed else names
 
 
 def _facts(block: str) -> dict[str, str]:

@@ -38,6 +38,8 @@ _CONTRIBUTED = {
 }
 _NAMES = (*NETWORKS, *_CONTRIBUTED)
 _PROGRAM_SUFFIX, _STATE_SUFFIXES = ".pt2", (".pt", ".pth")
+#: Where checkpoints of trainings have the parameters.
+_CHECKPOINTS = ("state_dict", "model_state_dict")
 #: Settings of the classifier inside an exported program.
 _SETTINGS_FILE = "hepfool.json"
 
@@ -213,9 +215,20 @@ def _with_state(network: nn.Module | str | None, state: Mapping[str, torch.Tenso
         raise ValueError(msg)
     module = _named(network) if isinstance(network, str) else copy.deepcopy(network)
     try:
-        module.load_state_dict(state)
+        module.load_state_dict(_of_checkpoint(state, module))
     except Exception as error:
         # Of a file with other content, whatever that is.
         msg = f"{name} does not fit to the network: {error}"
         raise ValueError(msg) from error
     return module
+
+
+def _of_checkpoint(content: Mapping[str, Any], module: nn.Module) -> Mapping[str, Any]:
+    """Find the parameters in the checkpoint of a training, such as that of Lightning, where the network is ``model.``."""
+    state = next((content[name] for name in _CHECKPOINTS if isinstance(content.get(name), Mapping)), content)
+    own = module.state_dict().keys()
+    first = next(iter(own), "")
+    found = [name.removesuffix(first) for name in state if name.endswith(f".{first}")]
+    if own <= state.keys() or len(found) != 1:
+        return state
+    return {name.removeprefix(found[0]): value for name, value in state.items() if name.startswith(found[0])}

@@ -108,7 +108,7 @@ ATTEMPTS: dict[str, tuple[dict[str, Change], str]] = {
     "weight": ({_WEIGHTS: _json(_use_pickle), "data/weights/weight_0": _pickled}, "its weights are pickled objects"),
     "size": ({_GRAPH: _json(_call_in_size)}, 'its size "__import__'),
     "operator": ({_GRAPH: _json(_foreign_operator)}, "its target 'torch.os.mkdir'"),
-    "guard": ({_GRAPH: _json(_guard)}, "its guards are code"),
+    "guard": ({_GRAPH: _json(_guard)}, "its guard 'True'"),
     "container": ({_GRAPH: _json(_container)}, "its inputs or outputs are 'collections.defaultdict'"),
     "argument": ({_GRAPH: _json(_argument_name)}, 'its name "x=__import__'),
 }

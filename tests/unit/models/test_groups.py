@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 from sklearn.ensemble import HistGradientBoostingClassifier
+from torch import nn
 
-from hepfool import AttackResult, CONSERVAttack, EventTable, run_attack
+from hepfool import AttackResult, CONSERVAttack, EventTable, TorchClassifier, run_attack
 from hepfool.models import (
     CallableClassifier,
     Classifier,
@@ -111,3 +112,12 @@ def test_groups_that_cannot_be_are_refused(table: EventTable) -> None:
     three = FiniteDifference(CallableClassifier(lambda x: np.full((len(x), 3), 1 / 3), 3), np.ones(3))
     with pytest.raises(ValueError, match="classifier of two classes without spectators"):
         PerGroup(three)
+
+
+@pytest.mark.torch
+def test_a_network_of_pytorch_is_attacked_too(table: EventTable) -> None:
+    network = TorchClassifier(nn.Linear(3, 1))
+    classifier = PerGroup(network)
+    attack = CONSERVAttack(strategy="frugal", n_iterations=2, max_js_distance=0.3, max_correlation_shift=0.3)
+    result = run_attack(attack, classifier, table, rng=1, target=classifier.taken(table))
+    assert result.fooling_ratio > 0.1

@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
 from hepfool import EventTable, TorchClassifier, load_model
-from hepfool.exceptions import MissingExtraError, UnreadableFileError
+from hepfool.exceptions import MissingExtraError, NetworkWarning, UnreadableFileError
 from hepfool.models import CallableClassifier, FiniteDifference, export_program, mlp, save_state
 from hepfool.models._load import compare_scores
 from hepfool.models._onnx import OnnxModule, UnknownOperatorError
@@ -37,6 +37,13 @@ CASES: list[tuple[str, list[Any], dict[str, Any]]] = [
         (name, [], {})
         for name in ("Reciprocal", "Relu", "Selu", "Sigmoid", "Softplus", "Tanh", "LogSoftmax", "Softmax", "Gelu")
     ),
+    *(
+        (name, [], {})
+        for name in ("Ceil", "Celu", "Cos", "Mish", "ReduceL2", "ReduceSumSquare", "Sign", "Sin", "Softsign")
+    ),
+    *((name, [[0.5, -2.0, 1.5]], {}) for name in ("CastLike", "Mean")),
+    ("ThresholdedRelu", [], {"alpha": 0.3}),
+    ("Einsum", [[[1.0, 2.0, 3.0], [0.0, 1.0, -1.0]]], {"equation": "ij,kj->ik"}),
     *((name, [[0.5, -2.0, 1.5]], {}) for name in ("Add", "Sub", "Mul", "Div", "PRelu", "Max", "Min", "Sum")),
     ("Pow", [2.0], {}),
     ("Clip", [-0.5, 0.5], {}),
@@ -191,7 +198,8 @@ def test_onnx_of_something_else_runs_by_onnxruntime(tmp_path: Path, values: Floa
     with pytest.raises(UnknownOperatorError, match="TreeEnsembleClassifier"):
         OnnxModule(blob)
     (tmp_path / "trees.onnx").write_bytes(blob)
-    classifier = load_model(tmp_path / "trees.onnx")
+    with pytest.warns(NetworkWarning, match="TreeEnsembleClassifier: its scores come from onnxruntime"):
+        classifier = load_model(tmp_path / "trees.onnx")
     assert isinstance(classifier, CallableClassifier)
     expected = np.where(values[:, 1] <= 0.2, 0.1, 0.7)
     np.testing.assert_allclose(pickle.loads(pickle.dumps(classifier)).scores(values)[:, 1], expected, atol=1e-6)
