@@ -176,7 +176,7 @@ _CHECKS_SHOWN: Final = 6
 _LONG: Final = 34
 #: Lines above the rows of a region, per row, per check, and around all of them.
 _HEAD, _ROW, _CHECK, _AROUND = 2.4, 1.35, 1.5, 9.0
-_WIDTHS: Final = (1.15, 0.95, 1.15)
+_WIDTHS: Final = (1.3, 0.9, 1.75)
 
 
 @styled
@@ -217,7 +217,7 @@ def plot_verdict(
         raise ValueError(msg)
     heights = [len(panel.rows) + _HEAD for panel in panels]
     n_columns = 2 if detection is None else 3
-    width = 0.55 + 0.6 * n_columns
+    width = 0.7 * (1 + n_columns)
     checks = [] if detection is None else _shown_checks(detection, labels or {}, style)
     n_lines = max(_ROW * sum(heights), _CHECK * (height_of_powers(name for name, *_ in checks) if checks else 0.0))
     figure = style.figure(width=width, height=height_of_lines(n_lines + _AROUND, width=width))
