@@ -21,7 +21,7 @@ from hepfool.studies import Measured
 from hepfool.summary import AllowedFraction, Evidence, Summary, decide, scaled_size, summarise, summary_schema
 from hepfool.summary._on_demand import worst_case_record
 from hepfool.worst_case import Ladder
-from hepfool.worst_case.ladder import Bracket, Freedom, Rung
+from hepfool.worst_case._rungs import Bracket, Freedom, Rung
 
 SIDE = Bracket(found=0.3, error=0.02, proved=0.35)
 

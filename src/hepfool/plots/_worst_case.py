@@ -16,7 +16,8 @@ from matplotlib.patches import Patch
 from hepfool.plots._style import DEFAULT_STYLE, PlotStyle, height_of_lines, styled
 
 if TYPE_CHECKING:
-    from hepfool.worst_case.ladder import Bracket, Ladder, Rung
+    from hepfool.worst_case._rungs import Bracket, Rung
+    from hepfool.worst_case.ladder import Ladder
 
 
 _HEIGHT: Final = 0.55

@@ -75,6 +75,8 @@ class Certificate:
         CPU time.
     finished : bool
         Whether the budget, or an interrupt, left nothing undone.
+    interrupted : bool
+        Whether it was an interrupt.
     """
 
     nominal: EventTable
@@ -87,6 +89,7 @@ class Certificate:
     sources: tuple[str, ...] = ()
     seconds: float = 0.0
     finished: bool = True
+    interrupted: bool = False
 
     @property
     def found(self) -> float:
@@ -217,6 +220,7 @@ def certify(  # noqa: PLR0913 - what is certified, within what, and at which pri
         sources=() if shifts is None else shifts.sources,
         seconds=time.process_time() - started,
         finished=work.finished,
+        interrupted=work.interrupted,
     )
 
 
@@ -281,7 +285,8 @@ class _Work:
         kept: Finished | None,
     ) -> None:
         n_events = prover.problem.table.n_events
-        self.prover, self.stop, self.tell, self.kept, self.finished = prover, stop, tell, kept, False
+        self.prover, self.stop, self.tell, self.kept = prover, stop, tell, kept
+        self.finished, self.interrupted = False, False
         self.state, self.boxes = np.zeros(n_events, dtype=np.int64), np.ones(n_events, dtype=np.int64)
         self.values, self.divided = prover.problem.table.values.copy(), np.zeros(n_events, dtype=np.bool_)
 
@@ -290,6 +295,7 @@ class _Work:
         try:
             self._run(rng, max_boxes, restarts)
         except KeyboardInterrupt:
+            self.interrupted = True
             return
         self.finished = not self.stop()
 
