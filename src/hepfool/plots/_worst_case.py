@@ -126,6 +126,7 @@ def _add_legend(figure: Figure, ladder: Ladder, events: str, style: PlotStyle) -
         f"{ladder.n_attacked} attacked events, {events}; sources within one standard deviation; statistical errors"
     ]
     lines += textwrap.wrap(ladder.statement, _TITLE_WIDTH)
+    lines += [line for text in ladder.relaxed for line in textwrap.wrap(f"Proofs: {text}", _TITLE_WIDTH)[:2]]
     figure.legend(
         handles=handles,
         loc="outside lower left",
