@@ -80,6 +80,10 @@ class Formula:
         with np.errstate(all="ignore"):
             return np.asarray(_function(self.text)(given))
 
+    def over(self, columns: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> Any:
+        """Compute with other things than arrays, which have arithmetic and functions of their own; KeyError where one is lacking."""
+        return _computed(_parsed(self.text), columns, functions)
+
     def complete(self, columns: Mapping[str, FloatArray]) -> FloatArray:
         """Compute the column, and refuse a result that is not a number where every input is one."""
         inputs = [columns[name] for name in self.inputs]
@@ -171,6 +175,21 @@ def _taken_apart(node: ast.expr) -> _OfColumns:
             own = {"min": partial(_reduced, np.minimum), "max": partial(_reduced, np.maximum), "filled": _filled}
             return partial(_applied, own.get(name) or getattr(np, name), tuple(map(_taken_apart, given)))
     return operator.itemgetter(_column("", node))
+
+
+def _computed(node: ast.expr, columns: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> Any:
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            return float(number)
+        case ast.Name(id="pi"):
+            return math.pi
+        case ast.BinOp(left=left, op=op, right=right):
+            return _OPERATORS[type(op)](_computed(left, columns, functions), _computed(right, columns, functions))
+        case ast.UnaryOp(op=op, operand=operand):
+            return _OPERATORS[type(op)](_computed(operand, columns, functions))
+        case ast.Call(func=ast.Name(id=name), args=given):
+            return functions[name](*[_computed(one, columns, functions) for one in given])
+    return columns[_column("", node)]
 
 
 def _constant(number: Any, _: Mapping[str, FloatArray]) -> Any:

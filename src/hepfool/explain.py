@@ -28,7 +28,7 @@ from hepfool.attacks._limits import travel
 from hepfool.attacks.base import AttackResult
 from hepfool.events import Envelope, EventTable
 from hepfool.features import FeatureSpace
-from hepfool.models.protocols import Classifier
+from hepfool.models.protocols import Classifier, inputs_of, with_spectators
 from hepfool.studies._contributions import Measured, ratio
 from hepfool.studies._misclassification import Misclassification
 from hepfool.typing import BoolArray, FloatArray
@@ -188,10 +188,10 @@ def explain(
         raise ValueError(msg)
     random = generator(rng)
     before, after = (one.select(result.fooled) for one in (result.nominal, result.adversarial))
-    classes, new = (classifier.predict(one.network_values) for one in (before, after))
+    classes, new = (classifier.predict(inputs_of(classifier, one)) for one in (before, after))
 
     def fooled(values: FloatArray) -> BoolArray:
-        return np.asarray(classifier.predict(values) != classes)
+        return np.asarray(classifier.predict(with_spectators(classifier, before, values)) != classes)
 
     starts = itertools.repeat(before.network_values)
     shares = _shares(fooled, starts, after.network_values, n_permutations, random)

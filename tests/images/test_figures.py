@@ -64,7 +64,7 @@ from hepfool.studies._threshold_scan import DataCheck, ThresholdScan
 from hepfool.summary import AllowedFraction
 from hepfool.typing import FloatArray
 from hepfool.worst_case import Ladder
-from hepfool.worst_case.ladder import Bracket, Freedom, Rung
+from hepfool.worst_case._rungs import Bracket, Freedom, Rung
 from tests.figures import STYLE, TOLERANCE, drawn, judged, quantiles
 
 

@@ -21,7 +21,7 @@ from hepfool.studies import Measured
 from hepfool.summary import AllowedFraction, Evidence, Summary, decide, scaled_size, summarise, summary_schema
 from hepfool.summary._on_demand import worst_case_record
 from hepfool.worst_case import Ladder
-from hepfool.worst_case.ladder import Bracket, Freedom, Rung
+from hepfool.worst_case._rungs import Bracket, Freedom, Rung
 
 SIDE = Bracket(found=0.3, error=0.02, proved=0.35)
 
@@ -133,8 +133,34 @@ def test_words_hold_what_is_known() -> None:
     said = worst_case_in_words(worst_case_record(ladders=[climbed(0.1123)]))
     assert "".join(said) == (
         "In low_mt, inputs within their uncertainties can change the class of between 10.00% (found) and 11.23% (proved) of the "
-        "attacked events. Of what is found for free inputs, the sources reach 42% with one shift for all events."
+        "attacked events. Not resolved: of 1.23% neither is known (a budget that is too small for this network and these uncertainties; "
+        "max_boxes and seconds set it). Of what is found for free inputs, the sources reach 42% with one shift for all events."
     )
     assert worst_case_in_words(worst_case_record(ladders=[climbed(None)])) == []
+    (narrow,) = worst_case_in_words(worst_case_record(ladders=[climbed(0.1004)]))
+    assert "Not resolved" not in narrow
+    (wide,) = worst_case_in_words(worst_case_record(ladders=[climbed(1.0, relaxed=("derived inputs take any value",))]))
+    assert "Not resolved: of 90.00% neither is known (a budget that is too small, or a proof that covers more" in wide
+
+
+def test_what_data_cannot_exclude_is_said_in_a_sentence() -> None:
+    limits = [
+        dataclasses.replace(allowed(), limit=limit, expected=expected)
+        for limit, expected in ((0.65, 0.7), (1.0, 0.94), (1.0, 1.0))
+    ]
+    excluded, unlucky, kept = worst_case_in_words(worst_case_record(allowed=limits))
+    assert excluded == "The data of high_mt allow at most 0.65 of this attack at 95% CLs (expected 0.70)."
+    assert unlucky.endswith(
+        "cannot exclude that all events move like this, although a limit of 0.94 is expected without any deviation."
+    )
+    assert (
+        "and data without any deviation could not either: what is compared (score and flag) changes by less than"
+        in kept
+    )
+    (section,) = worst_case_sections(worst_case_record(allowed=limits))
+    assert section.note.startswith(excluded)
+
+
+def test_words_of_proofs_that_cover_more_are_said() -> None:
     (section,) = worst_case_sections(worst_case_record(ladders=[climbed(relaxed=("3 events jump",))]))
     assert section.note.endswith("The proofs cover more than the events can do: 3 events jump.")

@@ -33,7 +33,7 @@ class Bounds:
     row: IntArray
 
     @classmethod
-    def of(cls, table: EventTable, envelope: Envelope | None = None) -> Bounds:
+    def of(cls, table: EventTable, envelope: Envelope | None = None, *, ranges: bool = True) -> Bounds:
         """
         Intersect ranges, region thresholds and envelope.
 
@@ -46,6 +46,8 @@ class Bounds:
             Nominal events.
         envelope : Envelope, optional
             Per-event bounds.
+        ranges : bool
+            Whether the ranges of the events are limits too, beside those that the features state.
 
         Returns
         -------
@@ -55,7 +57,7 @@ class Bounds:
         cells = _cells(table)
         codes, row = np.unique(cells, axis=0, return_inverse=True)
         row = row.reshape(-1).astype(np.int64)
-        lower, upper = _cell_limits(table, codes)
+        lower, upper = _cell_limits(table, codes, ranges=ranges)
         if envelope is not None:
             if envelope.lower.shape != table.values.shape:
                 msg = f"the envelope has shape {envelope.lower.shape}, the table {table.values.shape}"
@@ -103,11 +105,11 @@ def _cells(table: EventTable) -> IntArray:
     return np.stack(columns, axis=1)
 
 
-def _cell_limits(table: EventTable, codes: IntArray) -> tuple[FloatArray, FloatArray]:
+def _cell_limits(table: EventTable, codes: IntArray, *, ranges: bool) -> tuple[FloatArray, FloatArray]:
     lower = np.empty((len(codes), table.n_features))
     upper = np.empty_like(lower)
-    everywhere = _range(table.values)
-    inside = _range(table.values[table.constrained])
+    everywhere = _range(table.values if ranges else table.values[:0])
+    inside = _range(table.values[table.constrained & ranges])
     angles = table.features.of_kind("angle")
     thresholds = _thresholds(table)
     for r, code in enumerate(codes):

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from hepfool.statistics._checks import DetectionTable
     from hepfool.statistics._toys import Power
     from hepfool.summary import Evidence
-    from hepfool.worst_case.ladder import Ladder, Rung
+    from hepfool.worst_case._rungs import Rung
+    from hepfool.worst_case.ladder import Ladder
 
 #: Percent of all events.
 _WHOLE = 100.0

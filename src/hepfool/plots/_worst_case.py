@@ -16,7 +16,8 @@ from matplotlib.patches import Patch
 from hepfool.plots._style import DEFAULT_STYLE, PlotStyle, height_of_lines, styled
 
 if TYPE_CHECKING:
-    from hepfool.worst_case.ladder import Bracket, Ladder, Rung
+    from hepfool.worst_case._rungs import Bracket, Rung
+    from hepfool.worst_case.ladder import Ladder
 
 
 _HEIGHT: Final = 0.55
@@ -125,6 +126,7 @@ def _add_legend(figure: Figure, ladder: Ladder, events: str, style: PlotStyle) -
         f"{ladder.n_attacked} attacked events, {events}; sources within one standard deviation; statistical errors"
     ]
     lines += textwrap.wrap(ladder.statement, _TITLE_WIDTH)
+    lines += [line for text in ladder.relaxed for line in textwrap.wrap(f"Proofs: {text}", _TITLE_WIDTH)[:2]]
     figure.legend(
         handles=handles,
         loc="outside lower left",

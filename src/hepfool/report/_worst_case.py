@@ -10,6 +10,8 @@ from hepfool.report._cells import Section, measured, number
 
 _SHOWN: Final = 10
 _CARRIERS: Final = 3
+#: Found and proved differ by less: absolutely, and as a share of what is found.
+_NARROW, _NARROW_SHARE = 1e-3, 0.05
 _LADDER_NOTE: Final = (
     "The same events under rising freedom, every source and input within one standard deviation; attacks as their caps allow. Found: "
     "what does happen, with its statistical error. At most: what is proved not to be exceeded on these events. Yields are those after "
@@ -43,9 +45,22 @@ def worst_case_in_words(record: Mapping[str, Any]) -> list[str]:
             continue
         said.append(
             f"In {ladder['events']}, inputs within their uncertainties can change the class of between {free['found']:.2%} (found) and "
-            f"{free['proved']:.2%} (proved) of the attacked events. {ladder['statement']}".rstrip()
+            f"{free['proved']:.2%} (proved) of the attacked events. {_undecided(free, ladder['relaxed'])}{ladder['statement']}".rstrip()
         )
-    return said
+    return said + [one["statement"] for one in record["allowed"]]
+
+
+def _undecided(free: Mapping[str, float], relaxed: list[str]) -> str:
+    """Say how much is not known, where that matters, and why."""
+    gap = free["proved"] - free["found"]
+    if gap <= max(_NARROW, _NARROW_SHARE * free["found"]):
+        return ""
+    why = (
+        "a budget that is too small, or a proof that covers more than the events can do"
+        if relaxed
+        else "a budget that is too small for this network and these uncertainties"
+    )
+    return f"Not resolved: of {gap:.2%} neither is known ({why}; max_boxes and seconds set it). "
 
 
 def worst_case_sections(record: Mapping[str, Any]) -> Iterator[Section]:
@@ -134,4 +149,5 @@ def _allowed(limits: list[Mapping[str, Any]]) -> Section:
         for one in limits
     ]
     header = ("attack", "regions", "compared", "data events", "best fit", "largest fraction", "expected")
-    return Section("What data allow", header, rows, _ALLOWED_NOTE.format(level=limits[0]["level"]))
+    said = " ".join(dict.fromkeys(one["statement"] for one in limits))
+    return Section("What data allow", header, rows, f"{said} {_ALLOWED_NOTE.format(level=limits[0]['level'])}")

@@ -365,8 +365,9 @@ def _bracket_worst_case(given: StepInput) -> WorstCase:
             seconds=settings.seconds,
             seed=given.configuration.seed,
             progress=given.progress,
+            resume=given.scratch(f"-{k}"),
         )
-        for region in settings.regions or signal or (None,)
+        for k, region in enumerate(settings.regions or signal or (None,))
     )
     explanation = None
     if result.fooled.any():

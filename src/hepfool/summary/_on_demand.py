@@ -122,7 +122,7 @@ def worst_case_record(
         {
             "ladders": [{**plain_values(one), "statement": one.statement} for one in ladders],
             "explanations": list(explanations),
-            "allowed": list(allowed),
+            "allowed": [{**plain_values(one), "statement": one.statement} for one in allowed],
             "sizes": list(sizes),
         }
     )

@@ -3,8 +3,9 @@ r"""
 Which fraction of an attack the data of control regions allow.
 
 Simulation is taken as :math:`N + \alpha\,(A - N)`, nominal and attacked, in bins of the network's score and of the detector's flag,
-with the systematic variations of the table as factors, a free normalisation, and one statistical parameter per bin with the larger relative
-error of :math:`N` and :math:`A` (R. Barlow and C. Beeston, Comput. Phys. Commun. 77 (1993) 219, one per bin).  The limit is that of
+with the systematic variations of the table as factors, a free normalisation, and one statistical parameter per bin with the relative
+error of the mixture that is tested (R. Barlow and C. Beeston, Comput. Phys. Commun. 77 (1993) 219, one per bin).  Nominal and attacked
+events are the same, so that the squared error of the mixture is at most :math:`(1-\alpha)\,\sigma_N^2 + \alpha\,\sigma_A^2`.  The limit is that of
 CLs with asymptotic :math:`\tilde q` (A. Read, J. Phys. G 28 (2002) 2693; G. Cowan et al., Eur. Phys. J. C 71 (2011) 1554).
 
 It speaks of the stated attack in these regions.  A deviation that acts in the signal region alone is not seen by it.
@@ -94,9 +95,14 @@ class ControlYields:
             data=join(self.data),
         )
 
-    def spec(self) -> dict[str, Any]:
+    def spec(self, fraction: float) -> dict[str, Any]:
         """
         Write the model for pyhf.
+
+        Parameters
+        ----------
+        fraction : float
+            Which is tested: the statistical errors of the simulation are those of this mixture.
 
         Returns
         -------
@@ -104,7 +110,8 @@ class ControlYields:
             One channel per bin; the parameter of interest is a third of the fraction.
         """
         nominal, attacked = np.maximum(self.nominal, _SMALLEST), np.maximum(self.attacked, _SMALLEST)
-        relative = np.maximum(np.sqrt(self.nominal_variance) / nominal, np.sqrt(self.attacked_variance) / attacked)
+        variance = (1.0 - fraction) * self.nominal_variance + fraction * self.attacked_variance
+        relative = np.sqrt(variance) / ((1.0 - fraction) * nominal + fraction * attacked)
         channels = []
         for k, (expected, change) in enumerate(zip(nominal, _REACH * (attacked - nominal), strict=True)):
             sides = {"hi_data": [expected + change], "lo_data": [expected - change]}
@@ -168,6 +175,20 @@ class AllowedFraction:
     def excludes(self) -> bool:
         """Whether the data exclude the whole attack."""
         return self.limit < 1.0
+
+    @property
+    def statement(self) -> str:
+        """What the data say of the attack, in a sentence."""
+        where = ", ".join(self.regions)
+        if self.excludes:
+            return f"The data of {where} allow at most {self.limit:.2f} of this attack at {self.level:.0%} CLs (expected {self.expected:.2f})."
+        start = f"The data of {where} cannot exclude that all events move like this"
+        if self.expected < 1.0:
+            return f"{start}, although a limit of {self.expected:.2f} is expected without any deviation."
+        return (
+            f"{start}, and data without any deviation could not either: what is compared ({self.observable}) changes by less than its "
+            "uncertainties, as it must where the attack keeps the score."
+        )
 
     def __repr__(self) -> str:
         """Limit with what it holds for."""
@@ -400,12 +421,12 @@ def limits_of(yields: ControlYields, *, level: float = 0.95) -> dict[str, Any]:
     pyhf = import_extra("pyhf", "inference")
     found: dict[float, tuple[float, float]] = {}
     with _minimiser(pyhf):
-        model, data = _model(pyhf, yields)
+        model, data = _model(pyhf, yields, 0.0)
         best = pyhf.infer.mle.fit(data, model)[model.config.poi_index]
 
         def cls(fraction: float) -> tuple[float, float]:
             if fraction not in found:
-                found[fraction] = _cls(pyhf, model, data, fraction)
+                found[fraction] = _cls(pyhf, *_model(pyhf, yields, fraction), fraction)
             return found[fraction]
 
         limit, expected = (_crossing(lambda a, k=k: cls(a)[k] - (1.0 - level)) for k in (0, 1))
@@ -426,12 +447,12 @@ def cls_of(yields: ControlYields, fraction: float) -> float:
     """
     pyhf = import_extra("pyhf", "inference")
     with _minimiser(pyhf):
-        return _cls(pyhf, *_model(pyhf, yields), fraction)[0]
+        return _cls(pyhf, *_model(pyhf, yields, fraction), fraction)[0]
 
 
-def _model(pyhf: Any, yields: ControlYields) -> tuple[Any, FloatArray]:
+def _model(pyhf: Any, yields: ControlYields, fraction: float) -> tuple[Any, FloatArray]:
     settings = {"histosys": {"interpcode": "code0"}, "normsys": {"interpcode": "code4"}}
-    model = pyhf.Model(yields.spec(), poi_name="adversarial_fraction", modifier_settings=settings)
+    model = pyhf.Model(yields.spec(fraction), poi_name="adversarial_fraction", modifier_settings=settings)
     return model, np.concatenate([yields.data, model.config.auxdata])
 
 

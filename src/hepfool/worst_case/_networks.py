@@ -17,6 +17,7 @@ from hepfool.models._layers import Folded
 from hepfool.models.protocols import DifferentiableClassifier
 from hepfool.typing import BoolArray, FloatArray, IntArray
 from hepfool.worst_case._branch import Parts, bounded, divided
+from hepfool.worst_case._derived import followed
 from hepfool.worst_case._reach import boxed, confirmed_points
 from hepfool.worst_case._shifts import Shifts
 from hepfool.worst_case._splits import decided_by_signs
@@ -49,6 +50,8 @@ class NetworkProver:
         Where ``parts`` hold more than the events can be.
     shifts : Shifts, optional
         Of sources that the events follow, instead of moving every input by itself.
+    boxes : Parts, optional
+        The same with derived inputs that take any value within their bounds, where ``parts`` have them follow from others.
     group : int
         Events that are divided at a time.
     """
@@ -59,6 +62,7 @@ class NetworkProver:
     margin: float
     relaxed: tuple[str, ...]
     shifts: Shifts | None = None
+    boxes: Parts | None = None
     group: int = 32
 
     @classmethod
@@ -87,13 +91,23 @@ class NetworkProver:
         sets = Sets(np.where(table.missing[owner], present[owner], sets.centre), sets.spread)
         rows = _rows(problem.classes, len(network.layers[-1].bias))
         margin = max(_MARGIN, 2.0 * _rounding(problem, network, rows))
-        parts = Parts(owner, sets, rows[owner])
-        return cls(problem=problem, network=network, parts=parts, margin=margin, relaxed=relaxed, shifts=shifts)
+        parts, boxes = Parts(owner, sets, rows[owner]), None
+        if shifts is None and relaxed:
+            low, high = sets.centre - sets.spread, sets.centre + sets.spread
+            tied, linear = followed(table.features, owner, low, high, np.where(table.missing, present, table.values))
+            boxes, parts = parts, replace(parts, sets=tied)
+            relaxed = _relaxed(problem, linear, np.asarray((high > low).any(axis=0)))
+        return cls(
+            problem=problem, network=network, parts=parts, margin=margin, relaxed=relaxed, shifts=shifts, boxes=boxes
+        )
 
     def root(self) -> FloatArray:
         """Least margin of every event, by one bound over all that it may be."""
         least = np.full(self.problem.table.n_events, np.inf)
-        np.minimum.at(least, self.parts.owner, bounded(self.network.layers, self.parts)[0])
+        found = bounded(self.network.layers, self.parts)[0]
+        if self.boxes is not None:
+            found = np.maximum(found, bounded(self.network.layers, self.boxes)[0])
+        np.minimum.at(least, self.parts.owner, found)
         return least
 
     def search(self, wanted: BoolArray, rng: np.random.Generator, restarts: int) -> tuple[IntArray, FloatArray]:
@@ -172,6 +186,22 @@ class NetworkProver:
 def _boxed(problem: AttackProblem) -> tuple[IntArray, Sets, tuple[str, ...]]:
     owner, low, high, relaxed = boxed(problem)
     return owner, Sets.between(low, high), relaxed
+
+
+def _relaxed(problem: AttackProblem, linear: BoolArray, moving: BoolArray) -> tuple[str, ...]:
+    """Say what events with derived inputs may be beyond what they can be."""
+    features = problem.table.features
+    derived = np.isin(np.arange(len(features)), features.derived)
+    sentences = {
+        "derived inputs lie between linear bounds of their formulas: {}": derived & linear & moving,
+        "derived inputs take any value within their bounds: {}": derived & ~linear & moving,
+        "whole numbers take any value between their ends: {}": features.of_kind("integer") & moving,
+    }
+    return tuple(
+        text.format(", ".join(features.names[j] for j in np.flatnonzero(which)))
+        for text, which in sentences.items()
+        if which.any()
+    )
 
 
 def _rows(classes: IntArray, n_outputs: int) -> FloatArray:

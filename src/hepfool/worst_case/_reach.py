@@ -30,10 +30,22 @@ def boxed(problem: AttackProblem) -> tuple[IntArray, FloatArray, FloatArray, tup
         Ends; a box that an angle leaves at an end of its period comes in at the other as a second one.
     relaxed : tuple of str
         Where boxes hold more than the events can be.
+
+    Raises
+    ------
+    ValueError
+        If a value may be as large or small as it likes.
     """
     features, missing = problem.table.features, problem.table.missing
     derived = np.isin(np.arange(len(features)), features.derived)
     low, high = ends(problem, movable(problem) | (derived & ~missing))
+    if (endless := np.isinf(low) | np.isinf(high)).any():
+        name = features.names[int(np.argmax(endless.any(axis=0)))]
+        msg = (
+            f"nothing bounds {name!r} of {int(endless.any(axis=1).sum())} attacked events, of which nothing can be proved then; "
+            "give the envelope ends, or the feature limits"
+        )
+        raise ValueError(msg)
     owner = np.arange(problem.table.n_events)
     for j in np.flatnonzero(features.of_kind("angle")):
         owner, low, high = _wrapped(owner, low, high, int(j), features.lower[j], features.upper[j])

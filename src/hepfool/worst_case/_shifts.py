@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -67,6 +67,10 @@ class Shifts:
             np.stack([_displacement(table, f"{s}_{side}") for s in sources], axis=-1) for side in ("up", "down")
         )
         return cls(table=table, sources=sources, up=up, down=down)
+
+    def select(self, events: IntArray) -> Shifts:
+        """Shifts of some events."""
+        return replace(self, table=self.table.select(events), up=self.up[events], down=self.down[events])
 
     @property
     def divisible(self) -> bool:

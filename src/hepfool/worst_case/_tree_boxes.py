@@ -145,6 +145,8 @@ class TreeProver:
         Where they hold more than the events can be.
     margin : float
         Difference from the threshold that a proof leaves to rounding.
+    shifts : None
+        Trees are proved within boxes only.
     """
 
     problem: AttackProblem
@@ -152,6 +154,7 @@ class TreeProver:
     boxes: _Boxes
     relaxed: tuple[str, ...]
     margin: float = _MARGIN
+    shifts: None = None
 
     @classmethod
     def of(cls, problem: AttackProblem, trees: Ensemble) -> TreeProver:

@@ -28,18 +28,16 @@ from hepfool.attacks._checks import Target, attacked_events, generator
 from hepfool.attacks._problem import AttackProblem
 from hepfool.attacks._restarts import some_events
 from hepfool.events import Envelope, EventTable
-from hepfool.exceptions import NotCertifiableError
 from hepfool.features import FeatureSpace
 from hepfool.identity import identity, table_digest
 from hepfool.io._finished import Finished
 from hepfool.io._versions import code_version
 from hepfool.models._probe import check_names, require_classifier
-from hepfool.models.protocols import Classifier, Defended, inputs_of
+from hepfool.models.protocols import Classifier, inputs_of, spectators_of
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray, ProgressCallback
-from hepfool.worst_case._networks import NetworkProver
+from hepfool.worst_case._provers import Prover, decides, prover_of
 from hepfool.worst_case._shifts import Shifts
-from hepfool.worst_case._tree_boxes import TreeProver
 
 __all__ = ["Certificate", "certify"]
 
@@ -77,6 +75,8 @@ class Certificate:
         CPU time.
     finished : bool
         Whether the budget, or an interrupt, left nothing undone.
+    interrupted : bool
+        Whether it was an interrupt.
     """
 
     nominal: EventTable
@@ -89,6 +89,7 @@ class Certificate:
     sources: tuple[str, ...] = ()
     seconds: float = 0.0
     finished: bool = True
+    interrupted: bool = False
 
     @property
     def found(self) -> float:
@@ -156,12 +157,14 @@ def certify(  # noqa: PLR0913 - what is certified, within what, and at which pri
     Parameters
     ----------
     classifier : Classifier
-        A :class:`~hepfool.models.pytorch.TorchClassifier` of a ``Sequential``, or trees of scikit-learn in a
-        :class:`~hepfool.models.blackbox.CallableClassifier`.
+        A :class:`~hepfool.models.pytorch.TorchClassifier` of a ``Sequential``, trees of scikit-learn in a
+        :class:`~hepfool.models.blackbox.CallableClassifier`, trees from files (``load_model``), or a
+        :class:`~hepfool.models.FoldedClassifier` of these.
     table : EventTable
         Nominal events.
     envelope : Envelope
-        Per-event bounds, finite for every value that may move.
+        Per-event bounds: an event may take every value within them that the limits of the features and the cuts of its region
+        allow, also one that no other event has. Fixed and missing inputs stay.
     coherent : iterable of str, optional
         Sources of ``table.shape_variations``, such as ``tau_energy``: every event follows its own shifts of them, each between
         down and up and linear on either side, instead of moving every input by itself.
@@ -188,7 +191,7 @@ def certify(  # noqa: PLR0913 - what is certified, within what, and at which pri
     Raises
     ------
     ValueError
-        If an input that may move has no bound, or a source is unknown.
+        If an input that may move has no bound in the envelope nor a limit of its own, or a source is unknown.
     NotCertifiableError
         If the classifier has a layer, or is a model, of which nothing can be proved here.
     """
@@ -196,7 +199,7 @@ def certify(  # noqa: PLR0913 - what is certified, within what, and at which pri
     check_counts(SimpleNamespace(max_boxes=max_boxes, restarts=restarts), "max_boxes", "restarts")
     attacked, problem = _problem(classifier, table, envelope, target)
     shifts = None if coherent is None else Shifts.of(table.select(attacked), tuple(coherent))
-    prover = _prover(problem, shifts)
+    prover = prover_of(problem, shifts)
     deadline = math.inf if seconds is None else started + seconds
     rng = generator(rng)
     settings = {"max_boxes": max_boxes, "restarts": restarts, "seed": str(rng.bit_generator.state)}
@@ -217,6 +220,7 @@ def certify(  # noqa: PLR0913 - what is certified, within what, and at which pri
         sources=() if shifts is None else shifts.sources,
         seconds=time.process_time() - started,
         finished=work.finished,
+        interrupted=work.interrupted,
     )
 
 
@@ -225,7 +229,7 @@ def _problem(
 ) -> tuple[IntArray, AttackProblem]:
     """Positions of the attacked events, and the problem of these alone."""
     require_classifier(classifier)
-    classifier = _innermost(classifier)
+    classifier = decides(classifier)
     if classifier.n_features not in {None, table.n_features}:
         msg = f"the network takes {classifier.n_features} inputs but the table has {table.n_features} features"
         raise ValueError(msg)
@@ -238,36 +242,15 @@ def _problem(
         attacked=attacked,
         classes=classes,
         constrained=table.constrained,
-        bounds=Bounds.of(table, envelope),
+        bounds=Bounds.of(table, envelope, ranges=False),
         binning=Binning(np.tile([0.0, 1.0], (table.n_features, 1))),  # no marginals are compared
         frozen=np.zeros(table.n_events, dtype=np.bool_),
         envelope=envelope,
     )
     events = np.flatnonzero(attacked)
-    return events, some_events(everything, events)
-
-
-def _prover(problem: AttackProblem, shifts: Shifts | None) -> NetworkProver | TreeProver:
-    classifier = problem.classifier
-    if hasattr(classifier, "folded"):
-        return NetworkProver.of(problem, classifier.folded(), shifts)
-    if hasattr(classifier, "ensemble"):
-        trees = classifier.ensemble()
-        if shifts is not None:
-            msg = "coherent= needs a network: trees are proved within boxes only; leave it out"
-            raise NotCertifiableError(msg)
-        return TreeProver.of(problem, trees)
-    msg = (
-        f"nothing can be proved of a {type(classifier).__name__}; supported are a TorchClassifier of a Sequential, and a "
-        "TreeClassifier or CallableClassifier of trees"
-    )
-    raise NotCertifiableError(msg)
-
-
-def _innermost(classifier: Classifier) -> Classifier:
-    """Find what decides about the classes: neither slopes nor a guide do."""
-    inner = getattr(classifier, "classifier", None)
-    return classifier if inner is None or isinstance(classifier, Defended) else _innermost(inner)
+    problem = some_events(everything, events)
+    spectators = {name: table.spectators[name][events] for name in spectators_of(classifier)}
+    return events, replace(problem, table=replace(problem.table, spectators=spectators))
 
 
 def _counterexamples(table: EventTable, values: FloatArray) -> EventTable:
@@ -277,9 +260,9 @@ def _counterexamples(table: EventTable, values: FloatArray) -> EventTable:
     return replace(table, features=FeatureSpace(features), shape_variations={}).with_values(values)
 
 
-def _key(prover: NetworkProver | TreeProver, settings: Mapping[str, object]) -> dict[str, str]:
+def _key(prover: Prover, settings: Mapping[str, object]) -> dict[str, str]:
     """Name everything that a certificate depends on."""
-    problem, shifts = prover.problem, getattr(prover, "shifts", None)
+    problem, shifts = prover.problem, prover.shifts
     bounds = problem.bounds
     return {
         "code": code_version(),
@@ -296,13 +279,14 @@ class _Work:
 
     def __init__(
         self,
-        prover: NetworkProver | TreeProver,
+        prover: Prover,
         stop: Callable[[], bool],
         tell: ProgressCallback,
         kept: Finished | None,
     ) -> None:
         n_events = prover.problem.table.n_events
-        self.prover, self.stop, self.tell, self.kept, self.finished = prover, stop, tell, kept, False
+        self.prover, self.stop, self.tell, self.kept = prover, stop, tell, kept
+        self.finished, self.interrupted = False, False
         self.state, self.boxes = np.zeros(n_events, dtype=np.int64), np.ones(n_events, dtype=np.int64)
         self.values, self.divided = prover.problem.table.values.copy(), np.zeros(n_events, dtype=np.bool_)
 
@@ -311,6 +295,7 @@ class _Work:
         try:
             self._run(rng, max_boxes, restarts)
         except KeyboardInterrupt:
+            self.interrupted = True
             return
         self.finished = not self.stop()
 

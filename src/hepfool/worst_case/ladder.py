@@ -15,7 +15,8 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Literal
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
@@ -27,9 +28,9 @@ from hepfool.events import Envelope, EventTable
 from hepfool.exceptions import NotCertifiableError
 from hepfool.identity import table_digest
 from hepfool.models.blackbox import with_slopes
-from hepfool.models.protocols import Classifier, is_fooled
-from hepfool.statistics._sources import combined
-from hepfool.typing import BoolArray, FloatArray, IntArray, ProgressCallback
+from hepfool.models.protocols import Classifier
+from hepfool.typing import FloatArray, ProgressCallback
+from hepfool.worst_case._rungs import LABELS, Bracket, Counter, Rung, bracket, positive, quadrature
 from hepfool.worst_case._shifts import Shifts
 from hepfool.worst_case.certified import Certificate, certify
 
@@ -40,62 +41,6 @@ _MOST_POINTS, _LEVELS = 1000, 9
 #: Of the search where nothing can be proved: fractions of an input's range, and how many of them.
 _STEP, _N_STEPS = 0.02, 20
 _FORMAT: Final = 1
-Freedom = Literal["sources", "one shift", "shift per event", "inputs", "attack"]
-_LABELS: Final[dict[str, str]] = {
-    "sources": "Each source alone, in quadrature",
-    "one shift": "All sources, one shift for all events",
-    "shift per event": "All sources, each event its own shift",
-    "inputs": "Every input by itself",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bracket:
-    """
-    A number from both sides.
-
-    Attributes
-    ----------
-    found : float
-        What does happen somewhere in the freedom; the worst case is at least this.
-    error : float
-        Statistical, of ``found``: what a Poisson bootstrap of the events converges to, at the same shifts and moves.
-    proved : float or None
-        What cannot be exceeded on these events; None where nothing is proved.
-    """
-
-    found: float
-    error: float
-    proved: float | None = None
-
-    def __str__(self) -> str:
-        proved = "" if self.proved is None else f", proved at most {self.proved:.4f}"
-        return f"{self.found:.4f} ± {self.error:.4f}{proved}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rung:
-    """
-    What one kind of freedom can do.
-
-    Attributes
-    ----------
-    freedom : {"sources", "one shift", "shift per event", "inputs", "attack"}
-        Its kind.
-    label : str
-        For a figure or table.
-    fooling : Bracket
-        Fooled fraction of the attacked events' weight.
-    gain, loss : Bracket
-        Largest rise and fall of the yield after the score selection, as fractions of that yield; both positive.  Only attacked
-        events move.  NaN where no weight is selected.
-    """
-
-    freedom: Freedom
-    label: str
-    fooling: Bracket
-    gain: Bracket
-    loss: Bracket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -226,6 +171,7 @@ def ladder(  # noqa: PLR0913 - what is climbed, and at which price
     seconds: float | None = None,
     seed: int = 0,
     progress: ProgressCallback | None = None,
+    resume: str | Path | None = None,
 ) -> Ladder:
     """
     Measure what rising freedom does to the class of the same events.
@@ -255,6 +201,8 @@ def ladder(  # noqa: PLR0913 - what is climbed, and at which price
         Of the searches.
     progress : callable, optional
         Takes the present step, in words, and the finished fraction of it.
+    resume : str or Path, optional
+        Beginning of the names of two files of finished work, one for each proof: after an interrupt the same call goes on from there.
 
     Returns
     -------
@@ -278,21 +226,22 @@ def ladder(  # noqa: PLR0913 - what is climbed, and at which price
     if isinstance(target, np.ndarray):
         target = target[chosen]
     settings: dict[str, Any] = {"target": target, "max_boxes": max_boxes, "seconds": seconds, "progress": progress}
-    free = _free(classifier, part, limits, seed, settings)
-    counter = _Counter.of(classifier, part, free.attacked, selected_class)
+    kept = {name: None if resume is None else f"{resume}-{name}" for name in ("inputs", "shifts")}
+    free = _free(classifier, part, limits, seed, {**settings, "resume": kept["inputs"]})
+    counter = Counter.of(classifier, part, free.attacked, selected_class)
     rungs: list[Rung] = []
     shift: dict[str, float] = {}
     relaxed = [] if isinstance(free, AttackResult) else list(free.relaxed)
     if names:
         shifts = Shifts.of(part.select(free.attacked), names)
-        rungs.append(_quadrature(counter, names))
-        own = _coherent(classifier, part, limits, names, seed, settings)
+        rungs.append(quadrature(counter, names))
+        own = _coherent(classifier, part, limits, names, seed, {**settings, "resume": kept["shifts"]})
         each = None if own is None else counter.certified("shift per event", own)
         one, shift = _common(counter, shifts, each)
         rungs += [one] if each is None else [one, each]
         relaxed += [] if own is None else own.relaxed
     if isinstance(free, AttackResult):
-        rungs.append(counter.searched("inputs", _LABELS["inputs"], free.adversarial.network_values))
+        rungs.append(counter.searched("inputs", LABELS["inputs"], free.adversarial.network_values))
     else:
         rungs.append(counter.certified("inputs", free))
     for label, result in attacked.items():
@@ -316,127 +265,7 @@ def _of_table(result: AttackResult, table: EventTable, label: str) -> AttackResu
     return result
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Counter:
-    """Turns classes of moved events into ratios with errors."""
-
-    classifier: Classifier
-    table: EventTable
-    attacked: IntArray  # positions
-    classes: IntArray  # of all nominal events
-    selected: BoolArray  # of all nominal events
-
-    selected_class: int
-
-    @classmethod
-    def of(cls, classifier: Classifier, table: EventTable, attacked: BoolArray, selected_class: int) -> _Counter:
-        if selected_class not in range(classifier.n_classes):
-            msg = f"selected_class must be one of the {classifier.n_classes} classes from 0, got {selected_class!r}"
-            raise ValueError(msg)
-        classes = np.asarray(classifier.predict(table.network_values))
-        return cls(
-            classifier=classifier,
-            table=table,
-            attacked=np.flatnonzero(attacked),
-            classes=classes,
-            selected=classes == selected_class,
-            selected_class=selected_class,
-        )
-
-    def changes(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Whether each attacked event is fooled, and enters (1) or leaves (-1) the selection, at these values."""
-        new = np.asarray(self.classifier.predict(values))
-        fooled = is_fooled(self.classifier, values, self.classes[self.attacked])
-        crossing = np.asarray((new == self.selected_class) * 1.0 - self.selected[self.attacked], dtype=np.float64)
-        return np.asarray(fooled, dtype=np.float64), crossing
-
-    def fooling(self, fooled: FloatArray) -> tuple[float, FloatArray]:
-        """Ratio, and by how much each event changes it."""
-        weights = self.table.weights[self.attacked]
-        ratio = float(weights @ fooled / weights.sum())
-        return ratio, weights * (fooled - ratio) / weights.sum()
-
-    def shift(self, crossing: FloatArray) -> tuple[float, FloatArray]:
-        """Relative change of the yield, and by how much each event changes it."""
-        weights, moved = self.table.weights, np.zeros(self.table.n_events)
-        moved[self.attacked] = crossing
-        total = weights[self.selected].sum()
-        if not total > 0.0:
-            return np.nan, np.full(len(weights), np.nan)
-        ratio = float(weights @ moved / total)
-        return ratio, weights * (moved - ratio * self.selected) / total
-
-    def certified(self, freedom: Freedom, certificate: Certificate) -> Rung:
-        """Count what a certificate found and did not exclude; events of negative weight stay where they are."""
-        found, possible = (
-            (certificate.states[self.attacked] == "found") * 1.0,
-            (certificate.states[self.attacked] != "proved") * 1.0,
-        )
-        gained = self.table.weights[self.attacked] > 0.0
-        found, possible = found * gained, possible * gained
-        inside = self.selected[self.attacked]
-        new = np.asarray(self.classifier.predict(certificate.counterexamples.network_values)) == self.selected_class
-        entering = np.zeros(len(self.attacked))
-        entering[certificate.states[self.attacked] == "found"] = new
-        sides = {
-            "gain": (found * entering * ~inside, possible * ~inside),
-            "loss": (found * inside, possible * inside),
-        }
-        return Rung(
-            freedom=freedom,
-            label=_LABELS[freedom],
-            fooling=_bracket(self.fooling(found), self.fooling(possible)[0]),
-            **{side: _bracket(self.shift(sure), self.shift(most)[0]) for side, (sure, most) in sides.items()},
-        )
-
-    def searched(self, freedom: Freedom, label: str, values: FloatArray) -> Rung:
-        """Count what an attack did to these events."""
-        fooled, crossing = self.changes(values[self.attacked])
-        change = self.shift(crossing)
-        return Rung(
-            freedom=freedom,
-            label=label,
-            fooling=_bracket(self.fooling(fooled)),
-            gain=_bracket(_positive(change)),
-            loss=_bracket(_positive(change, -1.0)),
-        )
-
-
-def _bracket(measured: tuple[float, FloatArray], proved: float | None = None) -> Bracket:
-    return Bracket(found=measured[0], error=float(np.sqrt(measured[1] @ measured[1])), proved=proved)
-
-
-def _positive(change: tuple[float, FloatArray], sign: float = 1.0) -> tuple[float, FloatArray]:
-    """Take one side of a shift; nothing where it goes the other way."""
-    value, influence = sign * change[0], sign * change[1]
-    return (0.0, np.zeros_like(influence)) if value <= 0.0 else (value, influence)
-
-
-def _quadrature(counter: _Counter, sources: tuple[str, ...]) -> Rung:
-    """Each source by one standard deviation up and down, the larger one of each in quadrature."""
-    fooling, gain, loss = {}, {}, {}
-    for name in counter.table.shape_variations:
-        if name.removesuffix("_up").removesuffix("_down") in sources:
-            fooled, crossing = counter.changes(counter.table.variation(name).network_values[counter.attacked])
-            change = counter.shift(crossing)
-            fooling[name] = counter.fooling(fooled)
-            gain[name], loss[name] = _positive(change), _positive(change, -1.0)
-    return Rung(
-        freedom="sources",
-        label=_LABELS["sources"],
-        fooling=_added(fooling),
-        gain=_added(gain),
-        loss=_added(loss),
-    )
-
-
-def _added(parts: Mapping[str, tuple[float, FloatArray]]) -> Bracket:
-    size, slopes = combined({name: value for name, (value, _) in parts.items()}, signed=False)
-    influences = [slopes[name] * parts[name][1] for name in slopes]
-    return _bracket((size, np.sum(influences, axis=0)))
-
-
-def _common(counter: _Counter, shifts: Shifts, each: Rung | None) -> tuple[Rung, dict[str, float]]:
+def _common(counter: Counter, shifts: Shifts, each: Rung | None) -> tuple[Rung, dict[str, float]]:
     """Try one shift for all events at a grid of points; what is proved of a shift per event holds here too."""
     points = _grid(len(shifts.sources))
     tried = []
@@ -444,7 +273,7 @@ def _common(counter: _Counter, shifts: Shifts, each: Rung | None) -> tuple[Rung,
         fooled, crossing = counter.changes(shifts.at(theta))
         tried.append((counter.fooling(fooled), counter.shift(crossing)))
     best = max(range(len(points)), key=lambda k: tried[k][0][0])
-    up, down = (max((_positive(change, sign) for _, change in tried), key=lambda m: m[0]) for sign in (1.0, -1.0))
+    up, down = (max((positive(change, sign) for _, change in tried), key=lambda m: m[0]) for sign in (1.0, -1.0))
     limits = (
         dict.fromkeys(("fooling", "gain", "loss"))
         if each is None
@@ -452,10 +281,10 @@ def _common(counter: _Counter, shifts: Shifts, each: Rung | None) -> tuple[Rung,
     )
     rung = Rung(
         freedom="one shift",
-        label=_LABELS["one shift"],
-        fooling=_bracket(tried[best][0], limits["fooling"]),
-        gain=_bracket(up, limits["gain"]),
-        loss=_bracket(down, limits["loss"]),
+        label=LABELS["one shift"],
+        fooling=bracket(tried[best][0], limits["fooling"]),
+        gain=bracket(up, limits["gain"]),
+        loss=bracket(down, limits["loss"]),
     )
     return rung, dict(zip(shifts.sources, points[best].tolist(), strict=True))
 
@@ -474,7 +303,7 @@ def _free(
 ) -> Certificate | AttackResult:
     """Bracket inputs that are free of each other; of a classifier of which nothing can be proved, search only."""
     try:
-        return certify(classifier, table, envelope, rng=generator(seed), **settings)
+        return _whole(certify(classifier, table, envelope, rng=generator(seed), **settings))
     except NotCertifiableError:
         attack, slopes = PGD(step=_STEP, n_iterations=_N_STEPS), with_slopes(classifier, table)
         return run_attack(
@@ -492,6 +321,13 @@ def _coherent(
 ) -> Certificate | None:
     """Bracket shifts of each event; None of a classifier of which this cannot be proved."""
     try:
-        return certify(classifier, table, envelope, coherent=names, rng=generator(seed), **settings)
+        return _whole(certify(classifier, table, envelope, coherent=names, rng=generator(seed), **settings))
     except NotCertifiableError:
         return None
+
+
+def _whole(certificate: Certificate) -> Certificate:
+    """Pass an interrupt on: half a ladder is none."""
+    if certificate.interrupted:
+        raise KeyboardInterrupt
+    return certificate

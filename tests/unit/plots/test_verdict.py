@@ -17,7 +17,7 @@ from hepfool.statistics._joint_toys import CombinedPower
 from hepfool.statistics._toys import Power
 from hepfool.summary import Evidence
 from hepfool.worst_case import Ladder
-from hepfool.worst_case.ladder import Bracket, Rung
+from hepfool.worst_case._rungs import Bracket, Rung
 from tests.specimens import SineClassifier, events
 
 PLAIN = PlotStyle(experiment="plain")

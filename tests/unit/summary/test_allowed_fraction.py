@@ -167,12 +167,23 @@ def test_statistics_of_either_simulation_loosen_the_limit() -> None:
     few = np.array([100.0, 50.0, 20.0])
     limits = [
         limits_of(one)["limit"]
-        for one in (exact, replace(exact, nominal_variance=few), replace(exact, attacked_variance=2.25 * few))
+        for one in (exact, replace(exact, nominal_variance=few), replace(exact, attacked_variance=9.0 * few))
     ]
     assert limits[0] < limits[1] - 0.02
     assert limits[0] < limits[2] - 0.02
-    larger = replace(exact, nominal_variance=few, attacked_variance=0.01 * few)
-    assert limits_of(larger)["limit"] == pytest.approx(limits[1], abs=2e-3)
+
+
+def test_statistical_errors_are_those_of_the_mixture_that_is_tested() -> None:
+    yields = replace(
+        yields_of([100.0, 5.0], [80.0, 25.0], [100.0, 5.0]),
+        nominal_variance=np.array([100.0, 5.0]),
+        attacked_variance=np.array([80.0, 25.0]),
+    )
+    for fraction in (0.0, 0.4, 1.0):
+        channels = yields.spec(fraction)["channels"]
+        mixed = (1.0 - fraction) * yields.nominal + fraction * yields.attacked
+        relative = [one["samples"][0]["modifiers"][1]["data"][0] / one["samples"][0]["data"][0] for one in channels]
+        assert relative == pytest.approx(1.0 / np.sqrt(mixed))  # as many simulated events as are expected
 
 
 def test_a_source_that_looks_like_the_attack_loosens_the_limit() -> None:

@@ -289,8 +289,6 @@ def brute_force(classifier: TorchClassifier, table: EventTable, envelope: Envelo
             np.maximum(envelope.lower[i], table.features.lower),
             np.minimum(envelope.upper[i], table.features.upper),
         )
-        # No value leaves the range of all events either.
-        low, high = np.fmax(low, np.nanmin(table.values, axis=0)), np.fmin(high, np.nanmax(table.values, axis=0))
         pt = [-9.0] if table.missing[i, 0] else np.linspace(low[0], high[0], 21)
         phi = np.linspace(envelope.lower[i, 2], envelope.upper[i, 2], 21)
         grid = itertools.product(pt, range(int(np.ceil(low[1])), int(np.floor(high[1])) + 1), phi, [table.values[i, 3]])

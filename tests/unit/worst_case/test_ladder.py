@@ -2,7 +2,12 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +18,7 @@ from torch import nn
 
 from hepfool.attacks import CONSERVAttack, run_attack
 from hepfool.events import Envelope, EventTable, Region
-from hepfool.models import CallableClassifier, TorchClassifier
+from hepfool.models import CallableClassifier, FoldedClassifier, TorchClassifier
 from hepfool.typing import BoolArray, FloatArray
 from hepfool.worst_case import Ladder
 from hepfool.worst_case.ladder import _grid, ladder
@@ -109,6 +114,79 @@ def test_yields_count_what_enters_and_leaves_the_selection(climbed: Ladder) -> N
         assert alone.gain.found == pytest.approx(max(shift, 0.0))
         assert alone.loss.found == pytest.approx(max(-shift, 0.0))
         assert shift != 0.0
+
+
+def test_events_of_negative_weight_move_the_yield_the_other_way() -> None:
+    table, classifier = varied(), network()
+    weights = np.where(np.arange(table.n_events) % 4 == 0, -0.5, 1.0) * table.weights
+    table = replace(table, weights=weights)
+    box, classes = Envelope.from_variations(table), classifier.predict(table.values)
+    corners = [
+        classifier.predict(np.where(w, box.lower, box.upper)) for w in itertools.product([True, False], repeat=3)
+    ]
+    movable = np.any([at != classes for at in corners], axis=0) & (classes == table.labels)
+    nominal = weights[classes == 1].sum()
+    rung = ladder(classifier, table, seed=5).rung("inputs")
+    inside = classes == 1
+    up = np.where(weights > 0.0, movable & ~inside, movable & inside)
+    down = np.where(weights > 0.0, movable & inside, movable & ~inside)
+    assert (movable & (weights < 0.0)).any()
+    for side, moved in ((rung.gain, up), (rung.loss, down)):
+        reached = np.abs(weights[moved]).sum() / nominal
+        assert side.proved is not None
+        assert reached <= side.proved + 1e-9
+        assert side.found == pytest.approx(reached, rel=0.25)
+        assert side.found > np.maximum(weights[moved], 0.0).sum() / nominal or not (moved & (weights < 0.0)).any()
+
+
+def test_the_networks_of_a_k_fold_training_climb_together() -> None:
+    table = varied()
+    fold = np.arange(table.n_events) % 2
+    table = replace(table, spectators={"fold": fold}, regions=())
+    classifiers = [network(), network(2)]
+    climbed = ladder(FoldedClassifier(classifiers), table, seed=5, target="all")
+    for freedom in ("one shift", "inputs"):
+        parts = [
+            ladder(one, table.select(fold == k), seed=5, target="all").rung(freedom).fooling
+            for k, one in enumerate(classifiers)
+        ]
+        sizes = [table.weights[fold == k].sum() for k in (0, 1)]
+        mean = np.average([part.proved for part in parts], weights=sizes)
+        assert climbed.rung(freedom).fooling.proved == pytest.approx(mean)
+
+
+KILLED = """
+import os, signal, sys
+from tests.unit.worst_case.test_ladder import ladder, network, varied
+
+def tell(step, fraction):
+    sys.stdout.write(step + "\\n")
+    sys.stdout.flush()
+    if step.startswith("divided"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+print(ladder(network(), varied(200, size=0.8), seed=5, max_boxes=2, progress=tell, resume=sys.argv[1]).to_json())
+"""
+
+
+def test_a_ladder_goes_on_where_it_was_killed(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"seed": 5, "max_boxes": 2}
+    table, place = varied(200, size=0.8), tmp_path / "kept"
+    whole = ladder(network(), table, **options)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(place)], check=False, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"kept-inputs", "kept-shifts"}
+    steps: list[str] = []
+    assert ladder(network(), table, resume=place, progress=lambda step, _: steps.append(step), **options) == whole
+    assert not any(step.startswith(("bounded", "searched")) for step in steps)
+
+
+def test_an_interrupt_ends_a_ladder(tmp_path: Path) -> None:
+    def interrupt(_step: str, _fraction: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ladder(network(), varied(), progress=interrupt, resume=tmp_path / "kept")
 
 
 def test_errors_are_those_of_a_bootstrap(climbed: Ladder) -> None:

@@ -51,11 +51,10 @@ def brute_force(model: Any, classifier: CallableClassifier, table: EventTable, e
     """One point on either side of every threshold that lies within the box, in all combinations."""
     ensemble = ensemble_of(model)
     classes, changed = classifier.predict(table.network_values), np.zeros(table.n_events, dtype=np.bool_)
-    least, most = np.nanmin(table.values, axis=0), np.nanmax(table.values, axis=0)
     for i in range(table.n_events):
         axes = []
         for j in range(table.n_features):
-            low, high = max(envelope.lower[i, j], least[j]), min(envelope.upper[i, j], most[j])
+            low, high = envelope.lower[i, j], envelope.upper[i, j]
             if np.isnan(table.values[i, j]):
                 axes.append(np.array([np.nan]))
             elif j == 1:
