@@ -31,7 +31,7 @@ WEIGHT, BIAS = [[0.5, -1.0], [1.0, 0.3], [-0.7, 0.2]], [0.1, -0.2]
 
 def written(path: Path, nodes: list[Any], n_events: int | str = "n", outputs: tuple[str, ...] = ("y",)) -> Path:
     """A file whose input is x, with the weights above."""
-    constants = [onnx.numpy_helper.from_array(np.float32(v), k) for k, v in {"w": WEIGHT, "b": BIAS}.items()]
+    constants = [onnx.numpy_helper.from_array(np.array(v, np.float32), k) for k, v in (("w", WEIGHT), ("b", BIAS))]
     inputs = [helper.make_tensor_value_info("x", FLOAT, [n_events, 3])]
     named = [helper.make_tensor_value_info(name, FLOAT, None) for name in outputs]
     if outputs[0] == "maps":
@@ -94,7 +94,7 @@ def test_a_linear_model(tmp_path: Path, values: FloatArray) -> None:
 
 
 def test_a_convolution(tmp_path: Path, values: FloatArray) -> None:
-    kernel = onnx.numpy_helper.from_array(np.float32([[[1.0, -0.5]], [[0.3, 2.0]]]))
+    kernel = onnx.numpy_helper.from_array(np.array([[[1.0, -0.5]], [[0.3, 2.0]]], np.float32))
     axes, shape = (onnx.numpy_helper.from_array(np.array(v)) for v in ([1], [0, -1]))
     nodes = [
         *(node("Constant", [], [name], value=v) for name, v in (("k", kernel), ("one", axes), ("flat", shape))),
@@ -149,7 +149,7 @@ def test_an_exported_program_with_several_inputs(tmp_path: Path, rng: np.random.
     torch.export.save(program, tmp_path / "m.pt2")
     x = rng.normal(size=(7, 5))
     classifier = load_model(tmp_path / "m.pt2")
-    a, b = torch.tensor(x, dtype=torch.float32).split([2, 3], dim=1)
+    a, b = torch.split(torch.tensor(x, dtype=torch.float32), [2, 3], dim=1)
     assert classifier.n_features == 5
     np.testing.assert_allclose(
         classifier.scores(x)[:, 1], torch.sigmoid(module(a, b)["score"]).detach().numpy()[:, 0], atol=1e-6
@@ -194,7 +194,7 @@ def test_models_of_keras(
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     keras = pytest.importorskip("keras")
     layers = keras.layers
-    whole, x = keras.Input((5,)), rng.normal(size=(7, 5)).astype(np.float32)
+    whole, x = keras.Input((5,)), rng.normal(size=(7, 5))
     given: Any = x
     if kind == "inputs":
         inputs = [keras.Input((2,)), keras.Input((3,))]
@@ -215,7 +215,7 @@ def test_models_of_keras(
         model = keras.Model(whole, layers.Dense(1)(whole))
     model.save(tmp_path / f"m.{suffix}")
     answer = model.predict(given, verbose=0)
-    expected = next(iter(answer.values())) if isinstance(answer, dict) else answer
+    expected: FloatArray = np.asarray(next(iter(answer.values())) if isinstance(answer, dict) else answer)
     expected = 1.0 / (1.0 + np.exp(-expected)) if kind == "logits" else expected
     classifier = load_model(tmp_path / f"m.{suffix}")
     assert classifier.n_features == 5

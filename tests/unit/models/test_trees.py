@@ -61,7 +61,7 @@ def test_scores_are_those_of_the_library(name: str) -> None:
 
 def test_values_at_a_threshold_of_xgboost_go_right() -> None:
     """In single precision, as in XGBoost."""
-    trees, n_features = read_xgboost((FOLDER / "xgboost_two.json").read_bytes())
+    trees, n_features, _ = read_xgboost((FOLDER / "xgboost_two.json").read_bytes())
     written = json.loads((FOLDER / "xgboost_two.json").read_bytes())["learner"]["gradient_booster"]["model"]["trees"][0]
     node, column = 0, written["split_indices"][0]
     at = float(np.float32(written["split_conditions"][node]))
