@@ -21,7 +21,7 @@ def disturbed_run(folder: str | Path, checkpoint: str | Path, output: str | Path
     warnings.simplefilter("ignore")
     runner = Runner(IterativeExecutor(status=False), schema=BaseSchema, chunksize=100)
     plan = AttackPlan(Logistic(), Push(), seed=7)
-    run = run_analysis(runner, listed(folder), FaultyAnalysis(seconds=0.03), plan, scope="chunk", resume=checkpoint)
+    run = run_analysis(runner, listed(folder), FaultyAnalysis(seconds=0.1), plan, scope="chunk", resume=checkpoint)
     sys.stdout.write(f"{run.completeness.n_expected} {run.completeness.n_processed} {run.digest}\n")
     sys.stdout.flush()
     write_run(output, run)

@@ -63,7 +63,7 @@ def test_demo_goes_from_root_files_to_a_verdict(tmp_path: Path, monkeypatch: pyt
     # The scan goes through the demo's own attack, in its bins and within its bounds.
     (point,) = record["frontier"]["points"]
     assert point["fooling"] == pytest.approx(record["fooling"]["fooling_ratio"])
-    assert point["power"]["value"] == record["detection"]["strongest_standard"]["power"]["value"]
+    assert point["power"]["value"] == record["detection"]["combined"]["power"]["value"]
     assert point["max_js_distance"] == pytest.approx(constrained["max_js_distance"])
     control = {c["name"]: c for c in record["verdict"]["criteria"]}["FlaggedFractionsAgree"]
     # With so few data it cannot be shown that the detector flags equal fractions, nor that it does not.

@@ -127,7 +127,8 @@ def test_only_what_depends_on_a_change_is_done_again(settings: Callable[..., Stu
     assert again.to_json() == first.to_json()
     assert steps_done(settings(thresholds={"max_systematics_ratio": 9.0}), table)[0] == ["report"]
     checks = {"n_data": 100, "checks": ["chi2"]}
-    assert steps_done(settings(checks=checks), table)[0] == ["checks", "report"]
+    # Data are compared in the same checks, with the systematics.
+    assert steps_done(settings(checks=checks), table)[0] == ["systematics", "checks", "report"]
     correlated = {"correlations": [{"sources": ["pt_scale", "pileup"], "coefficient": 0.5}]}
     assert steps_done(settings(systematics=correlated), table)[0] == ["systematics", "report"]
     # What was kept for the first settings is still there.
@@ -343,7 +344,7 @@ def test_a_frontier_and_a_fit_are_added_on_demand(
     assert point["fooling"] == pytest.approx(summary.fooling["fooling_ratio"])
     assert point["max_js_distance"] == pytest.approx(summary.compatibility[0]["max_js_distance"])
     assert summary.detection is not None
-    assert point["power"]["value"] == summary.detection["strongest_standard"]["power"]["value"]
+    assert point["power"]["value"] == summary.detection["combined"]["power"]["value"]
     assert summary.impact is not None
     assert summary.impact["ranking"][0]["name"] == "adversarial"
     assert summary.impact["after"]["up"] > summary.impact["before"]["up"]
