@@ -24,10 +24,9 @@ import numpy as np
 from hepfool._ranges import check_counts
 from hepfool._shown import Displayed, Shown
 from hepfool.attacks._checks import generator
-from hepfool.attacks._limits import travel
+from hepfool.attacks._limits import travel, wrapped
 from hepfool.attacks.base import AttackResult
 from hepfool.events import Envelope, EventTable
-from hepfool.features import FeatureSpace
 from hepfool.models.protocols import Classifier, inputs_of, with_spectators
 from hepfool.studies._contributions import Measured, ratio
 from hepfool.studies._misclassification import Misclassification
@@ -327,7 +326,7 @@ def _coherent(
     part, explained, whole = squares(units.moved)
     chance = np.sum([squares(units.corner(rng))[1:] for _ in range(_CORNERS)], axis=0)
     alone, without = (
-        outcome(_wrapped(before.features, values))
+        outcome(wrapped(before.features, values, before.missing))
         for values in (before.network_values + part, after.network_values - part)
     )
     return np.stack([explained, whole, *chance, alone, without], axis=1)
@@ -361,13 +360,6 @@ def _signs(n_sources: int) -> Iterator[Sequence[int]]:
         yield range(2 * n_sources)
     else:
         yield from itertools.product(*((k, n_sources + k) for k in range(n_sources)))
-
-
-def _wrapped(features: FeatureSpace, values: FloatArray) -> FloatArray:
-    angles = np.flatnonzero(features.of_kind("angle"))
-    lower, period = features.lower[angles], (features.upper - features.lower)[angles]
-    values[:, angles] = lower + np.mod(values[:, angles] - lower, period)
-    return values
 
 
 def _explained(

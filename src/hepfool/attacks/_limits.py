@@ -258,6 +258,30 @@ def travel(features: FeatureSpace, start: FloatArray, end: FloatArray) -> FloatA
     return np.asarray(distance - np.where(angles, period * np.round(distance / period), 0.0))
 
 
+def wrapped(features: FeatureSpace, values: FloatArray, missing: BoolArray) -> FloatArray:
+    """
+    Bring angles back into their intervals.
+
+    Parameters
+    ----------
+    features : FeatureSpace
+        Says which features are angles.
+    values : FloatArray, shape (n_events, n_features)
+        In each feature's unit.
+    missing : BoolArray, shape (n_events, n_features)
+        Where a number stands for a missing value, which is no angle.
+
+    Returns
+    -------
+    FloatArray, shape (n_events, n_features)
+        The same where nothing is outside.
+    """
+    angles = features.of_kind("angle")
+    lower, period = np.where(angles, features.lower, 0.0), np.where(angles, features.upper - features.lower, 1.0)
+    outside = angles & ~missing & ((values < features.lower) | (values > features.upper))
+    return np.where(outside, lower + np.mod(values - lower, period), values)
+
+
 def _wrapped(problem: AttackProblem, values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
     """Angles within their interval and, where an envelope limits their travel, within that."""
     features, nominal = problem.table.features, problem.table.values

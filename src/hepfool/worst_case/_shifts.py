@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from hepfool.attacks._limits import travel
+from hepfool.attacks._limits import travel, wrapped
 from hepfool.attacks._restarts import Sets
 from hepfool.events import EventTable
 from hepfool.typing import FloatArray, IntArray
@@ -86,10 +86,8 @@ class Shifts:
 
     def at(self, theta: FloatArray) -> FloatArray:
         """Values as the network takes them where all events follow the same shift, of shape (n_sources,)."""
-        features = self.table.features
         moved = self.table.network_values + np.where(theta >= 0.0, self.up, -self.down) @ theta
-        period = np.where(features.of_kind("angle"), features.upper - features.lower, 0.0)
-        return np.asarray(moved + period * (moved < features.lower) - period * (moved > features.upper))
+        return wrapped(self.table.features, moved, self.table.missing)
 
     def orthants(self, events: IntArray) -> tuple[IntArray, Sets]:
         """All that events may be, one set per combination of signs, and positions among the events."""

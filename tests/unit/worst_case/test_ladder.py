@@ -18,9 +18,11 @@ from torch import nn
 
 from hepfool.attacks import CONSERVAttack, run_attack
 from hepfool.events import Envelope, EventTable, Region
+from hepfool.features import Feature
 from hepfool.models import CallableClassifier, FoldedClassifier, TorchClassifier
 from hepfool.typing import BoolArray, FloatArray
 from hepfool.worst_case import Ladder
+from hepfool.worst_case._shifts import Shifts
 from hepfool.worst_case.ladder import _grid, ladder
 
 pytestmark = [
@@ -266,3 +268,17 @@ def test_the_grid_has_its_corners_and_an_end(n_sources: int, n_points: int) -> N
     assert points.shape == (n_points, n_sources)
     assert np.abs(points).max() == 1.0
     assert (np.abs(points).sum(axis=1) == n_sources).any()
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_one_standard_deviation_is_the_variation_also_where_an_angle_is_missing(side: float) -> None:
+    features = [Feature(name="pt"), Feature(name="phi", kind="angle")]
+    values = np.array([[40.0, 3.1], [50.0, np.nan], [60.0, -3.0]])
+    up, down = values + np.array([2.0, 0.2]), values - np.array([1.0, 0.3])
+    up[0, 1], down[2, 1] = up[0, 1] - 2.0 * np.pi, down[2, 1] + 2.0 * np.pi
+    shifts = {"energy_up": up, "energy_down": down}
+    table = EventTable.from_arrays(values, features=features, sentinel=-999.0, shape_variations=shifts)
+    at = Shifts.of(table, ("energy",)).at(np.array([side]))
+    expected = table.variation("energy_up" if side > 0 else "energy_down").network_values
+    np.testing.assert_allclose(at, expected, rtol=1e-12)
+    assert at[1, 1] == -999.0
