@@ -13,6 +13,7 @@ from hepfool.models import TorchClassifier
 from hepfool.typing import FloatArray
 from hepfool.worst_case import certify
 from hepfool.worst_case._derived import followed
+from tests.unit.worst_case.test_certified import ACTIVATIONS, network
 
 FORMULAS = (
     "a + 2 * b - c / 4",
@@ -106,3 +107,26 @@ def test_what_follows_from_others_is_proved_closer_than_what_is_free(rng: np.ran
         changed |= classifier.predict(at) != classes
     assert changed.any()
     assert not (changed & (certificate.states == "proved")).any()
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_no_consistent_point_changes_what_is_proved(kind: str, rng: np.random.Generator) -> None:
+    n, formula = 40, "sqrt(a * b * (cosh(c) - cos(c)))"
+    values = np.column_stack([rng.uniform(0.2, 1.0, (n, 3)), np.zeros(n)])
+    features = space(formula)
+    values[:, 3] = features.derive(values, 3)
+    table = EventTable.from_arrays(values, features=list(features), labels=np.zeros(n, dtype=int))
+    module = network(kind, seed=5)
+    with torch.no_grad():  # the boundary goes through the events
+        module[-1].bias -= module(torch.from_numpy(values).float()).median()
+    classifier = TorchClassifier(module)
+    width = np.array([0.05, 0.08, 0.06, 1.0])
+    certificate = certify(classifier, table, Envelope(values - width, values + width), target="all", max_boxes=40)
+    proved, classes = certificate.states == "proved", classifier.predict(values)
+    assert 0 < proved.sum() < n
+    for draw in range(200):
+        e = rng.uniform(-1.0, 1.0, (n, 3))
+        at = np.column_stack([values[:, :3] + width[:3] * (np.sign(e) if draw % 2 else e), np.zeros(n)])
+        at[:, 3] = features.derive(at, 3)
+        changed = classifier.predict(at) != classes
+        assert not (changed & proved).any()
