@@ -106,11 +106,14 @@ def _proved(summary: Summary, region: str) -> Iterator[str]:
         free = next((rung["fooling"] for rung in ladder["rungs"] if rung["freedom"] == "inputs"), {"proved": None})
         if free["proved"] is None:
             continue
-        yield f"No more than {free['proved']:.1%} of the events of {_plain(ladder['events'])} can change class while each input stays within its uncertainty."
+        yield f"No more than {free['proved']:.1%} of the attacked events of {_plain(ladder['events'])} can change class while each input stays within its uncertainty."
         shown = True
-    limits = [c for c in summary.fooling.get("compositions") or () if c["limit"] is not None and c["limit"] < 1.0]
-    if not shown and limits and limits[0]["name"] in {"all", region}:
-        yield f"No more than {limits[0]['limit']:.1%} of the attacked events while the score is kept within its cap."
+    known = [c for c in summary.fooling.get("compositions") or () if c["limit"] is not None]
+    limits = {c["name"]: c["limit"] for c in known if c["limit"] < 1.0}
+    named = next((name for name in (region, "all") if name in limits), None)
+    if not shown and named is not None:
+        of = "all attacked events" if named == "all" else f"the attacked events of {_plain(named)}"
+        yield f"No more than {limits[named]:.1%} of {of} can change class while the score is kept within its cap."
         shown = True
     for one in record["allowed"]:
         if one["limit"] is not None and one["limit"] < 1.0:

@@ -71,9 +71,10 @@ def observed_jointly(
 
 def _parts(result: AttackResult, data: EventTable) -> Iterator[_Part]:
     table = result.nominal
-    regions = [(region.name, region.mask) for region in table.regions if region.constrained]
-    for name, mask in regions if table.regions else [("all", np.ones(table.n_events, dtype=np.bool_))]:
-        own = next((r.mask for r in data.regions if r.name == name), np.ones(data.n_events, dtype=np.bool_))
+    masks = {r.name: (r.mask, data.region(r.name).mask) for r in table.regions if r.constrained}
+    if not table.regions:
+        masks = {"all": (np.ones(table.n_events, dtype=np.bool_), np.ones(data.n_events, dtype=np.bool_))}
+    for name, (mask, own) in masks.items():
         used = [j for j in range(table.n_features) if _varies(table.values[mask, j]) and _varies(data.values[own, j])]
         if min(np.count_nonzero(mask), np.count_nonzero(own)) < _FEWEST or len(used) < 2:
             continue

@@ -16,7 +16,7 @@ from typing import Final, get_args
 import numpy as np
 
 from hepfool._ranges import check_counts, check_reals
-from hepfool.attacks import AttackProblem, admissible
+from hepfool.attacks import AttackProblem, admissible, travel
 from hepfool.contrib.jets._layout import COORDINATES
 from hepfool.contrib.jets._moves import MOVES, Move, MoveSizes
 from hepfool.events import EventTable
@@ -162,7 +162,7 @@ class ConstituentMoves:
         allowed = admissible(problem, values, columns)
         # A value that was cut off at a bound breaks the balance of momenta.
         scale = np.maximum(np.abs(columns), 1.0)
-        cut = _apart(problem.table, allowed, columns) > _ROUNDING * scale
+        cut = np.abs(travel(problem.table.features, columns, allowed)) > _ROUNDING * scale
         return np.where(cut.any(axis=1, keepdims=True), values, allowed)
 
 
@@ -252,13 +252,6 @@ def _resistance(problem: AttackProblem, values: FloatArray) -> FloatArray:
     scores = problem.classifier.scores(problem.network_values(values)).astype(np.float64)
     own = np.clip(scores[np.arange(len(scores)), problem.classes], 1e-12, 1.0 - 1e-12)
     return np.asarray(np.log(own) - np.log1p(-own))
-
-
-def _apart(table: EventTable, first: FloatArray, second: FloatArray) -> FloatArray:
-    """Distance of values, the shorter way round for angles."""
-    distance = np.abs(first - second)
-    angles = table.features.of_kind("angle")
-    return np.where(angles, np.minimum(distance, np.abs(2.0 * np.pi - distance)), distance)
 
 
 def _check_columns(table: EventTable) -> None:
