@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -104,3 +106,9 @@ def test_systematics_of_the_table_cover_a_difference(rng: np.random.Generator) -
 @pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")
 def test_few_events_give_nothing(rng: np.random.Generator) -> None:
     assert found_in(attacked(rng), drawn(rng, 20)) == {}
+
+
+def test_data_without_the_region_are_not_taken_for_it(rng: np.random.Generator) -> None:
+    data = replace(table_of(drawn(rng, 200), label=-1), regions=())
+    with pytest.raises(ValueError, match="no region named 'cr'"):
+        observed_jointly(attacked(rng), data, ["correlations"], seed=1)
