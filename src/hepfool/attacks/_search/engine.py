@@ -113,8 +113,12 @@ def sweep_islands(
     """
     rows = search.extended(values)
     own = [np.flatnonzero(island.events[moving.events]) for island in search.islands]
+    if not (search.columns.alone or options.n_candidates):
+        # Moves that take other columns along cost more.
+        options = options._replace(n_candidates=_FOLLOWED_CANDIDATES)
+    n_places = most_candidates(search.layout, options, search.binning.edges)
     sweeps = [
-        _Sweep(search, island, rows, moving, places, options, reward, tuning, seed, last)
+        _Sweep(search, island, rows, moving, places, options, n_places, reward, tuning, seed, last)
         for island, places in zip(search.islands, own, strict=True)
         if len(places)
     ]
@@ -165,6 +169,7 @@ class _Sweep:
     moving: Moving
     own: IntArray
     options: Options
+    n_places: int
     reward: float
     tuning: Tuning
     seed: int
@@ -184,8 +189,7 @@ class _Sweep:
         ledger = self.search.ledger(self.island, self.rows) if self.island.groups else _no_ledger(self.search)
         pairs: Pairs | None = None
         if self.island.groups:
-            n_places = most_candidates(self.search.layout, self._options(), self.search.binning.edges)
-            pairs = self.search.pairs(self.island, self.rows, n_places)
+            pairs = self.search.pairs(self.island, self.rows, self.n_places)
         if self.island.score_groups and self.search.score is not None:
             self._keep_score(ledger, pairs)
         else:
@@ -207,14 +211,8 @@ class _Sweep:
             accounts = Accounts(ledger, self.search.layout, self.search.columns.counted)
             replay(ScoreLedger.of_nobody(len(self.rows)), accounts, pairs, self.rows, nowhere, landed)
 
-    def _options(self) -> Options:
-        """Limit the candidates of moves that take other columns along."""
-        if self.search.columns.alone or self.options.n_candidates:
-            return self.options
-        return self.options._replace(n_candidates=_FOLLOWED_CANDIDATES)
-
     def _task(self, moving: Moving, goals: Goals) -> Task:
-        return Task(self.search.layout, self._options(), self.rows, moving.events, goals, self.seed)
+        return Task(self.search.layout, self.options, self.rows, moving.events, goals, self.seed)
 
     def _simple(self, ledger: Ledger, pairs: Pairs | None) -> bool:
         """Whether every event counts in one group at most and no other column follows a move."""
@@ -226,7 +224,7 @@ class _Sweep:
             return sweep_profiles(ledger, task, self.search.trees, self.search.problem.classes[task.events])
         if self._simple(ledger, pairs):
             return sweep(ledger, task, n_ahead=self.tuning.n_ahead)
-        return sweep_rounds(ledger, task, self.search.columns, pairs)
+        return sweep_rounds(ledger, task, self.search.columns, pairs, self.n_places)
 
     def _by_margin(self) -> IntArray:
         """Places of the events: fooled ones first, then those with the smallest margin."""

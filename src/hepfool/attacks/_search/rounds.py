@@ -40,7 +40,7 @@ _BLOCK = 512
 
 
 def sweep_rounds(
-    ledger: Ledger, task: Task, columns: Columns, pairs: Pairs | None, *, block: int = _BLOCK
+    ledger: Ledger, task: Task, columns: Columns, pairs: Pairs | None, n_places: int, *, block: int = _BLOCK
 ) -> FloatArray:
     """
     Move each event towards its goal at the lowest price, block by block and feature by feature.
@@ -55,6 +55,8 @@ def sweep_rounds(
         What moves with what.
     pairs : Pairs, optional
         Sums over pairs of events, updated with every move.
+    n_places : int
+        Candidates of a move at most, see :func:`most_candidates`.
     block : int
         Events whose candidates are proposed at a time; with one, events move one after the other.
 
@@ -72,7 +74,8 @@ def sweep_rounds(
             waiting = _waiting(part, here, order[:, turn])
             for j in np.unique(order[waiting, turn]):
                 of = np.flatnonzero(waiting & (order[:, turn] == j))
-                proposed = _proposals(ledger, part, of, int(j))
+                proposed = np.full((len(of), n_places), np.nan)
+                _propose_all(ledger, part, of, int(j), proposed)
                 moved = _with_followers(columns, part.values[part.events[of]], int(j), proposed)
                 _settle(accounts, pairs, part, columns.touched[int(j)], of, moved, here)
     return taken
@@ -134,15 +137,9 @@ def most_candidates(layout: Layout, options: Options, edges: FloatArray) -> int:
     return max(options.n_candidates, int((width / steps)[counted].max(initial=0.0)) + 3)
 
 
-def _proposals(ledger: Ledger, task: Task, of: IntArray, j: int) -> FloatArray:
-    """List the candidates of one feature, NaN in free places, shape (n_events, n_candidates)."""
-    proposed = np.full((len(of), most_candidates(task.layout, task.options, ledger.bins[0, :, 0])), np.nan)
-    _propose_all(ledger, task, of, j, proposed)
-    return proposed
-
-
 @allocating_kernel
 def _propose_all(ledger: Ledger, task: Task, of: IntArray, j: int, proposed: FloatArray) -> None:
+    """List the candidates of one feature; free places stay as they are."""
     for position in range(of.shape[0]):
         index = of[position]
         i = task.events[index]
