@@ -13,7 +13,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Self, cast, get_args
+from typing import Any, Final, Literal, Self, cast, get_args
 
 import numpy as np
 
@@ -91,6 +91,67 @@ class Derived:
     def __repr__(self) -> str:
         """Name the function, and its code where it has any: the same in every process, so that a checkpoint is found again."""
         return f"Derived({list(self.inputs)}, {_named(self.function)}, tolerance={self.tolerance:g})"
+
+
+def _shaped(name: str, found: Any, wanted: tuple[int, ...]) -> FloatArray:
+    found = np.asarray(found)
+    if found.shape != wanted:
+        msg = f"the function of {name} returned shape {found.shape} for {wanted[0]} events"
+        raise ValueError(msg)
+    return found
+
+
+#: Events for which it costs less to repeat their values than to let them be broadcast.
+_FEW: Final = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Following:
+    """
+    A derived feature as a function of one of its inputs.
+
+    A formula computes once per event what does not depend on that input.
+
+    Attributes
+    ----------
+    name : str
+        Of the derived feature.
+    derived : Derived
+        How it follows.
+    inputs : tuple of int
+        Columns of its inputs.
+    moved : int
+        The column that takes other values.
+    """
+
+    name: str
+    derived: Derived
+    inputs: tuple[int, ...]
+    moved: int
+
+    def __call__(self, values: FloatArray, candidates: FloatArray) -> FloatArray:
+        """
+        Compute it.
+
+        Parameters
+        ----------
+        values : FloatArray, shape (n_events, n_features)
+            Values of all features.
+        candidates : FloatArray, shape (n_events, n_candidates)
+            Values of the input that moves, NaN for none.
+
+        Returns
+        -------
+        FloatArray, shape (n_events, n_candidates)
+            NaN where it does not exist.
+        """
+        function, n_candidates = self.derived.function, candidates.shape[1]
+        if isinstance(function, Formula) and len(values) > _FEW:
+            given = [candidates if k == self.moved else values[:, k, np.newaxis] for k in self.inputs]
+            return np.broadcast_to(function(*given), candidates.shape)
+        flat = candidates.reshape(-1)
+        given = [flat if k == self.moved else np.repeat(values[:, k], n_candidates) for k in self.inputs]
+        return _shaped(self.name, function(*given), flat.shape).reshape(candidates.shape)
 
 
 def _named(function: Callable[..., FloatArray]) -> str:
@@ -298,15 +359,47 @@ class FeatureSpace:
         >>> space.derive(np.array([[30.0, 40.0, 0.0]]), 2)
         array([70.])
         """
-        feature = self.features[column]
-        if feature.derived is None:
-            msg = f"{feature.name} is not derived"
+        derived = self._derivation(column)
+        found = derived.function(*(values[:, self.index(name)] for name in derived.inputs))
+        return _shaped(self.features[column].name, found, (len(values),))
+
+    def following(self, column: int, moved: int) -> Following:
+        """
+        Prepare the computation of a derived feature for several values of one of its inputs.
+
+        Parameters
+        ----------
+        column : int
+            The derived feature.
+        moved : int
+            The input that takes other values.
+
+        Returns
+        -------
+        Following
+            A function of all values and of those that the input takes.
+
+        Raises
+        ------
+        ValueError
+            If the feature is not derived.
+
+        Examples
+        --------
+        >>> total = Feature(name="sum_pt", derived=Derived.by("tau_pt + lepton_pt"))
+        >>> space = FeatureSpace(["tau_pt", "lepton_pt", total])
+        >>> space.following(2, 0)(np.array([[30.0, 40.0, 70.0]]), np.array([[31.0, 32.0]]))
+        array([[71., 72.]])
+        """
+        derived = self._derivation(column)
+        return Following(self.features[column].name, derived, tuple(map(self.index, derived.inputs)), moved)
+
+    def _derivation(self, column: int) -> Derived:
+        derived = self.features[column].derived
+        if derived is None:
+            msg = f"{self.features[column].name} is not derived"
             raise ValueError(msg)
-        found = np.asarray(feature.derived.function(*(values[:, self.index(name)] for name in feature.derived.inputs)))
-        if found.shape != (len(values),):
-            msg = f"the function of {feature.name} returned shape {found.shape} for {len(values)} events"
-            raise ValueError(msg)
-        return found
+        return derived
 
     def departs(self, values: FloatArray, column: int) -> BoolArray:
         """

@@ -22,6 +22,8 @@ _N_RESTARTS: Final = 10
 _N_STEPS: Final = 20
 #: First and last step, as fractions of half the width.
 _STEPS: Final = (0.5, 0.02)
+#: Events that descend together: what is computed for them stays in the cache.
+_AT_A_TIME: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,9 +158,14 @@ def restarted(
             break
         part = some_events(problem, left)
         reach = Sets.between(*ends(part, movable(part))) if sets is None else sets().select(left)
-        found, points = _descended(part, reach, _start(k, len(left), reach.spread.shape[-1], rng), bounded=sets is None)
+        start, found = _start(k, len(left), reach.spread.shape[-1], rng), np.zeros(len(left), dtype=np.bool_)
+        scale = reach.spread.max(axis=0) if sets is None else None
+        for first in range(0, len(left), _AT_A_TIME):
+            own = np.arange(first, min(first + _AT_A_TIME, len(left)))
+            block = some_events(problem, left[own])
+            found[own], points = _descended(block, reach.select(own), start[own], scale)
+            values.append(points[found[own]])
         events.append(left[found])
-        values.append(points[found])
         left = left[~found]
     return np.concatenate(events), np.concatenate(values)
 
@@ -205,21 +212,24 @@ def _start(k: int, n_events: int, n_coordinates: int, rng: np.random.Generator) 
 
 
 def _descended(
-    problem: AttackProblem, sets: Sets, coordinates: FloatArray, *, bounded: bool
+    problem: AttackProblem, sets: Sets, coordinates: FloatArray, scale: FloatArray | None
 ) -> tuple[BoolArray, FloatArray]:
-    """Follow the slope of the margin; return the first point of each event at which its class is another one."""
+    """
+    Follow the slope of the margin; return the first point of each event at which its class is another one.
+
+    With a scale of each feature, events stay within the bounds of the problem; without, wherever the sets take them.
+    """
     table, classifier = problem.table, cast("DifferentiableClassifier", problem.classifier)
     points, crossed = table.values.copy(), np.zeros(table.n_events, dtype=np.bool_)
-    scale = sets.spread.max(axis=0) if sets.spread.ndim == 2 else np.ones(table.n_features)
     for length in np.append(_STEPS[0] * (1.0 - np.arange(_N_STEPS) / _N_STEPS) + _STEPS[1], 0.0):
         moved = np.where(table.missing, np.nan, sets.at(coordinates))
-        moved = admissible(problem, table.values, moved) if bounded else single(moved)
+        moved = single(moved) if scale is None else admissible(problem, table.values, moved)
         margin, slope = classifier.margin_and_gradient(problem.network_values(moved), problem.classes)
         there = (np.isnan(moved) == table.missing).all(axis=1)  # a shift may take an event to where it cannot be
-        new = ~crossed & (margin <= 0.0) & there & (bounded | within_limits(table.features, moved))
+        new = ~crossed & (margin <= 0.0) & there & (scale is not None or within_limits(table.features, moved))
         points[new], crossed = moved[new], crossed | new
         slope = np.nan_to_num(slope)
-        if bounded:
+        if scale is not None:
             slope = total_slope(table.features, moved, slope, np.maximum(scale, 1e-12))
         coordinates = coordinates - length * np.sign(sets.along(slope[:, np.newaxis])[:, 0])
         coordinates = np.clip(coordinates, -1.0, 1.0)

@@ -182,3 +182,22 @@ def test_distance_correlations_are_refused_beside_derived_features() -> None:
 def test_functions_of_unknown_or_derived_features_are_refused(features: list[Feature | str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FeatureSpace(features)
+
+
+@pytest.mark.parametrize("n_events", [3, 200])
+@pytest.mark.parametrize("as_formula", [True, False])
+def test_candidates_of_an_input_are_derived_as_one_by_one(n_events: int, as_formula: bool) -> None:
+    def function(first: Any, second: Any) -> Any:
+        return np.sqrt(first * first + 2.0 * np.cosh(second))
+
+    derived = (
+        Derived.by("sqrt(first * first + 2 * cosh(second))") if as_formula else Derived(("first", "second"), function)
+    )
+    space = FeatureSpace(["first", "second", Feature(name="both", derived=derived)])
+    rng = np.random.default_rng(1)
+    values, candidates = rng.normal(size=(n_events, 3)), rng.normal(size=(n_events, 7))
+    candidates[0, 3:] = np.nan
+    found = space.following(2, 1)(values, candidates)
+    for k in range(7):
+        values[:, 1] = candidates[:, k]
+        np.testing.assert_array_equal(found[:, k], space.derive(values, 2))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hepfool.features import FeatureSpace
+from hepfool.features import FeatureSpace, Following
 from hepfool.typing import BoolArray, FloatArray, IntArray
 
 #: Displacement of numerical derivatives, in units of each feature's range.
@@ -24,12 +24,15 @@ class Columns(NamedTuple):
         Inputs of the network, then observables, as derived features.
     touched : dict of int to IntArray
         For each feature that may move, its own column and those that follow.
+    following : dict of int to tuple of Following
+        How to compute those that follow.
     counted : BoolArray, shape (n_columns,)
         Columns that count in the correlations.
     """
 
     features: FeatureSpace
     touched: dict[int, IntArray]
+    following: dict[int, tuple[Following, ...]]
     counted: BoolArray
 
     @classmethod
@@ -54,7 +57,8 @@ class Columns(NamedTuple):
             for j in range(len(features))
             if j not in features.derived
         }
-        return cls(features, touched, np.arange(len(features)) < n_inputs)
+        following = {j: tuple(features.following(int(d), j) for d in columns[1:]) for j, columns in touched.items()}
+        return cls(features, touched, following, np.arange(len(features)) < n_inputs)
 
     @property
     def alone(self) -> bool:
@@ -91,11 +95,11 @@ def total_slope(features: FeatureSpace, values: FloatArray, slope: FloatArray, r
     for d in features.derived:
         for name in _inputs(features, d):
             j = features.index(name)
-            up, down = values.copy(), values.copy()
-            up[:, j] += _SMALL * ranges[j]
-            down[:, j] -= _SMALL * ranges[j]
+            step = _SMALL * ranges[j]
+            sides = np.stack([values[:, j] + step, values[:, j] - step], axis=1)
             with np.errstate(all="ignore"):  # a step may leave the domain of the function
-                change = (features.derive(up, d) - features.derive(down, d)) / (2.0 * _SMALL * ranges[j])
+                up, down = features.following(d, j)(values, sides).T
+                change = (up - down) / (2.0 * step)
             result[:, j] += np.nan_to_num(slope[:, d] * change, nan=0.0, posinf=0.0, neginf=0.0)
     result[:, list(features.derived)] = 0.0
     return result

@@ -151,15 +151,12 @@ def _propose_all(ledger: Ledger, task: Task, of: IntArray, j: int, proposed: Flo
 
 def _with_followers(columns: Columns, rows: FloatArray, j: int, proposed: FloatArray) -> FloatArray:
     """Values of a feature and of what follows it, for all candidates, shape (n_events, n_candidates, n_touched)."""
-    touched = columns.touched[j]
-    moved = np.empty((*proposed.shape, len(touched)))
+    following = columns.following[j]
+    moved = np.empty((*proposed.shape, 1 + len(following)))
     moved[:, :, 0] = proposed
-    if len(touched) > 1:
-        repeated = np.repeat(rows, proposed.shape[1], axis=0)
-        repeated[:, j] = proposed.reshape(-1)
-        with np.errstate(all="ignore"):  # no candidate, no value
-            for t, d in enumerate(touched[1:], start=1):
-                moved[:, :, t] = columns.features.derive(repeated, int(d)).reshape(proposed.shape)
+    with np.errstate(all="ignore"):  # no candidate, no value
+        for t, follow in enumerate(following, start=1):
+            moved[:, :, t] = follow(rows, proposed)
     return moved
 
 
