@@ -94,11 +94,11 @@ class Derived:
 
 
 def _shaped(name: str, found: Any, wanted: tuple[int, ...]) -> FloatArray:
-    found = np.asarray(found)
-    if found.shape != wanted:
-        msg = f"the function of {name} returned shape {found.shape} for {wanted[0]} events"
+    result: FloatArray = np.asarray(found)
+    if result.shape != wanted:
+        msg = f"the function of {name} returned shape {result.shape} for {wanted[0]} events"
         raise ValueError(msg)
-    return found
+    return result
 
 
 #: Events for which it costs less to repeat their values than to let them be broadcast.
