@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple, Protocol, get_args
 import numpy as np
 
 from hepfool._ranges import check_counts, check_reals
+from hepfool._shown import Shown, cap_text
 from hepfool.events import EventTable, Region
 from hepfool.features import Derived, Feature, FeatureSpace
 from hepfool.statistics._bins import split_edges
@@ -83,6 +84,12 @@ class AtPower:
             )
             raise ValueError(msg)
         _check_cap("factor", self.factor)
+
+
+def _cap_in_words(cap: float | AtPower) -> str:
+    if isinstance(cap, AtPower):
+        return f"that of a power of {cap.detection_power:g} with {cap.n_data:g} data events (level {cap.level:g})"
+    return cap_text(cap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +315,28 @@ class Validation:
         if not (self.inputs or self.score or self.observables or self.correlations):
             msg = "a validation that compares nothing constrains no attack; give inputs, score, observables or correlations"
             raise ValueError(msg)
+
+    def _repr_html_(self) -> str:
+        """Tabulate the comparisons in a notebook; the ``repr`` is the provenance of an attack."""
+        marginals = {"inputs": self.inputs, "score": self.score} | {
+            f"observable {k}": v for k, v in self.observables.items()
+        }
+        rows = [
+            (
+                name,
+                f"distance ≤ {_cap_in_words(one.max_js_distance)}",
+                f"{one.n_bins} + {one.n_quantiles}",
+                one.separately or self.separately,
+            )
+            for name, one in marginals.items()
+            if one is not None
+        ]
+        if (kept := self.correlations) is not None:
+            cap = f"shift ≤ {_cap_in_words(kept.max_shift)} ({kept.kind})"
+            rows.append(("correlations", cap, "", kept.separately or self.separately))
+        if self.flagged is not None:
+            rows.append(("fraction flagged by a detector", "with the score", "", self.separately))
+        return Shown("Validation", ("comparison", "cap", "bins + quantile bins", "separately"), rows).html()
 
     @classmethod
     def at_power(

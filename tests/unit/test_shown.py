@@ -14,16 +14,20 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from rich.console import Console
+from torch import nn
 
 from hepfool._progress import progress_bars
 from hepfool._shown import Displayed, Shown
 from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
-from hepfool.events import EventTable, Region
+from hepfool.events import Envelope, EventTable, Region
 from hepfool.io import write_partitions
+from hepfool.models import TorchClassifier
 from hepfool.plots import marginal
 from hepfool.statistics import CheckSettings
 from hepfool.study import Study, judged
 from hepfool.summary import decide
+from hepfool.validation import Validation
+from hepfool.worst_case import Certificate, certify
 from tests.specimens import SineClassifier, events
 
 HOSTILE = "<script>alert(1)</script>&\x1b[31m"
@@ -50,11 +54,35 @@ def shown(result: AttackResult, tmp_path_factory: pytest.TempPathFactory) -> dic
         "partitions": write_partitions(tmp_path_factory.mktemp("partitions"), [result.nominal]),
         "sums": study.sums,
         "validated": result.validated,
+        "certificate": certificate(),
         "study": Study(output=Path("report"), attack=CONSERVAttack(strategy="frugal"), detector=None),
     }
 
 
-NAMES = ("table", "result", "verdict", "summary", "checks", "partitions", "sums", "validated", "study")
+def certificate() -> Certificate:
+    layer = nn.Linear(1, 1)
+    nn.init.ones_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    table = EventTable.from_arrays([[-1.0], [-0.1], [0.2]], labels=[0, 0, 1], features=["pt"], weights=[1.0, 2.0, 0.5])
+    return certify(TorchClassifier(nn.Sequential(layer), output="logit"), table, Envelope.absolute(table, [0.15]))
+
+
+def test_a_certificate_counts_what_is_proved() -> None:
+    title, _, found, proved, *rest = repr(certificate()).splitlines()
+    assert title.endswith("between 0.5714 (found) and 0.5714 (proved)")
+    assert found.split()[-3:-1] == ["1", "2"]
+    assert proved.split()[-3:-1] == ["2", "1.5"]
+    assert rest == ["every input moves by itself"]
+
+
+def test_a_validation_is_a_table_of_its_caps() -> None:
+    cells = Cells(Validation.at_power(0.2, n_data=1000)._repr_html_()).texts
+    assert cells[1:5] == ["comparison", "cap", "bins + quantile bins", "separately"]
+    assert "distance ≤ that of a power of 0.2 with 1000 data events (level 0.05)" in cells
+    assert "shift ≤ 0.0300 (pearson)" in Cells(Validation()._repr_html_()).texts
+
+
+NAMES = ("table", "result", "verdict", "summary", "checks", "partitions", "sums", "validated", "certificate", "study")
 
 
 class Cells(HTMLParser):

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepfool._ranges import check_counts
+from hepfool._shown import Displayed, Shown, listed
 from hepfool.attacks._bounds import Bounds
 from hepfool.attacks._checks import Target, attacked_events, generator
 from hepfool.attacks._problem import AttackProblem
@@ -48,8 +49,8 @@ _PROVED: Final = 1
 _FOUND: Final = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Certificate:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Certificate(Displayed):
     """
     What is known of the worst case.
 
@@ -131,10 +132,27 @@ class Certificate:
         sure, possible = gained[states == "found"].sum(), gained[states != "proved"].sum()
         return float(sure / total), float(possible / total)
 
-    def __repr__(self) -> str:
-        """Say the bracket in a sentence, and print no array."""
-        open_ = f"; not resolved: {self.unresolved:.2%}" if self.unresolved else ""
-        return f"worst case between {self.found:.4f} (found) and {self.proved:.4f} (proved){open_}"
+    def _shown(self) -> Shown:
+        weights, states = self.nominal.weights, self.states
+        found, proved = self.limits()
+        names = {"found": "class changes (found)", "proved": "class cannot change (proved)", "open": "not resolved"}
+        own = {text: self.attacked & (states == state) for state, text in names.items()}
+        rows = [
+            (text, str(int(chosen.sum())), f"{weights[chosen].sum():g}", f"{np.median(self.boxes[chosen]):g}")
+            for text, chosen in own.items()
+            if chosen.any()
+        ]
+        ended = "" if self.finished else "stopped by an interrupt" if self.interrupted else "stopped by its budget"
+        return Shown(
+            f"Certificate: fooling ratio in the worst case between {found:.4f} (found) and {proved:.4f} (proved)",
+            ("attacked events", "number", "yield", "parts, median"),
+            rows,
+            (
+                f"follows shifts of {listed(self.sources)}" if self.sources else "every input moves by itself",
+                *(f"wider than the truth: {text}" for text in self.relaxed),
+                ended,
+            ),
+        )
 
 
 def certify(  # noqa: PLR0913 - what is certified, within what, and at which price
