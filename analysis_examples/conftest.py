@@ -10,4 +10,8 @@ from tests.conftest import reference_data, rng, test_data
 __all__ = ["reference_data", "rng", "test_data"]
 
 # Scripts, which import what lies beside them; a pattern would take their tests along.
-collect_ignore = [str(path) for path in Path(__file__).parent.glob("papers/conservattack/*.py")]
+collect_ignore = [
+    str(path)
+    for pattern in ("papers/conservattack/*.py", "frameworks/*.py")
+    for path in Path(__file__).parent.glob(pattern)
+]

@@ -110,10 +110,23 @@ def _read_root(path: Path, names: Sequence[str] | None, tree: str) -> Any:
 
 def _read_parquet(path: Path, names: Sequence[str] | None, tree: str) -> Any:  # noqa: ARG001 - one signature for all
     with arrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        available = [name for field in file.schema_arrow for name in _fields(field)]
         if names is None:
-            return list(file.schema_arrow.names)
-        _require(path, names, file.schema_arrow.names, "column")
-        return _to_numpy(file.read(columns=list(names)))
+            return available
+        _require(path, names, available, "column")
+        table = file.read(columns=list(names))
+        while any(map(arrow.types.is_struct, table.schema.types)):
+            table = table.flatten()
+        found = _to_numpy(table)
+        return {name: found[name] for name in names}
+
+
+def _fields(field: Any, before: str = "") -> list[str]:
+    """Name a column, or the fields of records, such as muon.pt."""
+    name = before + field.name
+    if not arrow.types.is_struct(field.type):
+        return [name]
+    return [found for inner in field.type for found in _fields(inner, f"{name}.")]
 
 
 def _read_csv(path: Path, names: Sequence[str] | None, tree: str) -> Any:  # noqa: ARG001 - one signature for all

@@ -442,3 +442,15 @@ def test_a_remote_path_is_refused_in_one_sentence(protocol: str, tmp_path: Path)
         with pytest.raises(ValueError, match=r"is a remote path .* copy it first"):
             attempt()
     assert not list(tmp_path.iterdir())
+
+
+def test_fields_of_records_in_parquet_are_columns(tmp_path: Path) -> None:
+    inner = [{"pt": 30.0, "id": {"tight": 1}}, {"pt": None, "id": {"tight": 0}}, None, {"pt": 40.0, "id": {"tight": 1}}]
+    pyarrow.parquet.write_table(pa.table({"muon": inner, "a.b": [1.0, 2.0, 3.0, 4.0]}), tmp_path / "a.parquet")
+    table = read_table(tmp_path / "a.parquet", features=["muon.pt", "muon.id.tight", "a.b"])
+    np.testing.assert_array_equal(table.values, [[30, 1, 1], [np.nan, 0, 2], [np.nan, np.nan, 3], [40, 1, 4]])
+    with pytest.raises(ValueError, match=r"no column 'muon'; did you mean muon\.pt"):
+        read_table(tmp_path / "a.parquet", features=["muon"])
+    pyarrow.parquet.write_table(pa.table({"muon": [{"pt": 1.0}], "muon.pt": [2.0]}), tmp_path / "b.parquet")
+    with pytest.raises(ValueError, match=r"more than one column 'muon\.pt'"):
+        read_table(tmp_path / "b.parquet", features=["muon.pt"])
