@@ -33,9 +33,10 @@ from hepfool.exceptions import NotCertifiableError
 from hepfool.identity import identity, table_digest
 from hepfool.io import WorkFolder, key_of
 from hepfool.models import Classifier
-from hepfool.studies import Measured
+from hepfool.studies import ALL_EVENTS, Measured
 from hepfool.training import auroc
-from hepfool.typing import ProgressCallback
+from hepfool.typing import BoolArray, IntArray, ProgressCallback
+from hepfool.worst_case import Certificate
 
 __all__ = ["Architecture", "Task", "Trainer", "run_sensitivity_grid"]
 
@@ -205,16 +206,42 @@ def _measured(task: Task, architecture: Architecture, seed: int) -> TrainedSensi
 
 def _limits(task: Task, classifier: Classifier) -> Limits | None:
     """Prove what can be proved of the same events within the same envelope."""
-    settings = task.settings
+    settings, table = task.settings, task.test
     if not settings.proof_seconds:
         return None
     try:
-        found = certify(
-            classifier, task.test, task.envelope, target=settings.target, seconds=settings.proof_seconds, rng=0
-        )
+        found = certify(classifier, table, task.envelope, target="all", seconds=settings.proof_seconds, rng=0)
     except NotCertifiableError:
         return None
-    return Limits(found=found.found, proved=found.proved, seconds=found.seconds)
+    classes = classifier.predict(table.network_values)
+    selected = classes == settings.selected_class
+    inside = (
+        np.ones(table.n_events, dtype=np.bool_) if settings.region == ALL_EVENTS else table.region(settings.region).mask
+    )
+    sides = [_weights(found, events & inside) for events in (selected, ~selected)]
+    total = table.weights[selected & inside].sum()
+    return Limits(
+        flips=found.limits(_counted(task, classes)),
+        yield_shift=(max(found for found, _ in sides) / total, max(proved for _, proved in sides) / total),
+        seconds=found.seconds,
+    )
+
+
+def _counted(task: Task, classes: IntArray) -> BoolArray:
+    """Mark the events whose flips count."""
+    target, labels = task.settings.target, task.test.labels
+    if target == "all":
+        return np.ones(len(labels), dtype=np.bool_)
+    return np.asarray((classes == labels) & (True if target == "correct" else labels == target))
+
+
+def _weights(certificate: Certificate, events: BoolArray) -> tuple[float, float]:
+    """Weight of some events that changes class, and that may at most."""
+    if not events.any():
+        return 0.0, 0.0
+    total = float(certificate.nominal.weights[events].sum())
+    found, proved = certificate.limits(events)
+    return total * found, total * proved
 
 
 def _read(content: bytes) -> TrainedSensitivity:
@@ -227,8 +254,13 @@ def _read(content: bytes) -> TrainedSensitivity:
         seed=record["seed"],
         auroc=record["auroc"],
         found=HiddenSensitivity(**{**found, **parts}),
-        limits=None if limits is None else Limits(**limits),
+        limits=None if limits is None else _bracket(limits),
     )
+
+
+def _bracket(content: dict[str, Any]) -> Limits:
+    pairs: dict[str, Any] = {name: tuple(content[name]) for name in get_args(Quantity)}
+    return Limits(**{**content, **pairs})
 
 
 def _sensitivity(content: dict[str, Any]) -> Sensitivity:

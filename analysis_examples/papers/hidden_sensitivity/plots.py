@@ -23,8 +23,10 @@ _KINDS: Final = (
     ("random", "Random draws, mean", "o"),
     ("attack", "Attack, marginals and correlations kept", "^"),
 )
+#: What nothing but the envelope limits.
+_PROVED: Final = "Proved not to be exceeded within the envelope"
 _AXES: Final[tuple[tuple[Quantity, str], ...]] = (("flips", "Fooling ratio"), ("yield_shift", "Relative yield shift"))
-_HEADROOM: Final = 1.5
+_HEADROOM: Final = 1.9
 #: Distance of the trainings from their mean.
 _BESIDE: Final = 0.09
 
@@ -85,7 +87,19 @@ def _draw(
             text = None if named else label
             ax.errorbar(at, mean.value, error, fmt=marker, color=colour, markersize=10, capsize=4, label=text)
             named, highest = True, max(highest, *values)
+    highest = max(highest, _draw_limits(ax, grid, places, quantity))
     return highest if highest > 0.0 else 1.0
+
+
+def _draw_limits(ax: Axes, grid: SensitivityGrid, places: list[tuple[str, str]], quantity: Quantity) -> float:
+    """Lines at what is proved, where something is; returns the highest of them."""
+    highest, label = 0.0, _PROVED
+    for x, place in enumerate(places):
+        limit = grid.limit(*place, quantity, "proved").value
+        if not np.isnan(limit):
+            ax.plot([x - 0.36, x + 0.42], [limit, limit], color="black", linewidth=3, label=label or None)
+            highest, label = max(highest, limit), ""
+    return highest
 
 
 def _finish(upper: Axes, lower: Axes, grid: SensitivityGrid, places: list[tuple[str, str]], style: PlotStyle) -> None:

@@ -134,20 +134,20 @@ class HiddenSensitivity:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """
-    The largest fooling ratio within the envelope, from both sides; nothing but the envelope limits it.
+    The worst case within the envelope, from both sides; nothing but the envelope limits it.
 
     Attributes
     ----------
-    found : float
-        Fraction of the attacked events whose class does change.
-    proved : float
-        Fraction whose class may change at most.
+    flips : (float, float)
+        Fraction of the attacked events whose class does change, and that whose class may change at most.
+    yield_shift : (float, float)
+        The same for the size of the relative change of the selected yield: the larger one of all that leave, and all that enter.
     seconds : float
         CPU time.
     """
 
-    found: float
-    proved: float
+    flips: tuple[float, float]
+    yield_shift: tuple[float, float]
     seconds: float
 
 
@@ -250,7 +250,7 @@ class SensitivityGrid:
         """
         return _mean(self.values(task, architecture, quantity, number))
 
-    def limit(self, task: str, architecture: str, side: Literal["found", "proved"]) -> Measured:
+    def limit(self, task: str, architecture: str, quantity: Quantity, side: Literal["found", "proved"]) -> Measured:
         """
         Average one side of the limits over the trainings of a cell.
 
@@ -258,8 +258,10 @@ class SensitivityGrid:
         ----------
         task, architecture : str
             Which cell.
+        quantity : {"flips", "yield_shift"}
+            Of what.
         side : {"found", "proved"}
-            Field of :class:`Limits`.
+            What does happen, or what cannot be exceeded.
 
         Returns
         -------
@@ -267,7 +269,8 @@ class SensitivityGrid:
             As :meth:`mean`; NaN where nothing can be proved.
         """
         runs = self.cells.get((task, architecture), ())
-        return _mean([getattr(run.limits, side) for run in runs if run.limits is not None])
+        place = ("found", "proved").index(side)
+        return _mean([getattr(run.limits, quantity)[place] for run in runs if run.limits is not None])
 
 
 def _mean(values: Sequence[float]) -> Measured:

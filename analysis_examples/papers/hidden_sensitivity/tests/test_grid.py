@@ -102,12 +102,17 @@ def test_what_cannot_be_exceeded_is_proved_where_it_can_be(tmp_path: Path) -> No
     for run in runs[0].cells["first", "MLP"]:
         assert run.limits is not None
         # The attack is one step to the ends of the envelope, which is part of what the proof covers.
-        assert run.found.flips.attack.value <= run.limits.proved + 1e-12
-        assert 0.0 < run.limits.found <= run.limits.proved < 1.0
-    found, proved = (runs[0].limit("first", "MLP", side) for side in ("found", "proved"))
-    assert found.value <= proved.value
+        for attack, (low, high) in (
+            (run.found.flips.attack, run.limits.flips),
+            (run.found.yield_shift.attack, run.limits.yield_shift),
+        ):
+            assert abs(attack.value) <= high + 1e-12
+            assert 0.0 < low <= high < 1.0
+    for quantity in ("flips", "yield_shift"):
+        found, proved = (runs[0].limit("first", "MLP", quantity, side) for side in ("found", "proved"))
+        assert found.value <= proved.value
     assert [run.limits for run in runs[0].cells["first", "other"]] == [None, None]
-    assert np.isnan(runs[0].limit("first", "other", "proved").value)
+    assert np.isnan(runs[0].limit("first", "other", "flips", "proved").value)
 
 
 def test_finished_trainings_are_not_repeated(tmp_path: Path) -> None:

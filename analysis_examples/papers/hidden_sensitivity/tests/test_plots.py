@@ -13,6 +13,7 @@ from analysis_examples.papers.hidden_sensitivity.tests.specimens import sensitiv
 def test_points_are_means_with_errors_over_trainings() -> None:
     grid = sensitivity_grid()
     _, axes = plot_hidden_sensitivity(grid)
+    places = [(task, name) for task in grid.tasks for name in grid.architectures]
     for ax, quantity in zip(axes, ("flips", "yield_shift"), strict=True):
         drawn: list[Any] = list(ax.containers)
         for container, number in zip(
@@ -29,6 +30,9 @@ def test_points_are_means_with_errors_over_trainings() -> None:
             assert container.lines[0].get_ydata()[0] == mean.value
             (low, high) = container.lines[2][0].get_segments()[0][:, 1]
             assert (high - low) / 2 == pytest.approx(mean.error)
+        lines: list[Any] = [line for line in ax.lines if line.get_linewidth() == 3.0]
+        limits = [grid.limit(*place, quantity, "proved").value for place in (places[0], places[7])]  # type: ignore[arg-type]
+        assert [line.get_ydata()[0] for line in lines] == limits
     dashes = [text for text in axes[0].texts if text.get_text() == "–"]
     assert [text.get_position()[0] for text in dashes] == [5.0]
     assert [label.get_text() for label in axes[1].get_xticklabels()] == ["MLP", "PFN", "Attention", "Trees"] * 2
