@@ -30,17 +30,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
     module = mlp(3, (8, 4)).eval()
     classifier = TorchClassifier(module, output="logit", n_features=3)
-    values = np.random.default_rng(1).normal(size=(400, 3)).astype(np.float32)
-    scores = classifier.scores(values)[:, 1]
+    values = np.random.default_rng(1).normal(size=(400, 3)).astype(np.float32).astype(np.float64)
+    last = module[-1]
+    assert isinstance(last, nn.Linear)
     with torch.no_grad():  # half of the events on either side
-        next(layer for layer in reversed(list(module.modules())) if isinstance(layer, nn.Linear)).bias -= torch.logit(
-            torch.tensor(float(np.median(scores)))
-        )
+        last.bias.sub_(module(torch.tensor(values, dtype=torch.float32)).median())
     classifier = TorchClassifier(module, output="logit", n_features=3)
     table = EventTable.from_arrays(values, features=NAMES, labels=classifier.predict(values))
     write_table(table, folder / "events.parquet")
     export_program(classifier, folder / "m.pt2")
-    torch.jit.save(torch.jit.trace(module, torch.zeros(2, 3)), folder / "script.pt")
+    torch.jit.save(torch.jit.trace(module, torch.zeros(2, 3)), folder / "script.pt")  # type: ignore[no-untyped-call]
     save_state(classifier, folder / "state.pt")
     (folder / "network.py").write_text(CODE, encoding="utf-8")
     if pytest.importorskip("onnx"):
