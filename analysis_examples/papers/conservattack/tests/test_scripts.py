@@ -26,7 +26,8 @@ SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if "__main__" in path
 def names(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Any]]:
     """What a script defines."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.delitem(sys.modules, "common", raising=False)
+    for shared in ("common", "inputs"):
+        monkeypatch.delitem(sys.modules, shared, raising=False)
     return lambda script: runpy.run_path(str(FOLDER / f"{script}.py"))
 
 
@@ -58,13 +59,43 @@ def test_jets_are_read_from_arrays_with_empty_places(
         padded[jet, :n] = np.stack([np.sort(rng.uniform(1, 90, n))[::-1], *rng.normal(0, 0.3, (2, n))], axis=1)
     path = tmp_path / "jets.npz"
     np.savez(path, constituents=padded, label=np.array([1, 0, 1], dtype=np.int8))
-    table = names("jets")["jet_events"](path)
+    table = names("inputs")["jet_events"](path)
     flat = np.concatenate([padded[jet, :n] for jet, n in enumerate(counts)]).astype(float)
     constituents = ak.unflatten(ak.zip(dict(zip(("pt", "eta", "phi"), flat.T, strict=True))), counts)
     expected = topodnn_table(ak.zip({"constituents": constituents}, depth_limit=1), labels=[1, 0, 1])
     np.testing.assert_array_equal(table.values, expected.values)
     assert table.labels.tolist() == [1, 0, 1]
     assert table.missing[1].sum() == 3 * 27
+
+
+@pytest.mark.parametrize(("file", "task"), [("jets.npz", "jets"), (".", "jets"), ("events.csv.gz", "higgs")])
+def test_the_path_says_what_it_holds(
+    names: Callable[[str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, task: str
+) -> None:
+    task_events = names("inputs")["task_events"]
+    table = EventTable.from_arrays(np.zeros((1200, 2)), labels=np.arange(1200) % 2)
+    read: list[Path] = []
+
+    def reader(path: Path, **_: Any) -> EventTable:
+        read.append(path)
+        return table
+
+    for name in ("jet_events", "higgs_events"):
+        monkeypatch.setitem(task_events.__globals__, name, reader)
+    found, events = task_events(tmp_path / file, quick=True)
+    assert (found, read) == (task, [tmp_path / file])
+    assert events.n_events == (1000 if task == "jets" else 1200)
+
+
+@pytest.mark.parametrize(
+    ("task", "table", "steps"), [("higgs", "table_4", (0.006, 0.01)), ("jets", "table_13", (0.02, 0.1))]
+)
+def test_augmentation_takes_the_table_of_its_task(
+    names: Callable[[str], dict[str, Any]], task: str, table: str, steps: tuple[float, float]
+) -> None:
+    attacks = names("augmentation")["attacks"](task, "move", quick=False)
+    assert list(attacks) == [table, "frugal", "pgd"]
+    assert (attacks[table].step, attacks[table].max_js_change) == steps
 
 
 def test_published_numbers_stand_below_ours(
