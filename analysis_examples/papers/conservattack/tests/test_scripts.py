@@ -98,6 +98,19 @@ def test_augmentation_takes_the_table_of_its_task(
     assert (attacks[table].step, attacks[table].max_js_change) == steps
 
 
+@pytest.mark.parametrize(("task", "iterations", "batch"), [("higgs", 4, 1024), ("jets", 5, 256)])
+def test_adversarial_training_draws_from_the_ranges_of_its_task(
+    names: Callable[[str], dict[str, Any]], rng: np.random.Generator, task: str, iterations: int, batch: int
+) -> None:
+    script = names("adversarial_training")
+    settings = script["settings"](task, None, quick=False)
+    assert (settings.n_iterations, settings.training.batch_size) == (iterations, batch)
+    per_move, from_nominal = (script["drawn"](task, caps)(rng) for caps in ("move", "nominal"))
+    assert 0.005 <= per_move.max_js_change <= 0.03
+    assert 0.005 <= from_nominal.max_js_distance <= 0.03
+    assert from_nominal.max_js_change == np.inf
+
+
 def test_published_numbers_stand_below_ours(
     names: Callable[[str], dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
