@@ -155,9 +155,9 @@ def show_cross_runs(title: str, runs: CrossRuns) -> None:
 def show_flags(flags: Any) -> None:
     """Print how often clean events were flagged, and how often by chance, of ``systematic_misclassification``."""
     Console(width=140).print(
-        f"Of {flags.n_events} clean events {flags.observed} are flagged 0, 1, … times, by chance {flags.expected.round(1)}; "
-        f"excess at {flags.times[flags.significant]}; p-value {flags.p_value:.2g}, "
-        f"variance over binomial {flags.dispersion:.2f}"
+        f"Of {flags.n_events} clean events {flags.observed.tolist()} are flagged 0, 1, … times, by chance "
+        f"{flags.expected.round(1).tolist()}; excess at {flags.times[flags.significant].tolist()}; "
+        f"p-value {flags.p_value:.2g}, variance over binomial {flags.dispersion:.2f}"
     )
 
 

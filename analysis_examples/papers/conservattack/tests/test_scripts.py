@@ -129,6 +129,13 @@ def test_published_numbers_stand_below_ours(
     assert list(line.get_ydata()) == [0.89, 0.89]
 
 
+def test_only_momenta_of_pseudo_data_are_scaled(names: Callable[[str], dict[str, Any]]) -> None:
+    columns = ["constituent_0_pt", "constituent_1_phi"]
+    table = EventTable.from_arrays([[100.0, 0.1], [np.nan, -0.2]], features=columns)
+    moved = names("clean_jets")["scaled"](table, 1.03)
+    np.testing.assert_allclose(moved.values, [[103.0, 0.1], [np.nan, -0.2]])
+
+
 @pytest.mark.slow
 def test_the_donut_runs_to_its_figures(tmp_path: Path) -> None:
     command = [sys.executable, "donut.py", "--quick", "-o", str(tmp_path)]
@@ -143,7 +150,7 @@ def test_the_donut_runs_to_its_figures(tmp_path: Path) -> None:
 
 def test_every_script_and_figure_is_in_the_readme() -> None:
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert len(SCRIPTS) == 7
+    assert len(SCRIPTS) == 8
     for script in SCRIPTS:
         assert f"{script}.py" in text
     for figure in (FOLDER / "figures").iterdir():
