@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import awkward as ak
@@ -111,6 +112,17 @@ def test_adversarial_training_draws_from_the_ranges_of_its_task(
     assert from_nominal.max_js_change == np.inf
 
 
+def test_few_events_take_other_tables_for_test_events(names: Callable[[str], dict[str, Any]]) -> None:
+    script = names("limited_data")
+    study = script["published"](script["plan"](2500, 5, "move", quick=False), 2500, "move", quick=False)
+    assert study.n_events == (2500, 1000, 1000)
+    assert {name: attack.max_js_change for name, attack in study.attacks.items()} == {
+        "Pearson": 0.02,
+        "Distance correlation": 0.07,
+    }
+    assert {name: attack.max_js_change for name, attack in study.test_attacks.items()} == {"Distance correlation": 0.01}
+
+
 def test_published_numbers_stand_below_ours(
     names: Callable[[str], dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,6 +148,34 @@ def test_only_momenta_of_pseudo_data_are_scaled(names: Callable[[str], dict[str,
     np.testing.assert_allclose(moved.values, [[103.0, 0.1], [np.nan, -0.2]])
 
 
+def test_the_map_of_augmentation_gathers_its_seeds(names: Callable[[str], dict[str, Any]]) -> None:
+    script = names("augmentation_map")
+    n_parts = len(script["PARTS"])
+    seeds = [
+        {"baseline": [0.8], "weak": [0.0], "strong": [0.5, *np.full(n_parts, 0.01)]},
+        {"baseline": [0.8], "weak": [0.1, *np.full(n_parts, 0.2)], "strong": [0.7, *np.full(n_parts, 0.03)]},
+        {"baseline": [0.8], "weak": [0.3, *np.full(n_parts, 0.1)], "strong": [0.6, *np.full(n_parts, 0.02)]},
+    ]
+    cells = script["collected"](script["regimes"](quick=True)[0], seeds)
+    assert [cell.attack for cell in cells] == ["weak"] * n_parts + ["strong"] * n_parts
+    weak, strong = cells[0], cells[-1]
+    # A seed at which nothing was fooled has no part to add.
+    assert (weak.fooled, weak.gains.tolist()) == (pytest.approx(0.2), [0.2, 0.1])
+    assert (strong.mean, strong.error) == (pytest.approx(0.02), pytest.approx(0.01 / np.sqrt(3)))
+    assert strong.stands_out
+    assert not strong._replace(gains=strong.gains - 0.01).stands_out
+
+
+def test_successes_near_the_boundary_come_first(names: Callable[[str], dict[str, Any]]) -> None:
+    scores = np.array([0.9, 0.55, 0.2, 0.6])
+    result = SimpleNamespace(
+        adversarial_scores=np.stack([1.0 - scores, scores], axis=1),
+        fooled=scores > 0.5,
+        threshold=0.5,
+    )
+    assert names("augmentation_map")["nearest"](result).tolist() == [1, 2, 0]
+
+
 @pytest.mark.slow
 def test_the_donut_runs_to_its_figures(tmp_path: Path) -> None:
     command = [sys.executable, "donut.py", "--quick", "-o", str(tmp_path)]
@@ -150,7 +190,7 @@ def test_the_donut_runs_to_its_figures(tmp_path: Path) -> None:
 
 def test_every_script_and_figure_is_in_the_readme() -> None:
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert len(SCRIPTS) == 8
+    assert len(SCRIPTS) == 9
     for script in SCRIPTS:
         assert f"{script}.py" in text
     for figure in (FOLDER / "figures").iterdir():
