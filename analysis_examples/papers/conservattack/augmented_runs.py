@@ -10,14 +10,18 @@ events, displaced at random by as much: what it gains is due to more and smeared
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from scipy import stats
 
+from analysis_examples.papers.conservattack.kept import kept
 from hepfool.attacks import Attack, AttackResult, Noise, run_attack, travel
 from hepfool.defences import successes
 from hepfool.events import EventTable
+from hepfool.identity import table_digest
 from hepfool.models import Classifier, TorchClassifier
 from hepfool.studies import completed
 from hepfool.training import Network, TrainingSettings, auroc, fit
@@ -165,6 +169,7 @@ def run_augmentation(
     test: EventTable,
     *,
     seed: int,
+    resume: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> Augmentation:
     """
@@ -180,6 +185,8 @@ def run_augmentation(
         Clean labelled events.
     seed : int
         Same seed, same result; the three trainings of a repetition start from the same random state.
+    resume : pathlib.Path, optional
+        Folder of finished seeds; nothing is kept by default.
     progress : callable, optional
         Called with the present step and the finished fraction.
 
@@ -198,9 +205,11 @@ def run_augmentation(
     if plan.n_train is not None and plan.n_train > train.n_events:
         msg = f"n_train {plan.n_train} exceeds the {train.n_events} events to draw from; give more events"
         raise ValueError(msg)
-    runs = []
-    for rng in np.random.default_rng(seed).spawn(plan.n_seeds):
-        runs.append(_run(plan, train, validation, test, rng))
+    runs, events = [], [table_digest(part) for part in (train, validation, test)]
+    for k, rng in enumerate(np.random.default_rng(seed).spawn(plan.n_seeds)):
+        key = (replace(plan, n_seeds=_FEWEST_SEEDS), events, seed, k)
+        run = kept(resume, key, partial(_run, plan, train, validation, test, rng))
+        runs.append(AugmentedRun(**run))
         if progress is not None:
             progress("Train and attack", len(runs) / plan.n_seeds)
     return Augmentation(runs=tuple(runs), n_test=test.n_events, seed=seed)

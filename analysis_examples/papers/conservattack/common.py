@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the studies share: events, networks, and tables and figures of several trainings."""
+"""What the studies share: networks, and tables and figures of several trainings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 import click
 import numpy as np
-from coffea.nanoevents import NanoAODSchema
-from coffea.processor import IterativeExecutor, Runner
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import Progress
@@ -20,19 +18,16 @@ from torch import nn
 
 from hepfool.attacks import PRESETS, AttackResult, CONSERVAttack, from_nominal, scaled_to
 from hepfool.events import EventTable
-from hepfool.features import FeatureSpace
-from hepfool.io import read_table
 from hepfool.models import Standardise, mlp
 from hepfool.plots import PlotStyle, add_experiment_label
-from hepfool.processors import TableProcessor, run_processor
-from hepfool.samples import higgsml, htautau
-from hepfool.samples.htautau_analysis import HiggsToTauTau
 from hepfool.studies import CrossRuns
 from hepfool.training import TrainingSettings
 
 STYLE = PlotStyle(experiment="plain", label="")
 #: For ``--quick``.
 QUICK_TRAINING = TrainingSettings(max_epochs=4, batch_size=64, learning_rate=3e-3)
+#: Events per step of a training, by task.
+BATCH_SIZES = {"higgs": 1024, "jets": 256}
 #: Test events of the paper's Higgs study.
 PUBLISHED_TEST_EVENTS = 63_000
 
@@ -58,45 +53,9 @@ def quick_attack(attack: CONSERVAttack) -> CONSERVAttack:
     return replace(scaled_to(attack, 500, published_n_events=PUBLISHED_TEST_EVENTS), n_iterations=2)
 
 
-class Schema(NanoAODSchema):  # type: ignore[misc]  # coffea has no types
-    """Stays quiet about collections that the sample does not have."""
-
-    warn_missing_crossrefs = False
-
-
 def network(table: EventTable) -> nn.Module:
     """Layers of Tables 19 and 21 of the paper, for any number of inputs."""
     return mlp(table.n_features, (300, 102, 12, 6), preprocessing=Standardise.of(table))
-
-
-def higgs_events(file: Path | None, *, quick: bool) -> EventTable:
-    """
-    Read the file of the ATLAS Higgs challenge, or else the sample of the package.
-
-    Every column is attacked by itself, as in the paper, except for the number of jets.
-    """
-    if file is None:
-        runner = Runner(IterativeExecutor(status=False), schema=Schema, chunksize=1500, maxchunks=1 if quick else None)
-        analysis = HiggsToTauTau(luminosity_pb=htautau.luminosity_pb())
-        table = run_processor(runner, htautau.fileset(), TableProcessor(analysis))["table"]
-        # Every event counts the same, all are constrained alike, and every column moves by itself, as published.
-        table = EventTable.from_arrays(table.values, labels=table.labels, features=all_free(table.features))
-    else:
-        features = all_free(higgsml.FEATURES)
-        classes, missing = {"b": 0, "s": 1}, higgsml.MISSING_VALUE
-        table = read_table(file, features=features, label="Label", classes=classes, missing_value=missing)
-    return some(table, 2000) if quick else table
-
-
-def all_free(features: FeatureSpace) -> FeatureSpace:
-    """Take no column for a function of others."""
-    return FeatureSpace([replace(feature, derived=None) for feature in features])
-
-
-def some(table: EventTable, n_events: int) -> EventTable:
-    """Return a few of the events, drawn once and for all."""
-    chosen = np.random.default_rng(1).permutation(table.n_events)[:n_events]
-    return table.select(np.sort(chosen))
 
 
 class Trainings(NamedTuple):
@@ -191,6 +150,15 @@ def show_cross_runs(title: str, runs: CrossRuns) -> None:
     Console(width=120).print(table)
     areas = runs.auroc
     Console().print(f"AUROC of the networks {areas.mean():.4f} ± {areas.std():.4f} (standard deviation)")
+
+
+def show_flags(flags: Any) -> None:
+    """Print how often clean events were flagged, and how often by chance, of ``systematic_misclassification``."""
+    Console(width=140).print(
+        f"Of {flags.n_events} clean events {flags.observed.tolist()} are flagged 0, 1, … times, by chance "
+        f"{flags.expected.round(1).tolist()}; excess at {flags.times[flags.significant].tolist()}; "
+        f"p-value {flags.p_value:.2g}, variance over binomial {flags.dispersion:.2f}"
+    )
 
 
 class Bar:

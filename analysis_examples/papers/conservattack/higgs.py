@@ -18,7 +18,6 @@ from common import (
     Bar,
     Trainings,
     gathered,
-    higgs_events,
     measured,
     network,
     plot_trainings,
@@ -26,6 +25,7 @@ from common import (
     save,
     show_trainings,
 )
+from inputs import higgs_events
 
 from hepfool import EventTable, Region, best_single_cut, run_attack
 from hepfool.attacks import PRESETS, CONSERVAttack, from_nominal, scaled_to

@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from common import CAPS, QUICK_TRAINING, STYLE, Bar, higgs_events, network, preset, quick_attack, save, show_cross_runs
-from rich.console import Console
+from common import CAPS, QUICK_TRAINING, STYLE, Bar, network, preset, quick_attack, save, show_cross_runs, show_flags
+from inputs import higgs_events
 
 from hepfool.defences import DetectorSettings
 from hepfool.plots import plot_cross_runs, plot_misclassification
@@ -54,10 +54,7 @@ def main(file: Path | None, output: Path, runs: int, seed: int, max_shift: float
     )
     show_cross_runs(f"{table.n_events} events, {n_runs} trainings, seed {seed}, caps on {caps}", found)
     flags = found.misclassification()
-    Console().print(
-        f"Clean events flagged 0, 1, … times: {flags.observed}, by chance {flags.expected.round(1)}; "
-        f"p-value {flags.p_value:.2g}, variance over binomial {flags.dispersion:.2f}"
-    )
+    show_flags(flags)
     end = (f"_{max_shift:g}" if math.isfinite(max_shift) else "") + ("" if caps == "move" else "_nominal")
     save(plot_cross_runs(found, style=STYLE)[0], output, f"higgs_detector{end}")
     save(plot_misclassification(flags, style=STYLE)[0], output, f"higgs_misclassification{end}")

@@ -9,12 +9,9 @@ FOLDER comes from `python -m analysis_examples.samples.jets --task ttww --output
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import awkward as ak
 import click
 import numpy as np
 from common import (
@@ -29,12 +26,11 @@ from common import (
     save,
     show_cross_runs,
     show_trainings,
-    some,
 )
+from inputs import sample, task_events
 
-from hepfool import EventTable, run_attack
+from hepfool import run_attack
 from hepfool.attacks import PRESETS, AttackResult, CONSERVAttack, from_nominal
-from hepfool.contrib.jets import topodnn_table
 from hepfool.defences import DetectorSettings
 from hepfool.exceptions import MissingExtraError
 from hepfool.plots import plot_cross_runs
@@ -42,30 +38,10 @@ from hepfool.statistics import correlation_shift
 from hepfool.studies import RunPlan, Splits, run_cross_runs, split_events
 from hepfool.training import TrainingSettings, fit
 
-sys.path.append(str(Path(__file__).parents[3]))
-from analysis_examples.samples import jets as sample
-
 PUBLISHED_JSD = 0.045
 TABLE_12 = {"Fooling ratio": 0.675, "Mean JSD": PUBLISHED_JSD, "Correlation shift": 0.182}
 PER_MOVE, ZEROS = "Table 12, caps per move", "Shift, empty as 0"
 CAPPED = "cap on distances 0.045"
-
-
-def jet_events(path: Path) -> EventTable:
-    """Read a folder of jets, or arrays: ``constituents`` (jets, 30, 3) with zeros for empty places, and ``label``."""
-    if path.is_dir():
-        parts = [
-            topodnn_table(jets, labels=np.full(len(jets), int(dataset["metadata"]["is_signal"])), dataset=name)
-            for name, dataset in sample.fileset(path, "ttww").items()
-            for jets in [sample.read_jets(Path(next(iter(dataset["files"]))))]
-        ]
-        return EventTable.concatenate(parts)
-    with np.load(path) as content:
-        padded, labels = content["constituents"].astype(np.float64), content["label"].astype(np.int64)
-    present = padded[..., 0] > 0
-    columns: dict[str, Any] = dict(zip(("pt", "eta", "phi"), padded[present].T, strict=True))
-    jets = ak.zip({"constituents": ak.unflatten(ak.zip(columns), present.sum(axis=1))}, depth_limit=1)
-    return topodnn_table(jets, labels=labels)
 
 
 def make_jets(folder: Path, n_jets: int) -> None:
@@ -137,8 +113,7 @@ def main(path: Path | None, output: Path, runs: int, seed: int, *, detector: boo
         except MissingExtraError as error:
             click.echo(f"No jets, nothing done: {error}; or give a folder of jets.")
             return
-    table, n_runs = jet_events(path), 2 if quick else runs
-    table = some(table, 1000) if quick else table
+    (_, table), n_runs = task_events(path, quick=quick), 2 if quick else runs
     splits = split_events(table, (0.5, 0.25, 0.25), seed)
     studies = attack_trainings(splits, n_runs, seed, quick=quick)
     note = f"{splits[2].n_events} test jets, {n_runs} trainings, seed {seed}"

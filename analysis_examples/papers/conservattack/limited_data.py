@@ -3,6 +3,7 @@
 Pearson's against distance correlations, and what few events cost a detector (arXiv:2603.13970, sec. 10).
 
     python limited_data.py atlas-higgs-challenge-2014-v2.csv.gz -o figures
+    python limited_data.py atlas-higgs-challenge-2014-v2.csv.gz -o figures --published --caps move
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from common import CAPS, QUICK_TRAINING, STYLE, Bar, higgs_events, network, preset, save
+from common import CAPS, QUICK_TRAINING, STYLE, Bar, network, preset, save
+from inputs import higgs_events
 from rich.console import Console
 from rich.table import Table
 
@@ -51,6 +53,15 @@ def plan(n_events: int, n_runs: int, caps: str, *, quick: bool) -> LimitedDataPl
     )
 
 
+def published(study: LimitedDataPlan, n_events: int, caps: str, *, quick: bool) -> LimitedDataPlan:
+    """Tables 9 and 10 for training and test, Table 11 for Pearson's; the paper has 2500 events for training and 1000 for test."""
+    names = ("Pearson", "Distance correlation")
+    tables = ("higgs_limited_data", "higgs_distance_detector_train")
+    test = {names[1]: preset("higgs_distance_detector_test", caps, quick=quick)}
+    known = {name: preset(table, caps, quick=quick) for name, table in zip(names, tables, strict=True)}
+    return replace(study, attacks=known, test_attacks=test, n_events=(n_events, 2 * n_events // 5, 2 * n_events // 5))
+
+
 def show(found: LimitedData) -> None:
     """Print both attacks and their paired difference, and the learning curve."""
     first, second, *_ = found.names
@@ -69,23 +80,32 @@ def show(found: LimitedData) -> None:
 @click.option("-o", "--output", default="limited-data", show_default=True, type=click.Path(path_type=Path))
 @click.option("--runs", default=5, show_default=True, help="Independent trainings.")
 @click.option(
-    "--events", default=1500, show_default=True, help="Attacked training events; the time grows with the square."
+    "--events", type=int, help="Attacked training events, 1500 or as published; the time grows with the square."
 )
 @click.option("--seed", default=1, show_default=True)
-@click.option("--table-11", is_flag=True, help="Also the published settings for Pearson's, which differ from Table 8.")
+@click.option("--published", "as_published", is_flag=True, help="Tables 9 to 11 and 2500 events, not Table 8 for both.")
 @CAPS
 @click.option("--quick", is_flag=True, help="Few events, epochs and iterations.")
 def main(
-    file: Path | None, output: Path, runs: int, events: int, seed: int, caps: str, *, table_11: bool, quick: bool
+    file: Path | None,
+    output: Path,
+    runs: int,
+    events: int | None,
+    seed: int,
+    caps: str,
+    *,
+    as_published: bool,
+    quick: bool,
 ) -> None:
     """Compare on FILE of the challenge, or on the sample of the package."""
     table = higgs_events(file, quick=quick)
-    study = plan(150, 2, caps, quick=True) if quick else plan(events, runs, caps, quick=False)
-    if table_11:
-        study = replace(study, attacks={**study.attacks, "Pearson, Table 11": preset("higgs_limited_data", caps)})
-    found = run_limited_data(study, table, seed=seed, progress=Bar("limited data"))
+    n_events = 150 if quick else events or (2500 if as_published else 1500)
+    study = plan(n_events, 2 if quick else runs, caps, quick=quick)
+    if as_published:
+        study = published(study, n_events, caps, quick=quick)
+    found = run_limited_data(study, table, seed=seed, resume=output / "runs", progress=Bar("limited data"))
     show(found)
-    save(plot_limited_data(found, style=STYLE)[0], output, "limited_data")
+    save(plot_limited_data(found, style=STYLE)[0], output, "limited_data" + ("_published" if as_published else ""))
 
 
 if __name__ == "__main__":

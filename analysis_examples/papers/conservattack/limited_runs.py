@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
+from analysis_examples.papers.conservattack.kept import kept
 from hepfool.attacks import Attack, AttackResult, run_attack
 from hepfool.defences import (
     DefendedClassifier,
@@ -25,6 +28,7 @@ from hepfool.defences import (
     train_detector,
 )
 from hepfool.events import EventTable
+from hepfool.identity import table_digest
 from hepfool.models import TorchClassifier
 from hepfool.statistics import distance_correlation_shift
 from hepfool.studies import Measured, Splits, completed, split_events
@@ -47,6 +51,8 @@ class LimitedDataPlan:
         Takes the training events, returns an untrained network.
     attacks : mapping of str to Attack
         By name; the first one is that of the learning curve.
+    test_attacks : mapping of str to Attack
+        By name, the attacks on test events, where their settings are others.
     n_events : (int, int, int)
         Training, validation and test events that are attacked; the network is trained on all training events.
     sizes : tuple of int
@@ -67,6 +73,7 @@ class LimitedDataPlan:
 
     network: Network
     attacks: Mapping[str, Attack]
+    test_attacks: Mapping[str, Attack] = field(default_factory=dict)
     n_events: tuple[int, int, int] = (2500, 1000, 1000)
     sizes: tuple[int, ...] = (500, 1000, 2000, 4000)
     n_runs: int = 5
@@ -80,6 +87,9 @@ class LimitedDataPlan:
         """Check the numbers."""
         if not self.attacks or self.n_runs < _FEWEST_RUNS:
             msg = f"need at least 1 attack and 2 runs, got {len(self.attacks)} and {self.n_runs}"
+            raise ValueError(msg)
+        if unknown := set(self.test_attacks) - set(self.attacks):
+            msg = f"test_attacks names {sorted(unknown)}, attacks has {sorted(self.attacks)}; the names must be among those"
             raise ValueError(msg)
         if min((*self.n_events, *self.sizes)) < 2 or list(self.sizes) != sorted(set(self.sizes)):
             msg = f"n_events and sizes must be at least 2, sizes in rising order, got {self.n_events} and {self.sizes}"
@@ -256,7 +266,12 @@ class LimitedData:
 
 
 def run_limited_data(
-    plan: LimitedDataPlan, table: EventTable, *, seed: int, progress: ProgressCallback | None = None
+    plan: LimitedDataPlan,
+    table: EventTable,
+    *,
+    seed: int,
+    resume: Path | None = None,
+    progress: ProgressCallback | None = None,
 ) -> LimitedData:
     """
     Run all attacks on the same few events, several times.
@@ -269,6 +284,8 @@ def run_limited_data(
         Labelled events to draw from.
     seed : int
         Same seed, same result; runs do not depend on their number.
+    resume : pathlib.Path, optional
+        Folder of finished runs; nothing is kept by default.
     progress : callable, optional
         Called with the present step and the finished fraction.
 
@@ -284,12 +301,30 @@ def run_limited_data(
     Interrupted
         If an attack or a training was interrupted.
     """
-    runs = []
+    runs, events = [], table_digest(table)
     for k in range(plan.n_runs):
-        runs.append(_run(plan, table, np.random.SeedSequence(seed, spawn_key=(k,))))
+        key = (replace(plan, n_runs=_FEWEST_RUNS), events, seed, k)
+        seeds = np.random.SeedSequence(seed, spawn_key=(k,))
+        runs.append(_read(kept(resume, key, partial(_run, plan, table, seeds))))
         if progress is not None:
             progress("Train and attack", len(runs) / plan.n_runs)
     return LimitedData(runs=tuple(runs), n_events=plan.n_events, sizes=plan.sizes, seed=seed)
+
+
+def _read(run: dict[str, Any]) -> LimitedRun:
+    """Make the records of a run from their fields."""
+
+    def report(numbers: dict[str, Any]) -> DetectorReport:
+        by_class = {int(label): value for label, value in numbers["clean_efficiency_by_class"].items()}
+        return DetectorReport(**{**numbers, "clean_efficiency_by_class": by_class})
+
+    def attack(numbers: dict[str, Any]) -> LimitedAttack:
+        adaptive = numbers["adaptive"]
+        reports = {"report": report(numbers["report"]), "adaptive": None if adaptive is None else report(adaptive)}
+        return LimitedAttack(**{**numbers, **reports})
+
+    attacks = {name: attack(numbers) for name, numbers in run["attacks"].items()}
+    return LimitedRun(attacks=attacks, curve=tuple(map(report, run["curve"])))
 
 
 def _run(plan: LimitedDataPlan, table: EventTable, seeds: np.random.SeedSequence) -> LimitedRun:
@@ -298,9 +333,7 @@ def _run(plan: LimitedDataPlan, table: EventTable, seeds: np.random.SeedSequence
     result = completed(fit(lambda: plan.network(splits[0]), *splits[:2], seed=training, settings=plan.training))
     few = _few(splits, plan.n_events, np.random.default_rng(draw))
     # The same seed for every attack: they differ in nothing else.
-    attacks = {
-        name: _limited(plan, attack, result.classifier, few, seeds_left[0]) for name, attack in plan.attacks.items()
-    }
+    attacks = {name: _limited(plan, name, result.classifier, few, seeds_left[0]) for name in plan.attacks}
     curve = _curve(plan, result.classifier, splits, seeds_left[1]) if plan.sizes else ()
     return LimitedRun(attacks=attacks, curve=curve)
 
@@ -315,16 +348,14 @@ def _few(splits: Splits, n_events: tuple[int, int, int], rng: np.random.Generato
     return parts[0], parts[1], parts[2]
 
 
-def _limited(
-    plan: LimitedDataPlan, attack: Attack, classifier: TorchClassifier, few: Splits, seed: int
-) -> LimitedAttack:
+def _limited(plan: LimitedDataPlan, name: str, classifier: TorchClassifier, few: Splits, seed: int) -> LimitedAttack:
     rng = np.random.default_rng(seed)
-    *known, test = _attacked(plan, attack, classifier, few, rng)
+    *known, test = _attacked(plan, name, classifier, few, rng)
     detector = completed(train_detector(*known, seed=seed, settings=plan.detector))
     adaptive = None
     if plan.adaptive:
         defended = DefendedClassifier(classifier=classifier, detector=detector)
-        attacked = attack_defended(attack, defended, few[2], rng=rng, target=plan.target, naive=test)
+        attacked = attack_defended(test.attack, defended, few[2], rng=rng, target=plan.target, naive=test)
         completed(attacked.adaptive_result)
         adaptive = attacked.adaptive
     found = test.compatibility
@@ -340,8 +371,7 @@ def _limited(
 def _curve(plan: LimitedDataPlan, classifier: TorchClassifier, splits: Splits, seed: int) -> tuple[DetectorReport, ...]:
     """Train on growing parts of one attack; validation and test events stay the same."""
     rng = np.random.default_rng(seed)
-    attack = next(iter(plan.attacks.values()))
-    train, validation, test = _attacked(plan, attack, classifier, splits, rng)
+    train, validation, test = _attacked(plan, next(iter(plan.attacks)), classifier, splits, rng)
     nominal, fooled = (rng.permutation(events) for events in (train.nominal.n_events, np.flatnonzero(train.fooled)))
     if max(plan.sizes) // 2 > min(len(nominal), len(fooled)):
         msg = (
@@ -365,10 +395,13 @@ def _curve(plan: LimitedDataPlan, classifier: TorchClassifier, splits: Splits, s
 
 
 def _attacked(
-    plan: LimitedDataPlan, attack: Attack, classifier: TorchClassifier, splits: Splits, rng: np.random.Generator
+    plan: LimitedDataPlan, name: str, classifier: TorchClassifier, splits: Splits, rng: np.random.Generator
 ) -> tuple[AttackResult, AttackResult, AttackResult]:
+    known = plan.attacks[name]
+    attacks = (known, known, plan.test_attacks.get(name, known))
     first, second, third = (
-        completed(run_attack(attack, classifier, part, rng=rng, target=plan.target)) for part in splits
+        completed(run_attack(attack, classifier, part, rng=rng, target=plan.target))
+        for attack, part in zip(attacks, splits, strict=True)
     )
     return first, second, third
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_augmentation", "plot_limited_data"]
 
 _SPREAD = 0.2
-_HEADROOM = 1.4
+_HEADROOM = 1.55
 
 
 @styled

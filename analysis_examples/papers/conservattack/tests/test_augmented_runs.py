@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from analysis_examples.papers.conservattack import augmented_runs
 from analysis_examples.papers.conservattack.augmented_runs import (
     Augmentation,
     AugmentationPlan,
@@ -72,6 +74,18 @@ def test_same_seed_same_result(found: Augmentation) -> None:
     again = study(progress=lambda _, fraction: told.append(fraction))
     assert again == found
     assert told == [(k + 1) / len(found.runs) for k in range(len(found.runs))]
+
+
+def test_finished_seeds_are_not_run_again(found: Augmentation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert study(resume=tmp_path) == found
+
+    def again(*_: Any) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(augmented_runs, "_run", again)
+    assert study(resume=tmp_path) == found
+    with pytest.raises(LookupError):
+        study(replace(PLAN, n_seeds=3), resume=tmp_path)
 
 
 def test_events_on_the_wrong_side_hurt_and_noise_does_not() -> None:

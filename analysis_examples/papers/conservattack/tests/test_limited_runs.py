@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,26 @@ def test_the_same_seed_gives_the_same_and_runs_do_not_depend_on_their_number(stu
     for ours, theirs in zip(again.runs, study.runs, strict=False):
         assert ours.attacks == theirs.attacks
         assert ours.curve == theirs.curve
+
+
+def test_test_events_may_have_settings_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    used: list[tuple[Any, int]] = []
+
+    def remembered(attack: Any, classifier: Any, table: EventTable, **options: Any) -> Any:
+        used.append((attack, table.n_events))
+        return run_attack(attack, classifier, table, **options)
+
+    monkeypatch.setattr(limited_runs, "run_attack", remembered)
+    weaker = replace(PEARSON, max_js_distance=0.05)
+    plan = replace(PLAN, attacks={"Pearson": PEARSON}, test_attacks={"Pearson": weaker}, sizes=(), n_runs=2)
+    first = run_limited_data(plan, table(), seed=1, resume=tmp_path)
+    assert used == [(PEARSON, 200), (PEARSON, 120), (weaker, 100)] * 2
+    assert (first.values("Pearson", "mean_js_distance") < 0.05).all()
+    again = run_limited_data(plan, table(), seed=1, resume=tmp_path)
+    assert len(used) == 6
+    assert [run.attacks for run in again.runs] == [run.attacks for run in first.runs]
+    with pytest.raises(ValueError, match="names \\['other'\\]"):
+        replace(plan, test_attacks={"other": weaker})
 
 
 def test_what_cannot_be_done_is_said() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import awkward as ak
@@ -26,7 +27,8 @@ SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if "__main__" in path
 def names(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Any]]:
     """What a script defines."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.delitem(sys.modules, "common", raising=False)
+    for shared in ("common", "inputs"):
+        monkeypatch.delitem(sys.modules, shared, raising=False)
     return lambda script: runpy.run_path(str(FOLDER / f"{script}.py"))
 
 
@@ -58,13 +60,67 @@ def test_jets_are_read_from_arrays_with_empty_places(
         padded[jet, :n] = np.stack([np.sort(rng.uniform(1, 90, n))[::-1], *rng.normal(0, 0.3, (2, n))], axis=1)
     path = tmp_path / "jets.npz"
     np.savez(path, constituents=padded, label=np.array([1, 0, 1], dtype=np.int8))
-    table = names("jets")["jet_events"](path)
+    table = names("inputs")["jet_events"](path)
     flat = np.concatenate([padded[jet, :n] for jet, n in enumerate(counts)]).astype(float)
     constituents = ak.unflatten(ak.zip(dict(zip(("pt", "eta", "phi"), flat.T, strict=True))), counts)
     expected = topodnn_table(ak.zip({"constituents": constituents}, depth_limit=1), labels=[1, 0, 1])
     np.testing.assert_array_equal(table.values, expected.values)
     assert table.labels.tolist() == [1, 0, 1]
     assert table.missing[1].sum() == 3 * 27
+
+
+@pytest.mark.parametrize(("file", "task"), [("jets.npz", "jets"), (".", "jets"), ("events.csv.gz", "higgs")])
+def test_the_path_says_what_it_holds(
+    names: Callable[[str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, task: str
+) -> None:
+    task_events = names("inputs")["task_events"]
+    table = EventTable.from_arrays(np.zeros((1200, 2)), labels=np.arange(1200) % 2)
+    read: list[Path] = []
+
+    def reader(path: Path, **_: Any) -> EventTable:
+        read.append(path)
+        return table
+
+    for name in ("jet_events", "higgs_events"):
+        monkeypatch.setitem(task_events.__globals__, name, reader)
+    found, events = task_events(tmp_path / file, quick=True)
+    assert (found, read) == (task, [tmp_path / file])
+    assert events.n_events == (1000 if task == "jets" else 1200)
+
+
+@pytest.mark.parametrize(
+    ("task", "table", "steps"), [("higgs", "table_4", (0.006, 0.01)), ("jets", "table_13", (0.02, 0.1))]
+)
+def test_augmentation_takes_the_table_of_its_task(
+    names: Callable[[str], dict[str, Any]], task: str, table: str, steps: tuple[float, float]
+) -> None:
+    attacks = names("augmentation")["attacks"](task, "move", quick=False)
+    assert list(attacks) == [table, "frugal", "pgd"]
+    assert (attacks[table].step, attacks[table].max_js_change) == steps
+
+
+@pytest.mark.parametrize(("task", "iterations", "batch"), [("higgs", 4, 1024), ("jets", 5, 256)])
+def test_adversarial_training_draws_from_the_ranges_of_its_task(
+    names: Callable[[str], dict[str, Any]], rng: np.random.Generator, task: str, iterations: int, batch: int
+) -> None:
+    script = names("adversarial_training")
+    settings = script["settings"](task, None, quick=False)
+    assert (settings.n_iterations, settings.training.batch_size) == (iterations, batch)
+    per_move, from_nominal = (script["drawn"](task, caps)(rng) for caps in ("move", "nominal"))
+    assert 0.005 <= per_move.max_js_change <= 0.03
+    assert 0.005 <= from_nominal.max_js_distance <= 0.03
+    assert from_nominal.max_js_change == np.inf
+
+
+def test_few_events_take_other_tables_for_test_events(names: Callable[[str], dict[str, Any]]) -> None:
+    script = names("limited_data")
+    study = script["published"](script["plan"](2500, 5, "move", quick=False), 2500, "move", quick=False)
+    assert study.n_events == (2500, 1000, 1000)
+    assert {name: attack.max_js_change for name, attack in study.attacks.items()} == {
+        "Pearson": 0.02,
+        "Distance correlation": 0.07,
+    }
+    assert {name: attack.max_js_change for name, attack in study.test_attacks.items()} == {"Distance correlation": 0.01}
 
 
 def test_published_numbers_stand_below_ours(
@@ -85,6 +141,41 @@ def test_published_numbers_stand_below_ours(
     assert list(line.get_ydata()) == [0.89, 0.89]
 
 
+def test_only_momenta_of_pseudo_data_are_scaled(names: Callable[[str], dict[str, Any]]) -> None:
+    columns = ["constituent_0_pt", "constituent_1_phi"]
+    table = EventTable.from_arrays([[100.0, 0.1], [np.nan, -0.2]], features=columns)
+    moved = names("clean_jets")["scaled"](table, 1.03)
+    np.testing.assert_allclose(moved.values, [[103.0, 0.1], [np.nan, -0.2]])
+
+
+def test_the_map_of_augmentation_gathers_its_seeds(names: Callable[[str], dict[str, Any]]) -> None:
+    script = names("augmentation_map")
+    n_parts = len(script["PARTS"])
+    seeds = [
+        {"baseline": [0.8], "weak": [0.0], "strong": [0.5, *np.full(n_parts, 0.01)]},
+        {"baseline": [0.8], "weak": [0.1, *np.full(n_parts, 0.2)], "strong": [0.7, *np.full(n_parts, 0.03)]},
+        {"baseline": [0.8], "weak": [0.3, *np.full(n_parts, 0.1)], "strong": [0.6, *np.full(n_parts, 0.02)]},
+    ]
+    cells = script["collected"](script["regimes"](quick=True)[0], seeds)
+    assert [cell.attack for cell in cells] == ["weak"] * n_parts + ["strong"] * n_parts
+    weak, strong = cells[0], cells[-1]
+    # A seed at which nothing was fooled has no part to add.
+    assert (weak.fooled, weak.gains.tolist()) == (pytest.approx(0.2), [0.2, 0.1])
+    assert (strong.mean, strong.error) == (pytest.approx(0.02), pytest.approx(0.01 / np.sqrt(3)))
+    assert strong.stands_out
+    assert not strong._replace(gains=strong.gains - 0.01).stands_out
+
+
+def test_successes_near_the_boundary_come_first(names: Callable[[str], dict[str, Any]]) -> None:
+    scores = np.array([0.9, 0.55, 0.2, 0.6])
+    result = SimpleNamespace(
+        adversarial_scores=np.stack([1.0 - scores, scores], axis=1),
+        fooled=scores > 0.5,
+        threshold=0.5,
+    )
+    assert names("augmentation_map")["nearest"](result).tolist() == [1, 2, 0]
+
+
 @pytest.mark.slow
 def test_the_donut_runs_to_its_figures(tmp_path: Path) -> None:
     command = [sys.executable, "donut.py", "--quick", "-o", str(tmp_path)]
@@ -99,7 +190,7 @@ def test_the_donut_runs_to_its_figures(tmp_path: Path) -> None:
 
 def test_every_script_and_figure_is_in_the_readme() -> None:
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert len(SCRIPTS) == 7
+    assert len(SCRIPTS) == 9
     for script in SCRIPTS:
         assert f"{script}.py" in text
     for figure in (FOLDER / "figures").iterdir():
