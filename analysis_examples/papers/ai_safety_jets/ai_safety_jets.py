@@ -8,6 +8,7 @@ What small moves of a jet's constituents cost a search, after arXiv:1910.08606.
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ from hepfool.attacks import (
     train_adversary,
 )
 from hepfool.contrib.jets import jet_d2, jet_mass, jet_pt
+from hepfool.exceptions import NetworkWarning
 from hepfool.identity import table_digest
 from hepfool.models import TorchClassifier
 from hepfool.plots import PlotStyle
@@ -93,11 +95,12 @@ class Size(NamedTuple):
     early: tuple[int, ...]
     batch_size: int
     adversary_epochs: int
+    adversary_batch_size: int
     min_background: float
 
 
-FULL = Size(30_000, 64, STAGES, EARLY, 100, 20, 100.0)
-QUICK = Size(400, 8, (Stage(4, 1e-3), Stage(2, 3e-4)), (2,), 20, 1, 5.0)
+FULL = Size(10_000, 64, STAGES, EARLY, 100, 20, 64, 60.0)
+QUICK = Size(400, 8, (Stage(4, 1e-3), Stage(2, 3e-4)), (2,), 20, 1, 256, 5.0)
 
 
 class Study(NamedTuple):
@@ -128,7 +131,9 @@ def trained(name: str, jets: Jets, size: Size, folder: Path) -> Trained:
 def move_signal(attack: Attack, classifier: TorchClassifier, jets: EventTable) -> EventTable:
     """Attack every signal jet, also those that the network misses at a threshold of one half."""
     eager = TorchClassifier(classifier.module, n_features=classifier.n_features, threshold=1e-6)
-    return run_attack(attack, eager, jets, rng=np.random.default_rng(SEED), target=1).adversarial
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NetworkWarning)  # of one class for all jets, which is meant
+        return run_attack(attack, eager, jets, rng=np.random.default_rng(SEED), target=1).adversarial
 
 
 def move_all(attack: Attack, classifier: TorchClassifier, jets: EventTable) -> EventTable:
@@ -144,7 +149,7 @@ def find_adversary(classifier: TorchClassifier, jets: Jets, size: Size) -> Train
         growth=1.5,
         max_epochs=size.adversary_epochs,
         learning_rate=5e-4,
-        batch_size=256,
+        batch_size=size.adversary_batch_size,
     )
     kept = [Observable(name=name, function=OBSERVABLES[name][1]) for name in ("mass", "pt")]
     return train_adversary(classifier, jets.train, jets.validation, seed=SEED, observables=kept, settings=settings)
@@ -283,10 +288,12 @@ def show(studies: list[Study], stages: list[CheckpointRecord], seen: BlindedVali
 @click.option(
     "--level", default="towers", show_default=True, type=click.Choice(LEVELS), help="What the jets are made of."
 )
+@click.option("--jets", "n_jets", type=int, help="Jets of each kind, instead of the default number.")
 @click.option("--quick", is_flag=True, help="Few jets and epochs.")
-def main(output: Path, sample: Path | None, level: Level, *, quick: bool) -> None:
+def main(output: Path, sample: Path | None, level: Level, n_jets: int | None, *, quick: bool) -> None:
     """Simulate jets, train two networks, attack them, and draw what a search loses and what its validation sees."""
     size = QUICK if quick else FULL
+    size = size._replace(n_jets=n_jets or size.n_jets)
     folder = sample or output / ("sample-quick" if quick else "sample")
     work = output / "work"
     output.mkdir(parents=True, exist_ok=True)

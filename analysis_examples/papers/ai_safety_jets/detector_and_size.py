@@ -13,17 +13,20 @@ from typing import NamedTuple
 
 import click
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from hepfool import EventTable
+from hepfool.contrib.jets import jet_d2, jet_mass, jet_pt
 from hepfool.plots import PlotStyle, add_experiment_label
 from hepfool.training import auroc
 
 sys.path.append(str(Path(__file__).parents[3]))
 from analysis_examples.papers.ai_safety_jets.networks import EARLY, LOW, NETWORKS, STAGES, Stage, Trained, train
-from analysis_examples.papers.ai_safety_jets.sample import LEVELS, make_sample, read_sample
+from analysis_examples.papers.ai_safety_jets.sample import LEVELS, TEST, make_sample, read_sample
 from analysis_examples.samples.jet_production import Level
 
 SEED, N_BOOTSTRAP = 1, 200
@@ -40,7 +43,7 @@ class Size(NamedTuple):
     batch_size: int
 
 
-FULL = Size((12_000, 30_000), STAGES, 64, 100)
+FULL = Size((5_000, 10_000), STAGES, 64, 100)
 QUICK = Size((200, 400), (Stage(3, 1e-3), Stage(1, 3e-4)), 8, 20)
 
 
@@ -51,18 +54,21 @@ class Point(NamedTuple):
     network: str
     n_jets: int
     auroc: float
-    error: float
+    replicas: np.ndarray  # of the AUROC, with the same resampled test jets for all networks of a level
     by_epoch: list[float]  # of the validation jets
     seconds: float
 
+    @property
+    def error(self) -> float:
+        """Standard error by resampling the test jets."""
+        return float(self.replicas.std())
 
-def area(classifier_scores: np.ndarray, jets: EventTable) -> tuple[float, float]:
-    """AUROC and its standard error by resampling."""
+
+def resampled(scores: np.ndarray, jets: EventTable) -> np.ndarray:
+    """AUROCs of resampled jets, always the same ones."""
     rng = np.random.default_rng(SEED)
     chosen = (rng.integers(len(jets.labels), size=len(jets.labels)) for _ in range(N_BOOTSTRAP))
-    return auroc(jets.labels, classifier_scores), float(
-        np.std([auroc(jets.labels[c], classifier_scores[c]) for c in chosen])
-    )
+    return np.array([auroc(jets.labels[c], scores[c]) for c in chosen])
 
 
 def measured(folder: Path, work: Path, size: Size) -> list[Point]:
@@ -85,11 +91,58 @@ def measured(folder: Path, work: Path, size: Size) -> list[Point]:
                 )
                 scores = found.classifier.scores(jets.test.network_values)[:, 1]
                 by_epoch = [each for _, each in found.history]
-                points.append(Point(level, name, number, *area(scores, jets.test), by_epoch, found.seconds))
+                points.append(
+                    Point(
+                        level,
+                        name,
+                        number,
+                        auroc(jets.test.labels, scores),
+                        resampled(scores, jets.test),
+                        by_epoch,
+                        found.seconds,
+                    )
+                )
                 click.echo(
                     f"{level}, {number} jets of each kind, {name}: {points[-1].auroc:.4f} ± {points[-1].error:.4f}"
                 )
     return points
+
+
+def with_multiplicity(folder: Path, size: Size) -> None:
+    """Print what trees make of three observables, alone and with the number of constituents, of the largest sample."""
+    number = max(size.numbers)
+    table = Table("trees on", *LEVELS)
+    columns = []
+    for level in LEVELS:
+        sample = read_sample(folder, level, number, size.n_constituents)
+        observables = observed(sample.table)
+        among = np.minimum(sample.n_constituents, size.n_constituents)
+        train_jets, test = sample.within(number, 0), sample.within(number, TEST)
+        column = []
+        for inputs in (observables, [*observables, among], [*observables, sample.n_constituents]):
+            values = np.column_stack(inputs)
+            trees = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=10, random_state=SEED)
+            trees.fit(values[train_jets], sample.table.labels[train_jets])
+            scores = trees.predict_proba(values[test])[:, 1]
+            jets = sample.table.select(test)
+            column.append(f"{auroc(jets.labels, scores):.4f} ± {resampled(scores, jets).std():.4f}")
+        above = np.mean(sample.n_constituents > size.n_constituents)
+        columns.append([*column, f"{above:.3f}"])
+    rows = (
+        "four observables",
+        "and the number of constituents kept",
+        "and the number of all",
+        "jets with more than are kept",
+    )
+    for name, *cells in zip(rows, *columns, strict=True):
+        table.add_row(name, *cells)
+    Console(width=150).print(table)
+
+
+def observed(jets: EventTable) -> list[np.ndarray]:
+    """The observables of the high-level network; jets are turned to eta = 0."""
+    batches = torch.split(torch.from_numpy(jets.network_values.copy()), 4096)
+    return [torch.cat([function(batch) for batch in batches]).numpy() for function in (jet_mass, jet_pt, jet_d2)]
 
 
 def show(points: list[Point]) -> None:
@@ -99,7 +152,11 @@ def show(points: list[Point]) -> None:
         epochs = " ".join(f"{each:.3f}"[1:] for each in point.by_epoch)
         value = f"{point.auroc:.4f} ± {point.error:.4f}"
         table.add_row(point.level, str(point.n_jets), point.network, value, epochs, f"{point.seconds:.0f}")
-    Console(width=150).print(table)
+    console = Console(width=150)
+    console.print(table)
+    for low, high in zip(points[::2], points[1::2], strict=True):
+        difference = f"{low.auroc - high.auroc:+.4f} ± {(low.replicas - high.replicas).std():.4f}"
+        console.print(f"{low.level}, {low.n_jets} jets of each kind: low less high level {difference}")
 
 
 def drawn(points: list[Point]) -> Figure:
@@ -144,6 +201,7 @@ def main(output: Path, sample: Path | None, jets: tuple[int, ...], *, quick: boo
     folder = sample or output / ("sample-quick" if quick else "sample")
     output.mkdir(parents=True, exist_ok=True)
     make_sample(folder, max(size.numbers))
+    with_multiplicity(folder, size)
     points = measured(folder, output / "work", size)
     show(points)
     figure = drawn(points)

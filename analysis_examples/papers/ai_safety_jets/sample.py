@@ -19,7 +19,7 @@ from analysis_examples.samples.jets import main as make_jets
 from hepfool import EventTable
 from hepfool.contrib.jets import ConstituentLayout
 
-__all__ = ["DATASETS", "LEVELS", "N_PART", "Jets", "Sample", "make_sample", "parts", "read_sample"]
+__all__ = ["DATASETS", "LEVELS", "N_PART", "TEST", "Jets", "Sample", "make_sample", "parts", "read_sample"]
 
 #: Background and signal, in the order of their labels.
 DATASETS: Final = ("Dijet", "ZGamma")
@@ -28,6 +28,7 @@ N_PART: Final = 10_000
 PART_SEED_STEP: Final = 1000
 #: Shares of training and validation jets; the rest are test jets.
 SHARES: Final = (0.6, 0.15)
+TEST: Final = 2
 SEED: Final = 1
 
 
@@ -40,17 +41,20 @@ class Jets(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """All jets of one level, background first; ``part`` is 0 for training, 1 for validation, 2 for testing."""
+    """All jets of one level, background first; ``part`` is 0 for training, 1 for validation, 2 (``TEST``) for testing."""
 
     table: EventTable
     number: np.ndarray  # of each jet among those of its kind, from 0
     part: np.ndarray
+    n_constituents: np.ndarray  # of each jet, those beyond the hardest included
+
+    def within(self, n_jets: int, part: int) -> np.ndarray:
+        """Mask of one part of the first jets of each kind; test jets are always all of them."""
+        return np.asarray((self.part == part) & ((self.number < n_jets) | (part == TEST)))
 
     def first(self, n_jets: int) -> Jets:
         """Training and validation jets among the first of each kind, and all test jets."""
-        within = self.number < n_jets
-        chosen = (within & (self.part == 0), within & (self.part == 1), self.part == 2)
-        return Jets(*(self.table.select(mask) for mask in chosen))
+        return Jets(*(self.table.select(self.within(n_jets, part)) for part in range(TEST + 1)))
 
 
 def parts(folder: Path, n_jets: int) -> list[tuple[Path, int, int]]:
@@ -90,4 +94,4 @@ def read_sample(folder: Path, level: Level, n_jets: int, n_constituents: int = 6
     table = ConstituentLayout(n_constituents).table(jets, labels=np.repeat([0, 1], n_jets))
     shares = np.concatenate([np.random.default_rng((SEED, label)).random(n_jets) for label in range(len(DATASETS))])
     part = np.digitize(shares, np.cumsum(SHARES))
-    return Sample(table, np.tile(np.arange(n_jets), len(DATASETS)), part)
+    return Sample(table, np.tile(np.arange(n_jets), len(DATASETS)), part, ak.to_numpy(jets.nConstituents))

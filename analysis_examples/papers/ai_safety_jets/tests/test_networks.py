@@ -68,7 +68,7 @@ def test_attacked_jets_are_kept(jets: EventTable, tmp_path: Path) -> None:
 
 def test_fewer_jets_are_the_first_and_keep_their_part(jets: EventTable) -> None:
     number, part = np.repeat(np.arange(60), 2), np.tile([0, 0, 1, 1, 2, 2], 20)
-    sample = Sample(jets, number, part)
+    sample = Sample(jets, number, part, np.zeros(120))
     small, large = sample.first(30), sample.first(60)
     assert np.array_equal(small.test.values, large.test.values, equal_nan=True)
     assert [table.n_events for table in small] == [20, 20, 40]
