@@ -129,7 +129,7 @@ def with_multiplicity(folder: Path, size: Size) -> None:
         above = np.mean(sample.n_constituents > size.n_constituents)
         columns.append([*column, f"{above:.3f}"])
     rows = (
-        "four observables",
+        "mass, pT and D2",
         "and the number of constituents kept",
         "and the number of all",
         "jets with more than are kept",

@@ -81,7 +81,7 @@ class Stage(NamedTuple):
 
 
 #: Epochs of all networks of the study.
-STAGES: Final = (Stage(6, 1e-3), Stage(10, 3e-4), Stage(6, 1e-4))
+STAGES: Final = (Stage(6, 1e-3), Stage(4, 3e-4), Stage(2, 1e-4))
 #: After which a low-level network is kept as one that was trained too little.
 EARLY: Final = (1, 3)
 
