@@ -247,7 +247,7 @@ def draw(found: Study, jets: EventTable) -> dict[str, Figure]:
         shown = [paired_score(found, jets, attack), *observed(jets, found.adversarial[attack])]
         names = ("Dijet", r"Z $\to$ qq")
         figures[f"observables_{file}_{short}"], _ = plot_observables(
-            shown, jets.labels, label_names=names, note=attack, style=PLAIN
+            shown, jets.labels, label_names=names, note=attack.split(" ")[0], style=PLAIN
         )
     return figures
 

@@ -21,7 +21,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from hepfool import EventTable
 from hepfool.contrib.jets import jet_d2, jet_mass, jet_pt
-from hepfool.plots import PlotStyle, add_experiment_label
+from hepfool.plots import PlotStyle
 from hepfool.training import auroc
 
 sys.path.append(str(Path(__file__).parents[3]))
@@ -163,6 +163,7 @@ def drawn(points: list[Point]) -> Figure:
     """Draw areas against the number of jets, full for towers and open for particles."""
     with STYLE.context():
         figure = STYLE.figure()
+        figure.set_layout_engine("constrained")
         ax = figure.subplots()
         for name, colour in zip(NETWORKS, STYLE.colours, strict=False):
             for level in LEVELS:
@@ -183,9 +184,8 @@ def drawn(points: list[Point]) -> Figure:
         ax.set_xlabel("Thousand jets of each kind")
         ax.set_ylabel("AUROC")
         low, high = ax.get_ylim()
-        ax.set_ylim(low, high + 0.6 * (high - low))
+        ax.set_ylim(low, high + 0.5 * (high - low))
         ax.legend(loc="upper left", fontsize=STYLE.text_size)
-        add_experiment_label(ax, STYLE, right=False)
     return figure
 
 

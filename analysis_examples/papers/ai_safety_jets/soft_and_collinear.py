@@ -22,7 +22,7 @@ from rich.table import Table
 from hepfool import EventTable, Marginals, TorchClassifier, Validation, run_attack
 from hepfool.attacks import AttackResult
 from hepfool.contrib.jets import ConstituentLayout, ConstituentMoves, jet_d2, jet_mass, jet_observables
-from hepfool.plots import PlotStyle, add_experiment_label
+from hepfool.plots import PlotStyle
 from hepfool.training import auroc
 
 sys.path.append(str(Path(__file__).parents[3]))
@@ -140,6 +140,7 @@ def drawn(rows: list[Row]) -> Figure:
     """Draw fooling ratios by kind of move, open without caps, full with them."""
     with STYLE.context():
         figure = STYLE.figure(width=1.25, height=0.95)
+        figure.set_layout_engine("constrained")
         ax = figure.subplots()
         names = list(dict.fromkeys(row.network for row in rows))
         for k, (name, colour) in enumerate(zip(names, STYLE.colours, strict=False)):
@@ -157,7 +158,6 @@ def drawn(rows: list[Row]) -> Figure:
         ax.set_ylabel("Fooled / attacked jets")
         ax.set_ylim(0.0, 1.6 * ax.get_ylim()[1])
         ax.legend(loc="upper left", fontsize=STYLE.text_size)
-        add_experiment_label(ax, STYLE, right=False)
     return figure
 
 
