@@ -53,7 +53,7 @@ class Size(NamedTuple):
     n_candidates: int
 
 
-FULL = Size(10_000, 64, STAGES, 100, 600, 8, 8)
+FULL = Size(10_000, 64, STAGES, 100, 400, 6, 6)
 QUICK = Size(400, 24, (Stage(2, 1e-3), Stage(1, 3e-4)), 20, 150, 2, 2)
 
 
