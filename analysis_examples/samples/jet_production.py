@@ -2,15 +2,17 @@
 """
 Generate events, cluster them, and write the leading jet of each with its constituents.
 
-There is no detector: constituents are the visible particles, taken as massless as a network takes them.
+Constituents are the visible particles, or the towers of a calorimeter that measures them; all are taken as massless, as a
+network takes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import awkward as ak
 import numpy as np
@@ -18,11 +20,22 @@ import vector
 
 from analysis_examples.samples.nanoaod import RunSummary, round_collections, rounded, store
 from analysis_examples.samples.pythia import EventGenerator, ProcessSettings, final_visible
+from analysis_examples.samples.towers import ECAL, HCAL, towers
 from analysis_examples.samples.truth import four_momenta
 from hepfool.extras import import_extra
 from hepfool.samples import ComponentRecord, Manifest
 
-__all__ = ["TASKS", "JetDataset", "JetSelection", "hardest_photon", "leading_jet", "produce_jets"]
+__all__ = [
+    "LEVELS",
+    "TASKS",
+    "JetDataset",
+    "JetSelection",
+    "Level",
+    "hardest_photon",
+    "leading_jet",
+    "level_name",
+    "produce_jets",
+]
 
 RUN: Final = 1
 MOST_EVENTS: Final = 10_000_000
@@ -31,6 +44,10 @@ PHOTON: Final = 22
 CONSTITUENT_BITS: Final = 16
 
 Advance = Callable[[float], None]
+Level = Literal["particles", "towers"]
+LEVELS: Final[tuple[Level, ...]] = ("particles", "towers")
+#: What the towers were measured with, for the manifest.
+DETECTOR: Final = {"electromagnetic": asdict(ECAL), "hadronic": asdict(HCAL)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,12 +172,12 @@ def hardest_photon(particles: ak.Array) -> ak.Array:
 
 def leading_jet(momentum: ak.Array, selection: JetSelection) -> ak.Array:
     """
-    Cluster the particles of each event and keep its leading jet if it passes the selection.
+    Cluster particles or towers of each event and keep its leading jet if it passes the selection.
 
     Parameters
     ----------
     momentum : awkward.Array, shape (n_events, var)
-        Visible particles as records of ``px``, ``py``, ``pz`` in GeV; taken as massless.
+        Visible particles or towers as records of ``px``, ``py``, ``pz`` in GeV; taken as massless.
     selection : JetSelection
         Radius and thresholds.
 
@@ -202,9 +219,19 @@ def leading_jet(momentum: ak.Array, selection: JetSelection) -> ak.Array:
     return jets[passed & (jets.nConstituents >= selection.smallest_n)]
 
 
-def produce_jets(dataset: JetDataset, manifest: Manifest, *, n_jets: int, seed: int, advance: Advance) -> None:
+def produce_jets(
+    dataset: JetDataset,
+    manifest: Manifest,
+    *,
+    n_jets: int,
+    seed: int,
+    advance: Advance,
+    levels: Sequence[Level] = ("particles",),
+) -> None:
     """
     Generate one dataset until enough jets pass the selection.
+
+    Both levels are of the same events; each has the same jets as if it had been asked for alone.
 
     Parameters
     ----------
@@ -215,46 +242,84 @@ def produce_jets(dataset: JetDataset, manifest: Manifest, *, n_jets: int, seed: 
     n_jets : int
         Jets that shall be left; those of the last batch come on top.
     seed : int
-        Seed of the generator.
+        Seed of the generator; the detector's random numbers follow from it.
     advance : callable
         Called with the fraction of the dataset newly done.
+    levels : sequence of {"particles", "towers"}
+        What is clustered: visible particles, or the towers of :mod:`analysis_examples.samples.towers`.
 
     Raises
     ------
     MissingExtraError
         If Pythia or FastJet is not installed.
     ValueError
-        If no jet is asked for.
+        If no jet is asked for, or there is no such level.
     """
     if n_jets < 1:
         msg = f"{dataset.name}: n_jets {n_jets} is below 1; ask for jets"
         raise ValueError(msg)
-    request = {"n_jets": n_jets, "seed": seed, "selection": asdict(dataset.selection)}
-    if manifest.has(dataset.name, request):
+    requests = {level: _request(dataset, level, n_jets, seed) for level in levels}
+    kept: dict[Level, list[ak.Array]] = {
+        level: [] for level in levels if not manifest.has(level_name(dataset, level), requests[level])
+    }
+    if not kept:
         advance(1.0)
         return
     generator = EventGenerator(dataset.process, seed=seed)
-    kept, n_generated, n_kept = [], 0, 0
-    for particles in generator.batches(MOST_EVENTS):
-        jets = _jets_of(particles, dataset)
-        kept.append(ak.to_packed(jets))
-        n_generated, n_kept = n_generated + len(particles), n_kept + len(jets)
-        advance(len(jets) / n_jets)
-        if n_kept >= n_jets:
+    n_generated = 0
+    for batch, particles in enumerate(generator.batches(MOST_EVENTS)):
+        n_generated += len(particles)
+        visible = _visible(particles, dataset)
+        for level, found in list(kept.items()):
+            rng = np.random.default_rng((seed, batch))
+            found.append(ak.to_packed(leading_jet(_clustered(visible, level, rng), dataset.selection)))
+            advance(len(found[-1]) / n_jets / len(levels))
+            n_kept = sum(map(len, found))
+            if n_kept >= n_jets:
+                record = generator.record(n_generated=n_generated, n_selected=n_kept)
+                _store(manifest, level_name(dataset, level), dataset, ak.concatenate(found), record, requests[level])
+                del kept[level]
+        if not kept:
             break
-    record = generator.record(n_generated=n_generated, n_selected=n_kept)
-    _store(manifest, dataset, ak.concatenate(kept), record, request)
 
 
-def _jets_of(particles: ak.Array, dataset: JetDataset) -> ak.Array:
+def level_name(dataset: JetDataset, level: Level) -> str:
+    """
+    Key in the fileset and stem of the file: the dataset's own name for particles.
+
+    Raises
+    ------
+    ValueError
+        If there is no such level.
+    """
+    if level not in LEVELS:
+        msg = f"no level {level!r}; use one of {', '.join(LEVELS)}"
+        raise ValueError(msg)
+    return dataset.name if level == "particles" else f"{dataset.name}_{level}"
+
+
+def _request(dataset: JetDataset, level: Level, n_jets: int, seed: int) -> dict[str, Any]:
+    request = {"n_jets": n_jets, "seed": seed, "selection": asdict(dataset.selection)}
+    # As json has it, to compare equal when read again.
+    return request if level == "particles" else json.loads(json.dumps(request | {"detector": DETECTOR}))
+
+
+def _visible(particles: ak.Array, dataset: JetDataset) -> ak.Array:
     visible = particles[final_visible(particles)]
-    if dataset.remove_photon:
-        visible = visible[~hardest_photon(visible)]
-    return leading_jet(visible.p, dataset.selection)
+    return visible[~hardest_photon(visible)] if dataset.remove_photon else visible
+
+
+def _clustered(visible: ak.Array, level: Level, rng: np.random.Generator) -> ak.Array:
+    return towers(visible, rng=rng) if level == "towers" else visible.p
 
 
 def _store(
-    manifest: Manifest, dataset: JetDataset, jets: ak.Array, record: ComponentRecord, request: dict[str, Any]
+    manifest: Manifest,
+    name: str,
+    dataset: JetDataset,
+    jets: ak.Array,
+    record: ComponentRecord,
+    request: dict[str, Any],
 ) -> None:
     summary = RunSummary(run=RUN, n_generated=record.n_generated, sum_weights=float(record.n_generated))
     metadata = {
@@ -265,7 +330,7 @@ def _store(
     }
     store(
         manifest,
-        dataset.name,
+        name,
         _as_events(jets),
         summary=summary,
         n_selected=len(jets),

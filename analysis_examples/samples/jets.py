@@ -12,7 +12,9 @@ Pythia 8 and FastJet make them (``pip install 'hepfool[samples]'``), 20 000 jets
     python -m analysis_examples.samples.jets --output my-jets --task zqq
 
 The files are NanoAOD-like: the leading jet of each event is ``FatJet``, its constituents are ``FatJetPFCands``;
-:func:`read_jets` reads both for :class:`hepfool.contrib.jets.ConstituentLayout`.  Particle level: there is no detector.
+:func:`read_jets` reads both for :class:`hepfool.contrib.jets.ConstituentLayout`.  Constituents are particles; with
+``--level towers`` they are the towers of an ATLAS-like calorimeter (:mod:`analysis_examples.samples.towers`), in files of their
+own, such as ``Dijet_towers.root``.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import click
 import uproot
 from rich.progress import Progress
 
-from analysis_examples.samples.jet_production import TASKS, produce_jets
+from analysis_examples.samples.jet_production import LEVELS, TASKS, Level, level_name, produce_jets
 from hepfool.contrib.jets import leading_jets
 from hepfool.samples import Manifest
 
@@ -65,7 +67,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     return entries
 
 
-def fileset(folder: Path, task: str | None = None) -> dict[str, Any]:
+def fileset(folder: Path, task: str | None = None, level: Level = "particles") -> dict[str, Any]:
     """
     List the datasets as coffea wants them.
 
@@ -75,6 +77,8 @@ def fileset(folder: Path, task: str | None = None) -> dict[str, Any]:
         Folder of the files.
     task : {"zqq", "ttww"}, optional
         Only the datasets of this task.
+    level : {"particles", "towers"}
+        What the constituents are.
 
     Returns
     -------
@@ -85,9 +89,9 @@ def fileset(folder: Path, task: str | None = None) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If there is no such task or no sample.
+        If there is no such task or level, or no sample.
     """
-    names = [dataset.name for name in _tasks(task) for dataset in TASKS[name]]
+    names = [level_name(dataset, level) for name in _tasks(task) for dataset in TASKS[name]]
     return {
         name: {"files": {str(folder / entry["file"]): "Events"}, "metadata": entry["metadata"]}
         for name, entry in manifest(folder).items()
@@ -130,8 +134,19 @@ def _tasks(task: str | None) -> list[str]:
 @click.option("--task", type=click.Choice(sorted(TASKS)), help="Only the datasets of this task.")
 @click.option("--jets", default=DEFAULT_JETS, show_default=True, help="Jets of each dataset after the selection.")
 @click.option("--seed", default=DEFAULT_SEED, show_default=True, help="First of the seeds, 1 to 100000.")
+@click.option(
+    "--level",
+    "levels",
+    multiple=True,
+    default=("particles",),
+    show_default=True,
+    type=click.Choice(LEVELS),
+    help="Constituents: particles, or towers of a calorimeter; may be repeated, for the same events.",
+)
 @click.option("--dataset", "names", multiple=True, help="Only this dataset; may be repeated.")
-def main(output: Path, task: str | None, jets: int, seed: int, names: tuple[str, ...]) -> None:
+def main(
+    output: Path, task: str | None, jets: int, seed: int, levels: tuple[Level, ...], names: tuple[str, ...]
+) -> None:
     """Generate jets with their constituents; a dataset that lies there already is kept."""
     output.mkdir(parents=True, exist_ok=True)
     target = Manifest(output)
@@ -144,6 +159,7 @@ def main(output: Path, task: str | None, jets: int, seed: int, names: tuple[str,
                 target,
                 n_jets=jets,
                 seed=seed + SEED_STEP * everything.index(dataset),
+                levels=levels,
                 advance=partial(progress.advance, progress.add_task(dataset.name, total=1.0)),
             )
 

@@ -8,21 +8,16 @@ What small moves of a jet's constituents cost a search, after arXiv:1910.08606.
 from __future__ import annotations
 
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
-from functools import partial
-from multiprocessing import get_context
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-import awkward as ak
 import click
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
 from hepfool import EventTable, run_attack
 from hepfool.attacks import (
@@ -35,10 +30,12 @@ from hepfool.attacks import (
     constituent_fgsm,
     train_adversary,
 )
-from hepfool.contrib.jets import ConstituentLayout, high_level_jets, jet_d2, jet_mass, jet_pt, particle_flow_jets
+from hepfool.contrib.jets import jet_d2, jet_mass, jet_pt
+from hepfool.exceptions import NetworkWarning
+from hepfool.identity import table_digest
 from hepfool.models import TorchClassifier
 from hepfool.plots import PlotStyle
-from hepfool.training import TrainingResult, TrainingSettings, auroc, fit
+from hepfool.training import auroc
 
 sys.path.append(str(Path(__file__).parents[3]))
 from analysis_examples.papers.ai_safety_jets.blinded_validation import (
@@ -46,29 +43,41 @@ from analysis_examples.papers.ai_safety_jets.blinded_validation import (
     PairedObservable,
     validate_blinded,
 )
-from analysis_examples.papers.ai_safety_jets.checkpoints import CheckpointRecord, scan_checkpoints
+from analysis_examples.papers.ai_safety_jets.checkpoints import ADVERSARIAL, CheckpointRecord, scan_checkpoints
+from analysis_examples.papers.ai_safety_jets.networks import (
+    EARLY,
+    HIGH,
+    LOW,
+    STAGES,
+    Stage,
+    Trained,
+    kept_values,
+    key_of,
+    train,
+)
 from analysis_examples.papers.ai_safety_jets.plots import (
     plot_blinded_validation,
     plot_checkpoints,
     plot_observables,
     plot_significance,
 )
+from analysis_examples.papers.ai_safety_jets.sample import LEVELS, Jets, make_sample, read_sample
 from analysis_examples.papers.ai_safety_jets.significance import (
     SignificanceSettings,
     SignificanceStudy,
     compare_significance,
     optimal_threshold,
 )
-from analysis_examples.samples.jets import main as make_jets
-from analysis_examples.samples.jets import read_jets
+from analysis_examples.samples.jet_production import Level
 
 SEED = 1
-#: Background and signal, in the order of their labels.
-DATASETS = ("Dijet", "ZGamma")
-LOW, HIGH = "Low level", "High level"
 FGSM, ADVERSARY = "FGSM", "Adversarial network"
 NOISE_1, NOISE_2 = "Noise ± 0.01", "Noise ± 0.02"
 PUBLISHED = {(LOW, FGSM): "-30 %", (HIGH, FGSM): "-30 %", (LOW, ADVERSARY): "-25 %", (HIGH, ADVERSARY): "-15 %"}
+#: Largest relative significances.
+PEAKS = {LOW: 2.5, HIGH: 1.5}
+#: Names of the attack in the scan of the training.
+STAGE_ATTACKS = (ADVERSARY, ADVERSARIAL)
 #: Largest moves of pt relative to its value, of eta and phi absolute.
 UNITS: tuple[MoveUnit, ...] = ("relative", "absolute", "absolute")
 #: Axis title, function and edges of each observable.
@@ -86,22 +95,16 @@ class Size(NamedTuple):
 
     n_jets: int
     n_constituents: int
-    epochs: int
+    stages: tuple[Stage, ...]
     early: tuple[int, ...]
     batch_size: int
     adversary_epochs: int
+    adversary_batch_size: int
     min_background: float
 
 
-FULL, QUICK = Size(12_000, 64, 12, (1, 3), 50, 10, 100.0), Size(400, 8, 6, (4,), 20, 1, 5.0)
-
-
-class Jets(NamedTuple):
-    """Three parts of the sample, of different events."""
-
-    train: EventTable
-    validation: EventTable
-    test: EventTable
+FULL = Size(10_000, 64, STAGES, EARLY, 100, 20, 64, 60.0)
+QUICK = Size(400, 8, (Stage(4, 1e-3), Stage(2, 3e-4)), (2,), 20, 1, 256, 5.0)
 
 
 class Study(NamedTuple):
@@ -114,57 +117,27 @@ class Study(NamedTuple):
     all_moved: SignificanceStudy
 
 
-def simulate(folder: Path, n_jets: int, name: str) -> None:
-    """Make one dataset; one that lies there already is kept."""
-    options = ["--output", str(folder / name), "--task", "zqq", "--dataset", name, "--jets", str(n_jets)]
-    make_jets(options, standalone_mode=False)
-
-
-def make_sample(folder: Path, n_jets: int) -> None:
-    """Simulate signal and background at the same time."""
-    with ProcessPoolExecutor(len(DATASETS), mp_context=get_context("spawn")) as pool:
-        list(pool.map(partial(simulate, folder, n_jets), DATASETS))
-
-
-def read_sample(folder: Path, size: Size) -> Jets:
-    """
-    Columns of the hardest constituents: half for training, a fifth for validation, the rest for testing.
-
-    Jets are turned and boosted to eta = phi = 0, so that a network that moves constituents sees where they are
-    in the jet; mass, pt and D2 stay.
-    """
-    parts = ak.concatenate([read_jets(folder / name / f"{name}.root")[: size.n_jets] for name in DATASETS])
-    for name in ("eta", "phi"):
-        parts["constituents", name] = parts.constituents[name] - parts[name]
-    labels = np.repeat([0, 1], size.n_jets)
-    table = ConstituentLayout(size.n_constituents).table(parts, labels=labels)
-    share = np.random.default_rng(SEED).random(table.n_events)
-    return Jets(*(table.select((share >= low) & (share < high)) for low, high in ((0.0, 0.5), (0.5, 0.7), (0.7, 1.0))))
-
-
-def low_level(n_constituents: int) -> nn.Module:
-    """Particle flow network that starts with pt in units of 100 GeV and angles in units of 0.2: few jets suffice."""
-    network = particle_flow_jets(n_constituents, pt_scale=100.0)
-    first = next(layer for layer in network.modules() if isinstance(layer, nn.Linear))
-    with torch.no_grad():
-        first.weight[:, 1:] /= 0.2
-    return network
-
-
-def train(jets: Jets, size: Size) -> tuple[TrainingResult, TrainingResult]:
-    """Train the high-level and the low-level network; the latter keeps its early epochs."""
-    settings = TrainingSettings(max_epochs=size.epochs, batch_size=size.batch_size, learning_rate=1e-3)
-    parts = jets.train, jets.validation
-    high = fit(lambda: high_level_jets(size.n_constituents), *parts, seed=SEED, settings=settings)
-    kept = replace(settings, checkpoints=size.early)
-    low = fit(lambda: low_level(size.n_constituents), *parts, seed=SEED, settings=kept)
-    return high, low
+def trained(name: str, jets: Jets, size: Size, folder: Path) -> Trained:
+    """Train a network, or read it; the low-level one keeps its early epochs."""
+    early = size.early if name == LOW else ()
+    return train(
+        name,
+        jets.train,
+        jets.validation,
+        size.stages,
+        seed=SEED,
+        folder=folder,
+        batch_size=size.batch_size,
+        early=early,
+    )
 
 
 def move_signal(attack: Attack, classifier: TorchClassifier, jets: EventTable) -> EventTable:
     """Attack every signal jet, also those that the network misses at a threshold of one half."""
     eager = TorchClassifier(classifier.module, n_features=classifier.n_features, threshold=1e-6)
-    return run_attack(attack, eager, jets, rng=np.random.default_rng(SEED), target=1).adversarial
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NetworkWarning)  # of one class for all jets, which is meant
+        return run_attack(attack, eager, jets, rng=np.random.default_rng(SEED), target=1).adversarial
 
 
 def move_all(attack: Attack, classifier: TorchClassifier, jets: EventTable) -> EventTable:
@@ -180,20 +153,25 @@ def find_adversary(classifier: TorchClassifier, jets: Jets, size: Size) -> Train
         growth=1.5,
         max_epochs=size.adversary_epochs,
         learning_rate=5e-4,
-        batch_size=256,
+        batch_size=size.adversary_batch_size,
     )
     kept = [Observable(name=name, function=OBSERVABLES[name][1]) for name in ("mass", "pt")]
     return train_adversary(classifier, jets.train, jets.validation, seed=SEED, observables=kept, settings=settings)
 
 
-def adversarial_jets(classifier: TorchClassifier, jets: Jets, size: Size) -> EventTable:
-    """Test jets as the adversarial network leaves them."""
-    trained = find_adversary(classifier, jets, size)
-    Console().print(trained.summary)
-    if trained.admissible:
-        return move_all(trained.attack, classifier, jets.test)
-    Console().print("So this attack moves nothing below.")
-    return jets.test
+def adversarial_jets(classifier: TorchClassifier, jets: Jets, size: Size, folder: Path) -> EventTable:
+    """Test jets as the adversarial network leaves them; they are kept."""
+
+    def make() -> EventTable:
+        found = find_adversary(classifier, jets, size)
+        Console().print(found.summary)
+        if found.admissible:
+            return move_all(found.attack, classifier, jets.test)
+        Console().print("So this attack moves nothing below.")
+        return jets.test
+
+    key = key_of(classifier.digest, *map(table_digest, jets), size.adversary_epochs, size.adversary_batch_size, SEED)
+    return kept_values(folder / f"adversary-{key[:12]}.npy", jets.test, make)
 
 
 def scores(classifier: TorchClassifier, table: EventTable) -> np.ndarray:
@@ -201,13 +179,13 @@ def scores(classifier: TorchClassifier, table: EventTable) -> np.ndarray:
     return classifier.scores(table.network_values)[:, 1]
 
 
-def study(name: str, classifier: TorchClassifier, jets: Jets, size: Size) -> Study:
+def study(name: str, classifier: TorchClassifier, jets: Jets, size: Size, folder: Path) -> Study:
     """Attack one network in every way and compare significances."""
     units = UNITS * size.n_constituents
     adversarial = {
         FGSM: move_signal(constituent_fgsm(size.n_constituents), classifier, jets.test),
         NOISE_1: move_signal(Noise(size=0.01, unit=units), classifier, jets.test),
-        ADVERSARY: adversarial_jets(classifier, jets, size),
+        ADVERSARY: adversarial_jets(classifier, jets, size, folder),
         NOISE_2: move_all(Noise(size=0.02, unit=units), classifier, jets.test),
     }
     settings = SignificanceSettings(min_background=size.min_background)
@@ -226,12 +204,14 @@ def study(name: str, classifier: TorchClassifier, jets: Jets, size: Size) -> Stu
     return Study(name, classifier, adversarial, compare(FGSM, NOISE_1), compare(ADVERSARY, NOISE_2))
 
 
-def scan(early: dict[int, TorchClassifier], final: CheckpointRecord, jets: Jets, size: Size) -> list[CheckpointRecord]:
+def scan(
+    early: dict[int, TorchClassifier], final: CheckpointRecord, jets: Jets, size: Size, folder: Path
+) -> list[CheckpointRecord]:
     """Attack the under-trained networks, too."""
     records = scan_checkpoints(
         early,
         jets.test,
-        lambda classifier: adversarial_jets(classifier, jets, size),
+        lambda classifier: adversarial_jets(classifier, jets, size, folder),
         rng=np.random.default_rng(SEED),
         validation=jets.validation,
         settings=SignificanceSettings(min_background=size.min_background),
@@ -267,7 +247,7 @@ def draw(found: Study, jets: EventTable) -> dict[str, Figure]:
         shown = [paired_score(found, jets, attack), *observed(jets, found.adversarial[attack])]
         names = ("Dijet", r"Z $\to$ qq")
         figures[f"observables_{file}_{short}"], _ = plot_observables(
-            shown, jets.labels, label_names=names, note=attack, style=PLAIN
+            shown, jets.labels, label_names=names, note=attack.split(" ")[0], style=PLAIN
         )
     return figures
 
@@ -283,25 +263,38 @@ def validate(found: Study, jets: EventTable) -> BlindedValidation:
     )
 
 
-def show(studies: list[Study], stages: list[CheckpointRecord], seen: BlindedValidation, jets: EventTable) -> None:
+def show(studies: list[Study], seen: BlindedValidation, jets: EventTable) -> None:
     """Print the numbers behind the figures."""
     console = Console(width=120)
-    table = Table("network", "AUROC", "jets moved by", "expected", "change [68 %]", "published")
+    table = Table("network", "AUROC", "jets moved by", "expected (published)", "change [68 %]", "published")
     for found in studies:
         area = f"{auroc(jets.labels, scores(found.classifier, jets)):.3f}"
         for result in (found.signal_moved, found.all_moved):
             for curve in result.varied:
                 published = PUBLISHED.get((found.name, curve.name), "")
-                expected, change = f"{result.expected:.2f}", str(result.change(curve.name))
+                expected, change = f"{result.expected:.2f} ({PEAKS[found.name]})", str(result.change(curve.name))
                 table.add_row(found.name, area, curve.name, expected, change, published)
-    for record in stages[:-1]:
-        result = record.significance
-        name, area = f"{LOW}, epoch {record.epoch}", f"{record.auroc:.3f}"
-        table.add_row(name, area, ADVERSARY, f"{result.expected:.2f}", str(result.change(result.varied[0].name)), "")
     console.print(table)
     for name, histogram in zip(("score", *OBSERVABLES), (seen.score, *seen.observables), strict=False):
         console.print(f"{name}: chi2/ndf {histogram.chi2:.1f}/{histogram.ndf}, p = {histogram.p_value:.2g}")
     console.print(f"{len(jets.labels)} test jets; control region: {seen.n_observed} against {seen.n_expected} dijets")
+
+
+def show_stages(stages: list[CheckpointRecord]) -> None:
+    """Print what the attack costs networks that were trained too little."""
+    table = Table("network", "AUROC", "expected", "change [68 %]")
+    for record in stages:
+        result = record.significance
+        change = str(result.change(next(curve.name for curve in result.varied if curve.name in STAGE_ATTACKS)))
+        table.add_row(f"{LOW}, epoch {record.epoch}", f"{record.auroc:.3f}", f"{result.expected:.2f}", change)
+    Console(width=120).print(table)
+
+
+def save(figures: dict[str, Figure], output: Path) -> None:
+    """Write figures as PDF and PNG."""
+    for name, figure in figures.items():
+        for kind in ("pdf", "png"):
+            figure.savefig(output / f"{name}.{kind}")
 
 
 @click.command()
@@ -309,30 +302,35 @@ def show(studies: list[Study], stages: list[CheckpointRecord], seen: BlindedVali
 @click.option(
     "--sample", type=click.Path(path_type=Path), help="Folder of the simulated jets; in the output by default."
 )
+@click.option(
+    "--level", default="towers", show_default=True, type=click.Choice(LEVELS), help="What the jets are made of."
+)
+@click.option("--jets", "n_jets", type=int, help="Jets of each kind, instead of the default number.")
 @click.option("--quick", is_flag=True, help="Few jets and epochs.")
-def main(output: Path, sample: Path | None, *, quick: bool) -> None:
+def main(output: Path, sample: Path | None, level: Level, n_jets: int | None, *, quick: bool) -> None:
     """Simulate jets, train two networks, attack them, and draw what a search loses and what its validation sees."""
     size = QUICK if quick else FULL
+    size = size._replace(n_jets=n_jets or size.n_jets)
     folder = sample or output / ("sample-quick" if quick else "sample")
+    work = output / "work"
     output.mkdir(parents=True, exist_ok=True)
-    make_sample(folder, size.n_jets)
-    jets = read_sample(folder, size)
-    high, low = train(jets, size)
-    studies = [study(HIGH, high.classifier, jets, size), study(LOW, low.classifier, jets, size)]
+    make_sample(folder, size.n_jets, (level,))
+    jets = read_sample(folder, level, size.n_jets, size.n_constituents).first(size.n_jets)
+    networks = {name: trained(name, jets, size, work) for name in (HIGH, LOW)}
+    studies = [study(name, network.classifier, jets, size, work) for name, network in networks.items()]
     areas = [auroc(jets.test.labels, scores(found.classifier, jets.test)) for found in studies]
     last_high, last_low = (
-        CheckpointRecord(epoch=result.best_epoch, auroc=area, significance=found.all_moved)
-        for result, area, found in zip((high, low), areas, studies, strict=True)
+        CheckpointRecord(epoch=len(network.history), auroc=area, significance=found.all_moved)
+        for network, area, found in zip(networks.values(), areas, studies, strict=True)
     )
-    stages = scan(dict(low.checkpoints), last_low, jets, size)
     seen = validate(studies[1], jets.test)
-    figures = {name: figure for found in studies for name, figure in draw(found, jets.test).items()}
-    figures["checkpoints"], _ = plot_checkpoints({LOW: stages, HIGH: [last_high]}, note=ADVERSARY, style=PLAIN)
-    figures["blinded_validation"], _ = plot_blinded_validation(seen, style=PLAIN)
-    for name, figure in figures.items():
-        for kind in ("pdf", "png"):
-            figure.savefig(output / f"{name}.{kind}")
-    show(studies, stages, seen, jets.test)
+    show(studies, seen, jets.test)
+    save({name: figure for found in studies for name, figure in draw(found, jets.test).items()}, output)
+    save({"blinded_validation": plot_blinded_validation(seen, style=PLAIN)[0]}, output)
+    stages = scan(networks[LOW].early, last_low, jets, size, work)
+    show_stages(stages)
+    figure, _ = plot_checkpoints({LOW: stages, HIGH: [last_high]}, note=ADVERSARY, style=PLAIN)
+    save({"checkpoints": figure}, output)
 
 
 if __name__ == "__main__":

@@ -72,9 +72,10 @@ def test_only_the_z_sample_clusters_without_its_photon() -> None:
     flat = ak.zip({"id": number.astype(int), "status": np.ones(len(pt), dtype=int), "p": momentum}, depth_limit=1)
     event = ak.unflatten(flat, [len(pt)])
     signal, background = TASKS["zqq"]
-    (jet,) = jet_production._jets_of(event, signal).to_list()
+    with_photon, without = (jet_production._visible(event, dataset) for dataset in (background, signal))
+    (jet,) = leading_jet(without.p, signal.selection).to_list()
     assert jet["nConstituents"] == 4
-    assert len(jet_production._jets_of(event, background)) == 0
+    assert len(leading_jet(with_photon.p, background.selection)) == 0
 
 
 def test_tasks_have_one_signal_and_one_background() -> None:
@@ -104,16 +105,26 @@ def test_impossible_requests_are_refused(tmp_path: Path) -> None:
         command.fileset(tmp_path, "top")
 
 
+def test_levels_have_files_of_their_own() -> None:
+    dijet = TASKS["zqq"][1]
+    assert [jet_production.level_name(dijet, level) for level in jet_production.LEVELS] == ["Dijet", "Dijet_towers"]
+    with pytest.raises(ValueError, match="no level 'tracks'; use one of particles, towers"):
+        jet_production.level_name(dijet, "tracks")  # type: ignore[arg-type]
+
+
 @pytest.mark.slow
 def test_the_command_makes_jets_and_keeps_them(tmp_path: Path) -> None:
     pytest.importorskip("pythia8mc")
     pytest.importorskip("fastjet")
-    arguments = ["--output", str(tmp_path), "--jets", "20", "--seed", "3", "--task", "zqq"]
+    made = ["--jets", "20", "--seed", "3", "--task", "zqq"]
+    arguments = ["--output", str(tmp_path), *made, "--level", "particles", "--level", "towers"]
     assert CliRunner().invoke(command.main, arguments, catch_exceptions=False).exit_code == 0
     assert list(command.fileset(tmp_path, "zqq")) == ["Dijet", "ZGamma"]
+    assert list(command.fileset(tmp_path, "zqq", "towers")) == ["Dijet_towers", "ZGamma_towers"]
     assert command.fileset(tmp_path, "ttww") == {}
     before = {path.name: file_digest(path) for path in tmp_path.iterdir()}
-    assert sorted(before) == ["Dijet.root", "ZGamma.root", "manifest.json"]
+    names = ("Dijet", "Dijet_towers", "ZGamma", "ZGamma_towers")
+    assert sorted(before) == [*(f"{name}.root" for name in names), "manifest.json"]
     assert CliRunner().invoke(command.main, arguments, catch_exceptions=False).exit_code == 0
     assert {path.name: file_digest(path) for path in tmp_path.iterdir()} == before
     for name, entry in command.manifest(tmp_path).items():
@@ -125,6 +136,13 @@ def test_the_command_makes_jets_and_keeps_them(tmp_path: Path) -> None:
         pt = ak.sum(jets.constituents.pt, axis=1)
         assert ak.all((pt > 0.85 * jets.pt) & (pt < 1.3 * jets.pt))
         assert ConstituentLayout(64).table(jets).n_events == len(jets)
+    # The towers are the same, whether the particles are clustered beside them or not.
+    alone = ["--output", str(tmp_path / "alone"), *made, "--level", "towers", "--dataset", "Dijet"]
+    assert CliRunner().invoke(command.main, alone, catch_exceptions=False).exit_code == 0
+    first, second = (command.read_jets(folder / "Dijet_towers.root") for folder in (tmp_path, tmp_path / "alone"))
+    assert first.to_list() == second.to_list()
+    particles = command.read_jets(tmp_path / "Dijet.root")
+    assert ak.mean(first.nConstituents) < 0.7 * ak.mean(particles.nConstituents)
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ def test_the_jet_study_goes_from_the_generator_to_its_figures(tmp_path: Path) ->
              for level in ("low", "high")]  # fmt: skip
     for name in (*kinds, "checkpoints", "blinded_validation"):
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
-    changes = re.findall(r"│ (\w+) level +│ [\d.]+ │ FGSM +│ [\d.]+ +│ ([-+][\d.]+) %", printed)
+    changes = re.findall(r"│ (\w+) level +│ [\d.]+ │ FGSM +│ [\d.]+ \([\d.]+\) +│ ([-+][\d.]+) %", printed)
     assert [level for level, _ in changes] == ["High", "Low"]
     assert all(float(change) < 0.0 for _, change in changes)
     assert re.search(r"mass: chi2/ndf \d+\.\d/\d+", printed)
