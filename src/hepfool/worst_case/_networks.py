@@ -235,5 +235,5 @@ def _check_sentinel(problem: AttackProblem, network: Folded, sets: Sets, owner: 
     hit = (np.abs(sets.centre - network.sentinel) <= half) & ~problem.table.missing[owner]
     if hit.any():
         name = problem.table.features.names[int(np.argmax(hit.any(axis=0)))]
-        msg = f"{name} may become {network.sentinel:g}, which the network takes for missing; give the feature limits"
-        raise ValueError(msg)
+        msg = f"{name} may become {network.sentinel:g}, which the network takes for missing, so that nothing is proved; give the feature limits without it"
+        raise NotCertifiableError(msg)

@@ -211,7 +211,8 @@ def certify(  # noqa: PLR0913 - what is certified, within what, and at which pri
     ValueError
         If an input that may move has no bound in the envelope nor a limit of its own, or a source is unknown.
     NotCertifiableError
-        If the classifier has a layer, or is a model, of which nothing can be proved here.
+        If the classifier has a layer, or is a model, of which nothing can be proved here, or an input may become the number that
+        stands for a missing value.
     """
     started = time.process_time()
     check_counts(SimpleNamespace(max_boxes=max_boxes, restarts=restarts), "max_boxes", "restarts")

@@ -518,5 +518,5 @@ def test_a_value_may_not_become_the_one_that_stands_for_missing(rng: np.random.G
     values[0] = -9.4
     table = EventTable.from_arrays(values, labels=np.zeros(30, dtype=int))
     classifier = TorchClassifier(network("ReLU", 1), n_features=N_INPUTS)
-    with pytest.raises(ValueError, match="x0 may become -9, which the network takes for missing"):
+    with pytest.raises(NotCertifiableError, match="x0 may become -9, which the network takes for missing"):
         certify(classifier, table, Envelope.absolute(table, 0.5), target="all")
