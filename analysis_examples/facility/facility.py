@@ -72,7 +72,7 @@ class Inference(ProcessorABC):  # type: ignore[misc]
         return accumulator
 
 
-def repeat(source: str, targets: list[Path], n_times: int) -> None:
+def repeat(source: str | Path, targets: list[Path], n_times: int) -> None:
     """Write the events of a file several times into each of others that do not exist."""
     targets = [target for target in targets if not target.exists()]
     if not targets:
@@ -134,7 +134,7 @@ def trained(analysis: HiggsToTauTau, epochs: int) -> TorchClassifier:
 def workers(command: str, n_workers: int, folder: Path) -> Iterator[Client]:
     """Start workers with a bare environment, and a scheduler in this process."""
     variables = {"PATH": os.environ["PATH"], "HOME": "/dev/null", "OMP_NUM_THREADS": "1"}
-    with LocalCluster(n_workers=0, dashboard_address=":0", host="127.0.0.1") as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=0, dashboard_address=":0", host="127.0.0.1") as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
         address = cluster.scheduler_address
         call = [
             *shlex.split(command),

@@ -5,21 +5,20 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import awkward as ak
 import numpy as np
 import pytest
 import torch
 import uproot
-from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
-from coffea.processor import DaskExecutor, IterativeExecutor, ProcessorABC, Runner
+from coffea.nanoevents import NanoEventsFactory
+from coffea.processor import DaskExecutor, IterativeExecutor, Runner
 
+from analysis_examples.facility.facility import Inference, Schema, repeat
 from hepfool.attacks import AttackProblem, CONSERVAttack
 from hepfool.events import EventTable
 from hepfool.models import TorchClassifier, mlp
@@ -35,25 +34,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning"),
 ]
-
-
-class Quiet(NanoAODSchema):  # type: ignore[misc]  # coffea has no types
-    warn_missing_crossrefs = False
-
-
-@dataclass(frozen=True)
-class Inference(ProcessorABC):  # type: ignore[misc]
-    """The analysis with its network, as it was before."""
-
-    analysis: HiggsToTauTau
-    network: TorchClassifier
-
-    def process(self, events: Any) -> dict[str, Any]:
-        table = self.analysis.build(events)
-        scores = self.network.scores(table.network_values)[:, 1]
-        metadata = events.metadata
-        read = {metadata["dataset"]: {metadata["filename"]: metadata["entrystop"] - metadata["entrystart"]}}
-        return {"scores": np.histogram(scores, bins=50, range=(0, 1), weights=table.weights)[0], "processed": read}
 
 
 @dataclass(frozen=True)
@@ -109,26 +89,6 @@ def copies(folder: Path, n_events: int) -> dict[str, Any]:
     return repeated
 
 
-def repeated(source: Path, target: Path, n_times: int) -> tuple[int, int]:
-    """Write the branches of a NanoAOD file several times into another, and count them and the events."""
-    with uproot.open(source) as file:
-        arrays = file["Events"].arrays(how=dict)
-    collections: dict[str, dict[str, Any]] = defaultdict(dict)
-    for name, values in arrays.items():
-        collection, _, field = name.partition("_")
-        if values.ndim > 1 and field:
-            collections[collection][field] = values
-    columns = {name: ak.zip(fields, depth_limit=2) for name, fields in collections.items()}
-    counters = {f"n{name}" for name in columns}
-    columns |= {name: values for name, values in arrays.items() if values.ndim == 1 and name not in counters}
-    long = {name: ak.concatenate([values] * n_times) for name, values in columns.items()}
-    with uproot.recreate(target) as file:
-        types = {name: values.type.content for name, values in long.items()}
-        file.mktree("Events", types, counter_name=lambda name: f"n{name}").extend(long)
-    with uproot.open(target) as file:
-        return len(file["Events"].keys()), file["Events"].num_entries
-
-
 @pytest.fixture(scope="module")
 def fileset() -> dict[str, Any]:
     return htautau.fileset()
@@ -156,7 +116,7 @@ def _binning(analysis: HiggsToTauTau, fileset: dict[str, Any], n_bins: int) -> B
 
 
 def _runner(executor: Any = None) -> Runner:
-    return Runner(executor or IterativeExecutor(status=False), schema=Quiet)
+    return Runner(executor or IterativeExecutor(status=False), schema=Schema)
 
 
 def test_overhead_over_inference(
@@ -175,18 +135,20 @@ def test_overhead_over_inference(
 @pytest.mark.filterwarnings("ignore:Branch Photon:RuntimeWarning")  # of a file of 2015
 def test_projection(analysis: HiggsToTauTau, record: Record, test_data: Path, tmp_path: Path) -> None:
     file = tmp_path / "ttbar.root"
-    n_branches, n_events = repeated(test_data / "cms-opendata" / "nanoAOD_2015_CMS_Open_Data_ttbar.root", file, 50)
+    repeat(test_data / "cms-opendata" / "nanoAOD_2015_CMS_Open_Data_ttbar.root", [file], 50)
+    with uproot.open(file) as written:
+        n_branches, n_events = len(written["Events"].keys()), written["Events"].num_entries
 
     def read(**options: Any) -> Any:
         source = {str(file): "Events"}
-        return NanoEventsFactory.from_root(source, schemaclass=Quiet, mode="eager", **options).events()
+        return NanoEventsFactory.from_root(source, schemaclass=Schema, mode="eager", **options).events()
 
     projection = {"iteritems_options": {"filter_name": list(analysis.branches)}}
     remark = f"CMS open data, {n_branches} branches, one chunk of {n_events} events, CPU time"
     ratio = cpu(read) / cpu(lambda: read(**projection))
     record("reading all branches / those of the analysis", ratio, target=">= 2", remark=remark)
     fileset = {"ttbar": {"files": [str(file)], "metadata": {"is_signal": False}}}
-    runner = Runner(IterativeExecutor(status=False), schema=Quiet)
+    runner = Runner(IterativeExecutor(status=False), schema=Schema)
     lazy = cpu(lambda: run_processor(runner, fileset, TableProcessor(Everything(analysis))))
     projected = cpu(lambda: run_processor(runner, fileset, TableProcessor(analysis)))
     remark = f"{remark}; coffea reads what is touched, the projection spares the description of the rest"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hepfool.identity import identity
+from hepfool.io import WorkFolder, key_of
 
 __all__ = ["kept"]
 
@@ -21,7 +22,7 @@ def kept(folder: Path | None, key: object, compute: Callable[[], Any]) -> Any:
     Parameters
     ----------
     folder : pathlib.Path, optional
-        Where they are kept as JSON; nothing is when left out.
+        Where they are kept, for this version of the code; nothing is when left out.
     key : object
         Everything that they depend on.
     compute : callable
@@ -32,14 +33,17 @@ def kept(folder: Path | None, key: object, compute: Callable[[], Any]) -> Any:
     dict
         The record as a dictionary, the same whether it was kept or not.
     """
-    path = None if folder is None else folder / f"{identity(key)[:16]}.json"
-    if path is not None and path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
-    found = compute()
-    text = json.dumps(found if isinstance(found, dict) else asdict(found))
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+    part = (
+        None
+        if folder is None
+        else WorkFolder(folder).part("numbers", key_of(identity(key)), what="a part of the study")
+    )
+    found = None if part is None else part.load(json.loads)
+    if found is not None:
+        return found
+    made = compute()
+    text = json.dumps(made if isinstance(made, dict) else asdict(made))
+    if part is not None and folder is not None:
+        WorkFolder(folder).prepare()
+        part.save(text.encode())
     return json.loads(text)

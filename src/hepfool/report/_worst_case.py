@@ -42,6 +42,10 @@ def worst_case_in_words(record: Mapping[str, Any]) -> list[str]:
     for ladder in record["ladders"]:
         free = next(rung["fooling"] for rung in ladder["rungs"] if rung["freedom"] == "inputs")
         if free["proved"] is None:
+            said.append(
+                f"In {ladder['events']}, inputs within their uncertainties can change the class of at least {free['found']:.2%} (found) of "
+                "the attacked events; no upper limit is proved."
+            )
             continue
         said.append(
             f"In {ladder['events']}, inputs within their uncertainties can change the class of between {free['found']:.2%} (found) and "

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -304,7 +305,10 @@ def _free(
     """Bracket inputs that are free of each other; of a classifier of which nothing can be proved, search only."""
     try:
         return _whole(certify(classifier, table, envelope, rng=generator(seed), **settings))
-    except NotCertifiableError:
+    except NotCertifiableError as error:
+        warnings.warn(
+            f"no upper limit of the worst case is proved, what is found is a lower one: {error}", stacklevel=3
+        )
         attack, slopes = PGD(step=_STEP, n_iterations=_N_STEPS), with_slopes(classifier, table)
         return run_attack(
             attack, slopes, replace(table, regions=()), rng=seed, target=settings["target"], envelope=envelope

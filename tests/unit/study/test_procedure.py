@@ -285,6 +285,7 @@ def test_a_network_is_trained_where_none_is_given(settings: Callable[..., Study]
         settings(detector=None, split={"train": 0.0}).run(table=table, force=True)
 
 
+@pytest.mark.filterwarnings("ignore:no upper limit of the worst case is proved")
 def test_the_worst_case_is_bracketed_explained_and_limited_on_demand(
     settings: Callable[..., Study], table: EventTable
 ) -> None:
