@@ -12,30 +12,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from hepfool._ranges import check_counts, check_reals
-from hepfool._shown import Shown, cap_text
+from hepfool._caps import AtPower, Correlations, Marginals, binning_of, cap_in_words, equal_width, times
+from hepfool._parts import Part, Separately, check_separately, parts_of, uncorrelated
+from hepfool._shown import Shown
 from hepfool.events import EventTable, Region
-from hepfool.features import Derived, Feature, FeatureSpace
+from hepfool.features import Feature, FeatureSpace
 from hepfool.statistics._bins import split_edges
-from hepfool.statistics._budget import (
-    CorrelationCheck,
-    max_invisible_distance,
-    max_invisible_shift,
-    max_unordered_distance,
-)
 from hepfool.statistics._comparisons import Comparison, Validated
-from hepfool.statistics._weights import lacking_variance
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray
 
 __all__ = ["AtPower", "Correlations", "Marginals", "Validation"]
-
-#: What is compared by itself: all validated events together, each region, or each process in each region.
-Separately = Literal["union", "regions", "processes"]
 
 
 class Flags(Protocol):
@@ -44,198 +35,6 @@ class Flags(Protocol):
     def flags(self, values: FloatArray) -> BoolArray:
         """Mark events, given the inputs of the network."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AtPower:
-    """
-    A cap that is stated as the probability that a check notices it.
-
-    Attributes
-    ----------
-    detection_power : float
-        Probability to reject, of a check that rejects with ``level`` when nothing is wrong.
-    n_data : float
-        Data events in all validated regions together; each has its share of the weights.
-    level : float
-        Probability to reject when nothing is wrong.
-    factor : float
-        The cap in units of the one at which the check rejects with that probability.
-    ks : bool
-        Whether a Kolmogorov-Smirnov check of the same distribution may not notice it either, see
-        :func:`~hepfool.statistics._budget.max_unordered_distance`: a cap several times smaller, as it bounds the worst case.
-    """
-
-    detection_power: float
-    n_data: float
-    level: float = 0.05
-    factor: float = 1.0
-    ks: bool = False
-
-    def __post_init__(self) -> None:
-        """Check that the cap can be derived."""
-        if not self.n_data > 0:
-            msg = f"a cap at a detection power needs the number of data events, n_data, got {self.n_data}"
-            raise ValueError(msg)
-        if not self.level < self.detection_power < 1.0:
-            msg = (
-                f"detection_power must lie between the level of the checks, {self.level}, and 1, "
-                f"got {self.detection_power}"
-            )
-            raise ValueError(msg)
-        _check_cap("factor", self.factor)
-
-
-def _cap_in_words(cap: float | AtPower) -> str:
-    if isinstance(cap, AtPower):
-        return f"that of a power of {cap.detection_power:g} with {cap.n_data:g} data events (level {cap.level:g})"
-    return cap_text(cap)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marginals:
-    """
-    Comparison of one-dimensional distributions.
-
-    Attributes
-    ----------
-    max_js_distance : float or AtPower
-        Cap on the Jensen-Shannon distance of each distribution from nominal.
-    n_bins : int
-        Bins of equal width.
-    n_quantiles : int
-        Bins of equal content, whose edges are added; 0 for none.  In bins of equal width alone, an attack moves most
-        events within a few bins, unseen by these but not by a Kolmogorov-Smirnov test.
-    separately : {"union", "regions", "processes"}, optional
-        What is compared by itself; that of the :class:`Validation` when left out.
-    of : Derived, optional
-        For an observable: the inputs that it is computed from, and the function.
-    """
-
-    max_js_distance: float | AtPower = 0.03
-    n_bins: int = 50
-    n_quantiles: int = 100
-    separately: Separately | None = None
-    of: Derived | None = None
-
-    def __post_init__(self) -> None:
-        """Check every number."""
-        _check_cap("max_js_distance", self.max_js_distance)
-        _check_separately(self.separately)
-        check_counts(self, "n_bins")
-        check_reals(n_quantiles=self.n_quantiles)
-        if self.n_quantiles < 0 or self.n_quantiles != int(self.n_quantiles):
-            msg = f"n_quantiles must be a whole number of at least 0, got {self.n_quantiles}"
-            raise ValueError(msg)
-        if self.n_bins + self.n_quantiles < 2:
-            msg = "a single bin compares nothing; give n_bins or n_quantiles"
-            raise ValueError(msg)
-
-    def cap(self, share: float, n_occupied: int | None = None) -> float:
-        """
-        Cap on one distribution in a part of the events.
-
-        Parameters
-        ----------
-        share : float
-            Part of the weight of all validated events.
-        n_occupied : int, optional
-            How many of the ``n_bins`` hold events, all by default: fewer make the check stronger.
-
-        Returns
-        -------
-        float
-            Jensen-Shannon distance.
-        """
-        if not isinstance(self.max_js_distance, AtPower):
-            return self.max_js_distance
-        wanted = self.max_js_distance
-        check = {"n_data": wanted.n_data * share, "detection_power": wanted.detection_power, "level": wanted.level}
-        cap = max_invisible_distance(n_bins=max(self.n_bins if n_occupied is None else n_occupied, 2), **check)
-        return wanted.factor * (min(cap, max_unordered_distance(**check)) if wanted.ks else cap)
-
-    def caps(self, part: Part, values: FloatArray, binning: Binning) -> FloatArray:
-        """
-        Caps on several columns in a part of the events.
-
-        Parameters
-        ----------
-        part : Part
-            Which events.
-        values : FloatArray, shape (n_events, n_columns)
-            Nominal values of all events.
-        binning : Binning
-            Bins of the columns.
-
-        Returns
-        -------
-        FloatArray, shape (n_columns,)
-            Jensen-Shannon distances; those at a detection power are of the check in the bins of equal width.
-        """
-        if not isinstance(self.max_js_distance, AtPower):
-            return np.full(values.shape[1], self.max_js_distance)
-        yields = equal_width(binning, self.n_bins).yields(values[part.events], np.ones(int(part.events.sum())))
-        occupied, place = np.unique(np.count_nonzero(yields, axis=1), return_inverse=True)
-        return np.array([self.cap(part.share, int(n)) for n in occupied])[place]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Correlations:
-    """
-    Comparison of the correlations of all inputs.
-
-    Attributes
-    ----------
-    max_shift : float or AtPower
-        Cap on the relative Frobenius norm of their change.
-    kind : {"pearson", "distance"}
-        Linear ones, or distance correlations, which see dependence of any shape and take a time that grows with the
-        square of the number of events.
-    separately : {"union", "regions", "processes"}, optional
-        What is compared by itself; that of the :class:`Validation` when left out.
-    """
-
-    max_shift: float | AtPower = 0.03
-    kind: Literal["pearson", "distance"] = "pearson"
-    separately: Separately | None = None
-
-    def __post_init__(self) -> None:
-        """Check cap and names."""
-        _check_cap("max_shift", self.max_shift)
-        _check_separately(self.separately)
-        if self.kind not in {"pearson", "distance"}:
-            msg = f"kind must be 'pearson' or 'distance', got {self.kind!r}"
-            raise ValueError(msg)
-
-    def cap(self, table: EventTable, events: BoolArray, share: float) -> float:
-        """Cap for a part of the validated events."""
-        if not isinstance(self.max_shift, AtPower):
-            return self.max_shift
-        wanted = self.max_shift
-        check = CorrelationCheck.of(
-            replace(table.select(events), regions=()), n_data=wanted.n_data * share, level=wanted.level
-        )
-        return wanted.factor * max_invisible_shift(check, wanted.detection_power)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Part:
-    """
-    Events that are compared by themselves.
-
-    Attributes
-    ----------
-    name : str
-        Such as ``low_mt`` or ``low_mt, ttbar``.
-    events : BoolArray, shape (n_events,)
-        Members.
-    share : float
-        Their part of the weight of all validated events, between 0 and 1.
-    """
-
-    name: str
-    events: BoolArray
-    share: float
 
 
 class _Quantity(NamedTuple):
@@ -302,7 +101,7 @@ class Validation:
 
     def __post_init__(self) -> None:
         """Check that each observable says what it is, and nothing else does."""
-        _check_separately(self.separately)
+        check_separately(self.separately)
         for name, observable in self.observables.items():
             if observable.of is None:
                 msg = f"observable {name!r} needs its function: Marginals(of=Derived([...], function))"
@@ -324,7 +123,7 @@ class Validation:
         rows = [
             (
                 name,
-                f"distance ≤ {_cap_in_words(one.max_js_distance)}",
+                f"distance ≤ {cap_in_words(one.max_js_distance)}",
                 f"{one.n_bins} + {one.n_quantiles}",
                 one.separately or self.separately,
             )
@@ -332,7 +131,7 @@ class Validation:
             if one is not None
         ]
         if (kept := self.correlations) is not None:
-            cap = f"shift ≤ {_cap_in_words(kept.max_shift)} ({kept.kind})"
+            cap = f"shift ≤ {cap_in_words(kept.max_shift)} ({kept.kind})"
             rows.append(("correlations", cap, "", kept.separately or self.separately))
         if self.flagged is not None:
             rows.append(("fraction flagged by a detector", "with the score", "", self.separately))
@@ -383,7 +182,7 @@ class Validation:
         """Divide the validated events as one comparison of this validation does, see :func:`parts_of`."""
         found = parts_of(table, comparison.separately or self.separately)
         correlated = isinstance(comparison, Correlations)
-        return [part for part in found if not (correlated and _uncorrelated(table, part))]
+        return [part for part in found if not (correlated and uncorrelated(table, part))]
 
     def unusable(self, table: EventTable) -> list[Part]:
         """
@@ -405,7 +204,7 @@ class Validation:
         found = [part for separately in ways for part in parts_of(table, separately, usable=False)]
         if self.correlations is not None:
             whole = parts_of(table, self.correlations.separately or self.separately)
-            found += [part for part in whole if _uncorrelated(table, part)]
+            found += [part for part in whole if uncorrelated(table, part)]
         return list({part.name: part for part in found}.values())
 
     def columns(self, table: EventTable) -> FeatureSpace:
@@ -436,13 +235,13 @@ class Validation:
             # Regions may be cuts on the inputs, which this column is not.
             validated = (Region("constrained", table.constrained),)
             alone = EventTable.from_arrays(_derived(table, name, observable), features=[name], regions=validated)
-            found.append(_binning(alone, observable))
+            found.append(binning_of(alone, observable))
         n_bins = max(binning.n_bins for binning in found)
         return Binning(np.stack([split_edges(edges, n_bins) for binning in found for edges in binning.edges]))
 
     def input_binning(self, table: EventTable) -> Binning:
         """Bins of the inputs alone, the edges of ``n_bins`` and ``n_quantiles`` together."""
-        return _binning(table, self.inputs or Marginals())
+        return binning_of(table, self.inputs or Marginals())
 
     def score_edges(self, scores: FloatArray, constrained: BoolArray, threshold: float) -> FloatArray:
         """
@@ -493,7 +292,7 @@ class Validation:
         >>> Validation(score=None).scaled(2.0).inputs.max_js_distance
         0.06
         """
-        return _with_caps(self, partial(_times, factor))
+        return _with_caps(self, partial(times, factor))
 
     def comparisons(
         self,
@@ -674,13 +473,6 @@ def identities(nominal: EventTable, adversarial: EventTable, separately: Separat
         )
 
 
-def equal_width(binning: Binning, n_bins: int) -> Binning:
-    """Bins of equal width over the same range, unless there are fewer anyway."""
-    if binning.n_bins <= n_bins:
-        return binning
-    return Binning(np.stack([np.linspace(edges[0], edges[-1], n_bins + 1) for edges in binning.edges]))
-
-
 def _derived(table: EventTable, name: str, marginals: Marginals) -> FloatArray:
     """Compute an observable, shape (n_events, 1)."""
     space = FeatureSpace([*table.features, Feature(name=name, derived=marginals.of)])
@@ -717,80 +509,3 @@ def _with_caps(validation: Validation, change: Callable[[float | AtPower], float
         observables={name: changed(marginals) for name, marginals in validation.observables.items()},
         correlations=shifts and replace(shifts, max_shift=change(shifts.max_shift)),
     )
-
-
-def _times(factor: float, cap: float | AtPower) -> float | AtPower:
-    if isinstance(cap, AtPower):
-        return replace(cap, factor=factor * cap.factor)
-    return factor * cap if factor or np.isfinite(cap) else cap
-
-
-def _binning(table: EventTable, marginals: Marginals) -> Binning:
-    binning = Binning.uniform(table, n_bins=marginals.n_bins)
-    if marginals.n_quantiles:
-        binning = binning.united(Binning.quantiles(table, n_bins=marginals.n_quantiles))
-    return binning
-
-
-def parts_of(table: EventTable, separately: Separately, *, usable: bool = True) -> list[Part]:
-    """
-    Divide the validated events into what is compared by itself.
-
-    Parameters
-    ----------
-    table : EventTable
-        Nominal events.
-    separately : {"union", "regions", "processes"}
-        How.
-    usable : bool
-        Whether those are meant whose weights sum to a positive number, or the others.
-
-    Returns
-    -------
-    list of Part
-        Without empty ones.
-    """
-    constrained = table.constrained
-    if separately == "union" or not table.regions:
-        regions = {"constrained": constrained}
-    else:
-        regions = {region.name: region.mask for region in table.regions if region.constrained}
-    if separately == "processes":
-        regions = {
-            f"{name}, {process}": mask & events
-            for name, mask in regions.items()
-            for process, events in _processes(table).items()
-        }
-    total = float(table.weights[constrained].sum())
-    net = {name: float(table.weights[mask].sum()) for name, mask in regions.items() if mask.any()}
-    return [
-        Part(name=name, events=regions[name], share=min(max(weight / total, 0.0), 1.0) if total else 0.0)
-        for name, weight in net.items()
-        if (weight > 0) == usable
-    ]
-
-
-def _uncorrelated(table: EventTable, part: Part) -> bool:
-    """Whether events of negative weight leave no positive variance, so that no correlation exists."""
-    return bool(lacking_variance(table.values[part.events], table.weights[part.events]).any())
-
-
-def _processes(table: EventTable) -> dict[str, BoolArray]:
-    if len(table.datasets) > 1:
-        return {name: table.dataset_mask(name) for name in table.datasets}
-    return {f"class {label}": np.asarray(table.labels == label) for label in np.unique(table.labels)}
-
-
-def _check_cap(name: str, cap: float | AtPower) -> None:
-    if isinstance(cap, AtPower):
-        return
-    check_reals(**{name: cap})
-    if not cap >= 0:
-        msg = f"{name} must not be negative, got {cap}"
-        raise ValueError(msg)
-
-
-def _check_separately(separately: str | None) -> None:
-    if separately is not None and separately not in get_args(Separately):
-        msg = f"separately must be one of {', '.join(get_args(Separately))}, got {separately!r}"
-        raise ValueError(msg)

@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 import numpy as np
 
+from hepfool._parts import Part
 from hepfool.attacks._problem import AttackProblem
 from hepfool.events import EventTable
 from hepfool.exceptions import ConstraintError, GradientsUnavailableError, LowStatisticsWarning
@@ -16,7 +17,6 @@ from hepfool.models._probe import check_names, require_classifier
 from hepfool.models.protocols import Classifier
 from hepfool.statistics._weights import check_weights, lacking_variance
 from hepfool.typing import BoolArray, FloatArray, IntArray
-from hepfool.validation import Part
 
 #: Events that are verified at a time.
 _CHECKED = 1 << 16

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepfool._parts import Part
 from hepfool._shown import Displayed, Shown, cap_text
 from hepfool.attacks._convergence import weighted_fraction
 from hepfool.attacks._problem import Attack
@@ -22,7 +23,7 @@ from hepfool.statistics._compatibility import Compatibility, compare
 from hepfool.statistics._roc import auroc_with_error
 from hepfool.statistics.marginals import Binning
 from hepfool.typing import BoolArray, FloatArray, IntArray
-from hepfool.validation import Flags, Part, Validation, identities
+from hepfool.validation import Flags, Validation, identities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,13 +19,14 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import rel_entr
 
+from hepfool._parts import Part
 from hepfool.attacks._bounds import Bounds
 from hepfool.attacks._conserv import CONSERVAttack
 from hepfool.attacks._search.exchange import alike
 from hepfool.attacks.base import AttackResult
 from hepfool.models.protocols import Classifier, Defended
 from hepfool.typing import BoolArray, FloatArray, IntArray
-from hepfool.validation import Marginals, Part, Validation
+from hepfool.validation import Marginals, Validation
 
 __all__ = ["Composition", "compositions"]
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hepfool._parts import Separately
 from hepfool.attacks import AttackResult, CONSERVAttack, run_attack
 from hepfool.events import EventTable, Region
-from hepfool.validation import Marginals, Separately, Validation
+from hepfool.validation import Marginals, Validation
 from tests.specimens import SineClassifier, events
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepfool.exceptions.LowStatisticsWarning")

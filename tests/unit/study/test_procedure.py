@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from matplotlib.figure import Figure
 
 from hepfool import cli
+from hepfool._parts import parts_of
 from hepfool.attacks import AttackProblem, CONSERVAttack, run_attack
 from hepfool.defences import DetectorSettings, train_detector
 from hepfool.events import UNLABELLED, EventTable, Region
@@ -33,7 +34,6 @@ from hepfool.study._steps import _of_own_datasets
 from hepfool.sums import data_sums
 from hepfool.training import TrainingSettings, fit
 from hepfool.typing import FloatArray
-from hepfool.validation import parts_of
 from tests.specimens import FEATURES, SineClassifier, events
 
 pytestmark = pytest.mark.torch
